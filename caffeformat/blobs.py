@@ -1,0 +1,133 @@
+"""Arrays in Caffe's files: blobs, mean images (binaryproto), weights (caffemodel).
+
+Values are float32; a file that holds doubles is rounded. Arrays share their memory with what was read and are
+read-only.
+"""
+
+from collections.abc import Iterator
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from google.protobuf.message import DecodeError, Message
+
+from caffeformat.caffeformat_pb2 import BlobProto
+from caffeformat.errors import FormatError
+from caffeformat.weights_pb2 import PackedBlob, PackedNet
+
+_FLOAT, _DOUBLE = np.dtype("<f4"), np.dtype("<f8")
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def array_to_blob(array: np.ndarray) -> BlobProto:
+    """`array`, of any shape, as a blob of float32 with the `shape` field."""
+    packed = PackedBlob(data=[_float_bytes(array)])
+    packed.shape.dim.extend(array.shape)
+    return BlobProto.FromString(packed.SerializeToString())
+
+
+def blob_to_array(blob: BlobProto) -> np.ndarray:
+    """The values of `blob` (float32), shaped by its `shape` field or the four old ones. Raises FormatError."""
+    return _array(PackedBlob.FromString(blob.SerializeToString()), "blob")
+
+
+def read_mean(path: str | Path) -> np.ndarray:
+    """The mean image of a binaryproto file: float32, CHW, BGR. Raises FormatError."""
+    mean = _array(_parse(path, PackedBlob(), "mean image (binaryproto)"), f"{path}: no mean image")
+    if mean.ndim == 4 and mean.shape[0] == 1:
+        mean = mean[0]
+    if mean.ndim != 3 or 0 in mean.shape:
+        raise FormatError(f"{path}: no mean image: its shape is {mean.shape}; channels, height, width are needed")
+    return mean
+
+
+def mean_bytes(mean: np.ndarray) -> bytes:
+    """The binaryproto file of the mean image `mean` (CHW, BGR), with the old sizes, as compute_image_mean writes it."""
+    if mean.ndim != 3:
+        raise FormatError(f"a mean image is CHW; found shape {mean.shape}")
+    channels, height, width = mean.shape
+    packed = PackedBlob(num=1, channels=channels, height=height, width=width, data=[_float_bytes(mean)])
+    return packed.SerializeToString(deterministic=True)
+
+
+def read_caffemodel(path: str | Path) -> dict[str, list[np.ndarray]]:
+    """The weights of a caffemodel: layer name -> its blobs (float32, each in its own shape). Raises FormatError.
+
+    Layers without blobs are left out. New files and those with V1 `layers` are read.
+    """
+    return {
+        name: [_array(blob, f"{path}: layer {name}, blob {i}") for i, blob in enumerate(blobs)]
+        for name, blobs in _layers(path)
+    }
+
+
+def layer_blob_bytes(path: str | Path) -> dict[str, list[bytes]]:
+    """As `read_caffemodel`, but each blob as its raw little-endian float32 bytes: equal bytes, equal weights."""
+    return {name: [array.tobytes() for array in arrays] for name, arrays in read_caffemodel(path).items()}
+
+
+def _layers(path: str | Path) -> Iterator[tuple[str, list[PackedBlob]]]:
+    net = _parse(path, PackedNet(), "caffemodel")
+    if not net.layer and not net.layers:
+        raise FormatError(f"{path}: no caffemodel: there is no layer in it")
+    if any(layer.HasField("v0_layer") for layer in net.layers):
+        raise FormatError(f"{path}: a caffemodel of 2013 (V0); convert it with Caffe's upgrade_net_proto_binary")
+    for layer in (*net.layers, *net.layer):
+        if layer.blobs:
+            yield layer.name.decode(errors="replace"), layer.blobs
+
+
+def _parse(path: str | Path, message: Message, kind: str) -> Message:
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise FormatError(f"{path}: cannot be read: {error.strerror}") from None
+    if data.startswith(_HDF5):
+        raise FormatError(f"{path}: an HDF5 file; a {kind} is needed (solver: `snapshot_format: BINARYPROTO`)")
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        raise FormatError(f"{path}: no {kind}, or cut off; copy or make it again") from None
+    return message
+
+
+def _array(blob: PackedBlob, name: str) -> np.ndarray:
+    values = _values(blob, name)
+    shape = _shape(blob)
+    if prod(shape) != values.size or min(shape, default=0) < 0:
+        raise FormatError(f"{name}: {values.size} values, but the shape {shape} has {prod(shape)}")
+    try:
+        return values.reshape(shape)
+    except ValueError as error:
+        raise FormatError(f"{name}: the shape {shape}: {error}") from None
+
+
+def _values(blob: PackedBlob, name: str) -> np.ndarray:
+    """All values, flat, float32."""
+    if not blob.data and not blob.double_data:
+        blob = _repacked(blob, name)
+    pieces, dtype = (blob.double_data, _DOUBLE) if blob.double_data else (blob.data, _FLOAT)
+    data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if len(data) % dtype.itemsize:
+        raise FormatError(f"{name}: {len(data)} bytes of values are no multiple of {dtype.itemsize}")
+    with np.errstate(over="ignore"):
+        return np.frombuffer(data, dtype).astype(_FLOAT, copy=False)
+
+
+def _repacked(blob: PackedBlob, name: str) -> PackedBlob:
+    """`blob` from a writer that does not pack: BlobProto reads both forms, and writes the packed one."""
+    try:
+        return PackedBlob.FromString(BlobProto.FromString(blob.SerializeToString()).SerializeToString())
+    except DecodeError:
+        raise FormatError(f"{name}: no blob, or damaged; copy or make the file again") from None
+
+
+def _shape(blob: PackedBlob) -> tuple[int, ...]:
+    """As Caffe's blob.cpp has it: any of the four old sizes goes before the `shape` field; neither is a scalar."""
+    if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
+        return (blob.num, blob.channels, blob.height, blob.width)
+    return tuple(blob.shape.dim)
+
+
+def _float_bytes(array: np.ndarray) -> bytes:
+    return np.asarray(array, _FLOAT).tobytes()

@@ -1,0 +1,71 @@
+"""Datum: one image and its label, as Caffe keeps them in a database.
+
+Pixels are uint8, CHW, blue before green before red when there are three channels, as OpenCV reads them. `encode` writes
+the bytes that BVLC Caffe's convert_imageset writes (src/caffe/util/io.cpp), field for field.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from caffeformat.caffeformat_pb2 import Datum
+from caffeformat.errors import FormatError
+
+
+def encode(image: np.ndarray, label: int) -> bytes:
+    """The Datum of `image` (uint8, CHW) with `label` (int32). Raises FormatError."""
+    if image.dtype != np.uint8 or image.ndim != 3:
+        raise FormatError(f"a Datum holds uint8 pixels, CHW; found {image.dtype} of shape {image.shape}")
+    return b"".join((_head(image.shape), image.tobytes(), _tail(label)))
+
+
+def decode(data: bytes) -> tuple[np.ndarray, int]:
+    """The image (uint8, CHW, read-only) and the label of a Datum. Raises FormatError."""
+    datum = _parsed(data)
+    shape = (datum.channels, datum.height, datum.width)
+    pixels = datum.data
+    if len(pixels) != shape[0] * shape[1] * shape[2] or min(shape) < 1:
+        raise FormatError(f"a Datum of shape {shape} with {len(pixels)} bytes of pixels")
+    return np.frombuffer(pixels, np.uint8).reshape(shape), datum.label
+
+
+def _parsed(data: bytes) -> Datum:
+    try:
+        datum = Datum.FromString(data)
+    except DecodeError:
+        raise FormatError(f"{len(data)} bytes that are no Datum") from None
+    if datum.encoded:
+        raise FormatError("a Datum that holds a JPEG or PNG file; pack it again without --encoded")
+    if datum.float_data:
+        raise FormatError("a Datum of floats; only uint8 pixels are read")
+    return datum
+
+
+# Shapes and labels are few and repeat: their bytes are made once, and an image costs one copy of its pixels.
+
+
+@lru_cache(maxsize=1024)
+def _head(shape: tuple[int, int, int]) -> bytes:
+    """Everything before the pixels: three sizes, and the tag and length of the data field (4, length-delimited)."""
+    size = shape[0] * shape[1] * shape[2]
+    sizes = Datum(channels=shape[0], height=shape[1], width=shape[2]).SerializeToString(deterministic=True)
+    return sizes + bytes([4 << 3 | 2]) + _varint(size)
+
+
+@lru_cache(maxsize=1 << 16)
+def _tail(label: int) -> bytes:
+    """Everything after the pixels. convert_imageset writes `encoded` though it is the default."""
+    try:
+        return Datum(label=label, encoded=False).SerializeToString(deterministic=True)
+    except (ValueError, TypeError):
+        raise FormatError(f"a Datum's label is a 32-bit integer; found {label!r}") from None
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)

@@ -1,0 +1,238 @@
+"""Prototxt: what is refused and how, and that real Caffe reads what is written."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caffeformat import FormatError, caffeformat_pb2, prototxt
+from caffeformat.caffeformat_pb2 import NetParameter, SolverParameter
+
+# ---- Mistakes ------------------------------------------------------------------------------------------------------
+
+MISTAKES = {
+    "unknown field, near a known one": (
+        'name: "n"\nlayer {\n  convolution_param { kernal_size: 3 }\n}',
+        'net:3: ConvolutionParameter has no field "kernal_size"; did you mean kernel_size?',
+    ),
+    "field one level too high": (
+        "layer {\n  dropout_ratio: 0.5\n}",
+        'net:2: LayerParameter has no field "dropout_ratio"; it belongs inside dropout_param',
+    ),
+    "unknown field of a small message": (
+        "layer { tile_param {\n count: 2 } }",
+        'net:2: TileParameter has no field "count"; known: axis, tiles',
+    ),
+    "enum value, misspelt": (
+        "layer { pooling_param {\n pool: MAXX } }",
+        "net:2: PoolMethod has no value MAXX; did you mean MAX?",
+    ),
+    "enum value in small letters": (
+        "state {\n phase: train }",
+        "net:2: Phase has no value train; did you mean TRAIN?",
+    ),
+    "enum number that is none": (
+        "layer { pooling_param { pool: 7 } }",
+        "net:1: PoolMethod has no value 7; known: MAX, AVE, STOCHASTIC",
+    ),
+    "second value for a single field": (
+        'name: "a"\nname: "b"',
+        'net:2: Message type "NetParameter" should not have multiple "name" fields.',
+    ),
+    "block that is never closed": (
+        'layer {\n  name: "a"\n',
+        "net:2: the file ends inside a block: a } is missing",
+    ),
+    "block closed twice": ("layer { }\n}", "net:2: Expected identifier or number, got }."),
+    "string without its end": ('\nname: "a', "net:2: String missing ending quote: '\"a'"),
+    "number for a string": ("\n\nname: 3", "net:3: Expected string but found: '3'"),
+    "fraction for an integer": ("input_dim: 1\ninput_dim: 3.5", "net:2: Couldn't parse integer: 3.5"),
+    "integer too large": ("input_dim: 2147483648", "net:1: Value out of range: 2147483648"),
+    "word for a bool": ("\nforce_backward: yes", 'net:2: Expected "true" or "false".'),
+    "required field left out": (
+        "layer { clip_param { min: 1 } }",
+        "net: required but not given: layer[0].clip_param.max",
+    ),
+}
+
+
+@pytest.mark.parametrize("text, message", MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_named_with_its_line_and_what_would_be_right(text, message):
+    with pytest.raises(FormatError) as error:
+        prototxt.parse(text, NetParameter(), "net")
+    assert str(error.value) == message
+
+
+def test_a_mistake_in_a_file_is_named_with_the_path(tmp_path):
+    path = tmp_path / "solver.prototxt"
+    path.write_text('net: "a"\nbase_lr: 0.01\nmax_iters: 10\n')
+    with pytest.raises(FormatError) as error:
+        prototxt.read_solver(path)
+    assert str(error.value) == f'{path}:3: SolverParameter has no field "max_iters"; did you mean max_iter?'
+
+
+FILES = {
+    "no file": (None, "cannot be read: No such file or directory"),
+    "a caffemodel": (NetParameter(name="n", input_dim=[1, 0]).SerializeToString() + b"\0", "a binary file"),
+    "a name in Latin-1": ('# a\nname: "é"'.encode("latin-1"), ":2: a byte (0xe9) that is not UTF-8"),
+    "a field in Latin-1": ('# a\nnamé: "e"'.encode("latin-1"), ":2: "),
+}
+
+
+@pytest.mark.parametrize("content, phrase", FILES.values(), ids=FILES.keys())
+def test_a_file_that_is_no_prototxt_is_refused(content, phrase, tmp_path):
+    path = tmp_path / "net.prototxt"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FormatError) as error:
+        prototxt.read_net(path)
+    assert str(error.value).startswith(str(path))
+    assert phrase in str(error.value)
+    str(error.value).encode()  # and it can be printed
+
+
+def test_a_folder_is_refused(tmp_path):
+    with pytest.raises(FormatError, match="cannot be read: Is a directory"):
+        prototxt.read_net(tmp_path)
+
+
+def test_an_editors_byte_order_mark_is_passed_over(tmp_path):
+    path = tmp_path / "net.prototxt"
+    path.write_bytes(b'\xef\xbb\xbfname: "n"')
+    assert prototxt.read_net(path).name == "n"
+
+
+WORDS = r"layer layers name type input_dim pool pooling_param { } < > [ ] : , ; ' # - \ \x 3 0x 1e9 -inf true MAX [a.b]"
+PIECES = st.sampled_from([*WORDS.split(), '"', "\n", "\0", "é", "\udce9"]) | st.text(max_size=3)
+
+
+@settings(deadline=None)
+@given(st.lists(PIECES).map(" ".join))
+def test_whatever_the_text_is_only_a_format_error_escapes(text):
+    try:
+        net = prototxt.parse(text, NetParameter(), "net")
+    except FormatError as error:
+        assert str(error).startswith("net:")
+    else:
+        assert prototxt.parse(prototxt.to_text(net), NetParameter(), "again") == net
+
+
+# ---- Real Caffe agrees ---------------------------------------------------------------------------------------------
+
+DIALECT = {
+    "octal, hexadecimal": b"input_dim: 010 input_dim: 0x10",
+    "bools": b"force_backward: 1 debug_info: t",
+    "strings joined": b"name: 'a' \"b\"\n 'c'",
+    "escapes": rb'name: "\303\251\n\x41"',
+    "angle brackets, separators": b'layer < name: "a" >; layer: { name: "b" },',
+    "short lists": b'input_dim: [1, 2] layer [{name: "a"}, {name: "b"}]',
+    "floats": b"layer { power_param { power: 1.f shift: .5F scale: -1.e3 } }",
+    "floats beyond": b"layer { power_param { power: 1e39 shift: -INF scale: nan } }",
+    "enum by number": b"layer { pooling_param { pool: 1 } }",
+    "a comment in Latin-1": b'name: "a" # caf\xe9',
+    "a name in UTF-8": 'name: "é"'.encode(),
+}
+REFUSED = {
+    "unknown field": b"naem: 1",
+    "two names": b'name: "a" name: "b"',
+    "no colon": b'name "a"',
+    "capital bool": b"force_backward: TRUE",
+    "hexadecimal float": b"layer { power_param { power: 0x10 } }",
+    "no space": b"input_dim: 1input_dim: 2",
+    "missing max": b"layer { clip_param { min: 1 } }",
+}
+
+
+def upgraded(caffe_tools: Path, source: Path, target: Path) -> bool:
+    """Have real Caffe's own parser read a net and write it again."""
+    tool = caffe_tools / "upgrade_net_proto_text"
+    return subprocess.run([tool, source, target], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("text", DIALECT.values(), ids=DIALECT.keys())
+def test_the_dialect_of_real_caffe_is_read_as_it_reads_it(text, caffe_tools, tmp_path):
+    source, target = tmp_path / "net.prototxt", tmp_path / "again.prototxt"
+    source.write_bytes(text)
+    assert upgraded(caffe_tools, source, target)
+    ours, theirs = prototxt.read_net(source), prototxt.read_net(target)
+    assert prototxt.to_text(ours) == prototxt.to_text(theirs) != ""
+
+
+@pytest.mark.parametrize("text", REFUSED.values(), ids=REFUSED.keys())
+def test_what_real_caffe_refuses_is_refused(text, caffe_tools, tmp_path):
+    source = tmp_path / "net.prototxt"
+    source.write_bytes(text)
+    assert not upgraded(caffe_tools, source, tmp_path / "again.prototxt")
+    with pytest.raises(FormatError):
+        prototxt.read_net(source)
+
+
+TEXT_TO_BINARY = """
+import sys
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+for kind, path in zip(sys.argv[1::2], sys.argv[2::2]):
+    with open(path, encoding="utf-8") as file:
+        message = text_format.Parse(file.read(), getattr(caffe_pb2, kind)())
+    print(message.SerializeToString(deterministic=True).hex())
+"""
+
+EXAMPLES = {
+    FieldDescriptor.CPPTYPE_STRING: 'a "é"\\',
+    FieldDescriptor.CPPTYPE_BOOL: True,
+    FieldDescriptor.CPPTYPE_FLOAT: 0.1,
+    FieldDescriptor.CPPTYPE_DOUBLE: 0.1,
+    FieldDescriptor.CPPTYPE_INT32: -(1 << 31),
+    FieldDescriptor.CPPTYPE_INT64: -(1 << 63),
+    FieldDescriptor.CPPTYPE_UINT32: (1 << 32) - 1,
+}
+
+
+def fill(message: Message) -> Message:
+    """Set every field of `message`, and of the messages in it; lists get two entries."""
+    for field in message.DESCRIPTOR.fields:
+        times = 2 if field.is_repeated else 1
+        if field.message_type and field.is_repeated:
+            for _ in range(times):
+                fill(getattr(message, field.name).add())
+        elif field.message_type:
+            fill(getattr(message, field.name))
+        else:
+            if field.enum_type:
+                value = field.enum_type.values[-1].number
+            else:
+                value = b"\0\xff" if field.type == FieldDescriptor.TYPE_BYTES else EXAMPLES[field.cpp_type]
+            setattr(message, field.name, value) if times == 1 else getattr(message, field.name).extend([value] * times)
+    return message
+
+
+def test_real_protobuf_of_caffe_reads_what_we_write_with_every_field_set(ask_pycaffe, tmp_path):
+    names = ["NetParameter", "SolverParameter", "SolverState", "BlobProtoVector", "Datum"]
+    messages = [fill(getattr(caffeformat_pb2, name)()) for name in names]
+    arguments = []
+    for name, message in zip(names, messages, strict=True):
+        (tmp_path / name).write_text(prototxt.to_text(message), encoding="utf-8")
+        arguments += [name, tmp_path / name]
+    theirs = ask_pycaffe(TEXT_TO_BINARY, *arguments).split()
+    assert theirs == [message.SerializeToString(deterministic=True).hex() for message in messages]
+
+
+def test_every_template_is_read_as_real_caffe_reads_it_and_written_so(checkout, ask_pycaffe, tmp_path):
+    nets = sorted((checkout / "prototxt").rglob("*.prototxt"))
+    solvers = sorted((checkout / "solvers").rglob("*.prototxt"))
+    assert nets
+    assert solvers
+    messages = [prototxt.read_net(path) for path in nets] + [prototxt.read_solver(path) for path in solvers]
+    arguments = []
+    for i, (path, message) in enumerate(zip(nets + solvers, messages, strict=True)):
+        again = tmp_path / str(i)
+        again.write_text(prototxt.to_text(message))
+        kind = "SolverParameter" if isinstance(message, SolverParameter) else "NetParameter"
+        arguments += [kind, path, kind, again]
+    theirs = ask_pycaffe(TEXT_TO_BINARY, *arguments).split()
+    ours = [message.SerializeToString(deterministic=True).hex() for message in messages for _ in range(2)]
+    assert theirs == ours
