@@ -1,0 +1,55 @@
+# The way in. `make` alone lists what there is.
+#   make demo-sweep                     everything, from a fresh checkout to the figure, on real Caffe
+#   make test                           the test suite
+# Settings: CAFFE (the engine's executable), JOBS (trainings at a time), GPUS (0,1; empty: the CPU), PER_GPU,
+# SET="max_iter=200 sizes=[50,100]" (keys of the experiment file to override), DRY_RUN=1, EXPERIMENT=demo.
+SHELL := /bin/sh
+EXPERIMENT ?= demo
+PYTHON := .venv/bin/python
+TOOLS := $(PYTHON) -m tools
+FILE := experiments/$(EXPERIMENT).yaml
+
+.PHONY: help venv caffe engine test bench doctor status summarize plot lint
+.DEFAULT_GOAL := help
+
+help:
+	@echo 'make demo-sweep         Fashion-MNIST, both directions, three sizes: the whole protocol in minutes'
+	@echo 'make tiny-sweep         Tiny-ImageNet, 108 runs; also: places-sweep, tiny-prestudy-sweep, places-prestudy-sweep,'
+	@echo '                        NAME-sweep for your own experiments/NAME.yaml'
+	@echo 'make tiny-sweep DRY_RUN=1            list the runs, what is done, and the time left'
+	@echo 'make tiny-sweep SET="max_iter=200 sizes=[50,100] conditions=[base,S2T]"'
+	@echo 'make status EXPERIMENT=demo          done, running, waiting, failed'
+	@echo 'make summarize EXPERIMENT=demo       the tables again;  make plot EXPERIMENT=demo: the figures again'
+	@echo 'make doctor             what this machine has, and what is missing'
+	@echo 'make caffe              real BVLC Caffe into .caffe/'
+	@echo 'make test               the tests;  make lint: ruff;  make bench: the benchmarks'
+
+venv:
+	@sh tools/bootstrap.sh .venv
+
+caffe:
+	@sh tools/get_caffe.sh .caffe
+
+# The engine that tools/engine.py will find; only where there is none is one brought.
+engine:
+	@[ -n "$$CAFFE" ] || command -v caffe >/dev/null 2>&1 || sh tools/get_caffe.sh .caffe
+
+%-sweep: venv engine
+	@$(TOOLS) sweep experiments/$*.yaml --set '$(SET)' $(if $(JOBS),--jobs $(JOBS)) $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
+
+status summarize plot: venv
+	@$(TOOLS) $@ $(FILE) --set '$(SET)'
+
+doctor: venv
+	@$(TOOLS) doctor
+
+# Tests hold everything against real Caffe: its tools and pycaffe are those of .caffe/, unless CAFFE names others.
+test: venv
+	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe
+	@$(PYTHON) -m pytest $(if $(TESTS),$(TESTS),tests)
+
+lint: venv
+	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+
+bench: venv engine
+	@for each in benchmarks/*.py; do echo "== $$each"; $(PYTHON) $$each || exit 1; done

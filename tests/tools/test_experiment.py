@@ -1,0 +1,103 @@
+"""Experiment files: what is read, how overrides name an experiment, and how each mistake is told."""
+
+from pathlib import Path
+
+import pytest
+
+from tools.conditions import Condition
+from tools.errors import UserError
+from tools.experiment import load
+
+GOOD = """\
+# a comment
+dataset: folder
+path: images
+image_size: 64
+full_size: 50
+sizes: [50, 10]
+model: alexnet
+solver: alexnet
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "trial.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_every_experiment_of_the_checkout_loads(checkout):
+    files = sorted((checkout / "experiments").glob("*.yaml"))
+    assert {"demo", "tiny", "places", "tiny-prestudy", "places-prestudy"} <= {load(file).name for file in files}
+
+
+def test_the_thesis_experiments_have_its_numbers(checkout):
+    tiny, places = (load(checkout / "experiments" / f"{name}.yaml") for name in ("tiny", "places"))
+    assert (tiny.sizes, tiny.full_size) == ([500, 400, 300, 200, 100, 50], 500)
+    assert (places.sizes, places.full_size) == ([1000, 900, 800, 700, 600, 500], 1000)
+    for exp in (tiny, places):
+        assert exp.conditions == ["base", "FTall", "S1T", "S2T", "S3T", "S4T", "S5T", "S6T", "S7T"]
+        assert (exp.nested, exp.mean, exp.directions) == (True, "target", ["A2B", "B2A"])
+
+
+def test_selecting_overrides_keep_the_name_and_others_become_part_of_it(tmp_path):
+    file = written(tmp_path, GOOD)
+    assert load(file, "sizes=[10] conditions=[base,S2T] seeds=[3] directions=[A2B] path=elsewhere").name == "trial"
+    assert load(file, "nested=false max_iter=200").name == "trial+max_iter=200+nested=false"
+    assert load(file, "model=prototxt/mine").name == "trial+model=prototxt%2Fmine"
+    assert load(file, "sizes=[10] max_iter=200").sizes == [10]
+
+
+MISTAKES = {
+    "an unknown key": ("sizez: [5]\n", "trial.yaml:9: sizez: unknown key; did you mean `sizes`?"),
+    "a key twice": ("model: caffenet\n", "trial.yaml:9: model: given twice, first at "),
+    "a wrong type": ("max_iter: many\n", "trial.yaml:9: max_iter: found 'many'"),
+    "a number as a word": ("max_iter: '200'\n", "trial.yaml:9: max_iter: found '200'"),
+    "a wrong choice": ("mean: both\n", "trial.yaml:9: mean: found 'both'; input should be 'target' or 'source'"),
+    "no condition": ("conditions: [base, S0T]\n", "trial.yaml:9: conditions: found ['base', 'S0T']; 'S0T' is no condition"),
+    "a repeated seed": ("seeds: [1, 1]\n", "trial.yaml:9: seeds: found [1, 1]; [1, 1] names one twice"),
+    "a negative seed": ("seeds: [-1]\n", "trial.yaml:9: seeds: found -1"),
+    "not YAML": ("model: [alexnet\n", "trial.yaml:10: not YAML"),
+}
+
+
+@pytest.mark.parametrize("line, told", MISTAKES.values(), ids=MISTAKES.keys())
+def test_a_mistake_is_told_with_its_line(tmp_path, line, told):
+    with pytest.raises(UserError) as error:
+        load(written(tmp_path, GOOD + line))
+    assert told in str(error.value)
+
+
+def test_a_size_larger_than_the_class_is_refused_with_its_line(tmp_path):
+    with pytest.raises(UserError, match=r"trial.yaml:6: sizes: 60 images a class; a whole class has full_size: 50"):
+        load(written(tmp_path, GOOD.replace("[50, 10]", "[60, 10]")))
+
+
+def test_all_is_a_size_only_where_the_full_size_is_all(tmp_path):
+    assert load(written(tmp_path, GOOD.replace("full_size: 50", "full_size: all"))).sizes == [50, 10]
+    with pytest.raises(UserError, match=r"sizes: all; the whole half is full_size here: write 50"):
+        load(written(tmp_path, GOOD.replace("[50, 10]", "[all, 10]")))
+
+
+def test_a_missing_key_and_a_missing_file_are_told(tmp_path):
+    with pytest.raises(UserError, match="model: missing"):
+        load(written(tmp_path, GOOD.replace("model: alexnet\n", "")))
+    with pytest.raises(UserError, match=r"other.yaml: no such experiment file; in that folder: .*trial.yaml"):
+        load(tmp_path / "other.yaml")
+    with pytest.raises(UserError, match="a list of `key: value` lines"):
+        load(written(tmp_path, "- a\n- b\n"))
+
+
+@pytest.mark.parametrize("text, told", [("max_iter", "not `key=value`"), ("seeds=[1] seeds=[2]", "SET: seeds: given twice"),
+                                        ("speed=9", "SET: speed: unknown key"), ("sizes=[10", "not `key=value`")])
+def test_a_wrong_override_is_told_as_such(tmp_path, text, told):
+    with pytest.raises(UserError, match="SET") as error:
+        load(written(tmp_path, GOOD), text)
+    assert told in str(error.value)
+
+
+def test_conditions_say_what_is_copied_and_frozen():
+    assert Condition.parse("base") == Condition("base", 0, False)
+    assert Condition.parse("FTall") == Condition("FTall", None, False)
+    assert Condition.parse("S3T") == Condition("S3T", 3, True)
+    assert [Condition.parse(name).needs_source for name in ("base", "FTall", "S1T")] == [False, True, True]

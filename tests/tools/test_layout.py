@@ -1,0 +1,59 @@
+"""Where things lie, and which runs an experiment has."""
+
+import pytest
+
+from tools import layout
+from tools.errors import UserError
+from tools.experiment import load
+
+
+@pytest.fixture
+def tiny(checkout):
+    return lambda overrides="": load(checkout / "experiments" / "tiny.yaml", overrides)
+
+
+def test_the_protocol_is_108_runs_and_each_source_net_is_the_other_directions_full_base_run(tiny):
+    runs = layout.runs(tiny(), "caffe")
+    assert len(runs) == len(set(runs)) == 108
+    assert [run.key for run in runs[:2]] == ["B2A/n0500/base/seed0", "A2B/n0500/base/seed0"]
+    some = layout.Run("tiny", "A2B", 300, "S3T", 0)
+    assert layout.source_run(tiny(), some).key == "B2A/n0500/base/seed0"
+    assert (some.source, some.target, str(some.folder)) == ("A", "B", "models/tiny/A2B/n0300/S3T/seed0")
+
+
+def test_with_the_source_halfs_mean_nothing_is_shared_and_there_are_110_runs(tiny):
+    exp = tiny("mean=source")
+    runs = layout.runs(exp, "caffe")
+    assert len(runs) == 110
+    target, source = layout.Run(exp.name, "A2B", 300, "S3T", 0), layout.Run(exp.name, "B2A", 500, "source", 0)
+    assert layout.source_run(exp, target) == source
+    own = "data/tiny-imagenet/split0/64x64/A/n0500/mean.binaryproto"
+    assert str(layout.mean_of(exp, target)) == str(layout.mean_of(exp, source)) == own
+
+
+def test_selecting_sizes_still_trains_the_source_nets(tiny):
+    keys = [run.key for run in layout.runs(tiny("sizes=[50] conditions=[base,S2T] directions=[A2B]"), "caffe")]
+    assert keys == ["B2A/n0500/base/seed0", "A2B/n0050/base/seed0", "A2B/n0050/S2T/seed0"]
+
+
+def test_another_engine_never_takes_the_place_of_caffe(tiny):
+    assert str(layout.runs(tiny(), "torchcaffe")[0].folder).startswith("models/tiny+engine=torchcaffe/")
+    assert str(layout.results_folder(tiny(), "torchcaffe")) == "results/tiny+engine=torchcaffe"
+
+
+def test_splits_of_other_seeds_and_drawings_lie_apart(tiny):
+    places = [tiny(), tiny("nested=false"), tiny("split_seed=1"), tiny("split_seed=1 subsample_seed=2"), tiny("gray=true")]
+    folders = [str(layout.split_of(exp, 0).train_lmdb("A", 50)) for exp in places]
+    assert folders == [
+        "data/tiny-imagenet/split0/64x64/A/n0050",
+        "data/tiny-imagenet/split0+nested=false/64x64/A/n0050",
+        "data/tiny-imagenet/split1-0/64x64/A/n0050",
+        "data/tiny-imagenet/split1-2/64x64/A/n0050",
+        "data/tiny-imagenet/split0/64x64-gray/A/n0050",
+    ]
+
+
+def test_an_unknown_run_is_told_with_what_there_is(tiny):
+    with pytest.raises(UserError, match=r"no run 'A2B/n0123/base/seed0'; there are 108, from B2A/n0500/base/seed0 to"):
+        layout.find_run(tiny(), "caffe", "A2B/n0123/base/seed0")
+    assert layout.find_run(tiny(), "caffe", "models/tiny/A2B/n0300/S3T/seed0").condition == "S3T"

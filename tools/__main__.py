@@ -1,0 +1,43 @@
+"""python -m tools VERB ...: the command line of every verb. A user's mistake is one clear error and exit code 2."""
+
+import importlib
+import sys
+
+from caffeformat import FormatError
+from tools.errors import UserError
+
+VERBS = {
+    "doctor": "what this machine has for the experiments, and what is missing",
+    "fetch": "bring the data set, checked",
+    "split": "divide the classes into halves and draw the target sets: lists",
+    "pack": "decode the images into LMDBs, each image once",
+    "mean": "compute the mean image of every training LMDB",
+    "render": "write a run's train_val.prototxt and solver.prototxt, and print its copy plan",
+    "train": "drive `caffe train` on a rendered run, and prove what was copied and frozen",
+    "parse": "turn a Caffe log into train.csv and test.csv",
+    "run": "one run: render, train, parse, manifest",
+    "sweep": "everything an experiment needs, as a graph of the verbs above and below",
+    "summarize": "collect the runs into runs.csv and summary.csv",
+    "plot": "draw the figures",
+    "status": "what of an experiment is done, running, waiting, failed",
+}
+
+
+def main() -> int:
+    if len(sys.argv) < 2 or sys.argv[1] not in VERBS:
+        given = f"unknown verb {sys.argv[1]!r}\n" if len(sys.argv) > 1 and sys.argv[1] not in ("-h", "--help") else ""
+        width = max(map(len, VERBS))
+        lines = "\n".join(f"  {verb:{width}}  {what}" for verb, what in VERBS.items())
+        print(f"{given}usage: python -m tools VERB EXPERIMENT ...\n\n{lines}", file=sys.stderr if given else sys.stdout)
+        return 2 if given else 0
+    try:
+        return importlib.import_module(f"tools.{sys.argv[1]}").main(sys.argv[2:]) or 0
+    except (UserError, FormatError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

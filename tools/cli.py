@@ -1,0 +1,21 @@
+"""What the command lines of all verbs share."""
+
+import argparse
+from pathlib import Path
+
+from tools.experiment import Experiment, load
+
+
+def parser(verb: str, text: str) -> argparse.ArgumentParser:
+    """A parser for `python -m tools VERB EXPERIMENT [--set "key=value ..."]`; `text` is the verb's docstring."""
+    summary = text.strip().splitlines()[0]
+    parser = argparse.ArgumentParser(prog=f"python -m tools {verb}", description=summary)
+    parser.add_argument("experiment", type=Path, help="experiment file: experiments/demo.yaml")
+    parser.add_argument("--set", default="", metavar="TEXT", help='keys to override: "max_iter=200 sizes=[50,100]"')
+    return parser
+
+
+def experiment(verb: str, text: str, argv: list[str]) -> Experiment:
+    """The experiment that `argv` names, for verbs that take nothing else."""
+    arguments = parser(verb, text).parse_args(argv)
+    return load(arguments.experiment, arguments.set)

@@ -1,0 +1,39 @@
+"""A file's pixels, exactly as Caffe's convert_imageset has them before it resizes."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+
+class BadImage(Exception):
+    """A file that cannot be read as an image, or not whole. The text says why."""
+
+
+def decode(path: Path, gray: bool = False) -> np.ndarray:
+    """uint8, HxWx3 (BGR) or HxW (gray). Raises BadImage, also for a file that ends early.
+
+    The flags are those of Caffe's ReadImageToCVMat (src/caffe/util/io.cpp): a gray image gets three equal channels, alpha
+    is dropped and not blended, 16 bits become 8, CMYK becomes BGR, and a JPEG's EXIF orientation is applied. Decoding from
+    memory is stricter than cv::imread in one thing: imread fills the missing part of a cut-off JPEG with gray.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise BadImage(error.strerror or "cannot be read") from None
+    if not data.size:
+        raise BadImage("empty file")
+    try:
+        image = cv2.imdecode(data, _flags(data, gray))
+    except cv2.error as error:
+        raise BadImage(f"OpenCV: {error.err}") from None
+    if image is None:
+        raise BadImage("not an image that OpenCV reads, or cut off")
+    return image
+
+
+def _flags(data: np.ndarray, gray: bool) -> int:
+    flags = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
+    is_jpeg = data[:2].tobytes() == b"\xff\xd8"
+    # OpenCV 5 also turns PNG and WebP by their EXIF block, Caffe's OpenCV does not.
+    return flags if is_jpeg else flags | cv2.IMREAD_IGNORE_ORIENTATION

@@ -1,0 +1,75 @@
+"""Fashion-MNIST: four IDX files, gzipped. A reference is `train/00017` or `val/00017`, the image's place in its file."""
+
+import gzip
+import zlib
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from tools.datasets.base import DataSet, Scan
+from tools.datasets.decode import BadImage
+from tools.errors import UserError
+
+FILES = {
+    "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
+    "val": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
+}
+
+
+class FashionMnist(DataSet):
+    """A class id is the label, `0` to `9` (names in the card). Images are 28x28, read once and kept: 55 MB."""
+
+    name = "fashion-mnist"
+    layout = ", ".join(file for pair in FILES.values() for file in pair)
+
+    @classmethod
+    def is_at(cls, folder: Path) -> bool:
+        return all((folder / file).is_file() for pair in FILES.values() for file in pair)
+
+    def scan(self) -> Scan:
+        parts = {}
+        for part, (images, labels) in FILES.items():
+            values = read_idx(self.root / labels)
+            count = len(self._images[part])
+            if values.shape != (count,):
+                raise UserError(f"{self.root / labels}: {len(values)} labels for {count} images in {images}")
+            parts[part] = {
+                str(label): [f"{part}/{i:05d}" for i in np.flatnonzero(values == label)] for label in np.unique(values)
+            }
+        if set(parts["train"]) != set(parts["val"]):
+            raise UserError(f"{self.root}: train has labels {sorted(parts['train'])}, val {sorted(parts['val'])}")
+        return Scan(sorted(parts["train"]), parts["train"], parts["val"])
+
+    def read(self, reference: str, gray: bool = False) -> np.ndarray:
+        """uint8, 28x28 (gray) or 28x28x3 with three equal channels, as convert_imageset makes of a gray file."""
+        part, _, number = reference.partition("/")
+        try:
+            image = self._images[part][int(number)]
+        except (KeyError, ValueError, IndexError):
+            raise BadImage(f"no image {reference} in {self.root}") from None
+        return image.copy() if gray else np.repeat(image[:, :, None], 3, axis=2)
+
+    @cached_property
+    def _images(self) -> dict[str, np.ndarray]:
+        return {part: read_idx(self.root / images) for part, (images, _) in FILES.items()}
+
+    def __getstate__(self) -> dict:
+        """A process that is sent this object reads the arrays for itself."""
+        return {"root": self.root}
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """A gzipped IDX file of uint8 (http://yann.lecun.com/exdb/mnist/). Raises UserError for any other or a cut-off one."""
+    try:
+        data = gzip.decompress(path.read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: cannot be read ({error}); remove it and fetch again") from None
+    if data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
+        raise UserError(f"{path}: not an IDX file of bytes; it should begin 00 00 08; remove it and fetch again")
+    start = 4 + 4 * data[3]
+    shape = tuple(np.frombuffer(data[4:start], ">u4").tolist())
+    values = np.frombuffer(data, np.uint8, offset=start)
+    if values.size != np.prod(shape):
+        raise UserError(f"{path}: {values.size} bytes for a shape of {shape}; remove it and fetch again")
+    return values.reshape(shape)

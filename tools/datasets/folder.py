@@ -1,0 +1,60 @@
+"""Any folder of images: train/<class>/*, val/<class>/*."""
+
+import os
+from pathlib import Path
+
+from tools.datasets.base import DataSet, Scan
+from tools.errors import UserError
+
+SUFFIXES = frozenset(
+    ".bmp .dib .gif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .ras .sr .tif .tiff .webp".split()
+)  # what OpenCV reads in every build; a file with another suffix is taken for a note, not for an image
+
+
+class Folder(DataSet):
+    """A class id is the class folder's name. Files of any depth below it count if their suffix is an image's."""
+
+    name = "folder"
+    layout = "train/<class>/<image> and val/<class>/<image>"
+
+    @classmethod
+    def is_at(cls, folder: Path) -> bool:
+        return (folder / "train").is_dir() and (folder / "val").is_dir()
+
+    def scan(self) -> Scan:
+        train, val = self._classes("train"), self._classes("val")
+        for have, lack, there, absent in ((train, val, "train", "val"), (val, train, "val", "train")):
+            alone = sorted(set(have) - set(lack))
+            if alone:
+                names = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
+                raise UserError(
+                    f"{self.root / absent}: no images of {len(alone)} classes that {there}/ has ({names}); "
+                    f"every class needs a folder of images in both train/ and val/"
+                )
+        return Scan(sorted(train), train, val)
+
+    def _classes(self, part: str) -> dict[str, list[str]]:
+        """Class id -> references, for every class folder of `part` that holds an image."""
+        folder = self.root / part
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; a `folder` data set has train/<class>/* and val/<class>/*")
+        classes = {}
+        for entry in sorted(os.scandir(folder), key=lambda e: e.name):
+            if entry.is_dir() and not entry.name.startswith("."):
+                images = sorted(f"{part}/{entry.name}/{name}" for name in _images(entry.path))
+                if images:
+                    classes[entry.name] = images
+        if not classes:
+            raise UserError(f"{folder}: no images in class folders; it should hold <class>/*.jpg, *.png, ...")
+        return classes
+
+
+def _images(folder: str) -> list[str]:
+    """Paths relative to `folder` of all files that OpenCV may read, hidden ones left out."""
+    found = []
+    for where, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [f for f in folders if not f.startswith(".")]
+        inside = os.path.relpath(where, folder)
+        names = (f for f in files if not f.startswith(".") and Path(f).suffix.lower() in SUFFIXES)
+        found += [n if inside == "." else f"{inside}/{n}" for n in names]
+    return found

@@ -1,0 +1,120 @@
+"""Archives of strangers, unpacked safely: regular files below one folder, no more of them than the card allows."""
+
+import contextlib
+import gzip
+import lzma
+import os
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from tools.datasets.cards import Archive
+from tools.errors import UserError
+from tools.files import new_folder
+from tools.progress import progress
+
+_DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    name: str
+    kind: str  # file, folder, or what it is that may not be there
+    size: int
+    at: int  # how much of the archive lies before it, in bytes
+    open: Callable[[], IO[bytes]]
+
+
+@contextlib.contextmanager
+def unpacked(archive: Path, folder: Path, limits: Archive) -> Iterator[Path]:
+    """Unpacks a zip or tar (any compression) beside `folder`, yields that place, and renames it to `folder`.
+
+    What the caller adds inside is renamed in with it; an error inside leaves nothing. Raises UserError for a damaged
+    archive and for one that holds a path outside its folder, a link, a device, a name twice, or more than `limits`.
+    Only contents are taken over: no owner, mode or time.
+    """
+    with new_folder(folder) as part:
+        try:
+            _unpack(archive, part, limits)
+        except (*_DAMAGED, RuntimeError) as error:  # RuntimeError: zipfile's, for an encrypted file
+            raise UserError(f"{archive}: cannot be unpacked: {error}; it is damaged, bring it again") from None
+        yield part
+        os.sync()  # once for all files: after a power cut, a folder of this name is whole
+
+
+def _unpack(archive: Path, part: Path, limits: Archive) -> None:
+    files = size = at = 0
+    with open(archive, "rb") as raw, progress("unpack", archive.stat().st_size >> 20, "MB") as update:
+        for entry in _entries(archive, raw):
+            _require_safe(archive, entry)
+            files, size = files + 1, size + entry.size
+            if files > limits.most_files or size > limits.most_bytes:
+                raise UserError(
+                    f"{archive}: unpacks to more than {limits.most_files:,} files or {limits.most_bytes:,} bytes, which "
+                    f"its card allows: not the data set that it should be"
+                )
+            try:
+                _write(entry, part / entry.name)
+            except (FileExistsError, NotADirectoryError):
+                raise UserError(f"{archive}: holds {entry.name!r} twice; it is damaged, bring it again") from None
+            except OSError as error:
+                if isinstance(error, _DAMAGED):
+                    raise
+                raise UserError(f"{archive}: {entry.name!r} cannot be unpacked: {error.strerror}") from None
+            update((entry.at >> 20) - (at >> 20))
+            at = entry.at
+
+
+def _write(entry: _Entry, target: Path) -> None:
+    if entry.kind == "folder":
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target, "xb") as out, entry.open() as data:
+        shutil.copyfileobj(data, out)
+
+
+def _require_safe(archive: Path, entry: _Entry) -> None:
+    if entry.kind not in ("file", "folder"):
+        raise UserError(f"{archive}: holds a {entry.kind}, {entry.name!r}; a data set has files only, bring it again")
+    if entry.name.startswith("/") or ".." in entry.name.split("/"):
+        raise UserError(f"{archive}: {entry.name!r} leads out of its folder; do not use this archive, bring it again")
+
+
+def _entries(archive: Path, raw: IO[bytes]) -> Iterator[_Entry]:
+    if zipfile.is_zipfile(raw):
+        with zipfile.ZipFile(raw) as container:
+            for i in container.infolist():
+                yield _Entry(i.filename, _zip_kind(i), i.file_size, i.header_offset, lambda i=i: container.open(i))
+        return
+    raw.seek(0)
+    try:
+        container = tarfile.open(fileobj=raw, mode="r|*")
+    except tarfile.ReadError:
+        raise UserError(f"{archive}: neither a zip nor a tar archive; bring it again") from None
+    with container:
+        for member in container:
+            yield _Entry(
+                member.name, _tar_kind(member), member.size, raw.tell(), lambda m=member: container.extractfile(m)
+            )
+
+
+def _zip_kind(info: zipfile.ZipInfo) -> str:
+    mode = info.external_attr >> 16
+    if stat.S_ISLNK(mode):
+        return "link"
+    if info.is_dir():
+        return "folder"
+    return "file" if stat.S_IFMT(mode) in (0, stat.S_IFREG) else "device"
+
+
+def _tar_kind(member: tarfile.TarInfo) -> str:
+    if member.issym() or member.islnk():
+        return "link"
+    return "folder" if member.isdir() else "file" if member.isreg() else "device"

@@ -1,0 +1,58 @@
+"""Bring the data set of an experiment into data/<dataset>/, checked; a second call does nothing.
+
+    python -m tools fetch experiments/tiny.yaml
+    python -m tools fetch experiments/tiny.yaml --set path=/data/tiny-imagenet-200.zip     # or its folder: offline
+
+What it is, where it comes from and its checksums stand in data/cards/<dataset>.yaml. fetch.json, written last, says what
+was brought; where it is missing, fetch goes on with whatever lies in data/<dataset>/ already.
+"""
+
+from pathlib import Path
+
+from tools import cli
+from tools.datasets import KINDS, check_classes, fetched
+from tools.datasets.bring import bring
+from tools.datasets.cards import card
+from tools.experiment import Experiment
+from tools.files import lock, read_json, write_json
+from tools.layout import dataset_folder
+
+
+def fetch(exp: Experiment) -> bool:
+    """Brings the data set and writes fetch.json; returns False if it was there already. Raises UserError."""
+    folder = dataset_folder(exp)
+    with lock(folder / ".fetch.lock"):
+        if fetched(exp) is not None:
+            return False
+        brought = bring(exp, folder)
+        scan = KINDS[exp.dataset](brought.folder).scan()
+        inside = brought.folder.is_relative_to(folder)
+        record = {
+            "dataset": exp.dataset,
+            "path": None if exp.path is None else str(Path(exp.path).resolve()),
+            "folder": str(brought.folder.relative_to(folder) if inside else brought.folder),
+            "files": brought.files,
+            "counts": {
+                "classes": len(scan.classes),
+                "train": sum(map(len, scan.train.values())),
+                "val": sum(map(len, scan.val.values())),
+            },
+            "missing": len(scan.missing),
+            "class_list": check_classes(exp.dataset, scan.classes),
+        }
+        write_json(folder / "fetch.json", record)
+    return True
+
+
+def main(argv: list[str]) -> None:
+    exp = cli.experiment("fetch", __doc__, argv)
+    print(f"{exp.dataset}: {'here' if fetch(exp) else 'here already'}, in {fetched(exp)}")
+    record = read_json(dataset_folder(exp) / "fetch.json")
+    counts = record["counts"]
+    missing = f" ({record['missing']:,} more are listed but missing)" if record["missing"] else ""
+    print(
+        f"{counts['classes']} classes, {counts['train']:,} training and {counts['val']:,} validation images{missing}; "
+        f"{record['class_list']}"
+    )
+    if exp.dataset != "folder" and counts != card(exp.dataset).counts:
+        print(f"note: the published {card(exp.dataset).title} has {card(exp.dataset).counts}")

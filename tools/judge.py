@@ -1,0 +1,61 @@
+"""The one judge of "complete": verb and graph ask it the same question.
+
+A run is complete when its manifest.json, renamed into place last, records the same inputs that the run would have now:
+rendered prototxt, image lists, mean, weights, engine version.
+"""
+
+import hashlib
+from pathlib import Path
+
+from tools.engine import Engine
+from tools.errors import UserError
+from tools.experiment import Experiment
+from tools.files import read_json, sha256
+from tools.layout import Run, mean_of, source_run, split_of
+from tools.rendering import NET, SOLVER, render
+
+
+class NotReady(UserError):
+    """Something that a run needs is not there yet; the text names it and the verb that makes it."""
+
+
+def inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
+    """What the run's result depends on, as checksums. Raises NotReady where some of it is not there yet."""
+    split = split_of(exp, run.seed)
+    rendered = render(exp, run)
+    found = {NET: _digest(rendered.net), SOLVER: _digest(rendered.solver)}
+    for name, lmdb in (("train_list", split.train_lmdb(run.target, run.size)), ("val_list", split.val_lmdb(run.target))):
+        packed = read_json(lmdb / "pack.json")
+        if packed is None or not (lmdb / "data.mdb").exists():
+            raise NotReady(f"{lmdb}: no LMDB yet; run `python -m tools pack {exp.file}` first")
+        found[name] = packed["list_sha256"]
+    mean = mean_of(exp, run)
+    if not mean.exists():
+        raise NotReady(f"{mean}: not there yet; run `python -m tools mean {exp.file}` first")
+    found["mean"] = sha256(mean)
+    source = source_run(exp, run)
+    if source:
+        found["weights"] = weights(source)[1]
+    found["engine"] = engine.version
+    return found
+
+
+def weights(source: Run) -> tuple[Path, str]:
+    """The source net's caffemodel and its checksum. Raises NotReady until the source run is finished."""
+    manifest = read_json(source.manifest)
+    if manifest is None:
+        raise NotReady(f"{source.folder}: its source net is not trained yet; run `python -m tools run` on {source.key} first")
+    return source.folder / manifest["model"]["file"], manifest["model"]["sha256"]
+
+
+def is_complete(exp: Experiment, run: Run, engine: Engine) -> bool:
+    """Whether the run's result stands. False, too, where that cannot be told yet."""
+    manifest = read_json(run.manifest)
+    try:
+        return manifest is not None and manifest["inputs"] == inputs(exp, run, engine)
+    except NotReady:
+        return False
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,97 @@
+"""What an experiment still needs: the state of every stage and run, by the judge, and the withdrawal of what is stale.
+
+The graph (Snakefile) takes the presence of a mark for its truth. So before it starts, marks that no longer stand are taken
+away: a stage's mark is removed, a run's manifest is set aside under another name, from which tools/run.py takes it back
+if the judge then finds that it stands after all (its source net was trained again to the same bytes, say).
+"""
+
+from dataclasses import dataclass
+
+from tools import judge, layout, mean, pack, plot, split, summarize
+from tools.datasets import fetched
+from tools.engine import Engine
+from tools.experiment import Experiment
+from tools.files import is_locked, read_json
+from tools.layout import Run
+from tools.results import runs_on_disk
+
+WITHDRAWN = "manifest.withdrawn.json"
+
+
+@dataclass(frozen=True)
+class Plan:
+    stages: dict[str, bool]  # stage -> complete, in the graph's order
+    runs: dict[Run, str]  # of the experiment: done | stale: what changed | running | failed | waiting
+
+    @property
+    def waiting(self) -> list[Run]:
+        return [run for run, state in self.runs.items() if state != "done"]
+
+    @property
+    def complete(self) -> bool:
+        return all(self.stages.values()) and not self.waiting
+
+
+def make(exp: Experiment, engine: Engine) -> Plan:
+    """Looks, and changes nothing."""
+    stages = {"fetch": fetched(exp) is not None}
+    for verb in (split, pack, mean):
+        stages[verb.__name__.removeprefix("tools.")] = all(verb.is_complete(exp, seed) for seed in exp.seeds)
+    states = {run: state(exp, run, engine) for run in layout.runs(exp, engine.name)}
+    _need_models(exp, states)
+    stages["summarize"] = summarize.is_complete(exp, engine.name)
+    stages["plot"] = plot.is_complete(exp, engine.name)
+    return Plan(stages, states)
+
+
+def state(exp: Experiment, run: Run, engine: Engine) -> str:
+    """done, running, failed, waiting, or `stale: ...` for a result whose inputs are no longer the same."""
+    if is_locked(run.folder / ".lock"):
+        return "running"
+    manifest = read_json(run.manifest)
+    if manifest is None:
+        return "failed" if (run.folder / "failed.json").exists() else "waiting"
+    try:
+        now = judge.inputs(exp, run, engine)
+    except judge.NotReady:
+        return "waiting"
+    changed = sorted(key for key in now.keys() | manifest["inputs"].keys() if now.get(key) != manifest["inputs"].get(key))
+    return f"stale: {', '.join(changed)} changed" if changed else "done"
+
+
+def _need_models(exp: Experiment, states: dict[Run, str]) -> None:
+    """A source run whose caffemodel is gone (keep_models) is done only as long as no run needs to copy from it."""
+    for run, what in list(states.items()):
+        source = layout.source_run(exp, run)
+        if what != "done" and source and states.get(source) == "done" and not judge.weights(source)[0].exists():
+            states[source] = "stale: its caffemodel is gone"
+
+
+def withdraw(exp: Experiment, engine: Engine, plan: Plan) -> None:
+    """Takes away the marks that do not stand, so that the graph makes again what they stood for."""
+    graph = layout.results_folder(exp, engine.name) / "graph"
+    upstream = True
+    for stage, complete in plan.stages.items():
+        upstream = upstream and complete and (stage != "summarize" or not plan.waiting)
+        if upstream:
+            graph.mkdir(parents=True, exist_ok=True)
+            (graph / stage).touch()
+        else:
+            (graph / stage).unlink(missing_ok=True)
+    for run in plan.waiting:
+        if run.manifest.exists():
+            if plan.runs[run].startswith("stale: its caffemodel"):
+                (run.folder / "train.json").unlink(missing_ok=True)
+                run.manifest.unlink()
+            else:
+                run.manifest.rename(run.folder / WITHDRAWN)
+    for run in others_on_disk(exp, engine):
+        if state(exp, run, engine).startswith("stale") or plan.runs.get(layout.source_run(exp, run), "done") != "done":
+            run.manifest.rename(run.folder / WITHDRAWN)
+
+
+def others_on_disk(exp: Experiment, engine: Engine) -> list[Run]:
+    """Finished runs of the same name that the experiment does not select now; they stand in its summary, too."""
+    selected = set(layout.runs(exp, engine.name))
+    found = runs_on_disk(layout.experiment_name(exp, engine.name))
+    return [run for run in found if run not in selected and run.manifest.exists()]

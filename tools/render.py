@@ -1,0 +1,38 @@
+"""Writes a run's train_val.prototxt and solver.prototxt from the templates, and prints its copy plan.
+
+    python -m tools render experiments/demo.yaml A2B/n0600/S3T/seed0
+"""
+
+from tools import cli
+from tools.engine import find
+from tools.experiment import Experiment, load
+from tools.files import write_if_changed
+from tools.layout import Run, find_run, source_run
+from tools.rendering import NET, SOLVER, LayerPlan, Rendered, render
+
+
+def write(exp: Experiment, run: Run) -> Rendered:
+    """Renders into the run's folder; a file whose bytes do not change is not touched."""
+    rendered = render(exp, run)
+    write_if_changed(run.folder / NET, rendered.net)
+    write_if_changed(run.folder / SOLVER, rendered.solver)
+    return rendered
+
+
+def copy_plan(run: Run, source: Run | None, plan: list[LayerPlan]) -> str:
+    """The plan as a table for the eye."""
+    head = f"{run.key}: weights from {source.folder if source else 'nowhere: every layer starts random'}"
+    width = max(len(row.layer) for row in plan)
+    rows = [f"  {row.layer:{width}}  {row.what:16}  named {row.name}" for row in plan]
+    return "\n".join([head, *rows])
+
+
+def main(argv: list[str]) -> None:
+    parser = cli.parser("render", __doc__)
+    parser.add_argument("run", help="the run's key or folder: A2B/n0300/S3T/seed0")
+    arguments = parser.parse_args(argv)
+    exp = load(arguments.experiment, arguments.set)
+    run = find_run(exp, find().name, arguments.run)
+    rendered = write(exp, run)
+    print(copy_plan(run, source_run(exp, run), rendered.plan))
+    print(f"wrote {run.folder / NET} and {run.folder / SOLVER}")

@@ -1,0 +1,92 @@
+"""An experiment's results on disk: the runs below its models folder, and the tables that stand for them.
+
+`summarize` writes the tables, `plot` reads them. Both work where no engine is at hand.
+"""
+
+import csv
+import io
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tools.conditions import Condition
+from tools.layout import MODELS, Run
+
+RUNS, SUMMARY = "runs.csv", "summary.csv"
+RUN_COLUMNS = (
+    "dataset,direction,size,condition,seed,accuracy,best_accuracy,best_iter,loss,iters,seconds,images_per_s,engine,status,"
+    "attempts,run"
+).split(",")
+SUMMARY_COLUMNS = "size,condition,accuracy,sd,n,excluded,best_accuracy,best_iter,loss".split(",")
+
+Row = dict[str, Any]
+
+
+def engine_name() -> str:
+    """The name that tools/engine.py would give the engine, whether or not it is on this machine."""
+    return Path(os.environ.get("CAFFE") or "caffe").name
+
+
+def runs_on_disk(experiment: str) -> list[Run]:
+    """Every run with a folder below models/<experiment>/, selected now or not, in the order of the tables.
+
+    A folder whose name is no run's specification (a copy named `seed0.bak`, say) is none.
+    """
+    found = [_run(experiment, folder) for folder in (MODELS / experiment).glob("*/*/*/*/")]
+    return sorted((run for run in found if run), key=order)
+
+
+def order(run: Run) -> tuple:
+    """The largest size first (`all` before any), the thesis' order of conditions, then direction and seed."""
+    return (size_order(run.size), condition_order(run.condition), run.direction, run.seed)
+
+
+def size_order(size: int | str) -> float:
+    return float("-inf") if size == "all" else -size
+
+
+def condition_order(name: str) -> int:
+    """base, FTall, S1T, S2T, ...; last `source`, the source net that is no base run. Raises ValueError for any other."""
+    if name == "source":
+        return 1000
+    condition = Condition.parse(name)
+    return 1 if condition.copied is None else condition.copied + condition.frozen
+
+
+def _run(experiment: str, folder: Path) -> Run | None:
+    match = re.fullmatch(r"(A2B|B2A)/n(\d+|all)/(\w+)/seed(\d+)", "/".join(folder.parts[-4:]))
+    if not match:
+        return None
+    direction, size, condition, seed = match.groups()
+    run = Run(experiment, direction, size if size == "all" else int(size), condition, int(seed))
+    try:
+        condition_order(condition)
+    except ValueError:
+        return None
+    return run if run.folder == folder else None
+
+
+def csv_text(columns: Iterable[str], rows: Iterable[Row]) -> str:
+    """A header and a line a row; None is a blank cell."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def read_csv(path: Path) -> list[Row]:
+    """Rows by column; a cell that is a number as one (int where it can be), a blank one as None."""
+    with open(path, encoding="utf-8", newline="") as file:
+        return [{name: _cell(text) for name, text in row.items()} for row in csv.DictReader(file)]
+
+
+def _cell(text: str) -> int | float | str | None:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text or None

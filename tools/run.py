@@ -1,0 +1,111 @@
+"""One run: render, train, parse, and the manifest that says it is complete. The graph's one job a training.
+
+    python -m tools run experiments/demo.yaml A2B/n0600/S3T/seed0
+
+Does nothing when the run is complete already. After a kill at any moment the same command ends with the same result.
+"""
+
+import subprocess
+import time
+
+from tools import cli, judge, parse, render, train
+from tools.engine import Engine, find
+from tools.experiment import Experiment, load
+from tools.files import lock, read_json, write_atomic, write_json
+from tools.layout import CHECKOUT, Run, find_run, runs, source_run, split_of
+from tools.outcome import outcome
+from tools.rendering import Rendered
+
+WITHDRAWN = "manifest.withdrawn.json"  # a manifest that could not be judged when a sweep was planned (tools/plan.py)
+
+
+def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
+    """Brings the run to its end, if it is not there, and returns its manifest. Waits while another process has the run.
+
+    Raises RunFailed (then failed.json in the run's folder says why) and whatever the verbs raise.
+    """
+    with lock(run.folder / ".lock"):
+        withdrawn = run.folder / WITHDRAWN
+        if withdrawn.exists() and not run.manifest.exists():
+            withdrawn.rename(run.manifest)
+        if judge.is_complete(exp, run, engine):
+            return read_json(run.manifest)
+        for old in (run.manifest, withdrawn, run.folder / "failed.json"):
+            old.unlink(missing_ok=True)
+        rendered = render.write(exp, run)
+        plan = render.copy_plan(run, source_run(exp, run), rendered.plan)
+        write_atomic(run.folder / "plan.txt", plan + "\n")
+        try:
+            done = train.train(exp, run, engine)
+            log = parse.parse(run.folder / train.LOG, run.folder)
+            manifest = _manifest(exp, run, engine, done, _outcome(exp, run, rendered, log))
+        except Exception as error:
+            if not isinstance(error, judge.NotReady):
+                write_json(run.folder / "failed.json", {"run": run.key, "error": str(error), "attempts": _attempts(run)})
+            raise
+        write_json(run.manifest, manifest)
+        if exp.keep_models != "all" and not _is_source(exp, run):
+            (run.folder / done["model"]["file"]).unlink()
+        return manifest
+
+
+def _outcome(exp: Experiment, run: Run, rendered: Rendered, log) -> dict:
+    split = read_json(split_of(exp, run.seed).marker)
+    classes = len(split["classes"][run.target])
+    return outcome(log, rendered, classes, exp.fc8_outputs or classes, split["counts"][run.target]["val"])
+
+
+def _manifest(exp: Experiment, run: Run, engine: Engine, done: dict, result: dict) -> dict:
+    return {
+        "run": run.key,
+        "experiment": run.experiment,
+        "file": str(exp.file),
+        "set": exp.overrides,
+        "config": exp.model_dump(),
+        "inputs": done["inputs"],
+        "engine": {"name": engine.name, "version": engine.version, "device": done["device"], "command": done["command"]},
+        "commit": _commit(),
+        "began": done["began"],
+        "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "attempts": done["attempts"],
+        "proofs": done["proofs"],
+        "result": result,
+        "model": done["model"],
+    }
+
+
+def _is_source(exp: Experiment, run: Run) -> bool:
+    return run.size == exp.full_size and run.condition == ("base" if exp.mean == "target" else "source")
+
+
+def _attempts(run: Run) -> int:
+    return (read_json(run.folder / "attempts.json") or {"count": 0})["count"]
+
+
+def _commit() -> str | None:
+    """The checkout's commit, `+` behind it where the tree has changes."""
+    git = ["git", "-C", str(CHECKOUT)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        changes = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
+    except OSError:
+        return None
+    return head.stdout.strip() + ("+" if changes.stdout.strip() else "") if head.returncode == 0 else None
+
+
+def main(argv: list[str]) -> None:
+    parser = cli.parser("run", __doc__)
+    parser.add_argument("run", help="the run's key or folder: A2B/n0300/S3T/seed0")
+    arguments = parser.parse_args(argv)
+    train.die_with_parent()
+    exp = load(arguments.experiment, arguments.set)
+    engine = find()
+    run = find_run(exp, engine.name, arguments.run)
+    began = time.monotonic()
+    manifest = run_one(exp, run, engine)
+    result = manifest["result"]
+    flag = "" if result["status"] == "ok" else f"  {result['status'].upper()}"
+    took = time.monotonic() - began
+    every = runs(exp, engine.name)
+    count = f"[{sum(other.manifest.exists() for other in every)}/{len(every)}]"
+    print(f"{count} {run.key}: accuracy {result['accuracy']:.4f}, loss {result['loss']:.4f}, {took:.0f} s{flag}", flush=True)

@@ -1,0 +1,172 @@
+"""Divide a data set's classes into two halves, draw the target sets of every size, and write them as lists.
+
+    python -m tools split experiments/tiny.yaml
+
+gives, below data/tiny-imagenet/split0, `A/n0500.txt` ... `A/n0050.txt`, `A/val.txt`, the same of B (lines of
+`reference label`, in the order of the labels), and split.json: seeds, class map, counts, the sha256 of every list.
+protocol.md, Data 1 to 3; thesis section 5.1. The same seed gives the same bytes on any machine.
+"""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+from tools import cli
+from tools.bad_images import refuse, unreadable
+from tools.datasets import Scan, open_dataset
+from tools.experiment import Experiment
+from tools.files import lock, read_json, sha256, write_if_changed, write_json
+from tools.layout import Size, Split, size_name, split_of, split_seeds, train_sizes
+from tools.shuffle import shuffled
+
+_SHOWN = 20  # how many bad images split.json names
+
+Images = dict[str, list[str]]  # class id -> references
+
+
+def split(exp: Experiment, seed: int) -> bool:
+    """Writes the lists and split.json for one of `exp.seeds`; returns False if they were complete already.
+
+    Lists of other sizes that lie there stay in split.json. Raises UserError for: images missing or unreadable (unless
+    `on_bad_image: skip`), an odd number of classes, a size that a class does not have, a class without validation images.
+    """
+    place = split_of(exp, seed)
+    with lock(place.folder / ".lock"):
+        if is_complete(exp, seed):
+            return False
+        data = open_dataset(exp)
+        scan = data.scan()
+        references = [r for part in (scan.train, scan.val) for images in part.values() for r in images]
+        bad = unreadable(exp, data, references)
+        missing = dict.fromkeys(scan.missing, "no such file")
+        if exp.on_bad_image == "error" and (bad or missing):
+            raise refuse(exp, data, bad | missing)
+        train, val = _without(scan.train, bad), _without(scan.val, bad)
+        _check(exp, scan, train, val, len(bad) + len(missing))
+        split_seed, subsample_seed = split_seeds(exp, seed)
+        halves = _halves(scan.classes, split_seed)
+        write_json(
+            place.marker,
+            {
+                "dataset": exp.dataset,
+                "root": str(data.root),
+                "split_seed": split_seed,
+                "subsample_seed": subsample_seed,
+                "nested": exp.nested,
+                "classes": halves,
+                "counts": {half: {"train": _count(train, ids), "val": _count(val, ids)} for half, ids in halves.items()},
+                "missing": {"count": len(missing), "first": sorted(missing)[:_SHOWN]},
+                "unreadable": {"count": len(bad), "first": sorted(bad)[:_SHOWN]},
+                "lists": _write_lists(place, _sizes(exp, place, train), halves, train, val, subsample_seed, exp.nested),
+            },
+        )
+        return True
+
+
+def is_complete(exp: Experiment, seed: int) -> bool:
+    """Whether split.json and every list that `exp` needs are there, unchanged, under the rules that `exp` sets."""
+    place = split_of(exp, seed)
+    made = read_json(place.marker)
+    if made is None:
+        return False
+    if exp.on_bad_image == "error" and made["missing"]["count"] + made["unreadable"]["count"]:
+        return False
+    needed = [place.val_list(half) for half in "AB"]
+    needed += [place.train_list(half, size) for half in "AB" for size in train_sizes(exp)]
+    return all(_is_list(place, made["lists"], path) for path in needed)
+
+
+def _is_list(place: Split, lists: dict[str, Any], path: Path) -> bool:
+    entry = lists.get(str(path.relative_to(place.folder)))
+    return entry is not None and path.is_file() and sha256(path) == entry["sha256"]
+
+
+def _halves(classes: list[str], seed: int) -> dict[str, list[str]]:
+    """Ids in the order of their labels: half A and half B of the shuffled classes, each sorted."""
+    order = shuffled(classes, seed, "classes")
+    middle = len(order) // 2
+    return {"A": sorted(order[:middle]), "B": sorted(order[middle:])}
+
+
+def _draw(references: list[str], size: Size, seed: int, nested: bool) -> list[str]:
+    """`size` of one class' images, sorted. Nested draws of one seed are beginnings of the same random order."""
+    if size == "all":
+        return sorted(references)
+    purpose = "images" if nested else f"images|{size}"
+    return sorted(shuffled(references, seed, purpose)[:size])
+
+
+def _write_lists(
+    place: Split, sizes: list[Size], halves: dict[str, list[str]], train: Images, val: Images, seed: int, nested: bool
+) -> dict[str, dict[str, Any]]:
+    """Writes the lists that are not there yet; returns name -> sha256 and number of images of all."""
+    lists = {}
+    for half, ids in halves.items():
+        drawn = {
+            place.train_list(half, size): [_draw(train[name], size, seed, nested) for name in ids] for size in sizes
+        }
+        drawn[place.val_list(half)] = [val[name] for name in ids]
+        for path, classes in drawn.items():
+            lines = [f"{reference} {label}\n" for label, images in enumerate(classes) for reference in images]
+            text = "".join(lines)
+            write_if_changed(path, text)
+            digest = hashlib.sha256(text.encode()).hexdigest()
+            lists[str(path.relative_to(place.folder))] = {"sha256": digest, "images": len(lines)}
+    return lists
+
+
+def _sizes(exp: Experiment, place: Split, train: Images) -> list[Size]:
+    """The sizes of `exp`, and those of other experiments whose lists lie here and can still be drawn."""
+    made = read_json(place.marker) or {"lists": {}}
+    others: list[Size] = []
+    for name in made["lists"]:
+        match = re.fullmatch(r"A/n(all|\d+)\.txt", name)
+        if match:
+            others.append("all" if match[1] == "all" else int(match[1]))
+    smallest = min(map(len, train.values()))
+    needed = train_sizes(exp)
+    return needed + [size for size in others if size not in needed and (size == "all" or size <= smallest)]
+
+
+def _check(exp: Experiment, scan: Scan, train: Images, val: Images, bad: int) -> None:
+    """Raises the UserError for data that cannot be divided as `exp` says; `bad` images are left out already."""
+    key = "dataset" if exp.path is None else "path"
+    if len(scan.classes) % 2 or not scan.classes:
+        found = f"{len(scan.classes)} classes in {exp.path or exp.dataset}"
+        raise exp.fault(key, found, "two halves of equal size need an even number; remove or add a class")
+    for name in scan.classes:
+        if not val[name]:
+            raise exp.fault(key, f"class {name} has no validation image", "every class needs some; add them or remove it")
+    for size in train_sizes(exp):
+        for name in scan.classes:
+            left = len(train[name])
+            if left < (1 if size == "all" else size):
+                lost = f" left ({bad} images of the data set are missing or unreadable)" if bad else ""
+                raise exp.fault(
+                    "sizes" if size in exp.sizes else "full_size",
+                    f"{size} images a class, but class {name} has {left}{lost}",
+                    f"give at most {min(map(len, train.values()))}, or more images to the class",
+                )
+
+
+def _without(classes: Images, bad: dict[str, str]) -> Images:
+    return {name: [r for r in references if r not in bad] for name, references in classes.items()}
+
+
+def _count(classes: Images, ids: list[str]) -> int:
+    return sum(len(classes[name]) for name in ids)
+
+
+def main(argv: list[str]) -> None:
+    exp = cli.experiment("split", __doc__, argv)
+    for seed in exp.seeds:
+        place = split_of(exp, seed)
+        done = split(exp, seed)
+        made = read_json(place.marker)
+        k = len(made["classes"]["A"])
+        names = ", ".join(size_name(size) for size in train_sizes(exp))
+        bad = made["missing"]["count"] + made["unreadable"]["count"]
+        left_out = f", {bad} missing or unreadable images left out" if bad else ""
+        state = "written" if done else "complete already"
+        print(f"{place.folder}: {k} + {k} classes, lists {names} and val{left_out}: {state}")

@@ -1,0 +1,113 @@
+"""Everything that an experiment needs, from the data set to the figures: plans, starts the graph, reports.
+
+    python -m tools sweep experiments/demo.yaml [--set ...] [--jobs 2] [--dry-run]
+
+Safe to call again at any time: it goes on where things stand, and does nothing where nothing is left to do.
+"""
+
+import os
+import shlex
+import subprocess
+import sys
+import time
+
+from tools import cli, device, estimate, layout, plan, summarize
+from tools.engine import Engine, find
+from tools.experiment import Experiment, load
+from tools.files import write_json
+from tools.layout import CHECKOUT, MODELS
+
+
+def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
+    """Runs what is left of the experiment, `jobs` trainings at a time; returns the exit status, 1 if a run failed."""
+    found = plan.make(exp, engine)
+    results = layout.results_folder(exp, engine.name)
+    if found.complete:
+        print(f"{exp.name}: nothing to do: all {len(found.runs)} runs and figures are there, in {results}/")
+        return 0
+    print(header(exp, engine, jobs))
+    print(f"{len(found.waiting)} of {len(found.runs)} runs to do.")
+    if not device.gpus(engine) and found.waiting:
+        print(estimate.without_gpu(exp, engine, found, jobs), flush=True)
+    plan.withdraw(exp, engine, found)
+    write_json(results / "sweep.json", {"experiment": str(exp.file), "set": exp.overrides, "engine": engine.name})
+    began = time.monotonic()
+    status = _graph(exp, engine, jobs, len(found.waiting))
+    after = plan.make(exp, engine)
+    took = f"{(time.monotonic() - began) / 60:.1f} min"
+    if status == 0:
+        _drop_sources(exp, after)
+        print(f"{exp.name}: done in {took}: {results}/summary.csv, {results}/figures/")
+        return 0
+    print(f"\n{exp.name}: {len(after.runs) - len(after.waiting)} of {len(after.runs)} runs done in {took}", file=sys.stderr)
+    for run, state in after.runs.items():
+        if state == "failed":
+            print(f"  failed: {run.folder}/ (failed.json, caffe.log)", file=sys.stderr)
+    if any(run.manifest.exists() for run in after.runs):
+        summarize.summarize(exp, engine.name)
+        print(f"  what there is: {results}/runs.csv, summary.csv. The same command goes on from here.", file=sys.stderr)
+    return 1
+
+
+def _drop_sources(exp: Experiment, done: plan.Plan) -> None:
+    """keep_models: none. The source nets are needed until every run that copies from them is finished."""
+    if exp.keep_models == "none":
+        for run in done.runs:
+            for model in run.folder.glob("net_iter_*.caffemodel*"):
+                model.unlink()
+
+
+def header(exp: Experiment, engine: Engine, jobs: int) -> str:
+    """Everything that is needed to do it again, as the log's first lines."""
+    gpus = device.gpus(engine)
+    where = f"GPUs {', '.join(gpus)}" if gpus else "the CPU"
+    values = "\n".join(f"  {key}: {value}" for key, value in exp.model_dump().items() if value is not None)
+    overrides = f' with SET="{exp.overrides}"' if exp.overrides else ""
+    return f"{exp.file}{overrides}, {engine.version} ({engine.path}), {jobs} at a time on {where}\n{values}"
+
+
+def default_jobs(engine: Engine) -> int:
+    """As many trainings at a time as there are places on the GPUs, or cores."""
+    gpus = device.gpus(engine)
+    return len(gpus) * device.per_gpu() if gpus else len(os.sched_getaffinity(0))
+
+
+def _graph(exp: Experiment, engine: Engine, jobs: int, waiting: int) -> int:
+    cores = len(os.sched_getaffinity(0))
+    threads = str(max(1, cores // jobs))
+    environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ
+    environment |= {"GPUS": ",".join(device.gpus(engine)), "PYTHONUNBUFFERED": "1"}
+    if jobs > 1:
+        environment["TOOLS_PLAIN"] = "1"
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", "."]
+    command += ["--configfile", str(layout.results_folder(exp, engine.name) / "sweep.json")]
+    command += ["--cores", str(jobs), "--rerun-triggers", "mtime", "--rerun-incomplete", "--nolock", "--keep-going"]
+    command += ["--quiet", "all", *shlex.split(os.environ.get("SNAKEMAKE_FLAGS", ""))]
+    return subprocess.run(command, env=environment).returncode
+
+
+def dry_run(exp: Experiment, engine: Engine, jobs: int) -> None:
+    """Lists the stages and runs, what is done already, and an estimate of the time left."""
+    found = plan.make(exp, engine)
+    print(header(exp, engine, jobs))
+    for stage, complete in found.stages.items():
+        print(f"  {stage:9}  {'done' if complete else 'to do'}")
+    width = max(len(run.key) for run in found.runs)
+    for run, state in found.runs.items():
+        print(f"  {run.key:{width}}  {state}")
+    print(f"{len(found.runs)} runs, {len(found.runs) - len(found.waiting)} done; folder {MODELS / exp.name}/")
+    print(estimate.time_left(exp, engine, found, jobs))
+
+
+def main(argv: list[str]) -> int:
+    parser = cli.parser("sweep", __doc__)
+    parser.add_argument("--jobs", type=int, default=0, help="trainings at a time; default: one a core, or a place on a GPU")
+    parser.add_argument("--dry-run", action="store_true", help="list the runs, what is done, and the time left")
+    arguments = parser.parse_args(argv)
+    exp = load(arguments.experiment, arguments.set)
+    engine = find()
+    jobs = arguments.jobs or default_jobs(engine)
+    if arguments.dry_run:
+        dry_run(exp, engine, jobs)
+        return 0
+    return sweep(exp, engine, jobs)

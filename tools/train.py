@@ -1,0 +1,182 @@
+"""Drives `caffe train` on a rendered run, and proves what was copied, drawn and frozen.
+
+The log is kept as caffe.log; train.json, written last, says how the training went. BVLC Caffe cannot resume exactly (a
+solverstate holds no data cursor and no random state), so a killed run starts again, unless the experiment says `resume`.
+"""
+
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from caffeformat.blobs import layer_blob_bytes
+from tools import cli, device, judge, proofs
+from tools.caffe_log import Log, LogReader
+from tools.engine import Engine, find
+from tools.errors import UserError
+from tools.experiment import Experiment, load
+from tools.files import read_json, sha256, write_json
+from tools.layout import Run, find_run, source_run
+from tools.live import Live
+from tools.rendering import SOLVER, render
+
+LOG = "caffe.log"
+
+
+class RunFailed(UserError):
+    """The engine aborted or stopped early; the text has its last messages."""
+
+
+def train(exp: Experiment, run: Run, engine: Engine) -> dict:
+    """Trains in the run's folder and returns what train.json then holds. The caller holds the run's lock.
+
+    Raises RunFailed where the engine ends badly, ProofFailed where it did not do what the prototxt says.
+    """
+    inputs = judge.inputs(exp, run, engine)
+    done = read_json(run.folder / "train.json")
+    if done and done["inputs"] == inputs and (run.folder / done["model"]["file"]).exists():
+        return done
+    (run.folder / "train.json").unlink(missing_ok=True)
+    rendered = render(exp, run)
+    source = source_run(exp, run)
+    weights = judge.weights(source)[0] if source else None
+    attempts = _count_attempt(run, inputs)
+    snapshot = _last_snapshot(run) if exp.resume and attempts > 1 else None
+    if snapshot is None:
+        _clear(run)
+    with device.slot(engine) as gpu:
+        proof = {}
+        if source:
+            _caffe(engine, run, gpu, [f"--solver={proofs.start_solver(run)}", f"--weights={weights}"], "start.log")
+            start = run.folder / "start_iter_0.caffemodel"
+            proof["start"] = proofs.check_start(rendered.plan, start, layer_blob_bytes(weights))
+        arguments = [f"--solver={run.folder / SOLVER}"]
+        arguments += [f"--snapshot={snapshot}"] if snapshot else [f"--weights={weights}"] if weights else []
+        began = time.time()
+        live = Live(run, rendered)
+        log, command = _caffe(engine, run, gpu, arguments, LOG, live, append=snapshot is not None)
+    model = _model(run)
+    if source:
+        proof["ignored"] = proofs.check_ignored(rendered.plan, log.ignored_layers)
+        proof["end"] = proofs.check_end(rendered.plan, start, model)
+    done = {
+        "inputs": inputs,
+        "command": command,
+        "device": "cpu" if gpu is None else f"gpu {gpu}",
+        "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "seconds": round(time.time() - began, 1),
+        "attempts": attempts,
+        "proofs": proof,
+        "model": {"file": model.name, "sha256": sha256(model)},
+    }
+    write_json(run.folder / "train.json", done)
+    for leftover in {*run.folder.glob("start*"), *run.folder.glob("*.solverstate*")}:
+        leftover.unlink()
+    return done
+
+
+def _caffe(
+    engine: Engine, run: Run, gpu: str | None, arguments: list[str], name: str, live: Live | None = None, append=False
+) -> tuple[Log, str]:
+    """Runs `caffe train` with `arguments`, its log teed into the run's folder; returns what the log says, and the command.
+
+    Raises RunFailed unless the engine says that it is done.
+    """
+    command = [str(engine.path), "train", *arguments, *([] if gpu is None else ["--gpu=0"])]
+    environment = os.environ | {"GLOG_logtostderr": "1"} | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
+    path, reader = run.folder / name, LogReader()
+    if append:
+        with open(path, errors="replace") as before:
+            for line in before:
+                reader.feed(line)
+    with open(path, "a" if append else "w", buffering=1) as out:
+        print(f"# {' '.join(command)}", file=out)
+        with _started(command, environment) as process:
+            for line in process.stdout:
+                out.write(line)
+                event = reader.feed(line)
+                if live and event:
+                    live.show(event)
+    log = reader.finish()
+    if process.returncode or not (log.finished or live is None):
+        how = f"exit {process.returncode}" if process.returncode >= 0 else f"signal {-process.returncode}"
+        said = "\n".join(f"    {line}" for line in log.fatal or log.tail) or "    (nothing)"
+        raise RunFailed(f"{path}: {engine.name} {'stopped early' if log.stopped_early else 'failed'} ({how}); it said last:\n{said}")
+    return log, " ".join(command)
+
+
+@contextlib.contextmanager
+def _started(command: list[str], environment: dict[str, str]):
+    """The process, its output a stream of lines; it dies with this one, however this one dies."""
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        preexec_fn=die_with_parent,
+    )
+    try:
+        yield process
+    except BaseException:
+        process.kill()
+        raise
+    finally:
+        process.stdout.close()
+        process.wait()
+
+
+def die_with_parent() -> None:
+    """Asks the kernel to kill this process when its parent ends, even by `kill -9` (prctl PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _count_attempt(run: Run, inputs: dict[str, str]) -> int:
+    """How many times this training was begun with the same inputs, this one included."""
+    path = run.folder / "attempts.json"
+    before = read_json(path)
+    count = before["count"] + 1 if before and before["inputs"] == inputs else 1
+    write_json(path, {"inputs": inputs, "count": count})
+    return count
+
+
+def _iteration(path: Path) -> int:
+    return int(re.search(r"_iter_(\d+)\.", path.name)[1])
+
+
+def _last_snapshot(run: Run) -> Path | None:
+    """The newest solverstate whose caffemodel is there too."""
+    states = [s for s in run.folder.glob("net_iter_*.solverstate") if s.with_suffix(".caffemodel").exists()]
+    return max(states, key=_iteration, default=None)
+
+
+def _model(run: Run) -> Path:
+    """The last caffemodel; older snapshots go."""
+    models = sorted(run.folder.glob("net_iter_*.caffemodel*"), key=_iteration)
+    for old in models[:-1]:
+        old.unlink()
+    return models[-1]
+
+
+def _clear(run: Run) -> None:
+    """Removes what an earlier attempt, or a run with other inputs, left behind."""
+    for pattern in ("net_iter_*", "start*", LOG, "train.csv", "test*.csv"):
+        for path in run.folder.glob(pattern):
+            path.unlink()
+
+
+def main(argv: list[str]) -> None:
+    parser = cli.parser("train", __doc__)
+    parser.add_argument("run", help="the run's key or folder: A2B/n0300/S3T/seed0")
+    arguments = parser.parse_args(argv)
+    exp = load(arguments.experiment, arguments.set)
+    engine = find()
+    run = find_run(exp, engine.name, arguments.run)
+    done = train(exp, run, engine)
+    print(f"{run.folder}: trained in {done['seconds']} s: {done['model']['file']}; proofs: {done['proofs'] or 'nothing was copied'}")
