@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -34,3 +35,20 @@ def pycaffe(caffe: Path) -> Path:
     found = caffe.parent / "pycaffe"
     assert found.exists(), f"{found} is needed: run `make caffe`"
     return found
+
+
+@pytest.fixture(scope="session")
+def tiny_zip() -> Path:
+    """20 classes of Tiny-ImageNet in its own layout, below one top folder: 60 training images a class, 10 to validate."""
+    sample = CHECKOUT.parent / "shared" / "data" / "tiny-imagenet-sample.zip"
+    assert sample.is_file(), f"the sample of Tiny-ImageNet is needed: {sample}"
+    return sample
+
+
+@pytest.fixture(scope="session")
+def tiny_sample(tiny_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of that sample, unpacked: train/, val/, wnids.txt, words.txt."""
+    folder = tmp_path_factory.mktemp("tiny")
+    with zipfile.ZipFile(tiny_zip) as archive:
+        archive.extractall(folder)
+    return folder / "tiny-imagenet-sample"

@@ -39,9 +39,10 @@ def refuse(exp: Experiment, data: DataSet, bad: dict[str, str]) -> UserError:
     write_atomic(everything, "\n".join(lines) + "\n")
     shown = "".join(f"\n  {line}" for line in lines[:_SHOWN])
     rest = f"\n  ... and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+    count = "1 image is" if len(bad) == 1 else f"{len(bad)} images are"
     return exp.fault(
         "on_bad_image",
-        f"{len(bad)} images are missing or cannot be read:{shown}{rest}\nall of them are listed in {everything}",
+        f"{count} missing or cannot be read:{shown}{rest}\nall of them are listed in {everything}",
         "replace these files (fetch the data set again), or set on_bad_image=skip to leave them out and count them",
     )
 

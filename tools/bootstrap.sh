@@ -108,20 +108,13 @@ install_debian_packages() {
   }
 }
 
-# pip for a Debian that keeps it apart, without root: from the package that Debian's own venv takes it from.
+# pip without root, where Debian keeps it apart: from the package that its python3-venv takes it from.
 borrow_pip() {
-  have apt-get && have dpkg-deb || ask_administrator "$python has no pip" python3-venv
   say "taking pip from Debian's package python3-pip-whl"
-  (
-    apt_of_our_own "$venv/.apt"
-    cd "$venv/.apt"
-    quietly "no lists of packages" apt-get -qq update
-    quietly "no pip (the administrator can help: apt-get install python3-venv)" apt-get -qq download python3-pip-whl
-    dpkg-deb -x python3-pip-whl_*.deb .
-    wheel=$(ls "$venv"/.apt/usr/share/python-wheels/pip-*.whl)
-    "$venv/bin/python" "$wheel/pip" --isolated -q install --no-index --no-deps "$wheel"
-  )
-  rm -rf "$venv/.apt"
+  sh "$tools/get_deb.sh" python3-pip-whl "$venv/.debian/pip" || ask_administrator "$python has no pip" python3-venv
+  wheel=$(ls "$venv"/.debian/pip/usr/share/python-wheels/pip-*.whl)
+  "$venv/bin/python" "$wheel/pip" --isolated -q install --no-index --no-deps "$wheel"
+  rm -rf "$venv/.debian"
 }
 
 install_requirements() {

@@ -23,19 +23,14 @@ ITERATIONS = 4  # measured; the first display's rate is garbage in Caffe
 def time_left(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> str:
     """A sentence. Every run counts as a whole `base` training, so that frozen ones make it an upper estimate."""
     if not plan.waiting:
-        return "nothing left to do"
+        return "Nothing is left to do."
     seconds, iterations = seconds_per_iteration(exp, engine, jobs), max_iter(exp)
     hours = len(plan.waiting) * iterations * seconds / jobs / 3600
-    left = f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.0f} minutes"
+    left = f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.0f} minutes"
     return (
-        f"time left: at most about {left}: {len(plan.waiting)} runs x {iterations} iterations x {seconds:.3f} s "
-        f"(measured: `base`, which learns in all layers; frozen conditions are quicker), {jobs} at a time; tests not counted"
+        f"Time left: at most about {left} of training: {len(plan.waiting)} runs of {iterations:,} iterations of {seconds:.3f} s, "
+        f"{jobs} at a time\n(measured now: one iteration of `base`, in which all layers learn; the frozen conditions are quicker)."
     )
-
-
-def without_gpu(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> str:
-    """What it means to go on without a GPU, said before a long sweep starts."""
-    return f"Without a GPU, {time_left(exp, engine, plan, jobs)}"
 
 
 def max_iter(exp: Experiment) -> int:

@@ -3,8 +3,8 @@
     python -m tools fetch experiments/tiny.yaml
     python -m tools fetch experiments/tiny.yaml --set path=/data/tiny-imagenet-200.zip     # or its folder: offline
 
-What it is, where it comes from and its checksums stand in data/cards/<dataset>.yaml. fetch.json, written last, says what
-was brought; where it is missing, fetch goes on with whatever lies in data/<dataset>/ already.
+What it is, where it comes from and its checksums stand in data/cards/<dataset>.yaml. fetch.json, written last, says
+what was brought; where it is missing, fetch goes on with whatever lies in data/<dataset>/ already.
 """
 
 from pathlib import Path
@@ -48,11 +48,11 @@ def main(argv: list[str]) -> None:
     exp = cli.experiment("fetch", __doc__, argv)
     print(f"{exp.dataset}: {'here' if fetch(exp) else 'here already'}, in {fetched(exp)}")
     record = read_json(dataset_folder(exp) / "fetch.json")
-    counts = record["counts"]
-    missing = f" ({record['missing']:,} more are listed but missing)" if record["missing"] else ""
-    print(
-        f"{counts['classes']} classes, {counts['train']:,} training and {counts['val']:,} validation images{missing}; "
-        f"{record['class_list']}"
-    )
-    if exp.dataset != "folder" and counts != card(exp.dataset).counts:
-        print(f"note: the published {card(exp.dataset).title} has {card(exp.dataset).counts}")
+    missing = f", {record['missing']:,} more are listed but missing" if record["missing"] else ""
+    print(f"{_text(record['counts'])}{missing}; {record['class_list']}")
+    if exp.dataset != "folder" and record["counts"] != card(exp.dataset).counts:
+        print(f"note: the published {card(exp.dataset).title} has {_text(card(exp.dataset).counts)}")
+
+
+def _text(counts: dict[str, int]) -> str:
+    return f"{counts['classes']} classes, {counts['train']:,} training and {counts['val']:,} validation images"

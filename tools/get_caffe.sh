@@ -18,7 +18,7 @@ tools=$(cd "$(dirname "$0")" && pwd -P)
 . "$tools/get_caffe_debs.sh"
 
 recipe="BVLC Caffe 1.0.0, Debian bullseye, recipe 1" # raise the number when what this script makes changes
-programs="caffe caffe-gtest compute_image_mean convert_imageset extract_features
+programs="caffe caffe-gtest compute_image_mean convert_imageset extract_features \
 upgrade_net_proto_text upgrade_net_proto_binary upgrade_solver_proto_text"
 needed_mb=750 # measured: 655 at its fullest, of which 345 remain
 elsewhere="or build BVLC Caffe yourself and set CAFFE=/path/to/caffe"
@@ -91,10 +91,10 @@ unpack() {
 # The packages bring a small Debian along (a second dpkg, Perl, fonts): what Caffe does not load goes.
 keep_only_caffe() {
   (
-    cd "$part/tree"
+    cd "$part/tree" || exit # what follows removes
     rm -rf bin boot dev etc lib64 sbin var usr/games usr/include usr/sbin usr/share
     for program in usr/bin/*; do
-      case " $(echo $programs) python3.9 " in *" ${program##*/} "*) ;; *) rm -f "$program" ;; esac
+      case " $programs python3.9 " in *" ${program##*/} "*) ;; *) rm -f "$program" ;; esac
     done
   )
   cp -R "$tools/pycaffe_needs/." "$part/tree/usr/lib/python3/dist-packages/"

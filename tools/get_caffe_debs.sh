@@ -43,7 +43,7 @@ download_debs() {
   debs=$part/apt/archives
   rm -f "$debs/SHA256SUMS"
   (
-    cd "$debs"
+    cd "$debs" || exit
     with_counter quietly "no download" apt-get -qq -y --download-only install $packages
     quietly "no download" apt-get -qq download $alone
     sha256sum -- *.deb >SHA256SUMS
@@ -96,7 +96,7 @@ with_counter() {
   counter=$!
   "$@"
   kill $counter
-  wait $counter || :
+  wait $counter 2>/dev/null || : # sh would print "Terminated"
   [ ! -t 1 ] || echo
 }
 

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 
 from tools import judge, layout, mean, pack, plot, split, summarize
 from tools.datasets import fetched
+from tools.datasets.cards import card
 from tools.engine import Engine
 from tools.experiment import Experiment
 from tools.files import is_locked, read_json
 from tools.layout import Run
+from tools.rendering import render
 from tools.results import runs_on_disk
 
 WITHDRAWN = "manifest.withdrawn.json"
@@ -30,6 +32,19 @@ class Plan:
     @property
     def complete(self) -> bool:
         return all(self.stages.values()) and not self.waiting
+
+
+def check(exp: Experiment, engine: Engine) -> None:
+    """Refuses, before any work is done, an experiment whose templates do not fit it. Raises UserError or FormatError."""
+    for run in layout.runs(exp, engine.name):
+        render(exp, run, None if layout.split_of(exp, run.seed).marker.exists() else _presumed_split(exp))
+
+
+def _presumed_split(exp: Experiment) -> dict:
+    """The split of the published data set, from its card; of one's own images nothing is known before the split."""
+    counts = {"classes": 2, "val": 0} if exp.path or exp.dataset == "folder" else card(exp.dataset).counts
+    half = {"classes": [""] * (counts["classes"] // 2), "counts": {"val": counts["val"] // 2}}
+    return {key: {"A": value, "B": value} for key, value in half.items()}
 
 
 def make(exp: Experiment, engine: Engine) -> Plan:

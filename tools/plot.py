@@ -3,9 +3,9 @@
     python -m tools plot experiments/demo.yaml
     python -m tools plot experiments/demo.yaml --run A2B/n0060/S3T/seed0     that run's learning curves, too
 
-writes, as PNG and PDF, into results/<experiment>/figures/: accuracy (thesis figures 6.1 and 6.2), learning_curves of the
-source nets (5.4 and 5.5) and samples (5.1); beside the first two the CSV of what they show. tools/figures/ has one file
-for each.
+writes, as PNG and PDF, into results/<experiment>/figures/: accuracy (thesis figures 6.1 and 6.2), learning_curves of
+the source nets (5.4 and 5.5) and samples (5.1); beside the first two the CSV of what they show. tools/figures/ has one
+file for each.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ MARKER = "figures.json"
 
 
 def plot(exp: Experiment, engine: str) -> bool:
-    """Draws every figure whose data is there, and prints why another is not; returns False if all were complete already.
+    """Draws every figure whose data is there, and prints why another is not; returns False if all were complete.
 
     `engine` is the engine's name (tools/engine.py). Raises UserError where there are no tables yet.
     """

@@ -38,12 +38,13 @@ class Rendered:
     loss: str  # the loss layer's top
 
 
-def render(exp: Experiment, run: Run) -> Rendered:
+def render(exp: Experiment, run: Run, split: dict | None = None) -> Rendered:
     """The two prototxts of a run, as text. Reads the templates and the run's split.json, writes nothing.
 
+    `split` stands for a split.json that is not there yet: its `classes` and `counts`.
     Raises UserError or FormatError for a template that is missing, broken or does not fit the experiment.
     """
-    split = read_json(split_of(exp, run.seed).marker)
+    split = split or read_json(split_of(exp, run.seed).marker)
     if split is None:
         raise UserError(f"{split_of(exp, run.seed).marker}: not there yet; run `python -m tools split {exp.file}` first")
     net_file = template("prototxt", exp.model) / NET
@@ -52,7 +53,7 @@ def render(exp: Experiment, run: Run) -> Rendered:
     net = prototxt.read_net(net_file)
     blocks = weighted_blocks(net, net_file)
     plan = _set_condition(exp, run, net, blocks, condition_of(run))
-    _set_outputs(blocks[-1].main, exp.fc8_outputs or len(split["classes"][run.target]), len(split["classes"][run.target]), exp)
+    _set_outputs(exp, blocks[-1].main, len(split["classes"][run.target]))
     train, test = (_data_layer(net, phase, net_file) for phase in (TRAIN, TEST))
     _set_data(exp, run, train, test)
     solver = _solver(exp, run, split["counts"][run.target]["val"], test)
@@ -99,7 +100,8 @@ def _freeze(layer: LayerParameter) -> None:
         layer.batch_norm_param.use_global_stats = True  # else its running mean and variance move without learning
 
 
-def _set_outputs(last: LayerParameter, outputs: int, classes: int, exp: Experiment) -> None:
+def _set_outputs(exp: Experiment, last: LayerParameter, classes: int) -> None:
+    outputs = exp.fc8_outputs or classes
     if outputs < classes:
         raise exp.fault("fc8_outputs", str(outputs), f"at least the {classes} classes of a half")
     if last.type == "InnerProduct":

@@ -15,11 +15,13 @@ from tools.conditions import Condition
 from tools.layout import MODELS, Run
 
 RUNS, SUMMARY = "runs.csv", "summary.csv"
+RESULT_COLUMNS = ("accuracy", "best_accuracy", "best_iter", "loss", "iters", "seconds", "images_per_s")
 RUN_COLUMNS = (
-    "dataset,direction,size,condition,seed,accuracy,best_accuracy,best_iter,loss,iters,seconds,images_per_s,engine,status,"
-    "attempts,run"
-).split(",")
-SUMMARY_COLUMNS = "size,condition,accuracy,sd,n,excluded,best_accuracy,best_iter,loss".split(",")
+    *("dataset", "direction", "size", "condition", "seed"),
+    *RESULT_COLUMNS,
+    *("engine", "status", "attempts", "run"),
+)
+SUMMARY_COLUMNS = ("size", "condition", "accuracy", "sd", "n", "excluded", "best_accuracy", "best_iter", "loss")
 
 Row = dict[str, Any]
 
@@ -48,7 +50,7 @@ def size_order(size: int | str) -> float:
 
 
 def condition_order(name: str) -> int:
-    """base, FTall, S1T, S2T, ...; last `source`, the source net that is no base run. Raises ValueError for any other."""
+    """base, FTall, S1T, S2T, ...; last `source`, a source net that is no base run. Raises ValueError for others."""
     if name == "source":
         return 1000
     condition = Condition.parse(name)

@@ -14,7 +14,8 @@ from typing import Any
 
 from tools import cli
 from tools.bad_images import refuse, unreadable
-from tools.datasets import Scan, open_dataset
+from tools.datasets import open_dataset
+from tools.errors import UserError
 from tools.experiment import Experiment
 from tools.files import lock, read_json, sha256, write_if_changed, write_json
 from tools.layout import Size, Split, size_name, split_of, split_seeds, train_sizes
@@ -29,7 +30,7 @@ def split(exp: Experiment, seed: int) -> bool:
     """Writes the lists and split.json for one of `exp.seeds`; returns False if they were complete already.
 
     Lists of other sizes that lie there stay in split.json. Raises UserError for: images missing or unreadable (unless
-    `on_bad_image: skip`), an odd number of classes, a size that a class does not have, a class without validation images.
+    `on_bad_image: skip`), an odd number of classes, a size that a class does not have, no validation image of a class.
     """
     place = split_of(exp, seed)
     with lock(place.folder / ".lock"):
@@ -43,24 +44,22 @@ def split(exp: Experiment, seed: int) -> bool:
         if exp.on_bad_image == "error" and (bad or missing):
             raise refuse(exp, data, bad | missing)
         train, val = _without(scan.train, bad), _without(scan.val, bad)
-        _check(exp, scan, train, val, len(bad) + len(missing))
+        _check(exp, scan.classes, train, val, len(bad) + len(missing))
         split_seed, subsample_seed = split_seeds(exp, seed)
         halves = _halves(scan.classes, split_seed)
-        write_json(
-            place.marker,
-            {
-                "dataset": exp.dataset,
-                "root": str(data.root),
-                "split_seed": split_seed,
-                "subsample_seed": subsample_seed,
-                "nested": exp.nested,
-                "classes": halves,
-                "counts": {half: {"train": _count(train, ids), "val": _count(val, ids)} for half, ids in halves.items()},
-                "missing": {"count": len(missing), "first": sorted(missing)[:_SHOWN]},
-                "unreadable": {"count": len(bad), "first": sorted(bad)[:_SHOWN]},
-                "lists": _write_lists(place, _sizes(exp, place, train), halves, train, val, subsample_seed, exp.nested),
-            },
-        )
+        record = {
+            "dataset": exp.dataset,
+            "root": str(data.root),
+            "split_seed": split_seed,
+            "subsample_seed": subsample_seed,
+            "nested": exp.nested,
+            "classes": halves,
+            "counts": {half: {"train": _count(train, ids), "val": _count(val, ids)} for half, ids in halves.items()},
+            "missing": {"count": len(missing), "first": sorted(missing)[:_SHOWN]},
+            "unreadable": {"count": len(bad), "first": sorted(bad)[:_SHOWN]},
+        }
+        sizes = _sizes(exp, place, train)
+        write_json(place.marker, record | {"lists": _write_lists(exp, place, sizes, record, train, val)})
         return True
 
 
@@ -72,9 +71,19 @@ def is_complete(exp: Experiment, seed: int) -> bool:
         return False
     if exp.on_bad_image == "error" and made["missing"]["count"] + made["unreadable"]["count"]:
         return False
+    if made["root"] != _root(exp, made["root"]):
+        return False
     needed = [place.val_list(half) for half in "AB"]
     needed += [place.train_list(half, size) for half in "AB" for size in train_sizes(exp)]
     return all(_is_list(place, made["lists"], path) for path in needed)
+
+
+def _root(exp: Experiment, otherwise: str) -> str:
+    """Where the images lie now; `otherwise` if they are gone: lists can outlive them."""
+    try:
+        return str(open_dataset(exp).root)
+    except UserError:
+        return otherwise
 
 
 def _is_list(place: Split, lists: dict[str, Any], path: Path) -> bool:
@@ -98,13 +107,14 @@ def _draw(references: list[str], size: Size, seed: int, nested: bool) -> list[st
 
 
 def _write_lists(
-    place: Split, sizes: list[Size], halves: dict[str, list[str]], train: Images, val: Images, seed: int, nested: bool
+    exp: Experiment, place: Split, sizes: list[Size], record: dict[str, Any], train: Images, val: Images
 ) -> dict[str, dict[str, Any]]:
     """Writes the lists that are not there yet; returns name -> sha256 and number of images of all."""
+    seed = record["subsample_seed"]
     lists = {}
-    for half, ids in halves.items():
+    for half, ids in record["classes"].items():
         drawn = {
-            place.train_list(half, size): [_draw(train[name], size, seed, nested) for name in ids] for size in sizes
+            place.train_list(half, size): [_draw(train[name], size, seed, exp.nested) for name in ids] for size in sizes
         }
         drawn[place.val_list(half)] = [val[name] for name in ids]
         for path, classes in drawn.items():
@@ -129,17 +139,17 @@ def _sizes(exp: Experiment, place: Split, train: Images) -> list[Size]:
     return needed + [size for size in others if size not in needed and (size == "all" or size <= smallest)]
 
 
-def _check(exp: Experiment, scan: Scan, train: Images, val: Images, bad: int) -> None:
+def _check(exp: Experiment, classes: list[str], train: Images, val: Images, bad: int) -> None:
     """Raises the UserError for data that cannot be divided as `exp` says; `bad` images are left out already."""
     key = "dataset" if exp.path is None else "path"
-    if len(scan.classes) % 2 or not scan.classes:
-        found = f"{len(scan.classes)} classes in {exp.path or exp.dataset}"
+    if len(classes) % 2 or not classes:
+        found = f"{len(classes)} classes in {exp.path or exp.dataset}"
         raise exp.fault(key, found, "two halves of equal size need an even number; remove or add a class")
-    for name in scan.classes:
+    for name in classes:
         if not val[name]:
-            raise exp.fault(key, f"class {name} has no validation image", "every class needs some; add them or remove it")
+            raise exp.fault(key, f"class {name} has no validation image", "add some, or remove the class")
     for size in train_sizes(exp):
-        for name in scan.classes:
+        for name in classes:
             left = len(train[name])
             if left < (1 if size == "all" else size):
                 lost = f" left ({bad} images of the data set are missing or unreadable)" if bad else ""

@@ -2,12 +2,12 @@
 
     python -m tools summarize experiments/demo.yaml
 
-writes both into results/<experiment>/ and prints the means. Every run that lies below models/<experiment>/ counts, also one
-that the experiment does not select now. A run that is stuck, diverged or failed has its row, but is in no mean.
+writes both into results/<experiment>/ and prints the means. Every run that lies below models/<experiment>/ counts, also
+one that the experiment does not select now. A run that is stuck, diverged or failed has its row, but is in no mean.
 
-summary.csv: accuracy and sd are the mean and the sample standard deviation of the test at the last iteration, over the n
-ok runs of a size and condition: directions and seeds alike (protocol.md, Training). sd is blank for a single run. excluded
-counts the runs left out. best_accuracy, best_iter and loss are means over the same n runs.
+summary.csv: accuracy and sd are the mean and the sample standard deviation of the test at the last iteration, over the
+n ok runs of a size and condition: directions and seeds alike (thesis section 6.1 averages the two directions). sd is
+blank for a single run. excluded counts the runs left out. best_accuracy, best_iter and loss are means of the same runs.
 """
 
 import hashlib
@@ -24,6 +24,7 @@ from tools.experiment import Experiment
 from tools.files import read_json, sha256, write_atomic, write_json
 from tools.layout import Run, experiment_name, results_folder
 from tools.results import (
+    RESULT_COLUMNS,
     RUN_COLUMNS,
     RUNS,
     SUMMARY,
@@ -42,7 +43,6 @@ FLAGS = {
     "diverged": "loss is NaN, infinite or at Caffe's ceiling",
     "failed": "see failed.json and caffe.log in it",
 }
-_RESULT = ("accuracy", "best_accuracy", "best_iter", "loss", "iters", "seconds", "images_per_s", "status")
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,9 @@ def _row(exp: Experiment, record: _Record, engine: str) -> Row:
         "size": run.size,
         "condition": run.condition,
         "seed": run.seed,
-        **{name: result.get(name) for name in _RESULT},
+        **{name: result.get(name) for name in RESULT_COLUMNS},
         "engine": engine,
+        "status": result["status"],
         "attempts": record.content["attempts"],
         "run": str(run.folder),
     }

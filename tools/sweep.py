@@ -28,14 +28,14 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     print(header(exp, engine, jobs))
     print(f"{len(found.waiting)} of {len(found.runs)} runs to do.")
     if not device.gpus(engine) and found.waiting:
-        print(estimate.without_gpu(exp, engine, found, jobs), flush=True)
+        print(f"No GPU here. {estimate.time_left(exp, engine, found, jobs)}", flush=True)
     plan.withdraw(exp, engine, found)
     write_json(results / "sweep.json", {"experiment": str(exp.file), "set": exp.overrides, "engine": engine.name})
     began = time.monotonic()
     status = _graph(exp, engine, jobs, len(found.waiting))
     after = plan.make(exp, engine)
     took = f"{(time.monotonic() - began) / 60:.1f} min"
-    if status == 0:
+    if status == 0 and after.complete:
         _drop_sources(exp, after)
         print(f"{exp.name}: done in {took}: {results}/summary.csv, {results}/figures/")
         return 0
@@ -43,7 +43,7 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     for run, state in after.runs.items():
         if state == "failed":
             print(f"  failed: {run.folder}/ (failed.json, caffe.log)", file=sys.stderr)
-    if any(run.manifest.exists() for run in after.runs):
+    if any(run.manifest.exists() or (run.folder / "failed.json").exists() for run in after.runs):
         summarize.summarize(exp, engine.name)
         print(f"  what there is: {results}/runs.csv, summary.csv. The same command goes on from here.", file=sys.stderr)
     return 1
@@ -81,7 +81,8 @@ def _graph(exp: Experiment, engine: Engine, jobs: int, waiting: int) -> int:
         environment["TOOLS_PLAIN"] = "1"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", "."]
     command += ["--configfile", str(layout.results_folder(exp, engine.name) / "sweep.json")]
-    command += ["--cores", str(jobs), "--rerun-triggers", "mtime", "--rerun-incomplete", "--nolock", "--keep-going"]
+    command += ["--cores", str(jobs), "--rerun-triggers", "mtime", "--nolock", "--keep-going"]
+    command += ["--ignore-incomplete"]  # a mark is there whole or not at all; and --rerun-incomplete forgets the rest of the graph
     command += ["--quiet", "all", *shlex.split(os.environ.get("SNAKEMAKE_FLAGS", ""))]
     return subprocess.run(command, env=environment).returncode
 
@@ -107,6 +108,7 @@ def main(argv: list[str]) -> int:
     exp = load(arguments.experiment, arguments.set)
     engine = find()
     jobs = arguments.jobs or default_jobs(engine)
+    plan.check(exp, engine)
     if arguments.dry_run:
         dry_run(exp, engine, jobs)
         return 0

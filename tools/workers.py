@@ -23,8 +23,8 @@ _work: Callable
 def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
     """Yields `work(item)` of every item as they come, from as many processes as this one may use cores.
 
-    Processes are forked: `work` and all that it holds are theirs without a copy; items and results are pickled. The first
-    exception ends it all, as does a caller that stops asking. Raises UserError if a process is killed from outside.
+    Processes are forked: `work` and all that it holds are theirs without a copy; items and results are pickled. The
+    first exception ends it all, as does a caller that stops asking. Raises UserError if a process is killed.
     """
     count = min(len(os.sched_getaffinity(0)), len(items))
     if count == 0:
@@ -35,7 +35,7 @@ def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Re
         for future in as_completed([pool.submit(_call, item) for item in items]):
             yield future.result()
     except BrokenProcessPool:
-        raise UserError("a worker process was killed, most likely because memory ran out; free some and try again") from None
+        raise UserError("a worker process was killed, most likely for lack of memory; free some, try again") from None
     finally:
         pool.shutdown(cancel_futures=True)
 

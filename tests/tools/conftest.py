@@ -10,7 +10,7 @@ from file_server import FileServer
 
 @pytest.fixture(scope="session")
 def tiny_zip(checkout: Path) -> Path:
-    """20 classes of Tiny-ImageNet in its own layout, below one top folder: 60 training images a class, 10 to validate."""
+    """20 classes of Tiny-ImageNet in its own layout, below one top folder; 60 training images a class, 10 for val."""
     sample = checkout.parent / "shared" / "data" / "tiny-imagenet-sample.zip"
     assert sample.is_file(), f"the sample of Tiny-ImageNet is needed: {sample}"
     return sample

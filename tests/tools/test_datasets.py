@@ -193,7 +193,7 @@ def test_listed_files_that_the_disk_lacks_are_missing_and_files_that_no_list_nam
     [
         ("train.txt", "train/a/abbey/1.jpg", r"train.txt:7: found 'train/a/abbey/1.jpg'; right is `path label`"),
         ("train.txt", "abbey/1.jpg 0", r"train.txt:7: found 'abbey/1.jpg'; right is train/<class>/<image>"),
-        ("train.txt", "train/b/bar/1.jpg 0", r"train.txt:7: label 0 is b/bar here and a/abbey above"),
+        ("train.txt", "train/b/bar/1.jpg 0", r"train.txt:7: label 0 is b/bar here, a/abbey above"),
         ("train.txt", "train/a/abbey/1.jpg 7", r"train.txt: a class has two labels"),
         ("val.txt", "val/1.jpg 7", r"val.txt:5: label 7 is in no line of train.txt"),
     ],
@@ -295,7 +295,7 @@ def test_a_path_may_name_the_data_set_or_the_folder_around_it(tiny: Path, tmp_pa
 
 
 def test_a_path_to_another_data_set_is_refused_with_its_line_and_the_right_layout(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"exp.yaml:2: path: .*mine is no miniplaces; right is images/train/.*train.txt"):
+    with pytest.raises(UserError, match=r"yaml:2: path: .*mine is no miniplaces; right is images/train/.*train.txt"):
         open_dataset(experiment(tmp_path, "miniplaces", folder))
     with pytest.raises(UserError, match=r"exp.yaml:2: path: .*gone does not exist"):
         open_dataset(experiment(tmp_path, "miniplaces", tmp_path / "gone"))

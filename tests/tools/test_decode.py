@@ -6,8 +6,8 @@ from pathlib import Path
 import lmdb
 import numpy as np
 import pytest
-from PIL import Image
 from pictures import picture, save
+from PIL import Image
 
 from caffeformat.caffeformat_pb2 import Datum
 from tools.datasets import BadImage, DataSet

@@ -69,7 +69,8 @@ def test_a_zip_gives_its_files_and_folders(here: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["w", "w:gz", "w:bz2", "w:xz"])
 def test_a_tar_of_any_compression_gives_its_files(here: Path, mode: str) -> None:
-    archive = a_tar(here / "data.tar.gz", member("./images", 0, tarfile.DIRTYPE), member("./images/a b.jpg", 5), mode=mode)
+    members = member("./images", kind=tarfile.DIRTYPE), member("./images/a b.jpg", 5)
+    archive = a_tar(here / "data.tar.gz", *members, mode=mode)
     assert (unpack(archive) / "images/a b.jpg").read_bytes() == b"xxxxx"
 
 
@@ -140,12 +141,12 @@ def test_a_cut_off_archive_is_refused(here: Path, name: str) -> None:
             info = member("one", len(noise))
             archive.addfile(info, io.BytesIO(noise))
     whole.write_bytes(whole.read_bytes()[:-2000])
-    assert_refused(whole, "cannot be unpacked|neither a zip nor a tar")
+    assert_refused(whole, "cannot be unpacked|neither a zip nor a whole tar")
 
 
 def test_a_file_that_is_no_archive_is_refused(here: Path) -> None:
     (here / "a.zip").write_text("<html>404</html>")
-    assert_refused(here / "a.zip", "neither a zip nor a tar archive")
+    assert_refused(here / "a.zip", "neither a zip nor a whole tar archive")
 
 
 def test_an_encrypted_zip_is_refused(here: Path) -> None:

@@ -17,7 +17,7 @@ The rules:
 - A row is complete when the solver's next line shows that it has ended. At the log's end, or where the next attempt's
   log begins, it is kept if it has all outputs of the row before it, else dropped. A garbled line spoils its row.
 - The rate of a row is that of the `lr` line of its iteration, before or after it; without one, that of the last before
-  it. It stays blank where the log ends before the rate in force is known.
+  it, or of the attempt's first. It stays blank where the log ends before the rate in force is known.
 - Another attempt begins at a solver's start, or where iterations go back. Its rows replace the earlier rows from its
   first iteration on. Seconds go on from the sum of what earlier attempts trained, work that was lost included.
 - Seconds count from the line `Solving`, or from the attempt's first line where there is none. An attempt's time ends

@@ -9,7 +9,7 @@ from datetime import date
 # Groups: severity, "0228 10:00:00", microseconds, the message's first word (its start is the message's start).
 PREFIX = re.compile(
     r"([IWEF])((?:[12]\d{3})?(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]) (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)\.(\d{6})"
-    r" +\S+ [^\s\]]+:\d+\] *(\w*)"
+    r" +\S+ [^\s\]:]+:\d+\] *(\w*)"
 )
 _DAYS_BEFORE = (0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334)
 
@@ -20,13 +20,7 @@ def last_prefix(line: str) -> re.Match[str] | None:
     What stands before it is the prefix of another program (mpirun, docker), a progress bar without a line's end, or a
     message of Caffe's that was cut off when it was killed and to which the next attempt's log was appended.
     """
-    match = PREFIX.match(line)
-    if match is None:
-        if "] " not in line:
-            return None
-    elif line.find("] ", match.end()) < 0:
-        return match
-    return max(PREFIX.finditer(line), key=re.Match.start, default=None)
+    return max(PREFIX.finditer(line), key=re.Match.start, default=None) if "] " in line else None
 
 
 def days_between(before: str, after: str) -> int:
@@ -52,27 +46,40 @@ def _day_of_year(day: str, leap: bool) -> int:
 
 
 class Clock:
-    """Sums the time from line to line; a step back (threads out of order, a clock set back) counts as none."""
+    """Sums the time from line to line; a step back (threads out of order, a clock set back) counts as none.
+
+    It takes two calls, as most lines are of the same second as the one before, and of few the time matters: `turn` for
+    the first line of each second, so that no date goes by unseen, and `read` for a line whose time is wanted.
+    """
 
     def __init__(self) -> None:
-        self.elapsed = 0  # microseconds, since the last `self.elapsed = 0`
-        self._second = ""
+        self.second = ""  # group 2 of PREFIX in the last line
         self._day = 0
-        self._base = 0
+        self._minute = 0  # when this minute began, in microseconds
+        self._base = 0  # when this second began
         self._at: int | None = None
+        self._elapsed = 0
 
-    def tick(self, second: str, micros: str) -> None:
-        """Goes on to the time of a line: groups 2 and 3 of PREFIX."""
-        if second != self._second:
-            self._turn(second)
+    def turn(self, second: str) -> None:
+        """Goes on to another second, `0228 10:00:00` or with a year."""
+        if second[:-3] != self.second[:-3]:
+            self._turn_minute(second)
+        self.second = second
+        self._base = self._minute + int(second[-2:]) * 1_000_000
+
+    def _turn_minute(self, second: str) -> None:
+        if self.second and second[:-9] != self.second[:-9]:
+            self._day += days_between(self.second[:-9], second[:-9])
+        self._minute = ((self._day * 24 + int(second[-8:-6])) * 60 + int(second[-5:-3])) * 60_000_000
+
+    def read(self, micros: str) -> int:
+        """Microseconds from the last `start` to this second's `micros` (group 3 of PREFIX)."""
         at = self._base + int(micros)
         if self._at is not None and at > self._at:
-            self.elapsed += at - self._at
+            self._elapsed += at - self._at
         self._at = at
+        return self._elapsed
 
-    def _turn(self, second: str) -> None:
-        if self._second and second[:-9] != self._second[:-9]:
-            self._day += days_between(self._second[:-9], second[:-9])
-        self._second = second
-        of_day = int(second[-8:-6]) * 3600 + int(second[-5:-3]) * 60 + int(second[-2:])
-        self._base = (self._day * 86400 + of_day) * 1_000_000
+    def start(self, micros: str) -> None:
+        self.read(micros)
+        self._elapsed = 0

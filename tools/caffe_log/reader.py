@@ -6,8 +6,8 @@ from array import array
 from collections import deque
 from itertools import pairwise
 
-from tools.caffe_log.glog import Clock, last_prefix
-from tools.caffe_log.rows import NAN, Event, Row, Rows, number
+from tools.caffe_log.glog import PREFIX, Clock, last_prefix
+from tools.caffe_log.rows import NAN, Event, Rows, number
 from tools.caffe_log.table import Table
 
 _CONTEXT = 6  # lines kept for a report, the last one included
@@ -53,14 +53,15 @@ class LogReader:
         self._clock = Clock()
         self._spent = 0  # microseconds of the attempts before
         self._mark = 0  # microseconds of all attempts up to the solver's last line
+        self._micros = ""  # those of the current line
         self._recent: deque[str] = deque(maxlen=_CONTEXT)
         self._train_layers: set[str] = set()
         self._in_train_net = False
         self._handlers = {
             "Iteration": self._iteration_line,
-            "Train": self._output,
-            "Training": self._output,
-            "Test": self._output,
+            "Train": self._train_output,
+            "Training": self._train_output,
+            "Test": self._test_output,
             "Testing": self._testing,
             "Snapshotting": self._end_row,
             "Optimization": self._optimization,
@@ -80,15 +81,17 @@ class LogReader:
 
     def feed(self, line: str) -> Event | None:
         """Takes the next line, with or without its line end; returns the row that it completes, if any."""
-        prefix = last_prefix(line)
-        if prefix is None:
-            self._foreign(line)
-            return None
-        severity, second, micros, word = prefix.groups()
+        prefix = PREFIX.match(line)
+        if prefix is None or line.find("] ", prefix.end()) >= 0:  # no other line can have a later prefix
+            prefix = last_prefix(line)
+            if prefix is None:
+                self._foreign(line)
+                return None
+        severity, second, self._micros, word = prefix.groups()
+        if second != self._clock.second:
+            self._clock.turn(second)
+            self.log.attempts = self.log.attempts or 1
         self._recent.append(line)
-        self._clock.tick(second, micros)
-        if not self.log.attempts:
-            self.log.attempts = 1
         if severity == "F":
             self.log.fatal = _clean(self._recent)
         handler = self._handlers.get(word)
@@ -106,14 +109,15 @@ class LogReader:
     def _iteration_line(self, line: str, at: int) -> Event | None:
         match = _ITERATION.match(line, at)
         if match is None:
-            return self._rows.close()
+            return None
         iteration, rate, lapse, key, value, net, score = match.groups()
-        event = None if int(iteration) == self._iteration else self._go_to(int(iteration))
-        self._mark = self._spent + self._clock.elapsed
+        iteration = int(iteration)
+        event = None if iteration == self._iteration else self._go_to(iteration)
+        self._mark = self._spent + self._clock.read(self._micros)
         if score is not None:
             return self._inline_score(line, match.start(7)) or event
         if key == "lr":
-            return self._rows.end_with_rate(self._iteration, number(value)) or event
+            return self._rows.end_with_rate(iteration, number(value)) or event
         event = self._rows.close() or event
         if key == "loss":
             self._begin_row("train", 0, number(value), self._displayed_rate(rate, lapse))
@@ -133,7 +137,7 @@ class LogReader:
         return event
 
     def _begin_row(self, kind: str, net: int = 0, loss: float | None = None, iters_per_s: float = NAN) -> None:
-        self._rows.open = Row(kind, self._iteration, self._mark / 1e6, net, loss, iters_per_s)
+        self._rows.open = Event(kind, self._iteration, self._mark / 1e6, net, loss, iters_per_s)
 
     def _inline_score(self, line: str, at: int) -> Event | None:
         """`Iteration N, Test score #0: 0.1`: for some weeks of 2014 each score named its iteration."""
@@ -141,7 +145,7 @@ class LogReader:
         if row is None or row.kind != "test" or row.iteration != self._iteration:
             event = self._rows.close()
             self._begin_row("test")
-        self._output(line, at)
+        self._test_output(line, at)
         return event
 
     def _testing(self, line: str, at: int) -> Event | None:
@@ -151,23 +155,33 @@ class LogReader:
             self._begin_row("test")
         return event
 
-    def _output(self, line: str, at: int) -> None:
+    def _train_output(self, line: str, at: int) -> None:
         row = self._rows.open
-        if row is None or row.kind != ("test" if line.startswith("Test", at) else "train"):
+        if row and row.kind == "train":
+            self._add_output(row, line, at)
+
+    def _test_output(self, line: str, at: int) -> None:
+        row = self._rows.open
+        if row is None or row.kind == "train":
             return
-        self._mark = self._spent + self._clock.elapsed
-        if row.kind == "test" and not row.values:
+        if not row.values:
+            self._mark = self._spent + self._clock.read(self._micros)
             row.seconds = self._mark / 1e6
-        if match := _OUTPUT.match(line, at):
+        if match := _TEST_LOSS.match(line, at):
+            row.loss = number(match[1])
+        else:
+            self._add_output(row, line, at)
+
+    def _add_output(self, row: Event, line: str, at: int) -> None:
+        match = _OUTPUT.match(line, at)
+        if match:
             index, name, value = match.groups()
             row.add(int(index), name or f"score_{index}", number(value))
-        elif match := _TEST_LOSS.match(line, at):
-            row.loss = number(match[1])
         else:
             row.spoilt = True  # garbled, or `Test interrupted.`
 
     def _end_row(self, line: str, at: int) -> Event | None:
-        self._mark = self._spent + self._clock.elapsed
+        self._mark = self._spent + self._clock.read(self._micros)
         return self._rows.close()
 
     def _displayed_rate(self, rate: str | None, lapse: str | None) -> float:
@@ -191,14 +205,14 @@ class LogReader:
     def _solving(self, line: str, at: int) -> Event | None:
         event = self._end_attempt() if self._stage == "solving" else None
         self._stage = "solving"
-        self._clock.elapsed = 0
+        self._clock.start(self._micros)
         return event
 
     def _end_attempt(self) -> Event | None:
         event = self._rows.close(cut=True)
         self._rows.new_attempt()
         self._spent = self._mark
-        self._clock.elapsed = 0
+        self._clock.start(self._micros)
         self.log.attempts += 1
         self.log.finished = self.log.stopped_early = False
         self.log.fatal = []

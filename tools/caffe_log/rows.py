@@ -1,9 +1,7 @@
 """Puts the rows of a log together from its lines, and each row's learning rate with it."""
 
 from collections import Counter
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
 
 from tools.caffe_log.table import FIRST, Table
 
@@ -12,38 +10,37 @@ _RESERVED = {*FIRST, "SmoothedLoss", "TestLoss", "TestNet"}
 _WINDOWS = {"1.#QNAN": NAN, "1.#IND": NAN, "nan(ind)": NAN, "1.#INF": float("inf")}
 
 
-class Event(NamedTuple):
-    """A row, as soon as it is complete."""
+class Event:
+    """A row: told of as soon as it is complete, and until then filled from its lines."""
 
-    kind: str  # train or test
-    iteration: int
-    seconds: float
-    loss: float  # train: the smoothed loss of the `Iteration` line; test: `Test loss`, or NaN
-    outputs: dict[str, float]
-    net: int  # the test net's number; 0 for a train row
-    iters_per_s: float  # as displayed; NaN for a test, an old log or a garbage rate
+    __slots__ = ("_names", "iteration", "iters_per_s", "kind", "loss", "net", "seconds", "spoilt", "values")
 
+    def __init__(self, kind: str, iteration: int, seconds: float, net: int, loss: float | None, iters_per_s: float):
+        self.kind = kind  # train or test
+        self.iteration = iteration
+        self.seconds = seconds
+        self.net = net  # the test net's number; 0 for a train row
+        self.loss = loss  # train: the smoothed loss of the `Iteration` line; test: `Test loss`, None without
+        self.iters_per_s = iters_per_s  # as displayed; NaN for a test, an old log or a garbage rate
+        self.spoilt = False
+        self.values: list[float] = []
+        self._names: list[str] = []
 
-@dataclass(slots=True)
-class Row:
-    """A row whose lines are still coming."""
+    @property
+    def outputs(self) -> dict[str, float]:
+        """The net's outputs, by the names of their columns."""
+        return dict(zip(_columns(self.names), self.values, strict=True))
 
-    kind: str
-    iteration: int
-    seconds: float
-    net: int = 0
-    loss: float | None = None
-    iters_per_s: float = NAN
-    spoilt: bool = False
-    names: list[str] = field(default_factory=list)
-    values: list[float] = field(default_factory=list)
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._names)
 
     def add(self, index: int, name: str, value: float | None) -> None:
         """Takes output `#index`; one that is no number, or whose forerunner is missing, spoils the row."""
         if value is None or index != len(self.values):
             self.spoilt = True
             return
-        self.names.append(name)
+        self._names.append(name)
         self.values.append(value)
 
 
@@ -53,12 +50,12 @@ class Rows:
     def __init__(self) -> None:
         self.train = Table("SmoothedLoss")
         self.test = Table("TestNet")
-        self.open: Row | None = None
+        self.open: Event | None = None
         self.new_attempt()
 
     def new_attempt(self) -> None:
         """Forgets what holds for one attempt only; what its tables hold stays."""
-        self._outputs: dict[tuple[str, int], tuple[str, ...]] = {}  # names that a complete row has, by kind and net
+        self._outputs: dict[tuple[str, int], tuple[str, ...]] = {}  # names in the last complete row, by kind and net
         self._rate: float | None = None
         self._rate_at = -1  # the iteration of the last lr line
         self._unrated: list[tuple[Table, int, int]] = []  # table, row index, iteration
@@ -73,41 +70,38 @@ class Rows:
         row, self.open = self.open, None
         if row is None or row.spoilt or (row.loss is None and (row.kind == "train" or not row.values)):
             return None
-        names, key = tuple(row.names), (row.kind, row.net)
+        names, key = row.names, (row.kind, row.net)
         if cut and self._outputs.get(key) != names:
             return None
-        if names or key not in self._outputs:  # the last display has none
-            self._outputs[key] = names
+        self._outputs[key] = names
         self._store(row, names)
-        loss = NAN if row.loss is None else row.loss
-        outputs = dict(zip(_columns(names), row.values, strict=True))
-        return Event(row.kind, row.iteration, row.seconds, loss, outputs, row.net, row.iters_per_s)
+        return row
 
-    def _store(self, row: Row, names: tuple[str, ...]) -> None:
+    def _store(self, row: Event, names: tuple[str, ...]) -> None:
         rate = self._rate if row.iteration == self._rate_at else None
         cells = [row.iteration, row.seconds, rate, *row.values, row.loss]
         if row.kind == "train":
-            table, columns = self.train, _row_columns(names, "SmoothedLoss")
+            table, last = self.train, ("SmoothedLoss",)
         elif row.loss is None:
-            table, columns, cells[-1] = self.test, _row_columns(names, "TestNet"), row.net
+            table, last, cells[-1] = self.test, ("TestNet",), row.net
         else:
-            table, columns = self.test, _row_columns(names, "TestLoss", "TestNet")
+            table, last = self.test, ("TestLoss", "TestNet")
             cells.append(row.net)
-        index = table.append(columns, cells)
+        index = table.append(_row_columns(names, last), cells)
         if rate is None:
             self._unrated.append((table, index, row.iteration))
 
     def end_with_rate(self, iteration: int, rate: float | None) -> Event | None:
-        """An lr line ends the open row. Rows that wait get this rate if it is of their iteration, else the one before."""
+        """An lr line ends the open row, and says the rate of the rows that wait, or that theirs was the one before."""
         before, self._rate, self._rate_at = self._rate, rate, iteration
         event = self.close()
-        self.settle_rates(before)
+        self.settle_rates(rate if before is None else before)
         return event
 
-    def settle_rates(self, before: float | None) -> None:
-        """Gives the rows that wait the rate of their own iteration, else the one `before`."""
+    def settle_rates(self, others: float | None) -> None:
+        """Gives the rows that wait the rate of their own iteration, else `others`."""
         for table, index, iteration in self._unrated:
-            rate = self._rate if iteration == self._rate_at else before
+            rate = self._rate if iteration == self._rate_at else others
             if rate is not None:
                 table.set(index, "LearningRate", rate)
         self._unrated.clear()
@@ -140,5 +134,5 @@ def _columns(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @lru_cache
-def _row_columns(names: tuple[str, ...], *last: str) -> tuple[str, ...]:
+def _row_columns(names: tuple[str, ...], last: tuple[str, ...]) -> tuple[str, ...]:
     return (*FIRST, *_columns(names), *last)

@@ -1,8 +1,9 @@
 """The data sets, by the name that an experiment file gives: images by reference, classes by id.
 
+Example:
     data = open_dataset(exp)
-    scan = data.scan()                                   # scan.train["n01443537"]: references, sorted
-    data.read("train/n01443537/images/n01443537_0.JPEG") # uint8, HxWx3, BGR
+    data.scan().train["n01443537"]  # references, sorted
+    data.read("train/n01443537/images/n01443537_0.JPEG")  # uint8, HxWx3, BGR
 """
 
 from pathlib import Path
@@ -25,7 +26,7 @@ KINDS: dict[str, type[DataSet]] = {kind.name: kind for kind in (FashionMnist, Ti
 
 
 def open_dataset(exp: Experiment) -> DataSet:
-    """The data set in the folder `path:`, else the one that fetch brought. Raises UserError if it is not there (yet)."""
+    """The data set in the folder `path:`, else the one that fetch brought. Raises UserError if neither is there."""
     named = named_folder(exp)
     if named is not None:
         return KINDS[exp.dataset](named)

@@ -61,7 +61,7 @@ def _named_archive(exp: Experiment, folder: Path) -> Brought:
 
 def _published_archive(dataset: str, folder: Path) -> Brought:
     about = card(dataset)
-    place = find_in(dataset, target) if (target := _unpacked_as(folder, about.packed.md5)).is_dir() else None
+    place = _there(dataset, _unpacked_as(folder, about.packed.md5))
     if place is not None:
         return Brought(place)  # whole, for it came by rename; only fetch.json was missing
     have = sum(f.stat().st_size for f in folder.glob(f"{about.packed.name}*") if f.suffix != ".bad")
@@ -86,7 +86,7 @@ def _unpack(dataset: str, about: Card, archive: Path, digest: str, folder: Path)
     target = _unpacked_as(folder, digest)
     for killed in folder.glob(f".{target.name}.*"):
         shutil.rmtree(killed)
-    if not target.is_dir():
+    if _there(dataset, target) is None:
         part_of_it = min(1, archive.stat().st_size / (about.packed.bytes or archive.stat().st_size))
         require_disk(folder, int(about.archive.disk * part_of_it), f"{archive.name} unpacked")
         with unpacked(archive, target, about.archive) as part:
@@ -94,7 +94,11 @@ def _unpack(dataset: str, about: Card, archive: Path, digest: str, folder: Path)
                 _add_lists(about, part, folder)
             if find_in(dataset, part) is None:
                 raise UserError(f"{archive}: unpacks to no {dataset}; right is {KINDS[dataset].layout}")
-    return find_in(dataset, target)
+    return _there(dataset, target)
+
+
+def _there(dataset: str, target: Path) -> Path | None:
+    return find_in(dataset, target) if target.is_dir() else None
 
 
 def _add_lists(about: Card, part: Path, folder: Path) -> None:

@@ -13,9 +13,10 @@ class BadImage(Exception):
 def decode(path: Path, gray: bool = False) -> np.ndarray:
     """uint8, HxWx3 (BGR) or HxW (gray). Raises BadImage, also for a file that ends early.
 
-    The flags are those of Caffe's ReadImageToCVMat (src/caffe/util/io.cpp): a gray image gets three equal channels, alpha
-    is dropped and not blended, 16 bits become 8, CMYK becomes BGR, and a JPEG's EXIF orientation is applied. Decoding from
-    memory is stricter than cv::imread in one thing: imread fills the missing part of a cut-off JPEG with gray.
+    The flags are those of Caffe's ReadImageToCVMat (src/caffe/util/io.cpp): a gray image gets three equal channels,
+    alpha is dropped and not blended, 16 bits become 8, CMYK becomes BGR, and a JPEG's EXIF orientation is applied.
+    Decoding from memory is stricter than cv::imread in one thing: imread fills the missing part of a cut-off JPEG with
+    gray, and so does convert_imageset.
     """
     try:
         data = np.fromfile(path, np.uint8)

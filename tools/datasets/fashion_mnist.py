@@ -1,4 +1,4 @@
-"""Fashion-MNIST: four IDX files, gzipped. A reference is `train/00017` or `val/00017`, the image's place in its file."""
+"""Fashion-MNIST: four gzipped IDX files. A reference is `train/00017` or `val/00017`, the image's place in its file."""
 
 import gzip
 import zlib
@@ -60,7 +60,7 @@ class FashionMnist(DataSet):
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """A gzipped IDX file of uint8 (http://yann.lecun.com/exdb/mnist/). Raises UserError for any other or a cut-off one."""
+    """A gzipped IDX file of uint8 (http://yann.lecun.com/exdb/mnist/). Raises UserError for anything else."""
     try:
         data = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:

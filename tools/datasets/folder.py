@@ -6,9 +6,9 @@ from pathlib import Path
 from tools.datasets.base import DataSet, Scan
 from tools.errors import UserError
 
-SUFFIXES = frozenset(
-    ".bmp .dib .gif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .ras .sr .tif .tiff .webp".split()
-)  # what OpenCV reads in every build; a file with another suffix is taken for a note, not for an image
+# What OpenCV reads in every build. A file with another suffix is taken for a note, not for an image.
+SUFFIXES = {".bmp", ".dib", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".ras"}
+SUFFIXES |= {".sr", ".tif", ".tiff", ".webp"}
 
 
 class Folder(DataSet):

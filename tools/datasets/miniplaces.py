@@ -1,4 +1,4 @@
-"""MiniPlaces2 as published: images/ and two lists, train.txt and val.txt, of `path label`, paths relative to images/."""
+"""MiniPlaces2 as published: images/, and the lists train.txt and val.txt of `path label`, paths relative to images/."""
 
 import os
 from pathlib import Path
@@ -36,7 +36,9 @@ class MiniPlaces(DataSet):
                 raise UserError(f"{place}: found {path!r}; right is train/<class>/<image>, relative to {self.root}")
             wanted = "/".join(parts[1:-1])
             if class_of.setdefault(label, wanted) != wanted:
-                raise UserError(f"{place}: label {label} is {wanted} here and {class_of[label]} above; one label, one class")
+                raise UserError(
+                    f"{place}: label {label} is {wanted} here, {class_of[label]} above; one class, one label"
+                )
             (train.setdefault(wanted, []) if path in there else missing).append(path)
         labels = {name: label for label, name in class_of.items()}
         if len(labels) < len(class_of):

@@ -56,8 +56,8 @@ def _unpack(archive: Path, part: Path, limits: Archive) -> None:
             files, size = files + 1, size + entry.size
             if files > limits.most_files or size > limits.most_bytes:
                 raise UserError(
-                    f"{archive}: unpacks to more than {limits.most_files:,} files or {limits.most_bytes:,} bytes, which "
-                    f"its card allows: not the data set that it should be"
+                    f"{archive}: unpacks to more than {limits.most_files:,} files or {limits.most_bytes:,} bytes, the "
+                    f"most that its card allows: not the data set that it should be"
                 )
             try:
                 _write(entry, part / entry.name)
@@ -83,7 +83,7 @@ def _write(entry: _Entry, target: Path) -> None:
 def _require_safe(archive: Path, entry: _Entry) -> None:
     if entry.kind not in ("file", "folder"):
         raise UserError(f"{archive}: holds a {entry.kind}, {entry.name!r}; a data set has files only, bring it again")
-    if entry.name.startswith("/") or ".." in entry.name.split("/"):
+    if entry.name.startswith("/") or ".." in entry.name.split("/") or "\0" in entry.name:
         raise UserError(f"{archive}: {entry.name!r} leads out of its folder; do not use this archive, bring it again")
 
 
@@ -95,14 +95,11 @@ def _entries(archive: Path, raw: IO[bytes]) -> Iterator[_Entry]:
         return
     raw.seek(0)
     try:
-        container = tarfile.open(fileobj=raw, mode="r|*")
-    except tarfile.ReadError:
-        raise UserError(f"{archive}: neither a zip nor a tar archive; bring it again") from None
-    with container:
-        for member in container:
-            yield _Entry(
-                member.name, _tar_kind(member), member.size, raw.tell(), lambda m=member: container.extractfile(m)
-            )
+        with tarfile.open(fileobj=raw, mode="r|*") as container:
+            for i in container:
+                yield _Entry(i.name, _tar_kind(i), i.size, raw.tell(), lambda i=i: container.extractfile(i))
+    except tarfile.ReadError as error:
+        raise UserError(f"{archive}: neither a zip nor a whole tar archive ({error}); bring it again") from None
 
 
 def _zip_kind(info: zipfile.ZipInfo) -> str:

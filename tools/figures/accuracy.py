@@ -1,5 +1,6 @@
-"""Figures 6.1 and 6.2 of the thesis: accuracy after the last iteration against the condition, one line a target size."""
+"""Figures 6.1 and 6.2 of the thesis: accuracy after the last iteration by condition, one line a target size."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -13,6 +14,7 @@ from tools.results import Row, condition_order, csv_text, size_order
 NAME = "accuracy"
 COLUMNS = ("size", "condition", "accuracy", "sd", "n")
 _DODGE = 0.055  # of the way to the next condition, between two sizes: error bars stand side by side
+_REACH = 0.6  # of the curves' height: how far below them chance is still drawn
 
 
 def draw(exp: Experiment, rows: list[Row], means: list[Row], folder: Path) -> None:
@@ -20,6 +22,8 @@ def draw(exp: Experiment, rows: list[Row], means: list[Row], folder: Path) -> No
     shown = [row for row in means if row["n"] and row["condition"] != "source"]
     if not shown:
         raise NoData("no run whose accuracy may be believed")
+    if len(shown) == 1:
+        raise NoData("one size and one condition: nothing to compare")
     conditions = sorted({row["condition"] for row in shown}, key=condition_order)
     sizes = sorted({*exp.sizes, *(row["size"] for row in shown)}, key=size_order)  # all, so that a size keeps its look
     figure = style.new_figure(4.0)
@@ -34,7 +38,7 @@ def draw(exp: Experiment, rows: list[Row], means: list[Row], folder: Path) -> No
     axes.set_xlim(-0.5, len(conditions) - 0.5)
     axes.grid(axis="x", visible=False)
     axes.set_ylabel("top-1 accuracy")
-    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.02), borderaxespad=0, labelspacing=0.6)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, labelspacing=0.6)
     style.head(axes, f"{style.dataset_title(exp)}: transfer to the other half of the classes", _facts(exp, rows, shown))
     write_atomic(folder / f"{NAME}.csv", csv_text(COLUMNS, [{name: row[name] for name in COLUMNS} for row in shown]))
     style.save(figure, folder / NAME)
@@ -45,7 +49,8 @@ def label(size: int | str) -> str:
 
 
 def _line(axes: Axes, places: list[float], line: list[Row], name: str, look: dict) -> None:
-    axes.plot(places, [row["accuracy"] for row in line], label=name, markeredgecolor="white", markeredgewidth=0.5, **look)
+    look = look | {"markeredgecolor": "white", "markeredgewidth": 0.5}
+    axes.plot(places, [row["accuracy"] for row in line], label=name, **look)
     spread = [(x, row["accuracy"], row["sd"]) for x, row in zip(places, line, strict=True) if row["sd"] is not None]
     if spread:
         x, y, sd = zip(*spread, strict=True)
@@ -53,24 +58,38 @@ def _line(axes: Axes, places: list[float], line: list[Row], name: str, look: dic
 
 
 def _chance(exp: Experiment, axes: Axes) -> None:
-    """A dotted line at 1/k, where the split still says what k is."""
+    """Chance, 1/k, if the split still says what k is: a dotted line, or a word where that would flatten the curves."""
     split = read_json(split_of(exp, exp.seeds[0]).marker)
-    if split:
-        chance = 1 / len(split["classes"]["A"])
+    if split is None:
+        return
+    chance = 1 / len(split["classes"]["A"])
+    low, high = axes.get_ylim()
+    near = chance > low - _REACH * (high - low)
+    if near:
         axes.axhline(chance, color=style.GREY, linewidth=0.9, linestyle=(0, (1, 2)), zorder=1)
-        place = {"xy": (1, chance), "xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
-        axes.annotate(f"chance, {chance:.3g}", xytext=(4, 0), va="center", fontsize=8, color=style.GREY, **place)
+    axes.annotate(
+        f"chance: {chance:.3g}" + ("" if near else ", below"),
+        (1, chance) if near else (1, 0),
+        (4, 0),
+        ("axes fraction", "data" if near else "axes fraction"),
+        "offset points",
+        va="center",
+        fontsize=8,
+        color=style.GREY,
+    )
 
 
 def _facts(exp: Experiment, rows: list[Row], shown: list[Row]) -> str:
     believed = [row for row in rows if row["status"] == "ok"]
-    seeds = len({row["seed"] for row in believed})
-    runs = f"mean of {_span(row['n'] for row in shown)} a point ({seeds} seed{'s' * (seeds != 1)})"
-    bars = ", bars: one standard deviation" if any(row["sd"] is not None for row in shown) else ""
-    return f"{exp.model}, {_span(row['iters'] for row in believed)} iterations; {runs}{bars}"
+    seeds, directions = (len({row[key] for row in believed}) for key in ("seed", "direction"))
+    count = _span(row["n"] for row in shown)
+    mean = "one run" if count == "1" else f"mean ± sd of {count} runs"
+    over = f"{directions} direction{'s' * (directions != 1)}, {seeds} seed{'s' * (seeds != 1)}"
+    return f"{exp.model}, {_span(row['iters'] for row in believed)} iterations; {mean} a point ({over})"
 
 
-def _span(values) -> str:
+def _span(values: Iterable[int]) -> str:
     """300, or 200 to 300."""
-    low, high = min(found := set(values)), max(found)
+    found = sorted(values)
+    low, high = found[0], found[-1]
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"

@@ -15,7 +15,7 @@ from tools.layout import split_of
 NAME = "samples"
 CLASSES = 3  # a half
 ROWS, COLUMNS = 2, 4  # images of a class
-_CAPTION = 34  # letters that fit under a class
+_CAPTION = 30  # letters that fit under a class
 
 
 def draw(exp: Experiment, folder: Path) -> None:
@@ -28,20 +28,20 @@ def draw(exp: Experiment, folder: Path) -> None:
     if made is None:
         raise NoData(f"{split.marker} is not there")
     names = class_names(exp)
-    figure = style.new_figure(3.4)
+    figure = style.new_figure(3.2, left=0.04, right=0.99, top=0.87, bottom=0.08, wspace=0.06, hspace=0.2)
     every = figure.subplots(2, CLASSES)
     for row, half in zip(every, "AB", strict=True):
         ids = made["classes"][half]
         chosen = sorted({len(ids) * i // CLASSES for i in range(CLASSES)})
         images = _first_images(split.train_lmdb(half, exp.full_size), set(chosen))
-        row[0].set_ylabel(f"half {half}")
+        row[0].set_ylabel(f"half {half}", labelpad=4)
         for axes in row:
             axes.set(xticks=[], yticks=[])
             axes.grid(visible=False)
             axes.spines[:].set_visible(False)
         for axes, label in zip(row, chosen, strict=False):
             axes.imshow(mosaic(images[label]), interpolation="none")
-            axes.set_xlabel(shorten(names.get(ids[label], ids[label])), labelpad=3)
+            axes.set_xlabel(shorten(names.get(ids[label], ids[label])), labelpad=3, fontsize=8.5)
     facts = f"{len(chosen)} of {len(ids)} classes a half, first images of each, {exp.image_size} pixels a side"
     style.head(every[0, 0], f"{style.dataset_title(exp)}: training images", facts)
     style.save(figure, folder / NAME)

@@ -16,8 +16,8 @@ from tools.files import write_atomic
 
 WIDTH = 7.0  # inches: the text width of a page
 GREY = "0.35"
-HALVES = {"A": "#0072b2", "B": "#d55e00"}  # Okabe and Ito's blue and vermilion: they differ in grey, too
-_MARKERS = "osD^vPX<>*"
+HALVES = {"A": "#0072b2", "B": "#e69f00"}  # Okabe and Ito's blue and orange: dark and light in grey
+_MARKERS = "osD^vX<>p*"
 _DASHES = ("-", (0, (6, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (1.5, 1)))
 _RC = {
     "font.size": 9,
@@ -49,16 +49,19 @@ _RC = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """matplotlib's defaults and ours, whatever the user's matplotlibrc says, for as long as figures are drawn and saved."""
+    """matplotlib's defaults and ours, whatever the user's matplotlibrc says, while figures are drawn and saved."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)
         yield
 
 
-def new_figure(height: float) -> Figure:
-    """A figure of the page's width and `height` inches that keeps all labels inside."""
-    return Figure(figsize=(WIDTH, height), layout="constrained")
+def new_figure(height: float, **margins: float) -> Figure:
+    """A figure of the page's width and `height` inches that makes room for its labels, or has `margins` instead."""
+    figure = Figure(figsize=(WIDTH, height), layout=None if margins else "constrained")
+    if margins:
+        figure.subplots_adjust(**margins)
+    return figure
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -71,7 +74,7 @@ def save(figure: Figure, path: Path) -> None:
 
 def size_look(rank: int, count: int) -> dict[str, Any]:
     """The line of target size `rank` (0 is the largest) of `count`."""
-    shade = 0.85 * rank / max(count - 1, 1)  # viridis' end is too light for white paper
+    shade = 0.82 * rank / max(count - 1, 1)  # viridis' end is too light for white paper
     return {
         "color": matplotlib.colormaps["viridis"](shade),
         "marker": _MARKERS[rank % len(_MARKERS)],

@@ -17,4 +17,4 @@ def img_as_float(image):
         return image / 255.0
     if np.issubdtype(image.dtype, np.floating):
         return image
-    raise TypeError("an image of {}: this stand-in for scikit-image takes uint8 or float".format(image.dtype))
+    raise TypeError(f"an image of {image.dtype}: this stand-in for scikit-image takes uint8 or float")

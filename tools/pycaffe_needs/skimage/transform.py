@@ -1,3 +1,4 @@
+import numpy as np
 from scipy import ndimage
 
 
@@ -9,7 +10,7 @@ def resize(image, output_shape, order=1, mode="constant"):
     if order != 1 or mode != "constant":
         raise NotImplementedError("this stand-in for scikit-image resizes with order=1, mode='constant' only")
     shape = tuple(output_shape) + image.shape[len(output_shape) :]
-    sigma = [max(0.0, (old / new - 1) / 2) for old, new in zip(image.shape, shape)]
-    smooth = ndimage.gaussian_filter(image, sigma, mode="constant")
-    zoom = [new / old for old, new in zip(image.shape, shape)]
-    return ndimage.zoom(smooth, zoom, order=1, mode="grid-constant", grid_mode=True).clip(smooth.min(), smooth.max())
+    shrunk = np.divide(image.shape, shape)
+    smooth = ndimage.gaussian_filter(image, np.maximum(0, (shrunk - 1) / 2), mode="constant")
+    resized = ndimage.zoom(smooth, 1 / shrunk, order=1, mode="grid-constant", grid_mode=True)
+    return resized.clip(smooth.min(), smooth.max())

@@ -1,0 +1,173 @@
+"""Kills, failures and retries: the same command goes on and ends with the same result, and nothing half-done counts."""
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+RUN = Path("models/small/A2B/n0010/S2T/seed0")
+ONE = "sizes=[10] conditions=[S2T] directions=[A2B]"
+
+
+def results() -> dict[str, tuple]:
+    """What a sweep's runs came to, without the clock: accuracy, loss and the net's checksum by run."""
+    found = {}
+    for path in sorted(Path("models").rglob("manifest.json")):
+        manifest = json.loads(path.read_text())
+        found[manifest["run"]] = (manifest["result"]["accuracy"], manifest["result"]["loss"], manifest["model"]["sha256"])
+    return found
+
+
+def start(root, *arguments) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tools", *map(str, arguments)]
+    return subprocess.Popen(command, env=root.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_for(condition, what: str, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not happen in {seconds} s"
+        time.sleep(0.02)
+
+
+def test_after_kill_9_of_a_whole_sweep_the_same_command_ends_with_the_same_result(root, small, tmp_path):
+    straight = "max_iter=20 sizes=[10]"
+    root("sweep", small, "--set", straight)
+    expected = results()
+    assert len(expected) == 6
+    subprocess.run(["rm", "-rf", "models", "results", "data"], check=True)
+
+    for moment in ("data", "models"):
+        sweep = start(root, "sweep", small, "--set", straight)
+        wait_for(lambda: len(list(Path(moment).rglob("*"))) > 12, f"work in {moment}/")
+        family = [psutil.Process(sweep.pid), *psutil.Process(sweep.pid).children(recursive=True)]
+        snakemake = next((p for p in family if "snakemake" in " ".join(p.cmdline())), family[0])
+        for process in (family[0], snakemake):
+            process.send_signal(signal.SIGKILL)
+        sweep.wait()
+        engines = [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE and "train" in p.cmdline()]
+        wait_for(lambda engines=engines: not any(_alive(p) for p in engines), "the end of the orphaned engines")
+    root("sweep", small, "--set", straight)
+    assert results() == expected
+    leftovers = [path for top in ("data", "models", "results") for path in Path(top).rglob("*.part")]
+    assert leftovers == []
+
+
+def _alive(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture
+def prepared(root, small):
+    """The data and the source net of one run, done."""
+    for verb in ("fetch", "split", "pack", "mean"):
+        root(verb, small)
+    root("run", small, "B2A/n0060/base/seed0")
+    return root
+
+
+def test_a_run_killed_in_training_starts_again_and_counts_its_attempts(prepared, small):
+    prepared("run", small, "A2B/n0010/S2T/seed0", "--set", "max_iter=400 test_interval=100 display=1", status=2)  # no source
+    root, more = prepared, "max_iter=300 test_interval=100 display=1"
+    root("run", small, "B2A/n0060/base/seed0", "--set", more)
+    folder = Path("models/small+display=1+max_iter=300+test_interval=100/A2B/n0010/S2T/seed0")
+    process = start(root, "run", small, "A2B/n0010/S2T/seed0", "--set", more)
+    wait_for(lambda: (folder / "caffe.log").exists() and "Iteration 20 " in (folder / "caffe.log").read_text(), "training")
+    process.kill()
+    process.wait()
+    assert not (folder / "manifest.json").exists()
+    root("run", small, "A2B/n0010/S2T/seed0", "--set", more)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["attempts"] == 2 and manifest["result"]["iters"] == 300
+    assert (folder / "caffe.log").read_text().count("Solving") == 1
+
+
+def test_told_to_resume_a_killed_run_goes_on_from_its_last_snapshot(prepared, small):
+    more = "max_iter=300 test_interval=100 display=1 snapshot=20"
+    root = prepared
+    root("run", small, "B2A/n0060/base/seed0", "--set", more)
+    (folder,) = (path / "A2B/n0010/S2T/seed0" for path in Path("models").glob("small+*snapshot=20*"))
+    process = start(root, "run", small, "A2B/n0010/S2T/seed0", "--set", more + " resume=true")
+    wait_for(lambda: (folder / "net_iter_40.solverstate").exists(), "the second snapshot")
+    process.kill()
+    process.wait()
+    root("run", small, "A2B/n0010/S2T/seed0", "--set", more + " resume=true")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    log = (folder / "caffe.log").read_text()
+    assert manifest["attempts"] == 2 and manifest["result"]["iters"] == 300
+    assert log.count("Solving") == 2 and "Resuming from" in log
+    assert manifest["proofs"]["end"]["frozen_equal"] == 2
+    iterations = [int(line.split(",")[0]) for line in (folder / "train.csv").read_text().splitlines()[1:]]
+    assert iterations == sorted(set(iterations)) and iterations[-1] == 300
+
+
+def test_an_engine_that_aborts_is_reported_with_its_last_messages_and_goes_on_once_mended(root, small, tmp_path, checkout):
+    template = tmp_path / "prototxt" / "broken"
+    template.mkdir(parents=True)
+    text = (checkout / "prototxt" / "mini" / "train_val.prototxt").read_text()
+    extra = 'layer { name: "probe" type: "Silence" bottom: "pool9" include { phase: TEST } }\n'
+    (template / "train_val.prototxt").write_text(text + extra)
+    said = root("sweep", small, "--set", f"{ONE} model=broken", status=1)
+    assert "Unknown bottom blob 'pool9' (layer 'probe'" in said
+    assert "failed: models/small+model=broken/B2A/n0060/base/seed0/" in said
+    assert "1 failed" in root("status", small, "--set", f"{ONE} model=broken")
+    assert "failed" in Path("results/small+model=broken/runs.csv").read_text()
+    (failed,) = Path("models").rglob("failed.json")
+    assert "Unknown bottom blob" in json.loads(failed.read_text())["error"]
+    (template / "train_val.prototxt").write_text(text)
+    assert "2 of 2 runs to do" in root("sweep", small, "--set", f"{ONE} model=broken")
+    assert not list(Path("models").rglob("failed.json"))
+
+
+def test_a_template_that_no_engine_can_train_is_told_before_any_work(root, small, tmp_path, checkout):
+    template = tmp_path / "prototxt" / "broken"
+    template.mkdir(parents=True)
+    text = (checkout / "prototxt" / "mini" / "train_val.prototxt").read_text()
+    (template / "train_val.prototxt").write_text(text.replace('bottom: "pool2" top: "conv3"', 'bottom: "pool9" top: "conv3"'))
+    assert "Unknown bottom blob 'pool9' (layer 'conv3'" in root("sweep", small, "--set", "model=broken", status=2)
+    assert not Path("data").exists() and not Path("models").exists()
+
+
+def test_two_processes_never_train_the_same_run(prepared, small):
+    calls = [start(prepared, "run", small, "A2B/n0010/S2T/seed0") for _ in range(2)]
+    assert [call.wait() for call in calls] == [0, 0]
+    assert json.loads((RUN / "manifest.json").read_text())["attempts"] == 1
+
+
+def test_a_run_that_diverges_is_flagged_and_kept_out_of_the_means(prepared, small):
+    said = prepared("run", small, "B2A/n0060/base/seed0", "--set", "base_lr=100000.0")
+    assert "DIVERGED" in said
+    table = prepared("summarize", small, "--set", "base_lr=100000.0")
+    assert "diverged" in table
+    rows = Path("results/small+base_lr=100000.0/summary.csv").read_text().splitlines()
+    assert rows[1].startswith("60,base,,,0,1")
+
+
+def test_an_engine_that_copies_nothing_is_caught_by_the_proofs(prepared, small, caffe, tmp_path):
+    """A real engine behind a wrapper that drops --weights: the run must not come to a manifest."""
+    wrapper = tmp_path / "bin" / "caffe"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'''#!/bin/sh
+for a; do shift; case $a in --weights=*) ;; *) set -- "$@" "$a";; esac; done
+exec "{caffe}" "$@"
+''')
+    wrapper.chmod(wrapper.stat().st_mode | stat.S_IXUSR)
+    prepared.environment["CAFFE"] = str(wrapper)
+    said = prepared("run", small, "A2B/n0010/S2T/seed0", status=2)
+    assert "layer conv1 should start as a copy of the source net's conv1, and does not" in said
+    assert not (RUN / "manifest.json").exists()
+
+
+def test_a_missing_engine_is_told(root, small):
+    root.environment["CAFFE"] = "no-such-caffe"
+    assert "CAFFE=no-such-caffe: no such executable" in root("sweep", small, status=2)

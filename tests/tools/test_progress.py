@@ -1,0 +1,64 @@
+"""tools/progress.py: a bar for people, lines for logs."""
+
+import contextlib
+import io
+import os
+import pty
+import termios
+import time
+
+import pytest
+
+from tools import progress as module
+from tools.progress import progress
+
+
+def test_on_a_terminal_it_is_one_bar_with_rate_and_time_left() -> None:
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, 80))
+    with os.fdopen(slave, "w") as terminal, progress("decode", 400, "images", terminal) as update:
+        for _ in range(4):
+            time.sleep(0.12)
+            update(90)
+    shown = read_all(master)
+    assert shown.rstrip().count("\n") == 0
+    last = shown.rstrip().split("\r")[-1]
+    assert last.startswith("decode:")
+    assert " 90%" in last
+    assert "360/400" in last
+    assert "images/s" in last
+    assert "<00:00" in last
+
+
+def read_all(master: int) -> str:
+    """What was written to a terminal whose other end is closed."""
+    shown = b""
+    with os.fdopen(master, "rb", buffering=0) as file, contextlib.suppress(OSError):  # EIO is a terminal's end of file
+        while more := file.read(4096):
+            shown += more
+    return shown.decode()
+
+
+def test_in_a_log_what_is_soon_done_leaves_no_trace() -> None:
+    log = io.StringIO()
+    with progress("decode", 3, "images", log) as update:
+        for _ in range(3):
+            update(1)
+    assert log.getvalue() == ""
+
+
+def test_in_a_log_it_is_a_plain_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LINE_EVERY", 0.1)
+    log = io.StringIO()
+    with progress("decode", 1000, "images", log) as update:
+        for _ in range(25):
+            time.sleep(0.01)
+            update(20)
+    lines = log.getvalue().splitlines()
+    assert 1 <= len(lines) <= 3
+    for line in lines:
+        assert line.startswith("decode: ")
+        assert " of 1000 images (" in line
+        assert "images/s" in line
+        assert line.endswith(" left")
+        assert "\r" not in line

@@ -1,0 +1,224 @@
+"""summarize: runs on disk in, runs.csv and summary.csv out."""
+
+import csv
+import math
+import shutil
+from pathlib import Path
+
+import pytest
+from made_runs import demo, fail, finish, run_of, whole_sweep
+
+from tools import __main__ as command_line
+from tools.errors import UserError
+from tools.results import engine_name, runs_on_disk
+from tools.summarize import is_complete, main, summarize
+
+HEADER = (
+    "dataset,direction,size,condition,seed,accuracy,best_accuracy,best_iter,loss,iters,seconds,images_per_s,engine,status,"
+    "attempts,run"
+)
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CAFFE", raising=False)
+    return tmp_path
+
+
+def table(name: str, experiment: str = "demo") -> list[dict[str, str]]:
+    with open(f"results/{experiment}/{name}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def cell(size: str, condition: str) -> dict[str, str]:
+    (found,) = (row for row in table("summary") if (row["size"], row["condition"]) == (size, condition))
+    return found
+
+
+def test_a_finished_run_is_one_row_with_the_figures_of_its_manifest():
+    finish("A2B/n0060/S3T/seed0", 0.71)
+    assert summarize(demo(), "caffe") is True
+    lines = Path("results/demo/runs.csv").read_text().splitlines()
+    assert lines[0] == HEADER
+    assert lines[1:] == [
+        "fashion-mnist,A2B,60,S3T,0,0.71,0.72,200,0.5,300,12.5,1600.0,caffe,ok,1,models/demo/A2B/n0060/S3T/seed0"
+    ]
+
+
+def test_rows_go_by_size_condition_direction_and_seed():
+    keys = ["A2B/n0060/FTall/seed1", "A2B/n0060/FTall/seed0", "B2A/n0060/FTall/seed0", "A2B/n0060/S10T/seed0"]
+    keys += ["A2B/n0060/S2T/seed0", "A2B/n0060/base/seed0", "B2A/n6000/S7T/seed0", "A2B/n10000/base/seed0"]
+    for key in keys:
+        finish(key, 0.5)
+    summarize(demo(), "caffe")
+    assert [row["run"].removeprefix("models/demo/") for row in table("runs")] == [
+        "A2B/n10000/base/seed0",
+        "B2A/n6000/S7T/seed0",
+        "A2B/n0060/base/seed0",
+        "A2B/n0060/FTall/seed0",
+        "A2B/n0060/FTall/seed1",
+        "B2A/n0060/FTall/seed0",
+        "A2B/n0060/S2T/seed0",
+        "A2B/n0060/S10T/seed0",
+    ]
+
+
+def test_the_mean_is_over_directions_and_seeds_with_the_sample_standard_deviation():
+    for key, accuracy in {"A2B/{}0": 0.60, "A2B/{}1": 0.62, "B2A/{}0": 0.70, "B2A/{}1": 0.72}.items():
+        finish(key.format("n0060/S2T/seed"), accuracy, loss=accuracy * 2, best_iter=round(accuracy * 1000))
+    summarize(demo(), "caffe")
+    found = cell("60", "S2T")
+    assert found["n"] == "4" and found["excluded"] == "0"
+    assert float(found["accuracy"]) == pytest.approx(0.66, abs=1e-6)
+    assert float(found["sd"]) == pytest.approx(math.sqrt((0.06**2 + 0.04**2 + 0.04**2 + 0.06**2) / 3), abs=1e-6)
+    assert float(found["best_accuracy"]) == pytest.approx(0.67, abs=1e-6)
+    assert float(found["loss"]) == pytest.approx(1.32, abs=1e-6)
+    assert float(found["best_iter"]) == pytest.approx(660)
+
+
+def test_a_single_run_has_no_standard_deviation():
+    finish("A2B/n0060/S2T/seed0", 0.6)
+    summarize(demo(), "caffe")
+    assert (cell("60", "S2T")["accuracy"], cell("60", "S2T")["sd"], cell("60", "S2T")["n"]) == ("0.6", "", "1")
+
+
+@pytest.mark.parametrize("status", ["stuck", "diverged"])
+def test_a_flagged_run_keeps_its_row_and_stays_out_of_the_mean(status: str):
+    finish("A2B/n0060/S2T/seed0", 0.6)
+    finish("B2A/n0060/S2T/seed0", 0.2, status, loss=math.nan)
+    summarize(demo(), "caffe")
+    assert [row["status"] for row in table("runs")] == ["ok", status]
+    assert table("runs")[1]["loss"] == "nan"
+    assert [cell("60", "S2T")[name] for name in ("accuracy", "n", "excluded", "loss")] == ["0.6", "1", "1", "0.5"]
+
+
+def test_a_failed_run_has_a_row_of_blank_figures_and_counts_as_excluded():
+    fail("B2A/n0060/S2T/seed0", attempts=3)
+    finish("A2B/n0060/S3T/seed0", 0.6)
+    summarize(demo(), "caffe")
+    assert table("runs")[0] == {
+        **dict.fromkeys(HEADER.split(","), ""),
+        **{"dataset": "fashion-mnist", "direction": "B2A", "size": "60", "condition": "S2T", "seed": "0"},
+        **{"engine": "caffe", "status": "failed", "attempts": "3", "run": "models/demo/B2A/n0060/S2T/seed0"},
+    }
+    assert [cell("60", "S2T")[name] for name in ("accuracy", "sd", "n", "excluded")] == ["", "", "0", "1"]
+
+
+def test_a_run_that_was_made_again_after_a_failure_counts():
+    fail("A2B/n0060/S2T/seed0")
+    finish("A2B/n0060/S2T/seed0", 0.6)
+    summarize(demo(), "caffe")
+    assert [row["status"] for row in table("runs")] == ["ok"]
+
+
+def test_an_override_that_selects_loses_no_row():
+    whole_sweep()
+    summarize(demo("sizes=[60] conditions=[base,S2T] directions=[A2B]"), "caffe")
+    assert len(table("runs")) == 54
+    assert len(table("summary")) == 27
+
+
+def test_an_override_that_changes_results_has_tables_of_its_own():
+    finish("A2B/n0060/S2T/seed0", 0.6)
+    finish("A2B/n0060/S2T/seed0", 0.4, experiment="demo+max_iter=20")
+    summarize(demo("max_iter=20"), "caffe")
+    assert [row["accuracy"] for row in table("runs", "demo+max_iter=20")] == ["0.4"]
+    assert not Path("results/demo").exists()
+
+
+def test_a_copied_folder_an_unfinished_and_a_withdrawn_run_do_not_count():
+    kept = finish("A2B/n0060/S2T/seed0", 0.6)
+    shutil.copytree(kept.folder, kept.folder.with_name("seed0.bak"))
+    shutil.copytree(kept.folder, kept.folder.parents[1] / "notes" / "seed0")
+    withdrawn = finish("A2B/n0060/S3T/seed0", 0.6)
+    withdrawn.manifest.rename(withdrawn.folder / "manifest.withdrawn.json")
+    cut = finish("A2B/n0060/S4T/seed0", 0.6)
+    cut.manifest.write_text(cut.manifest.read_text()[:40])
+    summarize(demo(), "caffe")
+    assert [row["condition"] for row in table("runs")] == ["S2T"]
+    assert runs_on_disk("demo") == [run_of(f"A2B/n0060/S{n}T/seed0") for n in (2, 3, 4)]
+
+
+def test_the_source_nets_of_mean_source_stand_last():
+    for condition in ("source", "S7T", "base"):
+        finish(f"B2A/n6000/{condition}/seed0", 0.8, experiment="demo+mean=source")
+    summarize(demo("mean=source"), "caffe")
+    assert [row["condition"] for row in table("runs", "demo+mean=source")] == ["base", "S7T", "source"]
+
+
+def test_a_second_call_changes_nothing_until_a_run_changes_appears_or_goes():
+    exp, run = demo(), finish("A2B/n0060/S2T/seed0", 0.6)
+    assert not is_complete(exp, "caffe")
+    summarize(exp, "caffe")
+    before = Path("results/demo/runs.csv").stat().st_mtime_ns
+    assert is_complete(exp, "caffe") and summarize(exp, "caffe") is False
+    assert Path("results/demo/runs.csv").stat().st_mtime_ns == before
+
+    finish("A2B/n0060/S2T/seed0", 0.61)
+    assert not is_complete(exp, "caffe")
+    summarize(exp, "caffe")
+    other = fail("A2B/n0060/S3T/seed0")
+    assert not is_complete(exp, "caffe")
+    summarize(exp, "caffe")
+    assert is_complete(exp, "caffe")
+    shutil.rmtree(other.folder)
+    assert not is_complete(exp, "caffe")
+    summarize(exp, "caffe")
+    run.manifest.unlink()
+    assert not is_complete(exp, "caffe")
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "summary.csv"])
+def test_a_table_that_was_edited_or_removed_is_written_again(name: str):
+    exp, path = demo(), Path("results/demo") / name
+    finish("A2B/n0060/S2T/seed0", 0.6)
+    summarize(exp, "caffe")
+    right = path.read_bytes()
+    path.write_bytes(right.replace(b"0.6", b"0.9"))
+    assert not is_complete(exp, "caffe")
+    summarize(exp, "caffe")
+    assert path.read_bytes() == right
+    path.unlink()
+    assert not is_complete(exp, "caffe")
+
+
+def test_without_a_run_it_says_what_to_do_first():
+    with pytest.raises(
+        UserError, match=r"models/demo: no run has ended yet; run `python -m tools sweep experiments/demo"
+    ):
+        summarize(demo(), "caffe")
+
+
+def test_the_command_prints_the_table_and_the_flagged_runs_without_any_engine(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setenv("PATH", "")
+    demo()
+    finish("A2B/n6000/base/seed0", 0.9)
+    finish("B2A/n6000/base/seed0", 0.8)
+    finish("A2B/n0060/S2T/seed0", 0.7)
+    finish("B2A/n0060/S2T/seed0", 0.2, "stuck")
+    main(["experiments/demo.yaml"])
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert printed[:4] == [
+        ["images", "a", "class", "base", "S2T"],
+        ["6000", "0.8500", "-"],
+        ["sd", "0.0707", "-"],
+        ["60", "-", "0.7000"],
+    ]
+    assert ["models/demo/B2A/n0060/S2T/seed0/", "stuck:"] in [line[:2] for line in printed]
+
+
+def test_the_tables_of_another_engine_are_found_by_its_name_alone(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CAFFE", "/no/such/place/torchcaffe")
+    finish("A2B/n0060/S2T/seed0", 0.6, experiment="demo+engine=torchcaffe")
+    summarize(demo(), engine_name())
+    assert [row["engine"] for row in table("runs", "demo+engine=torchcaffe")] == ["torchcaffe"]
+
+
+def test_a_mistake_at_the_command_line_is_one_line_and_exit_code_2(monkeypatch, capsys: pytest.CaptureFixture):
+    demo()
+    monkeypatch.setattr("sys.argv", ["tools", "summarize", "experiments/demo.yaml"])
+    assert command_line.main() == 2
+    assert capsys.readouterr().err.startswith("error: models/demo: no run has ended yet")

@@ -1,0 +1,139 @@
+"""What this machine has for the experiments, and for each thing that is missing the command that mends it.
+
+`python -m tools doctor` exits 0 where `make demo-sweep` can run, 1 where something that it needs is missing.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from tools.datasets import KINDS
+from tools.device import gpus
+from tools.engine import Engine, NoEngine, find
+from tools.files import read_json
+from tools.layout import CHECKOUT
+
+DEBIAN_DATASETS = Path("/usr/share/datasets")
+# GB per split seed: LMDBs (16.4 KB an image of 64x64), and the models of all runs (82 MB a full AlexNet)
+SPACE = {"demo": (0.3, 0.1), "tiny": (5.2, 8.9), "places": (7.5, 8.9)}
+FETCH = {"fashion-mnist": "demo", "tiny-imagenet": "tiny", "miniplaces": "places"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: `missing` keeps the demo from running, `note` does not."""
+
+    what: str
+    state: Literal["ok", "note", "missing"]
+    found: str
+    mend: str = ""
+
+
+def main(argv: list[str]) -> int:
+    argparse.ArgumentParser(prog="python -m tools doctor", description=__doc__.splitlines()[0]).parse_args(argv)
+    findings = []
+    for finding in examine():
+        findings.append(finding)
+        print(f"{finding.what:13}  {finding.state:7}  {finding.found}", flush=True)
+        if finding.mend:
+            print(f"{'':13}  {'':7}  -> {finding.mend}", flush=True)
+    able = all(finding.state != "missing" for finding in findings)
+    print("\nThe demo can run: make demo-sweep" if able else "\nThe demo cannot run yet: see what is missing above.")
+    return 0 if able else 1
+
+
+def examine() -> Iterator[Finding]:
+    try:
+        engine = find()
+        yield Finding("engine", "ok", f"{engine.path}, {engine.version}")
+        yield training(engine)
+        yield pycaffe(engine)
+    except NoEngine as error:
+        mend = "unset CAFFE; make caffe" if os.environ.get("CAFFE") else "make caffe"
+        yield Finding("engine", "missing", str(error), mend)
+    yield Finding("python", "ok", f"{platform.python_version()}, {sys.executable}")
+    yield packages(CHECKOUT / "requirements.txt")
+    for dataset in FETCH:
+        yield images(dataset)
+    yield from disk(shutil.disk_usage(".").free / 1e9)
+
+
+def training(engine: Engine) -> Finding:
+    """What the runs will train on, and where that is less than the machine has, why."""
+    cores, cards, chosen = len(os.sched_getaffinity(0)), machine_gpus(), gpus(engine)
+    on_cpu = f"on the CPU, {cores} cores"
+    if chosen:
+        return Finding("training", "ok", f"on GPU {', '.join(chosen)} of {'; '.join(cards)}; {cores} cores")
+    if not cards:
+        return Finding("training", "note", f"{on_cpu}: no NVIDIA GPU here")
+    if "GPUS" in os.environ or "CUDA_VISIBLE_DEVICES" in os.environ:
+        return Finding("training", "note", f"{on_cpu}: GPUS or CUDA_VISIBLE_DEVICES rules out {'; '.join(cards)}")
+    reason = f"{on_cpu}: this engine cannot use {'; '.join(cards)}"
+    return Finding("training", "note", reason, "CAFFE=/path/to/a/caffe/with/CUDA make ...")
+
+
+def machine_gpus() -> list[str]:
+    """`NVIDIA H200`, one for each GPU; where the driver does not answer, its device files."""
+    try:
+        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+        if done.returncode == 0:
+            return [line.partition(": ")[2].partition(" (UUID")[0] for line in done.stdout.splitlines()]
+    except FileNotFoundError:
+        return []
+    return [str(file) for file in sorted(Path("/dev").glob("nvidia[0-9]*"))]
+
+
+def pycaffe(engine: Engine) -> Finding:
+    """The command `pycaffe` beside the engine, else a python3 that imports caffe. No verb needs it; tests do."""
+    beside = engine.path.parent / "pycaffe"
+    for command in (str(beside), "python3"):
+        program = shutil.which(command)
+        if program and subprocess.run([program, "-c", "import caffe"], capture_output=True).returncode == 0:
+            return Finding("pycaffe", "ok", program)
+    return Finding("pycaffe", "note", "none; the tests and your own scripts need it, the sweeps do not", "make caffe")
+
+
+def packages(requirements: Path) -> Finding:
+    pinned = [line.split("==") for line in requirements.read_text().split() if "==" in line]
+    wrong = [f"{name} {version} ({installed(name)})" for name, version in pinned if installed(name) != version]
+    if not wrong:
+        return Finding("packages", "ok", f"all {len(pinned)} as requirements.txt pins them")
+    absent = [name for name, _ in pinned if installed(name) == "not installed"]
+    listed = ", ".join(wrong[:4]) + (f" and {len(wrong) - 4} more" if len(wrong) > 4 else "")
+    return Finding("packages", "missing" if absent else "note", f"other than pinned: {listed}", "make venv")
+
+
+def installed(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def images(dataset: str) -> Finding:
+    """Brought by fetch, or in Debian's package. Never `missing`: a sweep begins with fetch."""
+    record = read_json(Path("data") / dataset / "fetch.json")
+    for folder in (Path("data") / dataset / record["folder"] if record else None, DEBIAN_DATASETS / dataset):
+        if folder and KINDS[dataset].is_at(folder):
+            return Finding(dataset, "ok", str(folder))
+    experiment = f"experiments/{FETCH[dataset]}.yaml"
+    return Finding(dataset, "note", "not here yet; its sweep brings it", f"python -m tools fetch {experiment}")
+
+
+def disk(free: float) -> Iterator[Finding]:
+    """Of `free` GB, what each experiment takes."""
+    for experiment, (lmdbs, models) in SPACE.items():
+        needed = f"{lmdbs} GB of LMDBs, {models} GB of models (keep_models: all); {free:.0f} GB free"
+        if free >= lmdbs + models:
+            yield Finding(f"disk, {experiment}", "ok", needed)
+        else:
+            state = "missing" if experiment == "demo" else "note"
+            yield Finding(f"disk, {experiment}", state, needed, "make room here, or keep the checkout on another disk")
