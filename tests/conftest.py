@@ -6,6 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from photograph import photograph_in_pieces
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -38,11 +39,13 @@ def pycaffe(caffe: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny_zip() -> Path:
-    """20 classes of Tiny-ImageNet in its own layout, below one top folder: 60 training images a class, 10 to validate."""
+def tiny_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """20 classes in Tiny-ImageNet's own layout, below one top folder: 60 training images a class, 10 to validate.
+
+    The real ones where a sample lies beside the checkout, else pieces of the photograph that matplotlib brings.
+    """
     sample = CHECKOUT.parent / "shared" / "data" / "tiny-imagenet-sample.zip"
-    assert sample.is_file(), f"the sample of Tiny-ImageNet is needed: {sample}"
-    return sample
+    return sample if sample.is_file() else photograph_in_pieces(tmp_path_factory.mktemp("zip") / "sample.zip")
 
 
 @pytest.fixture(scope="session")

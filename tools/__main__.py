@@ -3,8 +3,11 @@
 import importlib
 import sys
 
-from caffeformat import FormatError
-from tools.errors import UserError
+try:
+    from caffeformat import FormatError
+    from tools.errors import UserError
+except ModuleNotFoundError as missing:
+    sys.exit(f"error: no module {missing.name} in {sys.executable}; `make venv`, then .venv/bin/python -m tools ...")
 
 VERBS = {
     "doctor": "what this machine has for the experiments, and what is missing",

@@ -56,7 +56,9 @@ def slot(engine: Engine) -> Iterator[str | None]:
 
 def _machine_gpus() -> list[str]:
     try:
-        done = subprocess.run(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True)
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True
+        )
     except OSError:
         return []
     return done.stdout.split() if done.returncode == 0 else []

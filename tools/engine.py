@@ -30,7 +30,9 @@ class Engine:
         try:
             done = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=120)
         except OSError as error:
-            raise NoEngine(f"{self.path}: cannot be started ({error.strerror}); CAFFE names a `caffe` executable") from None
+            raise NoEngine(
+                f"{self.path}: cannot be started ({error.strerror}); CAFFE names a `caffe` executable"
+            ) from None
         lines = (done.stdout + done.stderr).strip().splitlines()
         if done.returncode or not lines:
             raise NoEngine(f"{self.path} --version: exit {done.returncode}: {lines[-1] if lines else 'no output'}")

@@ -28,8 +28,9 @@ def time_left(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> str:
     hours = len(plan.waiting) * iterations * seconds / jobs / 3600
     left = f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.0f} minutes"
     return (
-        f"Time left: at most about {left} of training: {len(plan.waiting)} runs of {iterations:,} iterations of {seconds:.3f} s, "
-        f"{jobs} at a time\n(measured now: one iteration of `base`, in which all layers learn; the frozen conditions are quicker)."
+        f"Time left: at most about {left} of training: {len(plan.waiting)} runs of {iterations:,} iterations "
+        f"of {seconds:.3f} s, {jobs} at a time\n"
+        "(measured here: an iteration of `base`, in which all layers learn; the frozen conditions are quicker)."
     )
 
 
@@ -86,7 +87,11 @@ def _measure(exp: Experiment, engine: Engine, net: str, threads: str) -> float:
         solver.snapshot_prefix = str(Path(folder) / "x")
         (Path(folder) / "solver.prototxt").write_text(prototxt.to_text(solver))
         command = [engine.path, "train", f"--solver={folder}/solver.prototxt", *(["--gpu=0"] if gpus else [])]
-        environment = os.environ | {"GLOG_logtostderr": "1", "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        environment = os.environ | {
+            "GLOG_logtostderr": "1",
+            "OPENBLAS_NUM_THREADS": threads,
+            "OMP_NUM_THREADS": threads,
+        }
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpus[0]
         done = subprocess.run(command, env=environment, capture_output=True, text=True)

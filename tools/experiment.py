@@ -108,14 +108,14 @@ class Experiment(BaseModel):
         return self._lines.get(key, str(self._file))
 
     def fault(self, key: str, found: str, right: str) -> UserError:
-        """The error for a value that fits the schema but not the data: names the line, what was found, what is right."""
+        """The error for a value that fits the schema but not the data: its line, what was found, what is right."""
         return UserError(f"{self.where(key)}: {key}: {found}; {right}")
 
 
 def load(file: Path, overrides: str = "") -> Experiment:
     """Reads and validates an experiment file, with `overrides` like `max_iter=200 sizes=[50,100]`.
 
-    Raises UserError naming file and line for: a missing file, no YAML, an unknown or repeated key, a wrong type or value.
+    Raises UserError naming file and line for: a missing file, no YAML, an unknown or repeated key, a wrong value.
     """
     file = Path(file)
     values, lines = _read(file)
@@ -163,7 +163,7 @@ def _parse_overrides(text: str) -> dict[str, Any]:
     while rest:
         match = re.match(r"(\w+)=(\[[^\]]*\]|\"[^\"]*\"|'[^']*'|[^\s\[\"']\S*)(?:\s+|$)", rest)
         if not match:
-            raise UserError(f"SET: {rest!r}: not `key=value`; for example SET=\"max_iter=200 sizes=[50,100]\"")
+            raise UserError(f'SET: {rest!r}: not `key=value`; for example SET="max_iter=200 sizes=[50,100]"')
         key, value = match.groups()
         if key in changes:
             raise UserError(f"SET: {key}: given twice; keep one")

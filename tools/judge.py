@@ -24,7 +24,10 @@ def inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
     split = split_of(exp, run.seed)
     rendered = render(exp, run)
     found = {NET: _digest(rendered.net), SOLVER: _digest(rendered.solver)}
-    for name, lmdb in (("train_list", split.train_lmdb(run.target, run.size)), ("val_list", split.val_lmdb(run.target))):
+    for name, lmdb in (
+        ("train_list", split.train_lmdb(run.target, run.size)),
+        ("val_list", split.val_lmdb(run.target)),
+    ):
         packed = read_json(lmdb / "pack.json")
         if packed is None or not (lmdb / "data.mdb").exists():
             raise NotReady(f"{lmdb}: no LMDB yet; run `python -m tools pack {exp.file}` first")
@@ -44,7 +47,9 @@ def weights(source: Run) -> tuple[Path, str]:
     """The source net's caffemodel and its checksum. Raises NotReady until the source run is finished."""
     manifest = read_json(source.manifest)
     if manifest is None:
-        raise NotReady(f"{source.folder}: its source net is not trained yet; run `python -m tools run` on {source.key} first")
+        raise NotReady(
+            f"{source.folder}: its source net is not trained yet; run `python -m tools run` on {source.key} first"
+        )
     return source.folder / manifest["model"]["file"], manifest["model"]["sha256"]
 
 

@@ -1,10 +1,10 @@
 """The one place that knows where every artefact lies on disk. All paths are relative to the project's root, the cwd.
 
-    data/tiny-imagenet/fetch.json                        the data set is here, checked
-    data/tiny-imagenet/split0/split.json                 halves A and B, and lists: A/n0300.txt, A/val.txt
-    data/tiny-imagenet/split0/64x64/A/n0300/             an LMDB: data.mdb, pack.json, mean.binaryproto
-    models/tiny/A2B/n0300/S3T/seed0/                     a run: its name is its specification
-    results/tiny/runs.csv
+data/tiny-imagenet/fetch.json                        the data set is here, checked
+data/tiny-imagenet/split0/split.json                 halves A and B, and lists: A/n0300.txt, A/val.txt
+data/tiny-imagenet/split0/64x64/A/n0300/             an LMDB: data.mdb, pack.json, mean.binaryproto
+models/tiny/A2B/n0300/S3T/seed0/                     a run: its name is its specification
+results/tiny/runs.csv
 """
 
 import hashlib
@@ -136,8 +136,8 @@ def experiment_name(exp: Experiment, engine: str) -> str:
 def source_run(exp: Experiment, run: Run) -> Run | None:
     """The run whose net `run` copies from, None for one that copies nothing.
 
-    The source net of A2B is the full-size `base` run on A: that is B2A/n0500/base. With `mean: source` that run subtracts
-    the mean of B, so the source net is a run of its own.
+    The source net of A2B is the full-size `base` run on A: that is B2A/n0500/base. With `mean: source` that run
+    subtracts the mean of B, so the source net is a run of its own.
     """
     if run.condition in ("base", "source"):
         return None

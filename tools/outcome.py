@@ -12,9 +12,9 @@ FLAT = 0.99  # of ln k: a training loss this near to chance in the last tenth of
 def outcome(log: Log, rendered: Rendered, classes: int, outputs: int, val_images: int) -> dict:
     """The figures of runs.csv from a run's log.
 
-    accuracy: the test at the last iteration (protocol.md's headline); best_accuracy and best_iter: the best of all tests
-    after iteration 0. status: `diverged` where a loss is NaN, infinite or at Caffe's ceiling at the end; `stuck` where no
-    test rises above chance, 1/classes, by three standard errors, or the training loss ends flat at ln(outputs); else `ok`.
+    accuracy: the test at the last iteration, the headline; best_accuracy and best_iter: the best of all tests after
+    iteration 0. status: `diverged` where a loss is NaN, infinite or at Caffe's ceiling at the end; `stuck` where no test
+    rises above chance, 1/classes, by three standard errors, or the training loss ends flat at ln(outputs); else `ok`.
     """
     tests = [row for row in log.test.rows() if row["TestNet"] == 0 and row["NumIters"] > 0]
     last = tests[-1]

@@ -1,8 +1,8 @@
 """What an experiment still needs: the state of every stage and run, by the judge, and the withdrawal of what is stale.
 
-The graph (Snakefile) takes the presence of a mark for its truth. So before it starts, marks that no longer stand are taken
-away: a stage's mark is removed, a run's manifest is set aside under another name, from which tools/run.py takes it back
-if the judge then finds that it stands after all (its source net was trained again to the same bytes, say).
+The graph (Snakefile) takes the presence of a mark for its truth. So before it starts, marks that no longer stand are
+taken away: a stage's mark is removed, a run's manifest is set aside under another name, from which tools/run.py takes it
+back if the judge then finds that it stands after all (its source net was trained again to the same bytes, say).
 """
 
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Plan:
 
 
 def check(exp: Experiment, engine: Engine) -> None:
-    """Refuses, before any work is done, an experiment whose templates do not fit it. Raises UserError or FormatError."""
+    """Refuses an experiment whose templates do not fit it, before any work. Raises UserError or FormatError."""
     for run in layout.runs(exp, engine.name):
         render(exp, run, None if layout.split_of(exp, run.seed).marker.exists() else _presumed_split(exp))
 
@@ -70,7 +70,9 @@ def state(exp: Experiment, run: Run, engine: Engine) -> str:
         now = judge.inputs(exp, run, engine)
     except judge.NotReady:
         return "waiting"
-    changed = sorted(key for key in now.keys() | manifest["inputs"].keys() if now.get(key) != manifest["inputs"].get(key))
+    changed = sorted(
+        key for key in now.keys() | manifest["inputs"].keys() if now.get(key) != manifest["inputs"].get(key)
+    )
     return f"stale: {', '.join(changed)} changed" if changed else "done"
 
 

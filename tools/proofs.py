@@ -38,7 +38,9 @@ def check_ignored(plan: list[LayerPlan], ignored: list[str]) -> list[str]:
     renamed = {row.layer for row in plan if row.name != row.layer}
     found = {name for name in ignored if not name.endswith("_split")}
     if found != renamed:
-        raise ProofFailed(f"the log says that layers {sorted(found)} of the source net were ignored, not {sorted(renamed)}")
+        raise ProofFailed(
+            f"the log says that layers {sorted(found)} of the source net were ignored, not {sorted(renamed)}"
+        )
     return sorted(found)
 
 

@@ -1,6 +1,6 @@
 """Writes a run's train_val.prototxt and solver.prototxt from the templates, and prints its copy plan.
 
-    python -m tools render experiments/demo.yaml A2B/n0600/S3T/seed0
+python -m tools render experiments/demo.yaml A2B/n0600/S3T/seed0
 """
 
 from tools import cli

@@ -1,7 +1,7 @@
 """How a run's train_val.prototxt and solver.prototxt come from the templates.
 
-A template is parsed, changed as a message and written back, never pasted together from strings. What changes is named at
-the top of each template; everything else stays as the template has it.
+A template is parsed, changed as a message and written back, never pasted together from strings. What changes is named
+at the top of each template; everything else stays as the template has it.
 """
 
 from dataclasses import dataclass
@@ -46,7 +46,9 @@ def render(exp: Experiment, run: Run, split: dict | None = None) -> Rendered:
     """
     split = split or read_json(split_of(exp, run.seed).marker)
     if split is None:
-        raise UserError(f"{split_of(exp, run.seed).marker}: not there yet; run `python -m tools split {exp.file}` first")
+        raise UserError(
+            f"{split_of(exp, run.seed).marker}: not there yet; run `python -m tools split {exp.file}` first"
+        )
     net_file = template("prototxt", exp.model) / NET
     if not net_file.exists():
         raise exp.fault("model", exp.model, f"a folder of prototxt/ with a {NET} in it")
@@ -73,7 +75,9 @@ def _set_condition(
     copied = len(blocks) - 1 if condition.copied is None else condition.copied
     if copied >= len(blocks):
         deepest = f"S{len(blocks) - 1}T"
-        raise exp.fault("conditions", condition.name, f"{exp.model} has {len(blocks)} weighted layers: at most {deepest}")
+        raise exp.fault(
+            "conditions", condition.name, f"{exp.model} has {len(blocks)} weighted layers: at most {deepest}"
+        )
     plan, new_names = [], {}
     for number, block in enumerate(blocks, 1):
         what = "random, learning" if number > copied else "copied, frozen" if condition.frozen else "copied, learning"
@@ -86,7 +90,9 @@ def _set_condition(
             plan.append(LayerPlan(old, layer.name, what))
     taken = {x.name for x in net.layer if x.name not in new_names.values()} & set(new_names.values())
     if taken:
-        raise exp.fault("model", f"{exp.model} has a layer {min(taken)!r}", f"no layer of a template ends in {RENAMED!r}")
+        raise exp.fault(
+            "model", f"{exp.model} has a layer {min(taken)!r}", f"no layer of a template ends in {RENAMED!r}"
+        )
     return plan
 
 
@@ -152,7 +158,9 @@ def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) ->
         solver.test_interval = min(solver.test_interval, solver.max_iter)
     if not solver.test_interval or solver.max_iter % solver.test_interval:
         found = f"{solver.test_interval} with max_iter {solver.max_iter}"
-        raise exp.fault("test_interval", found, "it must divide max_iter: the headline accuracy is the test at the last iteration")
+        raise exp.fault(
+            "test_interval", found, "it must divide max_iter: the headline accuracy is the test at the last iteration"
+        )
     del solver.test_iter[:]
     solver.test_iter.append(val_images // batch)
     for field in ("train_net", "test_net", "net_param", "train_net_param", "test_net_param", "weights"):

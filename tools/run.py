@@ -41,7 +41,9 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
             manifest = _manifest(exp, run, engine, done, _outcome(exp, run, rendered, log))
         except Exception as error:
             if not isinstance(error, judge.NotReady):
-                write_json(run.folder / "failed.json", {"run": run.key, "error": str(error), "attempts": _attempts(run)})
+                write_json(
+                    run.folder / "failed.json", {"run": run.key, "error": str(error), "attempts": _attempts(run)}
+                )
             raise
         write_json(run.manifest, manifest)
         if exp.keep_models != "all" and not _is_source(exp, run):
@@ -63,7 +65,12 @@ def _manifest(exp: Experiment, run: Run, engine: Engine, done: dict, result: dic
         "set": exp.overrides,
         "config": exp.model_dump(),
         "inputs": done["inputs"],
-        "engine": {"name": engine.name, "version": engine.version, "device": done["device"], "command": done["command"]},
+        "engine": {
+            "name": engine.name,
+            "version": engine.version,
+            "device": done["device"],
+            "command": done["command"],
+        },
         "commit": _commit(),
         "began": done["began"],
         "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -108,4 +115,7 @@ def main(argv: list[str]) -> None:
     took = time.monotonic() - began
     every = runs(exp, engine.name)
     count = f"[{sum(other.manifest.exists() for other in every)}/{len(every)}]"
-    print(f"{count} {run.key}: accuracy {result['accuracy']:.4f}, loss {result['loss']:.4f}, {took:.0f} s{flag}", flush=True)
+    print(
+        f"{count} {run.key}: accuracy {result['accuracy']:.4f}, loss {result['loss']:.4f}, {took:.0f} s{flag}",
+        flush=True,
+    )

@@ -1,6 +1,6 @@
 """What of an experiment is done, running, waiting or failed: one line a size and direction, a mark a run.
 
-    python -m tools status experiments/demo.yaml
+python -m tools status experiments/demo.yaml
 """
 
 from collections import Counter

@@ -39,7 +39,10 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
         _drop_sources(exp, after)
         print(f"{exp.name}: done in {took}: {results}/summary.csv, {results}/figures/")
         return 0
-    print(f"\n{exp.name}: {len(after.runs) - len(after.waiting)} of {len(after.runs)} runs done in {took}", file=sys.stderr)
+    print(
+        f"\n{exp.name}: {len(after.runs) - len(after.waiting)} of {len(after.runs)} runs done in {took}",
+        file=sys.stderr,
+    )
     for run, state in after.runs.items():
         if state == "failed":
             print(f"  failed: {run.folder}/ (failed.json, caffe.log)", file=sys.stderr)
@@ -82,7 +85,9 @@ def _graph(exp: Experiment, engine: Engine, jobs: int, waiting: int) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", "."]
     command += ["--configfile", str(layout.results_folder(exp, engine.name) / "sweep.json")]
     command += ["--cores", str(jobs), "--rerun-triggers", "mtime", "--nolock", "--keep-going"]
-    command += ["--ignore-incomplete"]  # a mark is there whole or not at all; and --rerun-incomplete forgets the rest of the graph
+    command += [
+        "--ignore-incomplete"
+    ]  # a mark is there whole or not at all; and --rerun-incomplete forgets the rest of the graph
     command += ["--quiet", "all", *shlex.split(os.environ.get("SNAKEMAKE_FLAGS", ""))]
     return subprocess.run(command, env=environment).returncode
 
@@ -102,7 +107,9 @@ def dry_run(exp: Experiment, engine: Engine, jobs: int) -> None:
 
 def main(argv: list[str]) -> int:
     parser = cli.parser("sweep", __doc__)
-    parser.add_argument("--jobs", type=int, default=0, help="trainings at a time; default: one a core, or a place on a GPU")
+    parser.add_argument(
+        "--jobs", type=int, default=0, help="trainings at a time; default: one a core, or a place on a GPU"
+    )
     parser.add_argument("--dry-run", action="store_true", help="list the runs, what is done, and the time left")
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)

@@ -1,7 +1,8 @@
 """Drives `caffe train` on a rendered run, and proves what was copied, drawn and frozen.
 
 The log is kept as caffe.log; train.json, written last, says how the training went. BVLC Caffe cannot resume exactly (a
-solverstate holds no data cursor and no random state), so a killed run starts again, unless the experiment says `resume`.
+solverstate holds no data cursor and no random state), so a killed run starts again, unless the experiment says
+`resume`.
 """
 
 import contextlib
@@ -83,7 +84,7 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
 def _caffe(
     engine: Engine, run: Run, gpu: str | None, arguments: list[str], name: str, live: Live | None = None, append=False
 ) -> tuple[Log, str]:
-    """Runs `caffe train` with `arguments`, its log teed into the run's folder; returns what the log says, and the command.
+    """Runs `caffe train` with `arguments`, its log teed into the run's folder; returns what it says, and the command.
 
     Raises RunFailed unless the engine says that it is done.
     """
@@ -103,12 +104,16 @@ def _caffe(
                 if live and event:
                     live.show(event)
     log = reader.finish()
-    # BVLC Caffe's max pooling writes outside its blob where all inputs are NaN, so a diverged run may crash as it exits.
-    diverged = log.finished and any(math.isnan(cell or 0) for row in list(log.test.rows())[-1:] for cell in row.values())
+    # BVLC Caffe's max pooling writes outside its blob where all inputs are NaN: a diverged run may crash as it exits.
+    diverged = log.finished and any(
+        math.isnan(cell or 0) for row in list(log.test.rows())[-1:] for cell in row.values()
+    )
     if (process.returncode and not diverged) or not (log.finished or live is None):
         how = f"exit {process.returncode}" if process.returncode >= 0 else f"signal {-process.returncode}"
         said = "\n".join(f"    {line}" for line in log.fatal or log.tail) or "    (nothing)"
-        raise RunFailed(f"{path}: {engine.name} {'stopped early' if log.stopped_early else 'failed'} ({how}); it said last:\n{said}")
+        raise RunFailed(
+            f"{path}: {engine.name} {'stopped early' if log.stopped_early else 'failed'} ({how}); it said last:\n{said}"
+        )
     return log, " ".join(command)
 
 
@@ -182,4 +187,7 @@ def main(argv: list[str]) -> None:
     engine = find()
     run = find_run(exp, engine.name, arguments.run)
     done = train(exp, run, engine)
-    print(f"{run.folder}: trained in {done['seconds']} s: {done['model']['file']}; proofs: {done['proofs'] or 'nothing was copied'}")
+    print(
+        f"{run.folder}: trained in {done['seconds']} s: {done['model']['file']}; "
+        f"proofs: {done['proofs'] or 'nothing was copied'}"
+    )

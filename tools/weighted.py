@@ -27,7 +27,9 @@ def weighted_blocks(net: NetParameter, file: Path) -> list[Block]:
     Raises UserError for a net in an old format, or one whose layers cannot be counted.
     """
     if net.layers:
-        raise UserError(f"{file}: the old `layers {{ type: CONVOLUTION }}` format; upgrade it with upgrade_net_proto_text")
+        raise UserError(
+            f"{file}: the old `layers {{ type: CONVOLUTION }}` format; upgrade it with upgrade_net_proto_text"
+        )
     blocks: list[Block] = []
     for layer in net.layer:
         if layer.type in MAIN:
@@ -39,9 +41,13 @@ def weighted_blocks(net: NetParameter, file: Path) -> list[Block]:
     names = [layer.name for block in blocks for layer in block.layers]
     twice = {name for name in names if names.count(name) > 1}
     if twice:
-        raise UserError(f"{file}: two weighted layers are named {min(twice)!r}; Caffe copies by name, so each needs its own")
+        raise UserError(
+            f"{file}: two weighted layers are named {min(twice)!r}; Caffe copies by name, so each needs its own"
+        )
     if len(blocks) < 2 or blocks[-1].main.type == "Deconvolution":
-        raise UserError(f"{file}: {len(blocks)} weighted layers; a net here has two or more, the last of which scores the classes")
+        raise UserError(
+            f"{file}: {len(blocks)} weighted layers; a net here has two or more, the last of which scores the classes"
+        )
     return blocks
 
 

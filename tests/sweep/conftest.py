@@ -12,7 +12,12 @@ import pytest
 def root(tmp_path, monkeypatch, caffe, checkout):
     """An empty project root, the current folder; `root(verb, ...)` runs a verb there and returns its output."""
     monkeypatch.chdir(tmp_path)
-    environment = os.environ | {"CAFFE": str(caffe), "PYTHONPATH": str(checkout), "GPUS": "", "OPENBLAS_NUM_THREADS": "1"}
+    environment = os.environ | {
+        "CAFFE": str(caffe),
+        "PYTHONPATH": str(checkout),
+        "GPUS": "",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
 
     def call(*arguments: str | Path, status: int = 0) -> str:
         command = [sys.executable, "-m", "tools", *map(str, arguments)]

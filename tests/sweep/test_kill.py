@@ -1,7 +1,6 @@
 """Kills, failures and retries: the same command goes on and ends with the same result, and nothing half-done counts."""
 
 import json
-import os
 import signal
 import stat
 import subprocess
@@ -21,7 +20,11 @@ def results() -> dict[str, tuple]:
     found = {}
     for path in sorted(Path("models").rglob("manifest.json")):
         manifest = json.loads(path.read_text())
-        found[manifest["run"]] = (manifest["result"]["accuracy"], manifest["result"]["loss"], manifest["model"]["sha256"])
+        found[manifest["run"]] = (
+            manifest["result"]["accuracy"],
+            manifest["result"]["loss"],
+            manifest["model"]["sha256"],
+        )
     return found
 
 
@@ -46,13 +49,15 @@ def test_after_kill_9_of_a_whole_sweep_the_same_command_ends_with_the_same_resul
 
     for moment in ("data", "models"):
         sweep = start(root, "sweep", small, "--set", straight)
-        wait_for(lambda: len(list(Path(moment).rglob("*"))) > 12, f"work in {moment}/")
+        wait_for(lambda top=Path(moment): len(list(top.rglob("*"))) > 12, f"work in {moment}/")
         family = [psutil.Process(sweep.pid), *psutil.Process(sweep.pid).children(recursive=True)]
         snakemake = next((p for p in family if "snakemake" in " ".join(p.cmdline())), family[0])
         for process in (family[0], snakemake):
             process.send_signal(signal.SIGKILL)
         sweep.wait()
-        engines = [p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE and "train" in p.cmdline()]
+        engines = [
+            p for p in family if p.is_running() and p.status() != psutil.STATUS_ZOMBIE and "train" in p.cmdline()
+        ]
         wait_for(lambda engines=engines: not any(_alive(p) for p in engines), "the end of the orphaned engines")
     root("sweep", small, "--set", straight)
     assert results() == expected
@@ -77,12 +82,16 @@ def prepared(root, small):
 
 
 def test_a_run_killed_in_training_starts_again_and_counts_its_attempts(prepared, small):
-    prepared("run", small, "A2B/n0010/S2T/seed0", "--set", "max_iter=400 test_interval=100 display=1", status=2)  # no source
+    prepared(
+        "run", small, "A2B/n0010/S2T/seed0", "--set", "max_iter=400 test_interval=100 display=1", status=2
+    )  # no source
     root, more = prepared, "max_iter=300 test_interval=100 display=1"
     root("run", small, "B2A/n0060/base/seed0", "--set", more)
     folder = Path("models/small+display=1+max_iter=300+test_interval=100/A2B/n0010/S2T/seed0")
     process = start(root, "run", small, "A2B/n0010/S2T/seed0", "--set", more)
-    wait_for(lambda: (folder / "caffe.log").exists() and "Iteration 20 " in (folder / "caffe.log").read_text(), "training")
+    wait_for(
+        lambda: (folder / "caffe.log").exists() and "Iteration 20 " in (folder / "caffe.log").read_text(), "training"
+    )
     process.kill()
     process.wait()
     assert not (folder / "manifest.json").exists()
@@ -111,7 +120,9 @@ def test_told_to_resume_a_killed_run_goes_on_from_its_last_snapshot(prepared, sm
     assert iterations == sorted(set(iterations)) and iterations[-1] == 300
 
 
-def test_an_engine_that_aborts_is_reported_with_its_last_messages_and_goes_on_once_mended(root, small, tmp_path, checkout):
+def test_an_engine_that_aborts_is_reported_with_its_last_messages_and_goes_on_once_mended(
+    root, small, tmp_path, checkout
+):
     template = tmp_path / "prototxt" / "broken"
     template.mkdir(parents=True)
     text = (checkout / "prototxt" / "mini" / "train_val.prototxt").read_text()
@@ -133,7 +144,9 @@ def test_a_template_that_no_engine_can_train_is_told_before_any_work(root, small
     template = tmp_path / "prototxt" / "broken"
     template.mkdir(parents=True)
     text = (checkout / "prototxt" / "mini" / "train_val.prototxt").read_text()
-    (template / "train_val.prototxt").write_text(text.replace('bottom: "pool2" top: "conv3"', 'bottom: "pool9" top: "conv3"'))
+    (template / "train_val.prototxt").write_text(
+        text.replace('bottom: "pool2" top: "conv3"', 'bottom: "pool9" top: "conv3"')
+    )
     assert "Unknown bottom blob 'pool9' (layer 'conv3'" in root("sweep", small, "--set", "model=broken", status=2)
     assert not Path("data").exists() and not Path("models").exists()
 

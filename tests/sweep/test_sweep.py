@@ -98,7 +98,9 @@ def test_a_selection_adds_runs_and_keeps_those_that_are_there(swept, small):
 def test_the_caffemodel_of_a_source_net_is_made_again_when_a_new_run_needs_it(root, small):
     root("sweep", small, "--set", "keep_models=none directions=[A2B] sizes=[10] conditions=[S2T]")
     assert not list(MODELS.rglob("*.caffemodel"))
-    assert "nothing to do" in root("sweep", small, "--set", "keep_models=none directions=[A2B] sizes=[10] conditions=[S2T]")
+    assert "nothing to do" in root(
+        "sweep", small, "--set", "keep_models=none directions=[A2B] sizes=[10] conditions=[S2T]"
+    )
     first = manifest("small/B2A/n0060/base/seed0")["model"]["sha256"]
     said = root("sweep", small, "--set", "keep_models=sources directions=[A2B] sizes=[10] conditions=[S2T,S3T]")
     assert manifest("small/B2A/n0060/base/seed0")["model"]["sha256"] == first
@@ -216,4 +218,10 @@ max_iter: 4
 """)
     root("sweep", file)
     keys = [row["run"].removeprefix("models/own/") for row in table("results/own/runs.csv")]
-    assert keys == ["A2B/nall/base/seed0", "B2A/nall/base/seed0", "A2B/nall/S1T/seed0", "A2B/n0004/base/seed0", "A2B/n0004/S1T/seed0"]
+    assert keys == [
+        "A2B/nall/base/seed0",
+        "B2A/nall/base/seed0",
+        "A2B/nall/S1T/seed0",
+        "A2B/n0004/base/seed0",
+        "A2B/n0004/S1T/seed0",
+    ]

@@ -54,7 +54,10 @@ MISTAKES = {
     "a wrong type": ("max_iter: many\n", "trial.yaml:9: max_iter: found 'many'"),
     "a number as a word": ("max_iter: '200'\n", "trial.yaml:9: max_iter: found '200'"),
     "a wrong choice": ("mean: both\n", "trial.yaml:9: mean: found 'both'; input should be 'target' or 'source'"),
-    "no condition": ("conditions: [base, S0T]\n", "trial.yaml:9: conditions: found ['base', 'S0T']; 'S0T' is no condition"),
+    "no condition": (
+        "conditions: [base, S0T]\n",
+        "trial.yaml:9: conditions: found ['base', 'S0T']; 'S0T' is no condition",
+    ),
     "a repeated seed": ("seeds: [1, 1]\n", "trial.yaml:9: seeds: found [1, 1]; [1, 1] names one twice"),
     "a negative seed": ("seeds: [-1]\n", "trial.yaml:9: seeds: found -1"),
     "not YAML": ("model: [alexnet\n", "trial.yaml:10: not YAML"),
@@ -88,8 +91,15 @@ def test_a_missing_key_and_a_missing_file_are_told(tmp_path):
         load(written(tmp_path, "- a\n- b\n"))
 
 
-@pytest.mark.parametrize("text, told", [("max_iter", "not `key=value`"), ("seeds=[1] seeds=[2]", "SET: seeds: given twice"),
-                                        ("speed=9", "SET: speed: unknown key"), ("sizes=[10", "not `key=value`")])
+@pytest.mark.parametrize(
+    "text, told",
+    [
+        ("max_iter", "not `key=value`"),
+        ("seeds=[1] seeds=[2]", "SET: seeds: given twice"),
+        ("speed=9", "SET: speed: unknown key"),
+        ("sizes=[10", "not `key=value`"),
+    ],
+)
 def test_a_wrong_override_is_told_as_such(tmp_path, text, told):
     with pytest.raises(UserError, match="SET") as error:
         load(written(tmp_path, GOOD), text)

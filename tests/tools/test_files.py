@@ -45,9 +45,15 @@ def test_an_unfinished_marker_counts_as_none(tmp_path):
 
 def test_the_kernel_frees_a_lock_after_kill_9(tmp_path):
     holder = subprocess.Popen(
-        [sys.executable, "-c", "import sys, time; from pathlib import Path; from tools import files\n"
-         "with files.lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)", tmp_path / ".lock"],
-        stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        [
+            sys.executable,
+            "-c",
+            "import sys, time; from pathlib import Path; from tools import files\n"
+            "with files.lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)",
+            tmp_path / ".lock",
+        ],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert holder.stdout.readline() == b"held\n"
     assert files.is_locked(tmp_path / ".lock")

@@ -42,7 +42,13 @@ def test_another_engine_never_takes_the_place_of_caffe(tiny):
 
 
 def test_splits_of_other_seeds_and_drawings_lie_apart(tiny):
-    places = [tiny(), tiny("nested=false"), tiny("split_seed=1"), tiny("split_seed=1 subsample_seed=2"), tiny("gray=true")]
+    places = [
+        tiny(),
+        tiny("nested=false"),
+        tiny("split_seed=1"),
+        tiny("split_seed=1 subsample_seed=2"),
+        tiny("gray=true"),
+    ]
     folders = [str(layout.split_of(exp, 0).train_lmdb("A", 50)) for exp in places]
     assert folders == [
         "data/tiny-imagenet/split0/64x64/A/n0050",

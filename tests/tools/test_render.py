@@ -25,7 +25,9 @@ def tiny(checkout, tmp_path, monkeypatch):
         split.folder.mkdir(parents=True, exist_ok=True)
         half = {"train": 50000, "val": val}
         classes = [f"n{i:08}" for i in range(200)]
-        split.marker.write_text(json.dumps({"classes": {"A": classes[:100], "B": classes[100:]}, "counts": {"A": half, "B": half}}))
+        split.marker.write_text(
+            json.dumps({"classes": {"A": classes[:100], "B": classes[100:]}, "counts": {"A": half, "B": half}})
+        )
         return exp
 
     return load_with
@@ -79,7 +81,11 @@ def test_data_layers_name_the_target_halfs_lmdbs_and_one_mean_for_both_phases(ti
     train, test = (layer for layer in net.layer if layer.type == "Data")
     assert train.data_param.source == "data/tiny-imagenet/split0/64x64/B/n0300"
     assert test.data_param.source == "data/tiny-imagenet/split0/64x64/B/val"
-    assert train.transform_param.mean_file == test.transform_param.mean_file == f"{train.data_param.source}/mean.binaryproto"
+    assert (
+        train.transform_param.mean_file
+        == test.transform_param.mean_file
+        == f"{train.data_param.source}/mean.binaryproto"
+    )
     assert (train.data_param.batch_size, test.data_param.batch_size, train.transform_param.crop_size) == (256, 50, 57)
 
 
