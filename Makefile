@@ -46,7 +46,7 @@ doctor: venv
 # Tests hold everything against real Caffe: its tools and pycaffe are those of .caffe/, unless CAFFE names others.
 test: venv
 	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe
-	@$(PYTHON) -m pytest $(if $(TESTS),$(TESTS),tests)
+	@$(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 tests)
 
 lint: venv
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .

@@ -1,8 +1,8 @@
 """What an experiment still needs: the state of every stage and run, by the judge, and the withdrawal of what is stale.
 
 The graph (Snakefile) takes the presence of a mark for its truth. So before it starts, marks that no longer stand are
-taken away: a stage's mark is removed, a run's manifest is set aside under another name, from which tools/run.py takes it
-back if the judge then finds that it stands after all (its source net was trained again to the same bytes, say).
+taken away: a stage's mark is removed, a run's manifest is set aside under another name, from which tools/run.py takes
+it back if the judge then finds that it stands after all (its source net was trained again to the same bytes, say).
 """
 
 from dataclasses import dataclass

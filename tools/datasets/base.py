@@ -42,4 +42,4 @@ class DataSet:
 
     def read(self, reference: str, gray: bool = False) -> np.ndarray:
         """uint8, HxWx3 (BGR) or HxW (gray), at the image's own size. Raises BadImage."""
-        return decode(self.root / reference, gray)
+        return decode(f"{self.root}/{reference}", gray)

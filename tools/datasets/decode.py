@@ -10,7 +10,7 @@ class BadImage(Exception):
     """A file that cannot be read as an image, or not whole. The text says why."""
 
 
-def decode(path: Path, gray: bool = False) -> np.ndarray:
+def decode(path: Path | str, gray: bool = False) -> np.ndarray:
     """uint8, HxWx3 (BGR) or HxW (gray). Raises BadImage, also for a file that ends early.
 
     The flags are those of Caffe's ReadImageToCVMat (src/caffe/util/io.cpp): a gray image gets three equal channels,
@@ -19,13 +19,14 @@ def decode(path: Path, gray: bool = False) -> np.ndarray:
     gray, and so does convert_imageset.
     """
     try:
-        data = np.fromfile(path, np.uint8)
+        with open(path, "rb", buffering=0) as file:
+            data = file.read()
     except OSError as error:
         raise BadImage(error.strerror or "cannot be read") from None
-    if not data.size:
+    if not data:
         raise BadImage("empty file")
     try:
-        image = cv2.imdecode(data, _flags(data, gray))
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(data, gray))
     except cv2.error as error:
         raise BadImage(f"OpenCV: {error.err}") from None
     if image is None:
@@ -33,8 +34,8 @@ def decode(path: Path, gray: bool = False) -> np.ndarray:
     return image
 
 
-def _flags(data: np.ndarray, gray: bool) -> int:
+def _flags(data: bytes, gray: bool) -> int:
     flags = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
-    is_jpeg = data[:2].tobytes() == b"\xff\xd8"
+    is_jpeg = data[:2] == b"\xff\xd8"
     # OpenCV 5 also turns PNG and WebP by their EXIF block, Caffe's OpenCV does not.
     return flags if is_jpeg else flags | cv2.IMREAD_IGNORE_ORIENTATION
