@@ -51,5 +51,9 @@ test: venv
 lint: venv
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 
+# Each beside its peer in the same run. pack's peer reads image files only: make bench EXPERIMENT=tiny
 bench: venv engine
-	@for each in benchmarks/*.py; do echo "== $$each"; $(PYTHON) $$each || exit 1; done
+	@$(PYTHON) benchmarks/parse.py
+ifneq ($(EXPERIMENT),demo)
+	@$(PYTHON) benchmarks/pack.py $(FILE) --set '$(SET)' --work results/bench
+endif

@@ -120,6 +120,15 @@ class Run:
         return self.folder / "manifest.json"
 
     @property
+    def withdrawn(self) -> Path:
+        """Where a manifest goes that could not be judged when a sweep was planned (tools/plan.py)."""
+        return self.folder / "manifest.withdrawn.json"
+
+    @property
+    def failed(self) -> Path:
+        return self.folder / "failed.json"
+
+    @property
     def source(self) -> Half:
         return self.direction[0]
 

@@ -17,8 +17,6 @@ from tools.layout import Run
 from tools.rendering import render
 from tools.results import runs_on_disk
 
-WITHDRAWN = "manifest.withdrawn.json"
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -65,7 +63,7 @@ def state(exp: Experiment, run: Run, engine: Engine) -> str:
         return "running"
     manifest = read_json(run.manifest)
     if manifest is None:
-        return "failed" if (run.folder / "failed.json").exists() else "waiting"
+        return "failed" if run.failed.exists() else "waiting"
     try:
         now = judge.inputs(exp, run, engine)
     except judge.NotReady:
@@ -101,10 +99,10 @@ def withdraw(exp: Experiment, engine: Engine, plan: Plan) -> None:
                 (run.folder / "train.json").unlink(missing_ok=True)
                 run.manifest.unlink()
             else:
-                run.manifest.rename(run.folder / WITHDRAWN)
+                run.manifest.rename(run.withdrawn)
     for run in others_on_disk(exp, engine):
         if state(exp, run, engine).startswith("stale") or plan.runs.get(layout.source_run(exp, run), "done") != "done":
-            run.manifest.rename(run.folder / WITHDRAWN)
+            run.manifest.rename(run.withdrawn)
 
 
 def others_on_disk(exp: Experiment, engine: Engine) -> list[Run]:

@@ -5,6 +5,7 @@ at the top of each template; everything else stays as the template has it.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, SolverParameter
@@ -59,13 +60,17 @@ def render(exp: Experiment, run: Run, split: dict | None = None) -> Rendered:
     train, test = (_data_layer(net, phase, net_file) for phase in (TRAIN, TEST))
     _set_data(exp, run, train, test)
     solver = _solver(exp, run, split["counts"][run.target]["val"], test)
+    batch = train.data_param.batch_size
+    return Rendered(prototxt.to_text(net), prototxt.to_text(solver), plan, batch, *headline_outputs(net, net_file))
+
+
+def headline_outputs(net: NetParameter, file: Path) -> tuple[str, str]:
+    """The columns of test.csv that results are read from: the tops of the first top-1 Accuracy and the loss layer."""
     accuracy = [x.top[0] for x in net.layer if x.type == "Accuracy" and x.accuracy_param.top_k == 1 and x.top]
     loss = [x.top[0] for x in net.layer if x.type.endswith("Loss") and x.top]
     if not accuracy or not loss:
-        raise UserError(f"{net_file}: no top-1 Accuracy layer or no loss layer; the results are read from their tops")
-    return Rendered(
-        prototxt.to_text(net), prototxt.to_text(solver), plan, train.data_param.batch_size, accuracy[0], loss[0]
-    )
+        raise UserError(f"{file}: no top-1 Accuracy layer or no loss layer; the results are read from their tops")
+    return accuracy[0], loss[0]
 
 
 def _set_condition(
@@ -116,7 +121,7 @@ def _set_outputs(exp: Experiment, last: LayerParameter, classes: int) -> None:
         last.convolution_param.num_output = outputs
 
 
-def _data_layer(net: NetParameter, phase: int, file) -> LayerParameter:
+def _data_layer(net: NetParameter, phase: int, file: Path) -> LayerParameter:
     """The one Data layer of a phase."""
     name = "TRAIN" if phase == TRAIN else "TEST"
     found = [x for x in net.layer if x.type == "Data" and any(rule.phase == phase for rule in x.include)]

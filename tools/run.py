@@ -16,8 +16,6 @@ from tools.layout import CHECKOUT, Run, find_run, runs, source_run, split_of
 from tools.outcome import outcome
 from tools.rendering import Rendered
 
-WITHDRAWN = "manifest.withdrawn.json"  # a manifest that could not be judged when a sweep was planned (tools/plan.py)
-
 
 def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
     """Brings the run to its end, if it is not there, and returns its manifest. Waits while another process has the run.
@@ -25,12 +23,11 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
     Raises RunFailed (then failed.json in the run's folder says why) and whatever the verbs raise.
     """
     with lock(run.folder / ".lock"):
-        withdrawn = run.folder / WITHDRAWN
-        if withdrawn.exists() and not run.manifest.exists():
-            withdrawn.rename(run.manifest)
+        if run.withdrawn.exists() and not run.manifest.exists():
+            run.withdrawn.rename(run.manifest)
         if judge.is_complete(exp, run, engine):
             return read_json(run.manifest)
-        for old in (run.manifest, withdrawn, run.folder / "failed.json"):
+        for old in (run.manifest, run.withdrawn, run.failed):
             old.unlink(missing_ok=True)
         rendered = render.write(exp, run)
         plan = render.copy_plan(run, source_run(exp, run), rendered.plan)
@@ -41,9 +38,7 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
             manifest = _manifest(exp, run, engine, done, _outcome(exp, run, rendered, log))
         except Exception as error:
             if not isinstance(error, judge.NotReady):
-                write_json(
-                    run.folder / "failed.json", {"run": run.key, "error": str(error), "attempts": _attempts(run)}
-                )
+                write_json(run.failed, {"run": run.key, "error": str(error), "attempts": _attempts(run)})
             raise
         write_json(run.manifest, manifest)
         if exp.keep_models != "all" and not _is_source(exp, run):

@@ -95,7 +95,7 @@ def _digests(records: list[_Record]) -> dict[str, str]:
 
 def _records(exp: Experiment, engine: str) -> list[_Record]:
     runs = runs_on_disk(experiment_name(exp, engine))
-    return [record for run in runs if (record := _read(run, run.manifest) or _read(run, run.folder / "failed.json"))]
+    return [record for run in runs if (record := _read(run, run.manifest) or _read(run, run.failed))]
 
 
 def _read(run: Run, path: Path) -> _Record | None:

@@ -46,7 +46,7 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     for run, state in after.runs.items():
         if state == "failed":
             print(f"  failed: {run.folder}/ (failed.json, caffe.log)", file=sys.stderr)
-    if any(run.manifest.exists() or (run.folder / "failed.json").exists() for run in after.runs):
+    if any(run.manifest.exists() or run.failed.exists() for run in after.runs):
         summarize.summarize(exp, engine.name)
         print(f"  what there is: {results}/runs.csv, summary.csv. The same command goes on from here.", file=sys.stderr)
     return 1

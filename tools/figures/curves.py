@@ -11,6 +11,7 @@ from caffeformat import FormatError, prototxt
 from tools.experiment import Experiment
 from tools.figures import NoData, style
 from tools.files import write_atomic
+from tools.rendering import NET, headline_outputs
 from tools.results import Row, csv_text, read_csv
 
 NAME = "learning_curves"
@@ -61,7 +62,7 @@ def _read(row: Row) -> Curve:
     if row["status"] == "failed":
         raise NoData(f"{folder} failed")
     try:
-        accuracy, loss = _outputs(folder / "train_val.prototxt")
+        accuracy, loss = headline_outputs(prototxt.read_net(folder / NET), folder / NET)
         tests = [r for r in read_csv(folder / "test.csv") if r["TestNet"] == 0]
         train = [r for r in read_csv(folder / "train.csv") if r["SmoothedLoss"] is not None]
     except FileNotFoundError as error:
@@ -73,13 +74,6 @@ def _read(row: Row) -> Curve:
         np.array([(r["NumIters"], r[accuracy], r[loss]) for r in tests], float),
         np.array([(r["NumIters"], r["SmoothedLoss"]) for r in train], float).reshape(-1, 2),
     )
-
-
-def _outputs(net_file: Path) -> tuple[str, str]:
-    """The columns of test.csv that are the headline: the tops of the first top-1 Accuracy layer and of the loss."""
-    net = prototxt.read_net(net_file)
-    accuracy = next(x.top[0] for x in net.layer if x.type == "Accuracy" and x.accuracy_param.top_k == 1 and x.top)
-    return accuracy, next(x.top[0] for x in net.layer if x.type.endswith("Loss") and x.top)
 
 
 def _draw(above: Axes, below: Axes, curve: Curve) -> None:
