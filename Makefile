@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 TOOLS := $(PYTHON) -m tools
 FILE := experiments/$(EXPERIMENT).yaml
 
-.PHONY: help venv caffe engine test bench doctor status summarize plot lint
+.PHONY: help venv caffe torchcaffe engine test bench doctor status summarize plot lint
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +22,7 @@ help:
 	@echo 'make summarize EXPERIMENT=demo       the tables again;  make plot EXPERIMENT=demo: the figures again'
 	@echo 'make doctor             what this machine has, and what is missing'
 	@echo 'make caffe              real BVLC Caffe into .caffe/'
+	@echo 'make torchcaffe         the engine on PyTorch; then make demo-sweep CAFFE=torchcaffe'
 	@echo 'make test               the tests;  make lint: ruff;  make bench: the benchmarks'
 
 venv:
@@ -30,9 +31,18 @@ venv:
 caffe:
 	@sh tools/get_caffe.sh .caffe
 
+# `caffe train` on PyTorch. TORCH is what pip is asked for: the build for CUDA, on Linux, unless pip is told of another.
+TORCH ?= torch==2.13.0
+torchcaffe: venv
+	@$(PYTHON) -c 'import torch' 2>/dev/null || { echo 'torchcaffe: installing $(TORCH)'; $(PYTHON) -m pip install -q $(TORCH); }
+	@[ -x .venv/bin/torchcaffe ] || $(PYTHON) -m pip install -q --no-deps -e .
+
 # The engine that tools/engine.py will find; only where there is none is one brought.
-engine:
-	@[ -n "$$CAFFE" ] || command -v caffe >/dev/null 2>&1 || sh tools/get_caffe.sh .caffe
+engine: venv
+	@case "$$CAFFE" in \
+	  torchcaffe) $(MAKE) -s torchcaffe ;; \
+	  '') command -v caffe >/dev/null 2>&1 || sh tools/get_caffe.sh .caffe ;; \
+	esac
 
 %-sweep: venv engine
 	@$(TOOLS) sweep experiments/$*.yaml --set '$(SET)' $(if $(JOBS),--jobs $(JOBS)) $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
@@ -44,9 +54,9 @@ doctor: venv
 	@$(TOOLS) doctor
 
 # Tests hold everything against real Caffe: its tools and pycaffe are those of .caffe/, unless CAFFE names others.
-test: venv
+test: venv torchcaffe
 	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe
-	@$(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 tests)
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 tests)
 
 lint: venv
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .

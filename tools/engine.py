@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,7 +44,7 @@ def find() -> Engine:
     """$CAFFE, else `caffe` on the PATH, else the one that `make caffe` put into .caffe/. Raises NoEngine."""
     named = os.environ.get("CAFFE")
     if named:
-        found = shutil.which(named)
+        found = shutil.which(named) or shutil.which(named, path=str(Path(sys.executable).parent))
         if not found:
             raise NoEngine(f"CAFFE={named}: no such executable; name one, or unset CAFFE and run `make caffe`")
         return Engine(Path(found).absolute())

@@ -1,0 +1,85 @@
+"""Real pycaffe as an oracle that stays up: a test asks it for arrays and is answered in milliseconds."""
+
+import contextlib
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+
+# Runs what it is sent, a program with its `given`, and keeps the arrays that the program puts into `out`.
+SERVER = """
+import json, sys
+import numpy as np
+import caffe
+for line in sys.stdin:
+    request = json.loads(line)
+    given = dict(request["plain"], **dict(np.load(request["arrays"])))
+    out = {}
+    exec(request["program"], {"caffe": caffe, "np": np, "given": given, "out": out})
+    np.savez(request["answer"], **out)
+    print("done", flush=True)
+"""
+
+
+class CaffeAborted(Exception):
+    """Caffe ended itself (a failed CHECK), or the program failed; the text is what it said last."""
+
+
+class RealCaffe:
+    """A running pycaffe. `run` may be called again and again: a new net costs milliseconds."""
+
+    def __init__(self, pycaffe: Path, folder: Path):
+        self._pycaffe, self._folder = pycaffe, folder
+        self._process: subprocess.Popen[str] | None = None
+
+    def run(self, program: str, **given: object) -> Arrays:
+        """Run `program`, which sees `caffe`, `np`, the dict `given` and puts arrays into the dict `out`; return `out`.
+
+        Arrays among `given` arrive as arrays, all else as JSON brings it.
+        """
+        process = self._started()
+        arrays = {name: value for name, value in given.items() if isinstance(value, np.ndarray)}
+        plain = {name: value for name, value in given.items() if name not in arrays}
+        np.savez(self._folder / "given.npz", **arrays)
+        request = {
+            "program": program,
+            "plain": plain,
+            "arrays": str(self._folder / "given.npz"),
+            "answer": str(self._folder / "answer.npz"),
+        }
+        with contextlib.suppress(BrokenPipeError):  # then no answer comes, and its standard error says why
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+        if process.stdout.readline() != "done\n":
+            self.close()
+            raise CaffeAborted((self._folder / "stderr").read_text()[-4000:])
+        with np.load(self._folder / "answer.npz") as answer:
+            return dict(answer)
+
+    def net_file(self, prototxt: str) -> str:
+        """The path of a file that holds `prototxt`."""
+        path = self._folder / "net.prototxt"
+        path.write_text(prototxt)
+        return str(path)
+
+    def close(self) -> None:
+        if self._process:
+            self._process.stdin.close()
+            self._process.wait()
+            self._process = None
+
+    def _started(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            with open(self._folder / "stderr", "w") as stderr:
+                self._process = subprocess.Popen(
+                    [str(self._pycaffe), "-c", SERVER],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=stderr,
+                    text=True,
+                    env={"GLOG_minloglevel": "2", "OPENBLAS_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
+                )
+        return self._process

@@ -1,0 +1,156 @@
+"""The command line beside Caffe's: exit codes, messages, signals, and that nothing half-written is left behind."""
+
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import runs
+
+import torchcaffe
+
+
+@pytest.fixture(scope="module")
+def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("experiment")
+    runs.make_experiment(folder, runs.slim_alexnet(xavier=True), max_iter=2, snapshot=0, test_interval=2)
+    assert runs.ours(folder, "train", "--solver=solver.prototxt").code == 0
+    (folder / "cut.caffemodel").write_bytes((folder / "out_iter_2.caffemodel").read_bytes()[:100_000])
+    (folder / "cut.solverstate").write_bytes((folder / "out_iter_2.solverstate").read_bytes()[:100_000])
+    (folder / "no_data.prototxt").write_text((folder / "net.prototxt").read_text().replace('"train"', '"nowhere"'))
+    (folder / "misspelt.prototxt").write_text(runs.solver_text().replace("gamma", "gama"))
+    for name, settings in {
+        "adam": {"type": '"Adam"'},
+        "policy": {"lr_policy": '"stpe"'},
+        "no_data_solver": {"net": '"no_data.prototxt"'},
+        "nowhere": {"snapshot_prefix": '"nowhere/out"'},
+        "long": {"snapshot_prefix": '"long"', "max_iter": 10000, "snapshot": 0, "display": 1, "test_interval": 10000},
+    }.items():
+        (folder / f"{name}.prototxt").write_text(runs.solver_text(**settings))
+    return folder
+
+
+def test_the_version_is_told_without_loading_pytorch() -> None:
+    program = (
+        "import sys; from torchcaffe.cli import main; code = main(['--version']); sys.exit('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=runs.CHECKOUT)
+    assert (done.returncode, done.stdout) == (0, f"torchcaffe version {torchcaffe.__version__}\n")
+
+
+TRAIN = "train --solver=solver.prototxt"
+SAME_CODE = {
+    "no command": ("", "usage: torchcaffe <command> <args>"),
+    "two commands": ("train test", "usage: torchcaffe <command> <args>"),
+    "an unknown flag": ("train --solvr=x", "ERROR: unknown command line flag 'solvr'"),
+    "an unknown command": ("brew", "Unknown action: brew"),
+    "no solver": ("train", "Need a solver definition to train"),
+    "no model": ("test", "Need a model definition to score"),
+    "no weights": ("test --model=net.prototxt", "Need model weights to score"),
+    "weights and a snapshot": (f"{TRAIN} --weights=a --snapshot=b", "but not both"),
+    "an unknown effect": (f"{TRAIN} --sigint_effect=explode", 'Invalid signal effect "explode" was specified'),
+    "a missing solver": ("train --solver=none.prototxt", "none.prototxt: cannot be read"),
+    "a misspelt field": ("train --solver=misspelt.prototxt", r'misspelt.prototxt:\d+: .*"gama"; did you mean gamma\?'),
+    "an unknown policy": ("train --solver=policy.prototxt", "Unknown learning rate policy: stpe"),
+    "a missing LMDB": ("train --solver=no_data_solver.prototxt", "layer data: nowhere: no LMDB"),
+    "a missing folder": ("train --solver=nowhere.prototxt", "Cannot write to snapshot prefix 'nowhere/out'"),
+    "missing weights": (f"{TRAIN} --weights=none.caffemodel", "none.caffemodel: cannot be read"),
+    "weights cut off": (f"{TRAIN} --weights=cut.caffemodel", "cut.caffemodel: no caffemodel, or cut off"),
+    "a missing snapshot": (f"{TRAIN} --snapshot=none.solverstate", "none.solverstate: cannot be read"),
+    "a caffemodel as snapshot": (f"{TRAIN} --snapshot=out_iter_2.caffemodel", "no solverstate: there is no iteration"),
+    "a snapshot cut off": (f"{TRAIN} --snapshot=cut.solverstate", "cut.solverstate: no solverstate, or cut off"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "message"), SAME_CODE.values(), ids=SAME_CODE.keys())
+def test_a_mistake_is_told_in_one_line_and_ends_as_in_caffe(caffe, experiment, arguments: str, message: str) -> None:
+    found = runs.ours(experiment, *arguments.split())
+    assert re.search(message, found.log), found.log
+    assert "Traceback" not in found.log
+    right = runs.real(caffe, experiment, *arguments.split())
+    assert found.code == {-signal.SIGABRT: 134}.get(right.code, right.code)
+    if found.code == 134:
+        assert re.search(r"^F\d{4} [\d:.]+ +\d+ \S+:\d+\] .*\n\*\*\* Check failure", found.log, re.MULTILINE)
+
+
+def test_what_is_not_there_yet_is_refused_by_name(experiment: Path) -> None:
+    for arguments, message in {
+        "train --solver=adam.prototxt": "adam.prototxt: solver type Adam is not supported yet; SGD is",
+        f"{TRAIN} --gpu=5": "GPU",
+    }.items():
+        found = runs.ours(experiment, *arguments.split())
+        assert (found.code, message in found.log) == (134, True), found.log
+
+
+def test_time_measures_every_layer(caffe: Path, experiment: Path) -> None:
+    arguments = ("time", "--model=net.prototxt", "--iterations=2")
+    right, found = runs.real(caffe, experiment, *arguments), runs.ours(experiment, *arguments)
+    assert found.code == right.code == 0
+    right, found = ([re.sub(r"[\d.e+-]+ ms", "", line) for line in run.lines("caffe.cpp")] for run in (right, found))
+    assert [line for line in found if "Initial loss" not in line] == [
+        line for line in right if "Initial loss" not in line
+    ]
+    assert len(found) > 40
+
+
+def test_device_query_without_a_gpu_asks_none(experiment: Path) -> None:
+    found = runs.ours(experiment, "device_query")
+    assert (found.code, found.lines()) == (0, ["I caffe.cpp:138] Querying GPUs "])
+
+
+def started(folder: Path, *flags: str) -> "subprocess.Popen[str]":
+    """A training in a process of its own, once it trains."""
+    command = [sys.executable, "-m", "torchcaffe", "train", "--solver=long.prototxt", *flags]
+    environment = {**os.environ, "PYTHONPATH": str(runs.CHECKOUT), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=environment)
+    wait_for(process, "Iteration 1 ")
+    return process
+
+
+def wait_for(process: "subprocess.Popen[str]", words: str) -> None:
+    """Reads the log up to a line with `words` in it."""
+    assert any(words in line for line in process.stderr), f"the log ended without {words!r}"
+
+
+def test_sighup_snapshots_and_sigint_snapshots_and_stops(experiment: Path) -> None:
+    process = started(experiment)
+    process.send_signal(signal.SIGHUP)
+    wait_for(process, "Snapshotting solver state")
+    for _ in range(2):
+        wait_for(process, "loss = ")
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait() == 0
+    assert "solver.cpp:311] Optimization stopped early.\n" in rest
+    assert "caffe.cpp:250] Optimization Done.\n" in rest
+    assert len(list(experiment.glob("long_iter_*.solverstate"))) == 2
+
+
+def test_the_effects_of_signals_can_be_chosen(experiment: Path) -> None:
+    process = started(experiment, "--sigint_effect=none", "-sighup_effect", "stop")
+    process.send_signal(signal.SIGINT)
+    for _ in range(3):
+        wait_for(process, "loss = ")
+    process.send_signal(signal.SIGHUP)
+    assert "Optimization stopped early." in process.stderr.read()
+    assert process.wait() == 0
+
+
+def test_a_full_disk_is_told_and_leaves_no_partial_snapshot(experiment: Path) -> None:
+    before = sorted(experiment.iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    try:
+        (experiment / "full.prototxt").write_text(
+            runs.solver_text(max_iter=1, snapshot_prefix='"full"', test_interval=9)
+        )
+        found = runs.ours(experiment, "train", "--solver=full.prototxt")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert found.code == 134
+    assert "full_iter_1.caffemodel: cannot be written: File too large; nothing was left there" in found.log
+    assert sorted(experiment.iterdir()) == sorted([*before, experiment / "full.prototxt"])

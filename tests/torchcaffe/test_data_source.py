@@ -1,0 +1,234 @@
+"""The records of a Data layer: Caffe's order and labels, its "Restarting" lines, resume, and damaged input."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from caffeformat import FormatError, blobs, datum, lmdb_file, prototxt
+from caffeformat.caffeformat_pb2 import TRAIN, LayerParameter
+from torchcaffe.data_source import LmdbSource
+from torchcaffe.rng import Generator
+
+COUNT = 11
+IMAGES = np.random.RandomState(0).randint(0, 256, (COUNT, 3, 8, 7)).astype(np.uint8)
+LABELS = [3, 0, 2**31 - 1, -5, 16_777_217, *range(6)]  # some that float32 rounds, as Caffe's blobs do
+
+
+def record(index: int, image: np.ndarray, label: int) -> tuple[bytes, bytes]:
+    return lmdb_file.key(index, f"{index}.jpg"), datum.encode(image, label)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source") / "lmdb"
+    records = [record(i, image, label) for i, (image, label) in enumerate(zip(IMAGES, LABELS, strict=True))]
+    lmdb_file.write(folder, records)
+    return folder
+
+
+def layer_text(folder: Path, batch: int, more: str = "", transform: str = "") -> str:
+    return f"""name: "images" type: "Data" top: "data" top: "label" transform_param {{ {transform} }}
+        data_param {{ source: "{folder}" backend: LMDB batch_size: {batch} {more} }}"""
+
+
+def source(text: str, seed: int = 1) -> LmdbSource:
+    return LmdbSource(prototxt.parse(text, LayerParameter(), "layer"), TRAIN, Generator(seed))
+
+
+# ---- What Caffe reads ----------------------------------------------------------------------------------------------
+
+BATCHES = """
+caffe.set_random_seed(1)
+net = caffe.Net(given["net"], caffe.TRAIN)
+batches = [{name: blob.copy() for name, blob in net.forward().items()} for _ in range(given["count"])]
+out.update({name: np.stack([batch[name] for batch in batches]) for name in batches[0]})
+"""
+
+
+@pytest.mark.parametrize("batch", [1, 4, 11, 25])
+@pytest.mark.parametrize("transform", ["", "crop_size: 5 mirror: true"])
+def test_images_and_labels_equal_caffes_over_several_rounds(batch, transform, folder, real_caffe):
+    text = layer_text(folder, batch, transform=transform)
+    expected = real_caffe.run(BATCHES, net=real_caffe.net_file(f"layer {{ {text} }}"), count=5)
+    reader = source(text)
+    for data, label in zip(expected["data"], expected["label"], strict=True):
+        found_data, found_label = reader.next_batch(batch)
+        assert (found_data.dtype, found_label.dtype) == (np.float32, np.float32)
+        assert np.array_equal(found_data, data)
+        assert np.array_equal(found_label, label)
+
+
+def test_the_shape_is_that_after_the_crop(folder):
+    assert source(layer_text(folder, 2)).shape == (3, 8, 7)
+    assert source(layer_text(folder, 2, transform="crop_size: 5")).shape == (3, 5, 5)
+
+
+def test_the_records_are_there_at_once_as_they_are_stored(folder):
+    images, labels = source(layer_text(folder, 4)).records()
+    assert (images.dtype, labels.dtype) == (np.uint8, np.int32)
+    assert np.array_equal(images, IMAGES)
+    assert labels.tolist() == LABELS
+
+
+# ---- "Restarting data prefetching from start." ---------------------------------------------------------------------
+
+
+# Counts such that no pass falls into what the thread may still be reading when Caffe ends.
+@pytest.mark.parametrize(("batch", "prefetch", "iterations"), [(1, 4, 35), (2, 1, 12), (5, 2, 7), (30, 1, 3)])
+def test_the_restarts_are_as_many_as_caffes_thread_logs(batch, prefetch, iterations, folder, caffe, tmp_path):
+    text = layer_text(folder, batch, f"prefetch: {prefetch}")
+    (tmp_path / "net.prototxt").write_text(f"""layer {{ {text} }}
+        layer {{ name: "s" type: "Silence" bottom: "data" bottom: "label" }}""")
+    (tmp_path / "none.caffemodel").write_bytes(b"")
+    done = subprocess.run(
+        [caffe, "test", "--model=net.prototxt", "--weights=none.caffemodel", f"--iterations={iterations}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    reader = source(text)
+    due = reader.restarts()
+    for _ in range(iterations):
+        reader.next_batch(batch)
+        due += reader.restarts()
+    assert due == done.stderr.count("Restarting data prefetching from start.")
+
+
+WATCHED = """
+import sys, time
+import caffe
+def logged():
+    time.sleep(0.2)  # for the thread, which has nothing else to do
+    return open(sys.argv[1]).read().count("Restarting data prefetching from start.")
+net = caffe.Net(sys.argv[2], caffe.TRAIN)
+seen = [logged()]
+for i in range(8):
+    net.forward()
+    seen.append(logged())
+print(*seen)
+"""
+
+
+def test_restarts_are_due_when_caffes_thread_reads_ahead_not_when_the_data_are_used(folder, pycaffe, tmp_path):
+    # given 11 records, batches of 2 and four of them read ahead
+    text = layer_text(folder, 2)
+    (tmp_path / "net.prototxt").write_text(f"layer {{ {text} }}")
+    log = tmp_path / "log"
+    with log.open("w") as stderr:
+        command = [pycaffe, "-c", WATCHED, log, tmp_path / "net.prototxt"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, text=True, check=True)
+    # when they are used, one after the other
+    reader = source(text)
+    due = [reader.restarts()]
+    for _ in range(8):
+        reader.next_batch(2)
+        due.append(reader.restarts())
+    # then the sixth batch (records 11 and 12), read when the third is used, passes the end; the eleventh does again
+    assert due == [0, 0, 0, 1, 0, 0, 0, 0, 1]
+    assert np.cumsum(due).tolist() == [int(word) for word in done.stdout.split()]
+
+
+# ---- Resume --------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=25, deadline=None)
+@given(before=st.integers(0, 30), batch=st.integers(1, 13))
+def test_a_restored_state_goes_on_with_the_next_record_and_the_same_crops(folder, before, batch):
+    text = layer_text(folder, batch, transform="crop_size: 5 mirror: true")
+    reader = source(text)
+    for _ in range(before):
+        reader.next_batch(batch)
+    state = reader.state()
+    expected = reader.next_batch(40)
+    other = source(text, seed=2)
+    other.restore(state)
+    found = other.next_batch(40)
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
+
+
+def test_a_state_is_made_of_plain_arrays(folder, tmp_path):
+    reader = source(layer_text(folder, 4, transform="mirror: true"))
+    reader.next_batch(4)
+    np.savez(tmp_path / "state", **reader.state())
+    expected = reader.next_batch(4)[0]
+    with np.load(tmp_path / "state.npz", allow_pickle=False) as state:
+        reader.restore(dict(state))
+    assert np.array_equal(reader.next_batch(4)[0], expected)
+
+
+def test_the_state_of_a_layer_that_drew_otherwise_is_refused(folder):
+    mirrors, does_not = (source(layer_text(folder, 4, transform=text)) for text in ("mirror: true", ""))
+    for reader, state in ((mirrors, does_not.state()), (does_not, mirrors.state()), (does_not, {})):
+        with pytest.raises(FormatError, match=r"^layer images: .* have crop_size or mirror been changed\? Remove the"):
+            reader.restore(state)
+
+
+# ---- Refused -------------------------------------------------------------------------------------------------------
+
+
+def test_a_source_that_is_not_there_is_named_with_its_layer(tmp_path):
+    with pytest.raises(FormatError, match=r"^layer images: .*/nowhere: no LMDB: not there; give the folder"):
+        source(layer_text(tmp_path / "nowhere", 4))
+
+
+def test_an_lmdb_cut_off_is_refused(folder, tmp_path):
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut" / "data.mdb").write_bytes((folder / "data.mdb").read_bytes()[:-4096])
+    with pytest.raises(FormatError, match=r"^layer images: .*cut/data.mdb: cut off: \d+ bytes of \d+"):
+        source(layer_text(tmp_path / "cut", 4))
+
+
+def test_an_lmdb_without_records_is_refused(tmp_path):
+    lmdb_file.write(tmp_path / "empty", [])
+    with pytest.raises(FormatError, match=r"^layer images: .*/empty: an LMDB without records"):
+        source(layer_text(tmp_path / "empty", 4))
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    good, (key, value) = record(0, IMAGES[0], 1), record(1, IMAGES[1], 1)
+    lmdb_file.write(tmp_path / "damaged", [good, (key, value[:-50])])
+    reader = source(layer_text(tmp_path / "damaged", 2))
+    with pytest.raises(FormatError, match=r"^layer images: .*/damaged: record 1 \(00000001_1.jpg\): \d+ bytes that"):
+        reader.next_batch(2)
+
+
+def test_an_image_of_another_size_is_named(tmp_path):
+    lmdb_file.write(tmp_path / "mixed", [record(0, IMAGES[0], 1), record(1, IMAGES[1][:, 1:], 1)])
+    reader = source(layer_text(tmp_path / "mixed", 2))
+    message = "layer images: .*/mixed: record 1 is an image of 3x7x7, but the first is one of 3x8x7; pack them"
+    with pytest.raises(FormatError, match=message):
+        reader.next_batch(2)
+    with pytest.raises(FormatError, match=message):
+        reader.records()
+
+
+def test_a_crop_or_a_mean_that_does_not_fit_is_named_with_its_layer(folder, tmp_path):
+    with pytest.raises(FormatError, match=r"^layer images: crop_size: 8 is larger than the images, 8 by 7"):
+        source(layer_text(folder, 2, transform="crop_size: 8"))
+    (tmp_path / "mean").write_bytes(blobs.mean_bytes(np.zeros((3, 4, 4), np.float32)))
+    with pytest.raises(FormatError, match=r"^layer images: .*/mean: a mean of 3x4x4, but the images are 3x8x7"):
+        source(layer_text(folder, 2, transform=f"mean_file: '{tmp_path}/mean'"))
+
+
+@pytest.mark.parametrize(
+    ("batch", "more", "message"),
+    [
+        (0, "", "data_param needs batch_size: 1 or more; found 0"),
+        (1, "prefetch: 0", "data_param needs prefetch: 1 or more; found 0"),
+    ],
+)
+def test_a_batch_of_nothing_is_refused(batch, more, message, folder):
+    with pytest.raises(FormatError, match=rf"^layer images: {message}"):
+        source(layer_text(folder, batch, more))
+
+
+def test_leveldb_is_refused_also_where_it_is_meant_by_default(folder):
+    text = f'name: "images" type: "Data" top: "data" data_param {{ source: "{folder}" batch_size: 1 }}'
+    with pytest.raises(FormatError, match=r"^layer images: data_param needs backend: LMDB; LevelDB"):
+        source(text)

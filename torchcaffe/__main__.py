@@ -1,0 +1,5 @@
+import sys
+
+from torchcaffe.cli import main
+
+sys.exit(main())

@@ -1,0 +1,109 @@
+"""Blob: an array with its gradient, Caffe's `data` and `diff`."""
+
+import numpy as np
+import torch
+
+from torchcaffe.context import Context
+
+
+class Blob:
+    """Two tensors of one shape, in Caffe's order of axes (N, C, H, W), in memory as suits PyTorch.
+
+    `value` and `grad` are the tensors; `grad` is None where it is zero throughout. Layers replace them. `data` and
+    `diff` are the same as numpy arrays: on the CPU views that can be written to, from a GPU copies to read, and both
+    can be assigned to. A view is one of the tensor of that moment.
+    """
+
+    def __init__(self, context: Context, shape: tuple[int, ...] = (), name: str = ""):
+        self.name = name
+        self._context = context
+        self._shape = tuple(shape)
+        self._value: torch.Tensor | None = None
+        self.grad: torch.Tensor | None = None
+        self._spare: torch.Tensor | None = None  # the memory of a gradient that was cleared
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape if self._value is None else tuple(self._value.shape)
+
+    @property
+    def count(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def value(self) -> torch.Tensor:
+        if self._value is None:
+            self._value = self._zeros()
+        return self._value
+
+    @value.setter
+    def value(self, tensor: torch.Tensor) -> None:
+        self._value = tensor
+
+    def gradient(self) -> torch.Tensor:
+        """`grad`, made of zeros where there is none yet."""
+        if self.grad is None or self.grad.shape != self.shape:
+            self.grad = torch.zeros_like(self.value)
+        return self.grad
+
+    def add_gradient(self, tensor: torch.Tensor) -> None:
+        """Adds to `grad`: gradients of parameters sum over layers that share them, and over iter_size."""
+        self.grad = tensor if self.grad is None else self.grad.add_(tensor)
+
+    def add_product(self, a: torch.Tensor, b: torch.Tensor) -> None:
+        """As add_gradient(a @ b), into the memory of the last gradient: fresh pages for 64 MB cost as much as the
+        product itself."""
+        if self.grad is not None:
+            self.grad = self.grad.addmm_(a, b)
+        elif self._spare is not None:
+            self.grad, self._spare = torch.mm(a, b, out=self._spare), None
+        else:
+            self.grad = a @ b
+
+    def clear_gradient(self) -> None:
+        if self.grad is not None:
+            self.grad, self._spare = None, self.grad
+
+    def reshape(self, *shape: int) -> None:
+        """Give the blob a new shape. The values are kept where their number stays, else they are zeros."""
+        if tuple(shape) == self.shape:
+            return
+        if self._value is not None and self._value.numel() == int(np.prod(shape, dtype=np.int64)):
+            self._value = self._value.reshape(shape)
+        else:
+            self._value = None
+        self.grad = self._spare = None
+        self._shape = tuple(shape)
+
+    @property
+    def data(self) -> np.ndarray:
+        return self.value.numpy(force=True)
+
+    @data.setter
+    def data(self, array: np.ndarray) -> None:
+        self.value.copy_(_tensor(array).reshape(self.shape))
+
+    @property
+    def diff(self) -> np.ndarray:
+        return self.gradient().numpy(force=True)
+
+    @diff.setter
+    def diff(self, array: np.ndarray) -> None:
+        self.gradient().copy_(_tensor(array).reshape(self.shape))
+
+    def _zeros(self) -> torch.Tensor:
+        return torch.zeros(self._shape, dtype=self._context.dtype, device=self._context.device)
+
+
+def to_device(array: np.ndarray, context: Context) -> torch.Tensor:
+    """`array` as a tensor of the context's type and device, four axes and more laid out as channels_last."""
+    return channels_last(_tensor(array).to(context.device, context.dtype))
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.require(array, requirements="W"))
+
+
+def channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    """The same values; a tensor of four axes in the layout in which PyTorch's convolutions are fastest."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor.contiguous()

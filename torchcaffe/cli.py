@@ -1,0 +1,137 @@
+"""The command line: `torchcaffe train --solver=...`, with the flags, the messages and the exit codes of `caffe`.
+
+    torchcaffe train --solver=solver.prototxt [--weights=a.caffemodel,b.caffemodel] [--gpu=0]
+    torchcaffe train --solver=solver.prototxt --snapshot=x.solverstate
+    torchcaffe test --model=net.prototxt --weights=a.caffemodel [--iterations=50] [--gpu=0]
+    torchcaffe time --model=net.prototxt [--iterations=50] [--phase=TEST] [--gpu=0]
+    torchcaffe device_query [--gpu=all]
+
+Exit codes: 0; 1 for a flag that is none; 134, as of a process that aborted, for everything else that goes wrong.
+PyTorch is imported only when there is something to do.
+"""
+
+import sys
+from dataclasses import dataclass, fields
+
+from caffeformat import FormatError
+from torchcaffe import __version__
+
+_ABORTED = 134
+_COMMANDS = ("device_query", "test", "time", "train")
+_GLOG = ("alsologtostderr", "logtostderr", "log_dir", "minloglevel", "stderrthreshold", "v", "vmodule")
+_SWITCHES = ("alsologtostderr", "logtostderr", "help", "version")
+
+_USAGE = """torchcaffe: command line brew
+usage: torchcaffe <command> <args>
+
+commands:
+  train           train or finetune a model
+  test            score a model
+  device_query    show GPU diagnostic information
+  time            benchmark model execution time
+
+  Flags:
+    -gpu (run on this GPU; `all` for device_query) default: ""
+    -iterations (the number of iterations to run) default: 50
+    -level (the net's level) default: 0
+    -model (the net's prototxt) default: ""
+    -phase (TRAIN or TEST, for `time`) default: ""
+    -sighup_effect (what SIGHUP does: snapshot, stop or none) default: "snapshot"
+    -sigint_effect (what SIGINT does: snapshot, stop or none) default: "stop"
+    -snapshot (the solverstate to resume from) default: ""
+    -solver (the solver's prototxt) default: ""
+    -stage (the net's stages, separated by ',') default: ""
+    -weights (caffemodels to start from, separated by ','; not with -snapshot) default: ""
+"""
+
+
+@dataclass
+class Flags:
+    gpu: str = ""
+    solver: str = ""
+    model: str = ""
+    phase: str = ""
+    level: int = 0
+    stage: str = ""
+    snapshot: str = ""
+    weights: str = ""
+    iterations: int = 50
+    sigint_effect: str = "stop"
+    sighup_effect: str = "snapshot"
+
+
+class _BadFlag(Exception):
+    pass
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Does what `arguments`, or the command line, say; returns the exit code."""
+    try:
+        flags, switches, words = _parse(sys.argv[1:] if arguments is None else arguments)
+    except _BadFlag as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 1
+    if "version" in switches:
+        print(f"torchcaffe version {__version__}")
+        return 0
+    if "help" in switches or len(words) != 1:
+        print(_USAGE, file=sys.stderr)
+        return 1 if "help" in switches else 0
+    from torchcaffe import log
+
+    log.Logger.enabled = True
+    try:
+        return _run(words[0], flags)
+    except FormatError as error:
+        log.fatal(getattr(error, "place", "") or "io.cpp:39", f"Check failed: {error}")
+        return _ABORTED
+    finally:
+        log.Logger.enabled = False
+
+
+def _run(command: str, flags: Flags) -> int:
+    from torchcaffe import log
+
+    if command not in _COMMANDS:
+        log.error("caffe.cpp:78", "Available caffe actions:")
+        for name in _COMMANDS:
+            log.error("caffe.cpp:81", f"\t{name}")
+        raise log.Fatal(f"Unknown action: {command}", "caffe.cpp:83")
+    from torchcaffe import commands
+
+    return getattr(commands, command)(flags)
+
+
+def _parse(arguments: list[str]) -> tuple[Flags, set[str], list[str]]:
+    """Flags as gflags takes them (`--name=value`, `-name value`, anywhere), switches that are set, and the rest."""
+    flags, switches, words = Flags(), set(), []
+    types = {field.name: field.type for field in fields(Flags)}
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("-") or argument == "-":
+            words.append(argument)
+            continue
+        if argument == "--":
+            words += rest
+            break
+        name, given, value = argument.lstrip("-").partition("=")
+        if name not in types and name not in _GLOG and name not in _SWITCHES:
+            raise _BadFlag(f"unknown command line flag '{name}'")
+        if name in _SWITCHES:
+            switches.add(name)
+            continue
+        if not given:
+            if not rest:
+                raise _BadFlag(f"flag '--{name}' is missing its argument")
+            value = rest.pop(0)
+        if name in types:
+            setattr(flags, name, _number(name, value) if types[name] is int else value)
+    return flags, switches, words
+
+
+def _number(name: str, value: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise _BadFlag(f"illegal value '{value}' specified for int32 flag '{name}'") from None

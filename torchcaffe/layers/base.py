@@ -1,0 +1,133 @@
+"""Layer, what all layer types share, and the registry of types.
+
+Gradients are written out layer by layer, as in Caffe, rather than left to autograd: every blob keeps its diff, tops in
+place and stopped or forced backward passes mean what they mean in Caffe, nothing is recorded that backward does not
+need, and a step is a fixed list of PyTorch kernels, which a CUDA graph can hold.
+"""
+
+from typing import ClassVar
+
+import torch
+
+from caffeformat import FormatError
+from caffeformat.caffeformat_pb2 import FillerParameter, LayerParameter
+from torchcaffe import fillers
+from torchcaffe.blob import Blob, channels_last, to_device
+from torchcaffe.context import Context
+from torchcaffe.log import Fatal
+
+_types: dict[str, type["Layer"]] = {}
+
+Range = tuple[int, int | None]
+
+
+class Layer:
+    """A layer of one net. Subclasses are named as Caffe names the type, and registered by that name.
+
+    `reshape` gives the tops their shapes, `forward` and `backward` replace the tensors of tops and bottoms.
+    `propagate_down[i]` asks for the gradient of bottom i; that of blob i is computed if `learns[i]`.
+    """
+
+    n_bottoms: ClassVar[Range] = (1, 1)
+    n_tops: ClassVar[Range] = (1, 1)
+    is_loss: ClassVar[bool] = False
+    auto_top: ClassVar[bool] = False
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if not cls.__name__.startswith("_"):
+            _types[cls.__name__] = cls
+
+    def __init__(self, param: LayerParameter, context: Context, where: str):
+        self.param = param
+        self.name = param.name
+        self.type = param.type
+        self.phase = param.phase
+        self.context = context
+        self.where = where
+        self.blobs: list[Blob] = []
+        self.learns: list[bool] = []
+        self.loss_weights: list[float] = []
+
+    def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Checks the counts of bottoms and tops, makes and fills the parameters, shapes the tops."""
+        self._check_count("bottom", len(bottom), self.n_bottoms)
+        self._check_count("top", len(top), self.n_tops)
+        self.layer_setup(bottom, top)
+        self.reshape(bottom, top)
+        self._set_loss_weights(top)
+
+    def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """What is done once."""
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        raise NotImplementedError
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        raise NotImplementedError
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        raise NotImplementedError
+
+    def allow_force_backward(self, bottom_index: int) -> bool:
+        return True
+
+    def refuse(self, found: str) -> Fatal:
+        """The error for a setting that this layer does not take: raise it."""
+        return Fatal(f"{self.where}: layer '{self.name}' ({self.type}): {found}", "layer_factory.hpp:77")
+
+    def check(self, condition: object, found: str) -> None:
+        if not condition:
+            raise self.refuse(found)
+
+    def add_param(self, shape: tuple[int, ...], filler: FillerParameter) -> None:
+        """A new parameter blob, filled with Caffe's own draws."""
+        blob = Blob(self.context, shape)
+        try:
+            blob.value = to_device(fillers.fill(filler, shape, self.context.rng), self.context)
+        except FormatError as error:
+            raise self.refuse(str(error)) from None
+        self.blobs.append(blob)
+        self.learns.append(True)
+
+    def axis(self, axis: int, bottom: Blob) -> int:
+        """An axis of the prototxt, which counts from the end when negative."""
+        axes = len(bottom.shape)
+        self.check(-axes <= axis < axes, f"axis {axis} of a bottom with {axes} axes, '{bottom.name}'")
+        return axis % axes
+
+    def _check_count(self, kind: str, found: int, allowed: Range) -> None:
+        least, most = allowed
+        if found < least or (most is not None and found > most):
+            right = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
+            raise self.refuse(f"{found} {kind} blobs; the type takes {right}")
+
+    def _set_loss_weights(self, top: list[Blob]) -> None:
+        if self.is_loss and not self.param.loss_weight:
+            self.param.loss_weight.append(1)
+        weights = list(self.param.loss_weight)
+        self.loss_weights = weights or [0.0] * len(top)
+        self.check(
+            len(self.loss_weights) == len(top),
+            f"loss_weight must be unspecified or specified once per top blob; found {len(weights)} for {len(top)}",
+        )
+        for blob, weight in zip(top, self.loss_weights, strict=True):
+            if weight:
+                blob.grad = torch.full(blob.shape, weight, dtype=self.context.dtype, device=self.context.device)
+
+
+def create(param: LayerParameter, context: Context, where: str) -> Layer:
+    """The layer that `param` describes; `where` is `file:line`. Raises Fatal for a type that is not there."""
+    found = _types.get(param.type)
+    if found is None:
+        known = ", ".join(known_types())
+        message = f"{where}: layer '{param.name}': Unknown layer type: {param.type} (known types: {known})"
+        raise Fatal(message, "layer_factory.hpp:81")
+    return found(param, context, where)
+
+
+def known_types() -> list[str]:
+    return sorted(_types)
+
+
+__all__ = ["Blob", "Fatal", "Layer", "channels_last", "create", "known_types", "to_device"]

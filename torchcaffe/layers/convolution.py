@@ -1,0 +1,95 @@
+"""Convolution: filters over one to three spatial axes, in groups, with padding, stride and dilation."""
+
+import torch
+
+from torchcaffe.layers.base import Blob, Layer, channels_last
+
+
+class Convolution(Layer):
+    """Several bottoms share the filters, bottom i giving top i. The output's size is rounded down.
+
+    Weights are (num_output, channels / group, kernel h, kernel w).
+    """
+
+    n_bottoms = (1, None)
+    n_tops = (1, None)
+
+    def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param = self.param.convolution_param
+        axes = len(bottom[0].shape)
+        self.check(self.axis(param.axis, bottom[0]) == 1, f"axis {param.axis}; only 1 (channels) is supported")
+        self.check(3 <= axes <= 5, f"a bottom of {axes} axes; 3 to 5 are supported")
+        self._spatial = axes - 2
+        self._kernel = self._sizes("kernel_size", param.kernel_size, ("kernel_h", "kernel_w"), 0)
+        self._stride = self._sizes("stride", param.stride, ("stride_h", "stride_w"), 1)
+        self._pad = self._sizes("pad", param.pad, ("pad_h", "pad_w"), 0)
+        self._dilation = self._sizes("dilation", param.dilation, (), 1)
+        self.check(min(self._kernel) > 0, "Filter dimensions must be nonzero: give kernel_size")
+        self.check(min(self._stride) > 0, "Stride dimensions must be nonzero")
+        channels, self._channels = bottom[0].shape[1], bottom[0].shape[1]
+        self.check(param.num_output > 0, "num_output is not given, or 0")
+        self.check(
+            param.group > 0 and channels % param.group == 0 and param.num_output % param.group == 0,
+            f"group {param.group} must divide {channels} channels and num_output {param.num_output}",
+        )
+        self.add_param((param.num_output, channels // param.group, *self._kernel), param.weight_filler)
+        if param.bias_term:
+            self.add_param((param.num_output,), param.bias_filler)
+
+    def _sizes(self, name: str, given: list[int], pair: tuple[str, ...], default: int) -> list[int]:
+        """A size for each spatial axis: from `name`, given once or once an axis, or from its _h and _w."""
+        param = self.param.convolution_param
+        if any(param.HasField(side) for side in pair):
+            self.check(self._spatial == 2, f"{pair[0]} & {pair[1]} can only be used for 2D convolution")
+            self.check(not given, f"Either {name} or {pair[0]}/{pair[1][-1]} should be specified; not both")
+            return [getattr(param, side) for side in pair]
+        self.check(
+            len(given) in (0, 1, self._spatial),
+            f"{name} must be specified once, or once per spatial dimension; found {len(given)} for {self._spatial}",
+        )
+        sizes = list(given) or [default]
+        return sizes * self._spatial if len(sizes) == 1 else sizes
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self.check(len(bottom) == len(top), f"{len(bottom)} bottoms, but {len(top)} tops")
+        for below, above in zip(bottom, top, strict=True):
+            shape = below.shape
+            self.check(shape[1:2] == (self._channels,), f"bottom '{below.name}' of {shape}; {self._channels} channels")
+            self.check(shape == bottom[0].shape, f"shape mismatch: {bottom[0].shape} vs. {shape}")
+            sizes = [
+                (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+                for size, pad, dilation, kernel, stride in zip(
+                    shape[2:], self._pad, self._dilation, self._kernel, self._stride, strict=True
+                )
+            ]
+            self.check(min(sizes) > 0, f"nothing is left of a bottom of {shape}: the kernel is larger")
+            above.reshape(shape[0], self.param.convolution_param.num_output, *sizes)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        bias = self.blobs[1].value if len(self.blobs) > 1 else None
+        for below, above in zip(bottom, top, strict=True):
+            above.value = torch.convolution(channels_last(below.value), self.blobs[0].value, bias, *self._geometry())
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        learns = [*self.learns, False][:2]
+        for above, down, below in zip(top, propagate_down, bottom, strict=True):
+            wanted = [down, *learns]
+            if any(wanted):
+                self._backward_one(above, below, wanted)
+
+    def _backward_one(self, above: Blob, below: Blob, wanted: list[bool]) -> None:
+        sizes = [self.param.convolution_param.num_output] if wanted[2] else None
+        *geometry, groups = self._geometry()
+        below_diff, weight_diff, bias_diff = torch.ops.aten.convolution_backward(
+            above.gradient(), channels_last(below.value), self.blobs[0].value, sizes, *geometry, groups, wanted
+        )
+        if wanted[0]:
+            below.grad = below_diff
+        if wanted[1]:
+            self.blobs[0].add_gradient(weight_diff)
+        if wanted[2]:
+            self.blobs[1].add_gradient(bias_diff)
+
+    def _geometry(self) -> tuple:
+        """stride, padding, dilation, transposed, output padding, groups: the order of PyTorch's arguments."""
+        return self._stride, self._pad, self._dilation, False, [0] * self._spatial, self.param.convolution_param.group

@@ -1,0 +1,144 @@
+"""Layers that bring data into the net: Data (an LMDB), Input (set from outside), DummyData (a filler's values)."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from caffeformat import FormatError
+from caffeformat.caffeformat_pb2 import FillerParameter, LayerParameter
+from torchcaffe import fillers, log
+from torchcaffe.context import Context
+from torchcaffe.data_source import LmdbSource
+from torchcaffe.layers.base import Blob, Fatal, Layer, to_device
+from torchcaffe.rng import State
+
+_Batch = tuple[np.ndarray, np.ndarray, int, State]  # images, labels, restarts due, the source's state behind it
+
+
+class _Source(Layer):
+    """A layer without bottoms: there is nothing to hand a gradient to."""
+
+    n_bottoms = (0, 0)
+    n_tops = (1, None)
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        pass
+
+
+class Data(_Source):
+    """Images of an LMDB, batch by batch, and their labels if there is a second top.
+
+    A thread makes the next batch while the net works on this one. It takes nothing from the solver's generator.
+    """
+
+    n_tops = (1, 2)
+
+    def __init__(self, param: LayerParameter, context: Context, where: str):
+        super().__init__(param, context, where)
+        try:
+            self.source = LmdbSource(param, self.phase, context.rng)
+        except FormatError as error:
+            raise Fatal(f"{where}: {error}", "db_lmdb.cpp:15") from None
+        log.info("db_lmdb.cpp:35", f"Opened lmdb {param.data_param.source}")
+
+    def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        if self.param.transform_param.HasField("mean_file"):
+            log.info("data_transformer.cpp:25", f"Loading mean file from: {self.param.transform_param.mean_file}")
+        shape = ",".join(map(str, (self.source.batch_size, *self.source.shape)))
+        log.info("data_layer.cpp:45", f"output data size: {shape}")
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"data layer {self.name}")
+        self._next: Future[_Batch] | None = None
+        self._state = self.source.state()
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        top[0].reshape(self.source.batch_size, *self.source.shape)
+        if len(top) > 1:
+            top[1].reshape(self.source.batch_size)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        batch = self._next or self._worker.submit(self._load)
+        images, labels, restarts, self._state = batch.result()
+        self._next = self._worker.submit(self._load)
+        for _ in range(restarts):
+            log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
+        top[0].value = to_device(images, self.context)
+        if len(top) > 1:
+            top[1].value = to_device(labels, self.context)
+
+    def _load(self) -> _Batch:
+        images, labels = self.source.next_batch(self.source.batch_size)
+        return images, labels, self.source.restarts(), self.source.state()
+
+    def state(self) -> State:
+        """What decides the batches still to be used: the one that waits is not counted as read."""
+        return self._state
+
+    def restore(self, state: State) -> None:
+        if self._next is not None:
+            self._next.result()
+            self._next = None
+        self.source.restore(state)
+        self._state = state
+
+
+class Input(_Source):
+    """Blobs that the caller fills."""
+
+    def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        shapes = self.param.input_param.shape
+        self.check(
+            len(shapes) in (0, 1, len(top)),
+            f"Must specify 'shape' once, once per top blob, or not at all: {len(top)} tops vs. {len(shapes)} shapes.",
+        )
+        for index, blob in enumerate(top):
+            if shapes:
+                blob.reshape(*shapes[index if len(shapes) > 1 else 0].dim)
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        pass
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        pass
+
+
+class DummyData(_Source):
+    """A filler's values: drawn anew for each forward pass, but those of a constant filler, which stay."""
+
+    def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param = self.param.dummy_data_param
+        given = list(param.data_filler) or [FillerParameter(type="constant", value=0)]
+        self.check(
+            len(given) in (1, len(top)),
+            f"Number of data fillers must be 0, 1 or equal to the number of tops: {len(top)}; found {len(given)}",
+        )
+        self._fillers = given * len(top) if len(given) == 1 else given
+        self._shapes = [self._shape(index, len(top)) for index in range(len(top))]
+        for index, blob in enumerate(top):
+            blob.reshape(*self._shapes[index])
+            if self._fillers[index].type == "constant":
+                blob.value = self._fill(index)
+
+    def _shape(self, index: int, tops: int) -> tuple[int, ...]:
+        param = self.param.dummy_data_param
+        old = [param.num, param.channels, param.height, param.width]
+        if not any(old):
+            self.check(len(param.shape) in (1, tops), f"Must specify 'shape' once, or once per top blob ({tops})")
+            return tuple(param.shape[index if len(param.shape) > 1 else 0].dim)
+        self.check(not param.shape, "Both shape and legacy fields were specified")
+        names = "num, channels, height, width"
+        self.check(
+            all(len(sizes) in (1, tops) for sizes in old), f"Must specify {names} once, or once per top ({tops})"
+        )
+        return tuple(sizes[index if len(sizes) > 1 else 0] for sizes in old)
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        pass
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        for index, blob in enumerate(top):
+            if self._fillers[index].type != "constant":
+                blob.value = self._fill(index)
+
+    def _fill(self, index: int) -> torch.Tensor:
+        return to_device(fillers.fill(self._fillers[index], self._shapes[index], self.context.rng), self.context)

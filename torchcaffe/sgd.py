@@ -1,0 +1,137 @@
+"""Stochastic gradient descent with momentum, as BVLC Caffe's sgd_solver.cpp has it.
+
+    g = g / iter_size + weight_decay * decay_mult * w        after clipping, which comes first
+    h = momentum * h + rate * lr_mult * g
+    w = w - h
+
+The history holds the rate. A parameter with lr_mult 0 keeps its weights as long as its history is 0.
+"""
+
+import numpy as np
+import torch
+
+from caffeformat.caffeformat_pb2 import SolverParameter
+from torchcaffe import log
+from torchcaffe.blob import Blob
+from torchcaffe.log import check, number
+from torchcaffe.params import Param
+
+
+class SGD:
+    """The update rule for the learnable `params`. `history` is a tensor a parameter, in their order."""
+
+    def __init__(self, param: SolverParameter, params: list[Param]):
+        self.param = param
+        self.params = params
+        self.current_step = 0
+        self.history = [torch.zeros_like(each.blob.value) for each in params]
+        self._at_rest = [True] * len(params)  # the history is 0 throughout
+        known = param.regularization_type in ("L1", "L2")
+        check(known, f"Unknown regularization type: {param.regularization_type}; L1 or L2", "sgd_solver.cpp:181")
+
+    def learning_rate(self, iteration: int) -> float:
+        """The rate at `iteration`, a float32. Notes the step that it is at. Raises Fatal."""
+        p, policy = self.param, self.param.lr_policy
+        if policy not in ("fixed", "poly"):
+            check(
+                p.gamma >= 0, f"lr_policy {policy} needs a gamma of 0 or more; found {p.gamma:g}", "sgd_solver.cpp:39"
+            )
+        if policy in ("step", "sigmoid"):
+            check(p.stepsize > 0, f"lr_policy {policy} needs stepsize: 1 or more", "sgd_solver.cpp:33")
+        if policy == "step":
+            self.current_step = iteration // p.stepsize
+        elif policy == "multistep":  # noqa: SIM102
+            if self.current_step < len(p.stepvalue) and iteration >= p.stepvalue[self.current_step]:
+                self.current_step += 1
+                reached = f"MultiStep Status: Iteration {iteration}, step = {self.current_step}"
+                log.info("sgd_solver.cpp:50", reached)
+        factors = {
+            "fixed": lambda: 1.0,
+            "step": lambda: np.power(p.gamma, self.current_step),
+            "exp": lambda: np.power(p.gamma, iteration),
+            "inv": lambda: np.power(1 + p.gamma * iteration, -p.power),
+            "multistep": lambda: np.power(p.gamma, self.current_step),
+            "poly": lambda: np.power(1 - iteration / p.max_iter, p.power),
+            "sigmoid": lambda: 1 / (1 + np.exp(-p.gamma * (iteration - p.stepsize))),
+        }
+        unknown = f"Unknown learning rate policy: {policy}; there are {', '.join(factors)}"
+        check(policy in factors, unknown, "sgd_solver.cpp:67")
+        with np.errstate(all="ignore"):  # as in C, what overflows is inf, and a power that does not exist nan
+            return float(np.float32(p.base_lr * factors[policy]()))
+
+    def apply(self, rate: float) -> None:
+        """Updates all parameters from their gradients, which are left as they are."""
+        scale = self._clip_scale() / self.param.iter_size
+        for index, each in enumerate(self.params):
+            local_rate = rate * each.lr_mult
+            if local_rate == 0 and self._at_rest[index]:
+                continue
+            self._at_rest[index] = False
+            self._update(each, self.history[index], scale, local_rate)
+
+    def restore(self, history: list[np.ndarray], current_step: int, path: str) -> None:
+        """Takes over the history of a solverstate; `path` names it in a Fatal."""
+        wrong = f"{path}: Incorrect length of history blobs: {len(history)}; the net has {len(self.history)} parameters"
+        check(len(history) == len(self.history), wrong, "sgd_solver.cpp:334")
+        log.info("sgd_solver.cpp:336", "SGDSolver: restoring history")
+        for index, (mine, array) in enumerate(zip(self.history, history, strict=True)):
+            bad = f"{path}: history {index} is of {array.shape}, but the parameter of {tuple(mine.shape)}"
+            check(array.size == mine.numel(), bad, "blob.cpp:455")
+            mine.copy_(torch.from_numpy(array.copy()).reshape(mine.shape))
+        self._at_rest = [not array.any() for array in history]
+        self.current_step = current_step
+
+    def _clip_scale(self) -> float:
+        """What clip_gradients multiplies the gradients by."""
+        limit = self.param.clip_gradients
+        if limit < 0:
+            return 1.0
+        squares = [each.blob.grad.square().sum() for each in self.params if each.blob.grad is not None]
+        norm = float(torch.stack(squares).sum().sqrt()) if squares else 0.0
+        if not norm > limit:  # nor if it is nan
+            return 1.0
+        norms = f"(L2 norm {number(norm)} > {number(limit)})"
+        scaling = f"Gradient clipping: scaling down gradients {norms} by scale factor {number(limit / norm)}"
+        log.info("sgd_solver.cpp:99", scaling)
+        return limit / norm
+
+    def _update(self, each: Param, history: torch.Tensor, scale: float, local_rate: float) -> None:
+        weight, momentum = each.blob.value, self.param.momentum
+        decay = self.param.weight_decay * each.decay_mult
+        gradient = _like(each.blob, weight)
+        if scale != 1:
+            gradient = gradient * scale
+        if decay and self.param.regularization_type == "L1":
+            gradient, decay = gradient.add(weight.sign(), alpha=decay), 0.0
+        if momentum:
+            _fused(weight, gradient, history, decay, momentum, local_rate)
+            return
+        if decay:
+            gradient = gradient.add(weight, alpha=decay)
+        torch.mul(gradient, local_rate, out=history)
+        weight.sub_(history)
+
+
+def _like(blob: Blob, weight: torch.Tensor) -> torch.Tensor:
+    """The gradient of `blob` in the memory layout of its weights."""
+    gradient = blob.gradient()
+    if gradient.stride() == weight.stride():
+        return gradient
+    return torch.empty_like(weight).copy_(gradient)
+
+
+def _fused(weight, gradient, history, decay, momentum, local_rate) -> None:
+    """All in one pass over memory. PyTorch's rule is h = momentum * h + (1 - dampening) * (g + decay * w), w -= lr * h:
+    with lr 1, the dampening carries Caffe's rate into the history."""
+    torch._fused_sgd_(
+        [weight],
+        [gradient],
+        [history],
+        weight_decay=decay,
+        momentum=momentum,
+        lr=1.0,
+        dampening=1.0 - local_rate,
+        nesterov=False,
+        maximize=False,
+        is_first_step=False,
+    )

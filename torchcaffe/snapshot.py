@@ -1,0 +1,85 @@
+"""Snapshots of a solver: solverstates for both engines, and a file beside them that makes a resumed run exact.
+
+BVLC Caffe keeps the iteration, the step of the learning rate, the momentum history and the path of the weights. It
+begins the data and the random numbers anew when it resumes. `NAME.solverstate.torchcaffe`, a numpy archive that it
+knows nothing of, holds what it leaves out: where each data layer stands, the random state, the smoothed loss. It is
+bound to its solverstate by a checksum, and without it a run resumes as BVLC Caffe does.
+"""
+
+import hashlib
+import io
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from caffeformat import blobs
+from caffeformat.caffeformat_pb2 import SolverState
+from torchcaffe import log
+from torchcaffe.files import write_file
+from torchcaffe.log import Fatal, check
+from torchcaffe.net import Net
+
+State = dict[str, np.ndarray]
+
+_SIDE = ".torchcaffe"
+
+
+def write_state(path: str, iteration: int, current_step: int, learned_net: str, history: list[np.ndarray]) -> None:
+    """Writes a binary solverstate."""
+    state = SolverState(iter=iteration, learned_net=learned_net, current_step=current_step)
+    state.history.extend(blobs.array_to_blob(array) for array in history)
+    write_file(path, [state.SerializeToString()])
+
+
+def read_state(path: str) -> tuple[SolverState, list[np.ndarray]]:
+    """A binary solverstate and its history as arrays. Raises FormatError."""
+    try:
+        state = SolverState.FromString(Path(path).read_bytes())
+    except OSError as error:
+        raise Fatal(f"{path}: cannot be read: {error.strerror}", "io.cpp:57") from None
+    except DecodeError:
+        raise Fatal(f"{path}: no solverstate, or cut off; resume from another snapshot", "io.cpp:57") from None
+    check(state.HasField("iter"), f"{path}: no solverstate: there is no iteration in it", "io.cpp:57")
+    return state, [blobs.blob_to_array(blob) for blob in state.history]
+
+
+def write_side(path: str, state: State) -> None:
+    """Writes the file beside the solverstate `path`."""
+    out = io.BytesIO()
+    np.savez(out, solverstate=_checksum(path), **state)
+    write_file(path + _SIDE, [out.getvalue()])
+
+
+def read_side(path: str) -> State | None:
+    """What was written beside the solverstate `path`; None where that is missing or belongs to another one."""
+    side = Path(path + _SIDE)
+    if not side.is_file():
+        return None
+    try:
+        with np.load(side, allow_pickle=False) as archive:
+            state = dict(archive)
+    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
+        raise Fatal(f"{side}: damaged ({error}); remove it to resume without it", "sgd_solver.cpp:290") from None
+    if not np.array_equal(state.pop("solverstate", None), _checksum(path)):
+        log.warning("sgd_solver.cpp:290", f"{side} belongs to another solverstate and is left aside")
+        return None
+    return state
+
+
+def _checksum(path: str) -> np.ndarray:
+    return np.frombuffer(hashlib.sha256(Path(path).read_bytes()).digest(), np.uint8)
+
+
+def net_state(net: Net, prefix: str) -> State:
+    """Where the data layers of `net` stand."""
+    layers = [(index, layer) for index, layer in enumerate(net.layers) if hasattr(layer, "state")]
+    return {f"{prefix}.{index}.{name}": array for index, layer in layers for name, array in layer.state().items()}
+
+
+def restore_net(net: Net, prefix: str, state: State) -> None:
+    for index, layer in enumerate(net.layers):
+        if hasattr(layer, "restore"):
+            start = f"{prefix}.{index}."
+            layer.restore({name.removeprefix(start): a for name, a in state.items() if name.startswith(start)})

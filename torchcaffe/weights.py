@@ -1,0 +1,83 @@
+"""The weights of a net as files: caffemodels, written for and read from BVLC Caffe."""
+
+from pathlib import Path
+
+import numpy as np
+
+from caffeformat import FormatError, blobs
+from caffeformat.caffeformat_pb2 import BlobShape
+from caffeformat.weights_pb2 import PackedBlob, PackedLayer, PackedNet
+from torchcaffe import log
+from torchcaffe.blob import Blob
+from torchcaffe.files import write_file
+from torchcaffe.log import Fatal, check, shape_string
+from torchcaffe.net import Net
+
+_NET_NAME, _NET_LAYER = 1, 100  # field numbers of NetParameter
+
+
+def load(net: Net, path: str | Path) -> None:
+    """Copies the weights of a caffemodel into the layers of `net` that have the same names. Raises FormatError.
+
+    Layers of the file that the net lacks are named in the log; a layer whose blobs have another shape is an error.
+    """
+    try:
+        source = blobs.read_caffemodel(path)
+    except FormatError as error:
+        raise Fatal(str(error), "upgrade_proto.cpp:90") from None
+    names = [layer.name.decode(errors="replace") for layer in PackedNet.FromString(Path(path).read_bytes()).layer]
+    targets = {layer.name: layer for layer in reversed(net.layers)}
+    for name in names or source:
+        layer, arrays = targets.get(name), source.get(name, [])
+        if layer is None:
+            log.info("net.cpp:746", f"Ignoring source layer {name}")
+            continue
+        wrong = f"{path}: Incompatible number of blobs for layer {name}: {len(arrays)} in the file"
+        check(len(layer.blobs) == len(arrays), f"{wrong}, {len(layer.blobs)} in the net", "net.cpp:752")
+        for index, (blob, array) in enumerate(zip(layer.blobs, arrays, strict=True)):
+            _copy(blob, array, f"param {index} weights from layer '{name}'", path)
+
+
+def _copy(blob: Blob, array: np.ndarray, what: str, path: str | Path) -> None:
+    """An old blob of four sizes fits one whose sizes differ from it by leading ones only."""
+    shape = tuple(array.shape)
+    old = len(shape) == 4 and len(blob.shape) < 4 and shape == (1,) * (4 - len(blob.shape)) + blob.shape
+    if shape != blob.shape and not old:
+        raise Fatal(
+            f"{path}: Cannot copy {what}; shape mismatch.  Source param shape is {shape_string(shape)}; target param "
+            f"shape is {shape_string(blob.shape)}. To learn this layer's parameters from scratch rather than copying "
+            "from a saved net, rename the layer.",
+            "net.cpp:759",
+        )
+    blob.data = array
+
+
+def save(net: Net, path: str | Path) -> None:
+    """Writes the net's caffemodel: each layer's settings and its blobs. The file appears whole or not at all."""
+    name = net.name.encode()
+    pieces = [_field(_NET_NAME, name)] if name else []
+    for layer in net.layers:
+        packed = PackedLayer.FromString(layer.param.SerializeToString())
+        del packed.blobs[:]
+        packed.blobs.extend(_packed(blob.data) for blob in layer.blobs)
+        pieces.append(_field(_NET_LAYER, packed.SerializeToString()))
+    write_file(path, pieces)
+
+
+def _packed(data: np.ndarray) -> PackedBlob:
+    """A BlobProto whose values are written as they lie in memory."""
+    return PackedBlob(data=[data.astype("<f4", copy=False).tobytes()], shape=BlobShape(dim=data.shape))
+
+
+def _field(number: int, data: bytes) -> bytes:
+    """A length-delimited field of a protobuf message."""
+    return _varint(number << 3 | 2) + _varint(len(data)) + data
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
