@@ -1,6 +1,6 @@
 """How fast `pack` is beside Caffe's own convert_imageset: the same images, the same lists, in one run.
 
-    python benchmarks/pack.py experiments/tiny.yaml --set "path=/data/tiny-imagenet-200" --work /tmp/bench
+    python benchmarks/pack.py experiments/tiny.yaml --set "path=/data/tiny-imagenet-200" --work results/bench
 
 packs the experiment's first seed twice, (a) one list an image (the whole halves and their validation images), (b) all
 lists, then gives every list to convert_imageset, as many at a time as there are cores, so that both work beside equally

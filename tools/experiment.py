@@ -167,7 +167,10 @@ def _parse_overrides(text: str) -> dict[str, Any]:
         key, value = match.groups()
         if key in changes:
             raise UserError(f"SET: {key}: given twice; keep one")
-        changes[key] = yaml.safe_load(value)
+        try:
+            changes[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UserError(f"SET: {key}: {value!r} is no value; put a text with special characters in quotes") from None
         rest = rest[match.end() :]
     return changes
 

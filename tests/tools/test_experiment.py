@@ -98,6 +98,7 @@ def test_a_missing_key_and_a_missing_file_are_told(tmp_path):
         ("seeds=[1] seeds=[2]", "SET: seeds: given twice"),
         ("speed=9", "SET: speed: unknown key"),
         ("sizes=[10", "not `key=value`"),
+        ("path={a", "SET: path: '{a' is no value"),
     ],
 )
 def test_a_wrong_override_is_told_as_such(tmp_path, text, told):
