@@ -170,7 +170,9 @@ def _parse_overrides(text: str) -> dict[str, Any]:
         try:
             changes[key] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise UserError(f"SET: {key}: {value!r} is no value; put a text with special characters in quotes") from None
+            raise UserError(
+                f"SET: {key}: {value!r} is no value; put a text with special characters in quotes"
+            ) from None
         rest = rest[match.end() :]
     return changes
 

@@ -13,9 +13,9 @@ def outcome(log: Log, rendered: Rendered, classes: int, outputs: int, val_images
     """The figures of runs.csv from a run's log.
 
     accuracy: the test at the last iteration, the headline; best_accuracy and best_iter: the best of all tests after
-    iteration 0. status: `diverged` where a loss is NaN, infinite or at Caffe's ceiling at the end; `stuck` where no
-    test rises above chance, 1/classes, by three standard errors, or the training loss ends flat at ln(outputs); else
-    `ok`.
+    iteration 0. status: `diverged` where a loss is NaN, infinite or at Caffe's ceiling at the end; `stuck` where the
+    accuracy is not above chance, 1/classes, by three standard errors, or training and test loss both end flat at
+    ln(outputs); else `ok`.
     """
     tests = [row for row in log.test.rows() if row["TestNet"] == 0 and row["NumIters"] > 0]
     last = tests[-1]
@@ -36,7 +36,7 @@ def outcome(log: Log, rendered: Rendered, classes: int, outputs: int, val_images
     ending = trained[-max(1, len(trained) // 10) :]
     if not all(math.isfinite(x) and x < MAX_LOSS for x in [loss, *ending]):
         status = "diverged"
-    elif found["best_accuracy"] <= chance + 3 * error or sum(ending) / len(ending) >= FLAT * math.log(outputs):
+    elif accuracy <= chance + 3 * error or min(loss, sum(ending) / len(ending)) >= FLAT * math.log(outputs):
         status = "stuck"
     else:
         status = "ok"
