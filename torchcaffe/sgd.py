@@ -1,10 +1,10 @@
-"""Stochastic gradient descent with momentum, as BVLC Caffe's sgd_solver.cpp has it.
+"""Stochastic gradient descent with momentum, as BVLC Caffe's sgd_solver.cpp and nesterov_solver.cpp have it.
 
     g = g / iter_size + weight_decay * decay_mult * w        after clipping, which comes first
     h = momentum * h + rate * lr_mult * g
-    w = w - h
+    w = w - h                                                Nesterov: w - (1 + momentum) * h + momentum * (h before)
 
-The history holds the rate. A parameter with lr_mult 0 keeps its weights as long as its history is 0.
+The history holds the rate. The other solvers change the last two lines only, so that they derive from SGD.
 """
 
 import numpy as np
@@ -18,13 +18,19 @@ from torchcaffe.params import Param
 
 
 class SGD:
-    """The update rule for the learnable `params`. `history` is a tensor a parameter, in their order."""
+    """The update rule for the learnable `params`.
+
+    `history` is a tensor a parameter, in their order; for solvers that keep two, the second ones follow after all the
+    first ones.
+    """
+
+    histories = 1  # tensors a parameter
 
     def __init__(self, param: SolverParameter, params: list[Param]):
         self.param = param
         self.params = params
         self.current_step = 0
-        self.history = [torch.zeros_like(each.blob.value) for each in params]
+        self.history = [torch.zeros_like(each.blob.value) for each in params * self.histories]
         self._at_rest = [True] * len(params)  # the history is 0 throughout
         known = param.regularization_type in ("L1", "L2")
         check(known, f"Unknown regularization type: {param.regularization_type}; L1 or L2", "sgd_solver.cpp:181")
@@ -59,26 +65,29 @@ class SGD:
         with np.errstate(all="ignore"):  # as in C, what overflows is inf, and a power that does not exist nan
             return float(np.float32(p.base_lr * factors[policy]()))
 
-    def apply(self, rate: float) -> None:
+    def apply(self, rate: float, iteration: int) -> None:
         """Updates all parameters from their gradients, which are left as they are."""
         scale = self._clip_scale() / self.param.iter_size
         for index, each in enumerate(self.params):
             local_rate = rate * each.lr_mult
-            if local_rate == 0 and self._at_rest[index]:
+            if self._at_rest[index] and self._stays(each, local_rate):
                 continue
             self._at_rest[index] = False
-            self._update(each, self.history[index], scale, local_rate)
+            self._update(each, self.history[index :: len(self.params)], scale, local_rate, iteration)
 
     def restore(self, history: list[np.ndarray], current_step: int, path: str) -> None:
         """Takes over the history of a solverstate; `path` names it in a Fatal."""
-        wrong = f"{path}: Incorrect length of history blobs: {len(history)}; the net has {len(self.history)} parameters"
+        needed = f"{self.param.type} keeps {len(self.history)} for the {len(self.params)} parameters of this net"
+        wrong = f"{path}: Incorrect length of history blobs: {len(history)}; {needed}"
         check(len(history) == len(self.history), wrong, "sgd_solver.cpp:334")
-        log.info("sgd_solver.cpp:336", "SGDSolver: restoring history")
+        if not path.endswith(".h5"):
+            log.info("sgd_solver.cpp:336", "SGDSolver: restoring history")
         for index, (mine, array) in enumerate(zip(self.history, history, strict=True)):
             bad = f"{path}: history {index} is of {array.shape}, but the parameter of {tuple(mine.shape)}"
             check(array.size == mine.numel(), bad, "blob.cpp:455")
             mine.copy_(torch.from_numpy(array.copy()).reshape(mine.shape))
-        self._at_rest = [not array.any() for array in history]
+        count = len(self.params)
+        self._at_rest = [not any(array.any() for array in history[index::count]) for index in range(count)]
         self.current_step = current_step
 
     def _clip_scale(self) -> float:
@@ -95,21 +104,51 @@ class SGD:
         log.info("sgd_solver.cpp:99", scaling)
         return limit / norm
 
-    def _update(self, each: Param, history: torch.Tensor, scale: float, local_rate: float) -> None:
-        weight, momentum = each.blob.value, self.param.momentum
-        decay = self.param.weight_decay * each.decay_mult
-        gradient = _like(each.blob, weight)
-        if scale != 1:
-            gradient = gradient * scale
-        if decay and self.param.regularization_type == "L1":
-            gradient, decay = gradient.add(weight.sign(), alpha=decay), 0.0
-        if momentum:
-            _fused(weight, gradient, history, decay, momentum, local_rate)
-            return
-        if decay:
-            gradient = gradient.add(weight, alpha=decay)
-        torch.mul(gradient, local_rate, out=history)
-        weight.sub_(history)
+    def _stays(self, each: Param, local_rate: float) -> bool:
+        """Whether a parameter whose history is 0 keeps its weights and its history."""
+        return local_rate == 0
+
+    def _update(
+        self, each: Param, history: list[torch.Tensor], scale: float, local_rate: float, iteration: int
+    ) -> None:
+        """Changes weights and history of one parameter; `scale` is for its gradient."""
+        weight, momentum, decay = each.blob.value, self.param.momentum, self._decay(each)
+        if not momentum:
+            torch.mul(self._regularized(each, scale), local_rate, out=history[0])
+            weight.sub_(history[0])
+        elif self.param.regularization_type == "L2":
+            self._accelerate(weight, _scaled(each.blob, scale), history[0], decay, local_rate)
+        else:
+            self._accelerate(weight, self._regularized(each, scale), history[0], 0.0, local_rate)
+
+    def _accelerate(self, weight, gradient, history, decay, local_rate) -> None:
+        """PyTorch's rule is h = momentum * h + (1 - dampening) * (g + decay * w), w -= lr * h: with lr 1, the dampening
+        carries Caffe's rate into the history."""
+        _fused(weight, gradient, history, decay, self.param.momentum, dampening=1.0 - local_rate)
+
+    def _decay(self, each: Param) -> float:
+        return self.param.weight_decay * each.decay_mult
+
+    def _regularized(self, each: Param, scale: float) -> torch.Tensor:
+        """The gradient times `scale`, with the weight decay added, in the memory layout of the weights."""
+        gradient, decay = _scaled(each.blob, scale), self._decay(each)
+        if not decay:
+            return gradient
+        weight = each.blob.value
+        return gradient.add(weight.sign() if self.param.regularization_type == "L1" else weight, alpha=decay)
+
+
+class Nesterov(SGD):
+    """SGD that looks ahead. Its step is also w -= momentum * h + rate * g, with the new h."""
+
+    def _accelerate(self, weight, gradient, history, decay, local_rate) -> None:
+        """As PyTorch's Nesterov of a gradient that holds the rate."""
+        _fused(weight, gradient * local_rate, history, decay * local_rate, self.param.momentum, nesterov=True)
+
+
+def _scaled(blob: Blob, scale: float) -> torch.Tensor:
+    gradient = _like(blob, blob.value)
+    return gradient if scale == 1 else gradient * scale
 
 
 def _like(blob: Blob, weight: torch.Tensor) -> torch.Tensor:
@@ -120,9 +159,8 @@ def _like(blob: Blob, weight: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(weight).copy_(gradient)
 
 
-def _fused(weight, gradient, history, decay, momentum, local_rate) -> None:
-    """All in one pass over memory. PyTorch's rule is h = momentum * h + (1 - dampening) * (g + decay * w), w -= lr * h:
-    with lr 1, the dampening carries Caffe's rate into the history."""
+def _fused(weight, gradient, history, decay, momentum, dampening=0.0, nesterov=False) -> None:
+    """All in one pass over memory."""
     torch._fused_sgd_(
         [weight],
         [gradient],
@@ -130,8 +168,8 @@ def _fused(weight, gradient, history, decay, momentum, local_rate) -> None:
         weight_decay=decay,
         momentum=momentum,
         lr=1.0,
-        dampening=1.0 - local_rate,
-        nesterov=False,
+        dampening=dampening,
+        nesterov=nesterov,
         maximize=False,
         is_first_step=False,
     )

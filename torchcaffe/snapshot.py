@@ -1,6 +1,6 @@
 """Snapshots of a solver: solverstates for both engines, and a file beside them that makes a resumed run exact.
 
-BVLC Caffe keeps the iteration, the step of the learning rate, the momentum history and the path of the weights. It
+BVLC Caffe keeps the iteration, the step of the learning rate, the solver's history and the path of the weights. It
 begins the data and the random numbers anew when it resumes. `NAME.solverstate.torchcaffe`, a numpy archive that it
 knows nothing of, holds what it leaves out: where each data layer stands, the random state, the smoothed loss. It is
 bound to its solverstate by a checksum, and without it a run resumes as BVLC Caffe does.
@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 
 from caffeformat import blobs
 from caffeformat.caffeformat_pb2 import SolverState
-from torchcaffe import log
+from torchcaffe import hdf5, log, weights
 from torchcaffe.files import write_file
 from torchcaffe.log import Fatal, check
 from torchcaffe.net import Net
@@ -26,15 +26,35 @@ State = dict[str, np.ndarray]
 _SIDE = ".torchcaffe"
 
 
-def write_state(path: str, iteration: int, current_step: int, learned_net: str, history: list[np.ndarray]) -> None:
-    """Writes a binary solverstate."""
-    state = SolverState(iter=iteration, learned_net=learned_net, current_step=current_step)
-    state.history.extend(blobs.array_to_blob(array) for array in history)
-    write_file(path, [state.SerializeToString()])
+def write(prefix: str, net: Net, state: SolverState, history: list[np.ndarray], in_hdf5: bool) -> str:
+    """Writes PREFIX.caffemodel and PREFIX.solverstate, or both with `.h5`; the path of the latter."""
+    if in_hdf5:
+        model, path = f"{prefix}.caffemodel.h5", f"{prefix}.solverstate.h5"
+        log.info("solver.cpp:474", f"Snapshotting to HDF5 file {model}")
+        hdf5.save_weights(net, model)
+        log.info("sgd_solver.cpp:296", f"Snapshotting solver state to HDF5 file {path}")
+    else:
+        model, path = f"{prefix}.caffemodel", f"{prefix}.solverstate"
+        log.info("solver.cpp:464", f"Snapshotting to binary proto file {model}")
+        weights.save(net, model)
+        log.info("sgd_solver.cpp:284", f"Snapshotting solver state to binary proto file {path}")
+    state.learned_net = model
+    (hdf5.write_state if in_hdf5 else write_state)(path, state, history)
+    return path
 
 
-def read_state(path: str) -> tuple[SolverState, list[np.ndarray]]:
-    """A binary solverstate and its history as arrays. Raises FormatError."""
+def write_state(path: str, state: SolverState, history: list[np.ndarray]) -> None:
+    """Writes a binary solverstate: `state` with `history`."""
+    whole = SolverState()
+    whole.CopyFrom(state)
+    whole.history.extend(blobs.array_to_blob(array) for array in history)
+    write_file(path, [whole.SerializeToString()])
+
+
+def read_state(path: str, shapes: list[tuple[int, ...]]) -> tuple[SolverState, list[np.ndarray]]:
+    """A solverstate and its history as arrays; in HDF5 they must have `shapes`. Raises FormatError."""
+    if path.endswith(".h5"):
+        return hdf5.read_state(path, shapes)
     try:
         state = SolverState.FromString(Path(path).read_bytes())
     except OSError as error:

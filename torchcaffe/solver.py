@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from caffeformat import prototxt
-from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetState, SolverParameter
-from torchcaffe import context, log, net_param, snapshot, upgrade, weights
+from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetState, SolverParameter, SolverState
+from torchcaffe import context, hdf5, log, net_param, snapshot, upgrade, weights
 from torchcaffe.log import check, number
 from torchcaffe.net import Net
-from torchcaffe.sgd import SGD
 from torchcaffe.smoothing import SmoothedLoss
 from torchcaffe.snapshot import State
+from torchcaffe.solver_types import solver_type
 
 Action = Enum("Action", ["NONE", "STOP", "SNAPSHOT"])
 
@@ -33,6 +33,7 @@ class Solver:
     """`net` is the train net, `test_nets` the others, `iter` the number of updates so far."""
 
     def __init__(self, param: SolverParameter, where: str = "solver"):
+        updater = solver_type(param, where)
         log.info("solver.cpp:45", f"Initializing solver from parameters: \n{log.debug_string(param)}")
         self.param = param
         self.iter = 0
@@ -45,7 +46,10 @@ class Solver:
         self.net = self._train_net()
         self.test_nets = self._test_nets()
         log.info("solver.cpp:57", "Solver scaffolding done.")
-        self.updater = SGD(param, self.net.params.learnable)
+        self.updater = updater(param, self.net.params.learnable)
+        self._hdf5 = param.snapshot_format == SolverParameter.HDF5
+        if self._hdf5:
+            hdf5.check_possible(self.net, where)
         self.smoothed = SmoothedLoss(param.average_loss)
         self._early_exit = False
         self._resumed_exactly = False
@@ -145,7 +149,7 @@ class Solver:
             rate = self.updater.learning_rate(self.iter)
             if display:
                 log.info("sgd_solver.cpp:112", f"Iteration {self.iter}, lr = {number(rate)}")
-            self.updater.apply(rate)
+            self.updater.apply(rate, self.iter)
             self.iter += 1
             action = self.requested_action()
             if (p.snapshot and self.iter % p.snapshot == 0) or action is Action.SNAPSHOT:
@@ -242,20 +246,16 @@ class Solver:
         return f"{self.param.snapshot_prefix}_iter_{self.iter}{ending}"
 
     def snapshot(self) -> None:
-        """Writes `_iter_N.caffemodel` and `_iter_N.solverstate`, and beside the latter what makes a resume exact."""
-        model, state = self._snapshot_name(".caffemodel"), self._snapshot_name(".solverstate")
-        log.info("solver.cpp:464", f"Snapshotting to binary proto file {model}")
-        weights.save(self.net, model)
-        log.info("sgd_solver.cpp:284", f"Snapshotting solver state to binary proto file {state}")
+        """Writes `_iter_N.caffemodel` and `_iter_N.solverstate`, as HDF5 with `.h5` behind, and beside the latter what
+        makes a resume exact."""
         history = [tensor.numpy(force=True) for tensor in self.updater.history]
-        snapshot.write_state(state, self.iter, self.updater.current_step, model, history)
-        snapshot.write_side(state, self._side_state())
+        state = SolverState(iter=self.iter, current_step=self.updater.current_step)
+        path = snapshot.write(self._snapshot_name(""), self.net, state, history, self._hdf5)
+        snapshot.write_side(path, self._side_state())
 
     def restore(self, path: str) -> None:
         """Goes back to a snapshot of either engine. Raises FormatError."""
-        hdf5 = f"{path}: HDF5 snapshots are not supported yet; resume from a binary one"
-        check(not path.endswith(".h5"), hdf5, "solver.cpp:477")
-        state, history = snapshot.read_state(path)
+        state, history = snapshot.read_state(path, [tuple(tensor.shape) for tensor in self.updater.history])
         if state.learned_net:
             weights.load(self.net, state.learned_net)
         self.updater.restore(history, state.current_step, path)
@@ -287,10 +287,6 @@ def _check_supported(param: SolverParameter, where: str) -> None:
     """Raises Fatal for settings that are wrong or not there yet; `where` names the file."""
     for name in ("average_loss", "iter_size"):
         check(getattr(param, name) >= 1, f"{where}: {name} should be 1 or more", "solver.cpp:48")
-    other = f"{where}: solver type {param.type} is not supported yet; SGD is"
-    check(param.type == "SGD", other, "solver_factory.hpp:76")
-    hdf5 = param.snapshot_format == SolverParameter.HDF5
-    check(not hdf5, f"{where}: snapshot_format: HDF5 is not supported yet; BINARYPROTO is", "solver.cpp:431")
     for name, place in (("debug_info", 219), ("snapshot_diff", 466)):
         unsupported = f"{where}: {name} is not supported yet; leave it out"
         check(not getattr(param, name), unsupported, f"solver.cpp:{place}")

@@ -136,10 +136,10 @@ def _upgrade_input(source: "Source", path: str) -> None:
 def solver(param: SolverParameter, path: str) -> SolverParameter:
     """`param` with `type` for `solver_type`, and with a snapshot_prefix. Raises Fatal."""
     if param.HasField("solver_type"):
-        both = f"{path}: solver_type (the old field) and type are both given; give type alone"
-        log.check(not param.HasField("type"), both, "upgrade_proto.cpp:1040")
         old = "Attempting to upgrade input file specified using deprecated 'solver_type' field (enum)': "
         log.info("upgrade_proto.cpp:1084", old + path)
+        both = f"{path}: solver_type (the old field) and type are both given; give type alone"
+        log.check(not param.HasField("type"), both, "upgrade_proto.cpp:1043")
         names = {"NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad", "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta"}
         name = SolverParameter.SolverType.Name(param.solver_type)
         param.type = names.get(name, "Adam" if name == "ADAM" else name)

@@ -7,7 +7,7 @@ import numpy as np
 from caffeformat import FormatError, blobs
 from caffeformat.caffeformat_pb2 import BlobShape
 from caffeformat.weights_pb2 import PackedBlob, PackedLayer, PackedNet
-from torchcaffe import log
+from torchcaffe import hdf5, log
 from torchcaffe.blob import Blob
 from torchcaffe.files import write_file
 from torchcaffe.log import Fatal, check, shape_string
@@ -19,8 +19,12 @@ _NET_NAME, _NET_LAYER = 1, 100  # field numbers of NetParameter
 def load(net: Net, path: str | Path) -> None:
     """Copies the weights of a caffemodel into the layers of `net` that have the same names. Raises FormatError.
 
-    Layers of the file that the net lacks are named in the log; a layer whose blobs have another shape is an error.
+    It may be binary or HDF5. Layers of the file that the net lacks are named in the log; a layer whose blobs have
+    another shape is an error.
     """
+    if hdf5.is_hdf5(path):
+        hdf5.load_weights(net, path)
+        return
     try:
         source = blobs.read_caffemodel(path)
     except FormatError as error:

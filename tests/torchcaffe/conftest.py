@@ -1,11 +1,13 @@
-"""What the tests of torchcaffe share: real pycaffe to ask."""
+"""What the tests of torchcaffe share: real pycaffe to ask, data for small runs."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import runs
 from parity import figures
 from real_caffe import RealCaffe
+from small import NET
 
 __all__ = ["figures", "real_caffe"]
 
@@ -16,3 +18,12 @@ def real_caffe(pycaffe: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     caffe = RealCaffe(pycaffe, tmp_path_factory.mktemp("real_caffe"))
     yield caffe
     caffe.close()
+
+
+@pytest.fixture(scope="session")
+def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what `small.experiment` needs."""
+    folder = tmp_path_factory.mktemp("small_data")
+    runs.make_data(folder)
+    (folder / "net.prototxt").write_text(NET)
+    return folder

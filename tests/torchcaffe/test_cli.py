@@ -24,7 +24,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "no_data.prototxt").write_text((folder / "net.prototxt").read_text().replace('"train"', '"nowhere"'))
     (folder / "misspelt.prototxt").write_text(runs.solver_text().replace("gamma", "gama"))
     for name, settings in {
-        "adam": {"type": '"Adam"'},
+        "type": {"type": '"Adamax"'},
         "policy": {"lr_policy": '"stpe"'},
         "no_data_solver": {"net": '"no_data.prototxt"'},
         "nowhere": {"snapshot_prefix": '"nowhere/out"'},
@@ -55,6 +55,7 @@ SAME_CODE = {
     "an unknown effect": (f"{TRAIN} --sigint_effect=explode", 'Invalid signal effect "explode" was specified'),
     "a missing solver": ("train --solver=none.prototxt", "none.prototxt: cannot be read"),
     "a misspelt field": ("train --solver=misspelt.prototxt", r'misspelt.prototxt:\d+: .*"gama"; did you mean gamma\?'),
+    "an unknown solver": ("train --solver=type.prototxt", "type.prototxt: Unknown solver type: Adamax"),
     "an unknown policy": ("train --solver=policy.prototxt", "Unknown learning rate policy: stpe"),
     "a missing LMDB": ("train --solver=no_data_solver.prototxt", "layer data: nowhere: no LMDB"),
     "a missing folder": ("train --solver=nowhere.prototxt", "Cannot write to snapshot prefix 'nowhere/out'"),
@@ -79,7 +80,6 @@ def test_a_mistake_is_told_in_one_line_and_ends_as_in_caffe(caffe, experiment, a
 
 def test_what_is_not_there_yet_is_refused_by_name(experiment: Path) -> None:
     for arguments, message in {
-        "train --solver=adam.prototxt": "adam.prototxt: solver type Adam is not supported yet; SGD is",
         f"{TRAIN} --gpu=5": "GPU",
     }.items():
         found = runs.ours(experiment, *arguments.split())

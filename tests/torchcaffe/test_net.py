@@ -151,7 +151,7 @@ def test_a_net_of_2014_means_what_it_means_to_caffe(real_caffe, tmp_path: Path, 
 
 REFUSALS = {
     "an unknown type": ('layer { name: "l"\n type: "Foo" bottom: "x" top: "y" }', ":3: .*Unknown layer type: Foo"),
-    "a type not there yet": ('layer { name: "l" type: "TanH" bottom: "x" top: "y" }', ":3: .*Unknown layer type: TanH"),
+    "a type not there yet": ('layer { name: "l" type: "SPP" bottom: "x" top: "y" }', ":3: .*Unknown layer type: SPP"),
     "an unknown field": ('layer { name: "l" type: "ReLU"\n bottm: "x" }', ":4: .*bottm.*did you mean bottom"),
     "an unknown bottom": ('layer { name: "l" type: "ReLU" bottom: "z" top: "y" }', ":3: Unknown bottom blob 'z'"),
     "a top made twice": ('layer { name: "l" type: "ReLU" bottom: "x" top: "y" }\n\nlayer { name: "m" type: "Input" '

@@ -2,13 +2,21 @@
 
 from torchcaffe.layers import (  # noqa: F401  (each module registers its types)
     accuracy,
+    activation,
+    argmax,
     convolution,
     data,
+    elementwise,
+    embed,
     inner_product,
     loss,
     lrn,
     neuron,
+    normalization,
+    one_vs_all_loss,
     pooling,
+    power,
+    shape,
     softmax,
     split,
 )

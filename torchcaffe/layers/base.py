@@ -80,6 +80,10 @@ class Layer:
         if not condition:
             raise self.refuse(found)
 
+    def check_apart(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """For a type that cannot work in place."""
+        self.check(not any(blob is below for blob in top for below in bottom), "does not allow in-place computation")
+
     def add_param(self, shape: tuple[int, ...], filler: FillerParameter) -> None:
         """A new parameter blob, filled with Caffe's own draws."""
         blob = Blob(self.context, shape)

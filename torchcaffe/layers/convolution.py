@@ -1,4 +1,5 @@
-"""Convolution: filters over one to three spatial axes, in groups, with padding, stride and dilation."""
+"""Convolution: filters over one to three spatial axes, in groups, with padding, stride and dilation. Deconvolution:
+its transpose."""
 
 import torch
 
@@ -13,6 +14,8 @@ class Convolution(Layer):
 
     n_bottoms = (1, None)
     n_tops = (1, None)
+    _transposed = False
+    _eater = "kernel"  # what an output of no size is due to
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.convolution_param
@@ -32,9 +35,12 @@ class Convolution(Layer):
             param.group > 0 and channels % param.group == 0 and param.num_output % param.group == 0,
             f"group {param.group} must divide {channels} channels and num_output {param.num_output}",
         )
-        self.add_param((param.num_output, channels // param.group, *self._kernel), param.weight_filler)
+        self.add_param((*self._weight_channels(channels), *self._kernel), param.weight_filler)
         if param.bias_term:
             self.add_param((param.num_output,), param.bias_filler)
+
+    def _weight_channels(self, channels: int) -> tuple[int, int]:
+        return self.param.convolution_param.num_output, channels // self.param.convolution_param.group
 
     def _sizes(self, name: str, given: list[int], pair: tuple[str, ...], default: int) -> list[int]:
         """A size for each spatial axis: from `name`, given once or once an axis, or from its _h and _w."""
@@ -56,14 +62,17 @@ class Convolution(Layer):
             shape = below.shape
             self.check(shape[1:2] == (self._channels,), f"bottom '{below.name}' of {shape}; {self._channels} channels")
             self.check(shape == bottom[0].shape, f"shape mismatch: {bottom[0].shape} vs. {shape}")
-            sizes = [
-                (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
-                for size, pad, dilation, kernel, stride in zip(
-                    shape[2:], self._pad, self._dilation, self._kernel, self._stride, strict=True
-                )
-            ]
-            self.check(min(sizes) > 0, f"nothing is left of a bottom of {shape}: the kernel is larger")
+            sizes = self._output_sizes(shape[2:])
+            self.check(min(sizes) > 0, f"nothing is left of a bottom of {shape}: the {self._eater} is larger")
             above.reshape(shape[0], self.param.convolution_param.num_output, *sizes)
+
+    def _output_sizes(self, sizes: tuple[int, ...]) -> list[int]:
+        return [
+            (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+            for size, pad, dilation, kernel, stride in zip(
+                sizes, self._pad, self._dilation, self._kernel, self._stride, strict=True
+            )
+        ]
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         bias = self.blobs[1].value if len(self.blobs) > 1 else None
@@ -92,4 +101,26 @@ class Convolution(Layer):
 
     def _geometry(self) -> tuple:
         """stride, padding, dilation, transposed, output padding, groups: the order of PyTorch's arguments."""
-        return self._stride, self._pad, self._dilation, False, [0] * self._spatial, self.param.convolution_param.group
+        groups = self.param.convolution_param.group
+        return self._stride, self._pad, self._dilation, self._transposed, [0] * self._spatial, groups
+
+
+class Deconvolution(Convolution):
+    """The transpose of a convolution with the same settings, whose channels are num_output's and the other way round.
+
+    Weights are (channels, num_output / group, kernel h, kernel w).
+    """
+
+    _transposed = True
+    _eater = "padding"
+
+    def _weight_channels(self, channels: int) -> tuple[int, int]:
+        return channels, self.param.convolution_param.num_output // self.param.convolution_param.group
+
+    def _output_sizes(self, sizes: tuple[int, ...]) -> list[int]:
+        return [
+            stride * (size - 1) + dilation * (kernel - 1) + 1 - 2 * pad
+            for size, pad, dilation, kernel, stride in zip(
+                sizes, self._pad, self._dilation, self._kernel, self._stride, strict=True
+            )
+        ]

@@ -1,0 +1,78 @@
+"""The second tier's gradients against differences of outputs, in float64; as test_gradients.py."""
+
+from pathlib import Path
+
+import pytest
+from parity import Figures, net_of
+from test_gradients import built, check, in_float64
+
+__all__ = ["in_float64"]  # every test here runs in float64
+
+LAYERS = {
+    "Sigmoid": "",
+    "TanH": "",
+    "ELU": "elu_param { alpha: 0.3 }",
+    "BNLL": "",
+    "AbsVal": "",
+    "Power": "power_param { power: 3 scale: 0.5 shift: 9 }",
+    "Exp": "exp_param { base: 2 scale: 0.5 shift: 1 }",
+    "Log": "log_param { base: 3 scale: 0.5 shift: 9 }",
+    "PReLU": "",
+    "PReLU shared": "prelu_param { channel_shared: true }",
+    "Bias": "bias_param { axis: 2 num_axes: -1 }",
+    "Scale": "scale_param { num_axes: 2 bias_term: true }",
+    "Deconvolution": "convolution_param { num_output: 6 kernel_size: 3 pad: 1 stride: 2 group: 2 }",
+    "BatchNorm": "batch_norm_param { use_global_stats: false eps: 0.1 }",
+    "Flatten": "flatten_param { axis: 2 }",
+    "Reshape": "reshape_param { shape { dim: 0 dim: -1 dim: 3 } }",
+}
+PAIRS = {
+    "Bias": "bias_param { axis: 0 }",
+    "Scale": "scale_param { axis: 0 bias_term: true }",
+    "Eltwise SUM": "eltwise_param { coeff: 2 coeff: -3 }",
+    "Eltwise PROD": "eltwise_param { operation: PROD }",
+    "Eltwise PROD by division": "eltwise_param { operation: PROD stable_prod_grad: false }",
+    "Eltwise MAX": "eltwise_param { operation: MAX }",
+    "Concat": "concat_param { axis: 0 }",
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_gradient_of_a_weighted_sum_of_the_outputs(tmp_path: Path, figures: Figures, name: str) -> None:
+    layer = f'layer {{ name: "it" type: "{name.split()[0]}" bottom: "x" top: "y" {LAYERS[name]} }}'
+    check_weighted_sum(tmp_path, figures, net_of(layer, x=(2, 4, 5, 6)))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_gradients_of_two_bottoms(tmp_path: Path, figures: Figures, name: str) -> None:
+    layer = f'layer {{ name: "it" type: "{name.split()[0]}" bottom: "x" bottom: "z" top: "y" {PAIRS[name]} }}'
+    check_weighted_sum(tmp_path, figures, net_of(layer, x=(3, 4), z=(3, 4)))
+
+
+@pytest.mark.parametrize("loss", ["SigmoidCrossEntropyLoss", "HingeLoss", "HingeLoss hinge_loss_param { norm: L2 }"])
+def test_the_gradient_of_a_loss(tmp_path: Path, figures: Figures, loss: str) -> None:
+    type_, _, settings = loss.partition(" ")
+    bottoms = 'bottom: "x" bottom: "label" propagate_down: true propagate_down: false'
+    layer = f'layer {{ name: "it" type: "{type_}" {bottoms} top: "y" loss_weight: 2 {settings} }}'
+    shape = (3,) if type_ == "HingeLoss" else (3, 4)
+    net, random = built(tmp_path, net_of(layer, x=(3, 4), label=shape))
+    net.blobs["label"].data = random.integers(0, 2, shape).astype(float)
+    net.forward()
+    net.backward()
+    check(net, random, lambda: float(net.core.forward()), figures)
+
+
+def check_weighted_sum(tmp_path: Path, figures: Figures, text: str) -> None:
+    net, random = built(tmp_path, text)
+    for blobs in net.params.values():
+        for blob in blobs:
+            blob.data = random.standard_normal(blob.shape)
+    weights = {name: random.standard_normal(net.blobs[name].shape) for name in net.outputs}
+
+    def score() -> float:
+        found = net.forward()
+        return float(sum((found[name] * weights[name]).sum() for name in weights))
+
+    score()
+    net.backward(**weights)
+    check(net, random, score, figures)
