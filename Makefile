@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 TOOLS := $(PYTHON) -m tools
 FILE := experiments/$(EXPERIMENT).yaml
 
-.PHONY: help venv caffe torchcaffe engine test bench doctor status summarize plot lint
+.PHONY: help venv caffe torchcaffe engine test parity bench doctor status summarize plot lint
 .DEFAULT_GOAL := help
 
 help:
@@ -57,6 +57,13 @@ doctor: venv
 test: venv torchcaffe
 	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 tests)
+
+# docs/parity.md: how far torchcaffe is from Caffe, from the figures that its tests see.
+parity: venv torchcaffe
+	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe
+	@mkdir -p results
+	@OMP_NUM_THREADS=1 PARITY_FIGURES=results/parity.json $(PYTHON) -m pytest tests/torchcaffe
+	@$(PYTHON) tests/torchcaffe/report.py results/parity.json docs/parity.md
 
 lint: venv
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
