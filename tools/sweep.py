@@ -32,7 +32,7 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     plan.withdraw(exp, engine, found)
     write_json(results / "sweep.json", {"experiment": str(exp.file), "set": exp.overrides, "engine": engine.name})
     began = time.monotonic()
-    status = _graph(exp, engine, jobs, len(found.waiting))
+    status = _graph(exp, engine, jobs)
     after = plan.make(exp, engine)
     took = f"{(time.monotonic() - began) / 60:.1f} min"
     if status == 0 and after.complete:
@@ -75,7 +75,8 @@ def default_jobs(engine: Engine) -> int:
     return len(gpus) * device.per_gpu() if gpus else len(os.sched_getaffinity(0))
 
 
-def _graph(exp: Experiment, engine: Engine, jobs: int, waiting: int) -> int:
+def _graph(exp: Experiment, engine: Engine, jobs: int) -> int:
+    """Starts Snakemake on what is missing; returns its exit status."""
     cores = len(os.sched_getaffinity(0))
     threads = str(max(1, cores // jobs))
     environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ

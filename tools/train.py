@@ -41,6 +41,7 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
     inputs = judge.inputs(exp, run, engine)
     done = read_json(run.folder / "train.json")
     if done and done["inputs"] == inputs and (run.folder / done["model"]["file"]).exists():
+        _tidy(run)
         return done
     (run.folder / "train.json").unlink(missing_ok=True)
     rendered = render(exp, run)
@@ -76,9 +77,14 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
         "model": {"file": model.name, "sha256": sha256(model)},
     }
     write_json(run.folder / "train.json", done)
+    _tidy(run)
+    return done
+
+
+def _tidy(run: Run) -> None:
+    """Removes what a finished training no longer needs: solverstates, and the net of proof 2."""
     for leftover in {*run.folder.glob("start*"), *run.folder.glob("*.solverstate*")}:
         leftover.unlink()
-    return done
 
 
 def _caffe(
