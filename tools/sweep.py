@@ -86,9 +86,8 @@ def _graph(exp: Experiment, engine: Engine, jobs: int) -> int:
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", "."]
     command += ["--configfile", str(layout.results_folder(exp, engine.name) / "sweep.json")]
     command += ["--cores", str(jobs), "--rerun-triggers", "mtime", "--nolock", "--keep-going"]
-    command += [
-        "--ignore-incomplete"
-    ]  # a mark is there whole or not at all; and --rerun-incomplete forgets the rest of the graph
+    # A mark is there whole or not at all; and after a kill --rerun-incomplete would forget the rest of the graph.
+    command += ["--ignore-incomplete"]
     command += ["--quiet", "all", *shlex.split(os.environ.get("SNAKEMAKE_FLAGS", ""))]
     return subprocess.run(command, env=environment).returncode
 

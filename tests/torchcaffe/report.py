@@ -1,7 +1,7 @@
 """docs/parity.md from the figures that the tests saw: `make parity`.
 
-    PARITY_FIGURES=results/parity.json python -m pytest tests/torchcaffe
-    python tests/torchcaffe/report.py results/parity.json docs/parity.md
+PARITY_FIGURES=results/parity.json python -m pytest tests/torchcaffe
+python tests/torchcaffe/report.py results/parity.json docs/parity.md
 """
 
 import json
