@@ -9,6 +9,13 @@ import matplotlib.cbook
 from PIL import Image
 
 CLASSES = Path(__file__).resolve().parents[1] / "data" / "classes" / "tiny-imagenet.csv"
+# fmt: off
+IDS = {  # those of the sample of the real data set
+    "n01774750", "n02123045", "n02268443", "n02410509", "n02486410", "n02699494", "n02769748",
+    "n02802426", "n03085013", "n03089624", "n03424325", "n03617480", "n03662601", "n03814639",
+    "n03854065", "n04149813", "n04376876", "n04532106", "n07615774", "n09428293",
+}
+# fmt: on
 TRAIN, VAL = 60, 10  # images a class
 
 
@@ -17,7 +24,7 @@ def photograph_in_pieces(path: Path) -> Path:
     with matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=True) as file:
         picture = Image.open(file).convert("RGB")
     with open(CLASSES, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))[:20]
+        rows = [row for row in csv.DictReader(file) if row["id"] in IDS]
     top, notes = "tiny-imagenet-sample", []
     with zipfile.ZipFile(path, "w") as archive:
         for label, row in enumerate(rows):
