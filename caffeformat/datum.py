@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from caffeformat.caffeformat_pb2 import Datum
 from caffeformat.errors import FormatError
+from caffeformat.wire import varint
 
 
 def encode(image: np.ndarray, label: int) -> bytes:
@@ -50,7 +51,7 @@ def _head(shape: tuple[int, int, int]) -> bytes:
     """Everything before the pixels: three sizes, and the tag and length of the data field (4, length-delimited)."""
     size = shape[0] * shape[1] * shape[2]
     sizes = Datum(channels=shape[0], height=shape[1], width=shape[2]).SerializeToString(deterministic=True)
-    return sizes + bytes([4 << 3 | 2]) + _varint(size)
+    return sizes + bytes([4 << 3 | 2]) + varint(size)
 
 
 @lru_cache(maxsize=1 << 16)
@@ -60,12 +61,3 @@ def _tail(label: int) -> bytes:
         return Datum(label=label, encoded=False).SerializeToString(deterministic=True)
     except (ValueError, TypeError):
         raise FormatError(f"a Datum's label is a 32-bit integer; found {label!r}") from None
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)

@@ -7,6 +7,7 @@ import numpy as np
 from caffeformat import FormatError, blobs
 from caffeformat.caffeformat_pb2 import BlobShape
 from caffeformat.weights_pb2 import PackedBlob, PackedLayer, PackedNet
+from caffeformat.wire import varint
 from torchcaffe import hdf5, log
 from torchcaffe.blob import Blob
 from torchcaffe.files import write_file
@@ -75,13 +76,4 @@ def _packed(data: np.ndarray) -> PackedBlob:
 
 def _field(number: int, data: bytes) -> bytes:
     """A length-delimited field of a protobuf message."""
-    return _varint(number << 3 | 2) + _varint(len(data)) + data
-
-
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
+    return varint(number << 3 | 2) + varint(len(data)) + data
