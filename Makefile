@@ -31,10 +31,9 @@ venv:
 caffe:
 	@sh tools/get_caffe.sh .caffe
 
-# `caffe train` on PyTorch. TORCH is what pip is asked for: the build for CUDA, on Linux, unless pip is told of another.
-TORCH ?= torch==2.13.0
+# `caffe train` on PyTorch, in the build of it that fits the machine.
 torchcaffe: venv
-	@$(PYTHON) -c 'import torch' 2>/dev/null || { echo 'torchcaffe: installing $(TORCH)'; $(PYTHON) -m pip install -q $(TORCH); }
+	@TORCH='$(TORCH)' sh tools/get_torch.sh $(PYTHON)
 	@[ -x .venv/bin/torchcaffe ] || $(PYTHON) -m pip install -q --no-deps -e .
 
 # The engine that tools/engine.py will find; only where there is none is one brought.

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import zipfile
 from pathlib import Path
 
 # what the scripts themselves call of a minimal Debian, besides the program that a test is about
@@ -41,3 +42,19 @@ def path_without(folder: Path, *names: str) -> str:
         found = next(p for place in ("/usr/bin", "/bin", "/usr/sbin", "/sbin") if (p := Path(place) / name).exists())
         (folder / name).symlink_to(found)
     return str(folder)
+
+
+def wheel(folder: Path, name: str, version: str) -> Path:
+    """A pure Python package with one module that knows its version."""
+    file = folder / f"{name}-{version}-py3-none-any.whl"
+    about = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": f"VERSION = {version!r}\n",
+        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{about}/WHEEL": "Wheel-Version: 1.0\nGenerator: a test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    with zipfile.ZipFile(file, "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+        archive.writestr(f"{about}/RECORD", "".join(f"{path},,\n" for path in [*files, f"{about}/RECORD"]))
+    return file
