@@ -101,7 +101,8 @@ def dry_run(exp: Experiment, engine: Engine, jobs: int) -> None:
     width = max(len(run.key) for run in found.runs)
     for run, state in found.runs.items():
         print(f"  {run.key:{width}}  {state}")
-    print(f"{len(found.runs)} runs, {len(found.runs) - len(found.waiting)} done; folder {MODELS / exp.name}/")
+    folder = MODELS / layout.experiment_name(exp, engine.name)
+    print(f"{len(found.runs)} runs, {len(found.runs) - len(found.waiting)} done; folder {folder}/")
     print(estimate.time_left(exp, engine, found, jobs))
 
 

@@ -1,4 +1,4 @@
-"""tools/get_torch.sh: which build of PyTorch a machine gets. Small wheels of that name lie beside the test instead of it."""
+"""tools/get_torch.sh: which build of PyTorch a machine gets. Small wheels of that name stand in for it."""
 
 import subprocess
 import sys
