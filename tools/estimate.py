@@ -22,13 +22,13 @@ ITERATIONS = 4  # measured; the first display's rate is garbage in Caffe
 
 def time_left(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> str:
     """A sentence. Every run counts as a whole `base` training, so that frozen ones make it an upper estimate."""
-    if not plan.waiting:
-        return "Nothing is left to do."
+    if not plan.untrained:
+        return "Nothing is left to train."
     seconds, iterations = seconds_per_iteration(exp, engine, jobs), max_iter(exp)
-    hours = len(plan.waiting) * iterations * seconds / jobs / 3600
+    hours = len(plan.untrained) * iterations * seconds / jobs / 3600
     left = f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.0f} minutes"
     return (
-        f"Time left: at most about {left} of training: {len(plan.waiting)} runs of {iterations:,} iterations "
+        f"Time left: at most about {left} of training: {len(plan.untrained)} runs of {iterations:,} iterations "
         f"of {seconds:.3f} s, {jobs} at a time\n"
         "(measured here: an iteration of `base`, in which all layers learn; the frozen conditions are quicker)."
     )

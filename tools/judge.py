@@ -1,7 +1,7 @@
 """The one judge of "complete": verb and graph ask it the same question.
 
 A run is complete when its manifest.json, renamed into place last, records the same inputs that the run would have now:
-rendered prototxt, image lists, mean, weights, engine version.
+rendered prototxt, image lists, mean, weights, engine version. Predictions are made from its net and can be added later.
 """
 
 import hashlib
@@ -13,6 +13,7 @@ from tools.experiment import Experiment
 from tools.files import read_json, sha256
 from tools.layout import Run, mean_of, source_run, split_of
 from tools.rendering import NET, SOLVER, render
+from tools.results import PREDICTIONS
 
 
 class NotReady(UserError):
@@ -60,6 +61,18 @@ def is_complete(exp: Experiment, run: Run, engine: Engine) -> bool:
         return manifest is not None and manifest["inputs"] == inputs(exp, run, engine)
     except NotReady:
         return False
+
+
+def lacks_predictions(run: Run, manifest: dict) -> bool:
+    """Whether a finished run has no predictions.npz as its manifest says, and still has the net that can make it.
+
+    The run is complete without: an older manifest has none, and a net that diverged predicts nothing.
+    """
+    if manifest["result"]["status"] == "diverged" or not (run.folder / manifest["model"]["file"]).exists():
+        return False
+    known = manifest.get("predictions")
+    file = run.folder / PREDICTIONS
+    return known is None or not file.exists() or sha256(file) != known["sha256"]
 
 
 def _digest(text: str) -> str:

@@ -17,15 +17,21 @@ from tools.layout import Run
 from tools.rendering import render
 from tools.results import runs_on_disk
 
+FINISHED = ("done", "unscored")  # no training is left to do
+
 
 @dataclass(frozen=True)
 class Plan:
     stages: dict[str, bool]  # stage -> complete, in the graph's order
-    runs: dict[Run, str]  # of the experiment: done | stale: what changed | running | failed | waiting
+    runs: dict[Run, str]  # of the experiment: done | unscored | stale: what changed | running | failed | waiting
 
     @property
     def waiting(self) -> list[Run]:
         return [run for run, state in self.runs.items() if state != "done"]
+
+    @property
+    def untrained(self) -> list[Run]:
+        return [run for run, state in self.runs.items() if state not in FINISHED]
 
     @property
     def complete(self) -> bool:
@@ -58,7 +64,8 @@ def make(exp: Experiment, engine: Engine) -> Plan:
 
 
 def state(exp: Experiment, run: Run, engine: Engine) -> str:
-    """done, running, failed, waiting, or `stale: ...` for a result whose inputs are no longer the same."""
+    """done, running, failed, waiting, `stale: ...` for a result whose inputs are no longer the same, or unscored: one
+    that stands, but lacks predictions that its net can still make."""
     if is_locked(run.folder / ".lock"):
         return "running"
     manifest = read_json(run.manifest)
@@ -71,14 +78,16 @@ def state(exp: Experiment, run: Run, engine: Engine) -> str:
     changed = sorted(
         key for key in now.keys() | manifest["inputs"].keys() if now.get(key) != manifest["inputs"].get(key)
     )
-    return f"stale: {', '.join(changed)} changed" if changed else "done"
+    if changed:
+        return f"stale: {', '.join(changed)} changed"
+    return "unscored" if judge.lacks_predictions(run, manifest) else "done"
 
 
 def _need_models(exp: Experiment, states: dict[Run, str]) -> None:
     """A source run whose caffemodel is gone (keep_models) is done only as long as no run needs to copy from it."""
     for run, what in list(states.items()):
         source = layout.source_run(exp, run)
-        if what != "done" and source and states.get(source) == "done" and not judge.weights(source)[0].exists():
+        if what not in FINISHED and source and states.get(source) == "done" and not judge.weights(source)[0].exists():
             states[source] = "stale: its caffemodel is gone"
 
 
@@ -101,7 +110,8 @@ def withdraw(exp: Experiment, engine: Engine, plan: Plan) -> None:
             else:
                 run.manifest.rename(run.withdrawn)
     for run in others_on_disk(exp, engine):
-        if state(exp, run, engine).startswith("stale") or plan.runs.get(layout.source_run(exp, run), "done") != "done":
+        source = plan.runs.get(layout.source_run(exp, run), "done")
+        if state(exp, run, engine).startswith("stale") or source not in FINISHED:
             run.manifest.rename(run.withdrawn)
 
 

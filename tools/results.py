@@ -11,10 +11,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tools.conditions import Condition
 from tools.layout import MODELS, Run
 
 RUNS, SUMMARY = "runs.csv", "summary.csv"
+PREDICTIONS = "predictions.npz"  # in a run's folder: that run's; beside the tables: of all runs
 RESULT_COLUMNS = ("accuracy", "best_accuracy", "best_iter", "loss", "iters", "seconds", "images_per_s")
 RUN_COLUMNS = (
     *("dataset", "direction", "size", "condition", "seed"),
@@ -76,6 +79,13 @@ def csv_text(columns: Iterable[str], rows: Iterable[Row]) -> str:
     writer = csv.DictWriter(out, list(columns), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
+    return out.getvalue()
+
+
+def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays by name as a compressed .npz; numpy dates its members 1980, so equal arrays give equal bytes."""
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)
     return out.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""One run: render, train, parse, and the manifest that says it is complete. The graph's one job a training.
+"""One run: render, train, parse, predict, and the manifest that says it is complete. The graph's one job a training.
 
     python -m tools run experiments/demo.yaml A2B/n0600/S3T/seed0
 
@@ -8,10 +8,11 @@ Does nothing when the run is complete already. After a kill at any moment the sa
 import subprocess
 import time
 
-from tools import cli, judge, parse, render, train
+from tools import cli, judge, parse, predict, render, train
+from tools.drive import RunFailed, die_with_parent
 from tools.engine import Engine, find
 from tools.experiment import Experiment, load
-from tools.files import lock, read_json, write_atomic, write_json
+from tools.files import lock, read_json, sha256, write_atomic, write_json
 from tools.layout import CHECKOUT, Run, find_run, runs, source_run, split_of
 from tools.outcome import outcome
 from tools.rendering import Rendered
@@ -26,7 +27,7 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
         if run.withdrawn.exists() and not run.manifest.exists():
             run.withdrawn.rename(run.manifest)
         if judge.is_complete(exp, run, engine):
-            return read_json(run.manifest)
+            return _with_predictions(run, engine)
         for old in (run.manifest, run.withdrawn, run.failed):
             old.unlink(missing_ok=True)
         rendered = render.write(exp, run)
@@ -36,6 +37,7 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
             done = train.train(exp, run, engine)
             log = parse.parse(run.folder / train.LOG, run.folder)
             manifest = _manifest(exp, run, engine, done, _outcome(exp, run, rendered, log))
+            manifest["predictions"] = _predictions(run, engine, manifest)
         except Exception as error:
             if not isinstance(error, judge.NotReady):
                 write_json(run.failed, {"run": run.key, "error": str(error), "attempts": _attempts(run)})
@@ -44,6 +46,33 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
         if exp.keep_models != "all" and not _is_source(exp, run):
             (run.folder / done["model"]["file"]).unlink()
         return manifest
+
+
+def _predictions(run: Run, engine: Engine, manifest: dict) -> dict | None:
+    """None of a net that diverged: it has no scores."""
+    result = manifest["result"]
+    if result["status"] == "diverged":
+        return None
+    return predict.predict(run, engine, run.folder / manifest["model"]["file"], result["accuracy"])
+
+
+def _with_predictions(run: Run, engine: Engine) -> dict:
+    """The manifest of a complete run, and its predictions if it lacks them. If they fail, the manifest is set aside."""
+    manifest = read_json(run.manifest)
+    if not judge.lacks_predictions(run, manifest):
+        return manifest
+    try:
+        model = run.folder / manifest["model"]["file"]
+        if sha256(model) != manifest["model"]["sha256"]:
+            raise RunFailed(f"{model}: not the net that its manifest.json names; remove it, or the run's folder")
+        manifest["predictions"] = _predictions(run, engine, manifest)
+    except Exception as error:
+        write_json(run.failed, {"run": run.key, "error": str(error), "attempts": manifest["attempts"]})
+        run.manifest.rename(run.withdrawn)
+        raise
+    run.failed.unlink(missing_ok=True)
+    write_json(run.manifest, manifest)
+    return manifest
 
 
 def _outcome(exp: Experiment, run: Run, rendered: Rendered, log) -> dict:
@@ -99,7 +128,7 @@ def main(argv: list[str]) -> None:
     parser = cli.parser("run", __doc__)
     parser.add_argument("run", help="the run's key or folder: A2B/n0300/S3T/seed0")
     arguments = parser.parse_args(argv)
-    train.die_with_parent()
+    die_with_parent()
     exp = load(arguments.experiment, arguments.set)
     engine = find()
     run = find_run(exp, engine.name, arguments.run)

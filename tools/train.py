@@ -5,21 +5,16 @@ solverstate holds no data cursor and no random state), so a killed run starts ag
 `resume`.
 """
 
-import contextlib
-import ctypes
 import math
-import os
 import re
-import signal
-import subprocess
 import time
 from pathlib import Path
 
 from caffeformat.blobs import layer_blob_bytes
 from tools import cli, device, judge, proofs
 from tools.caffe_log import Log, LogReader
+from tools.drive import RunFailed, drive, said_last
 from tools.engine import Engine, find
-from tools.errors import UserError
 from tools.experiment import Experiment, load
 from tools.files import read_json, sha256, write_json
 from tools.layout import Run, find_run, source_run
@@ -27,10 +22,6 @@ from tools.live import Live
 from tools.rendering import SOLVER, render
 
 LOG = "caffe.log"
-
-
-class RunFailed(UserError):
-    """The engine aborted or stopped early; the text has its last messages."""
 
 
 def train(exp: Experiment, run: Run, engine: Engine) -> dict:
@@ -94,61 +85,27 @@ def _caffe(
 
     Raises RunFailed unless the engine says that it is done.
     """
-    command = [str(engine.path), "train", *arguments, *([] if gpu is None else ["--gpu=0"])]
-    environment = os.environ | {"GLOG_logtostderr": "1"} | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
     path, reader = run.folder / name, LogReader()
     if append:
         with open(path, errors="replace") as before:
             for line in before:
                 reader.feed(line)
-    with open(path, "a" if append else "w", buffering=1) as out:
-        print(f"# {' '.join(command)}", file=out)
-        with _started(command, environment) as process:
-            for line in process.stdout:
-                out.write(line)
-                event = reader.feed(line)
-                if live and event:
-                    live.show(event)
+
+    def take(line: str) -> None:
+        event = reader.feed(line)
+        if live and event:
+            live.show(event)
+
+    status, command = drive(engine, ["train", *arguments], gpu, path, take, append)
     log = reader.finish()
     # BVLC Caffe's max pooling writes outside its blob where all inputs are NaN: a diverged run may crash as it exits.
     diverged = log.finished and any(
         math.isnan(cell or 0) for row in list(log.test.rows())[-1:] for cell in row.values()
     )
-    if (process.returncode and not diverged) or not (log.finished or live is None):
-        how = f"exit {process.returncode}" if process.returncode >= 0 else f"signal {-process.returncode}"
-        said = "\n".join(f"    {line}" for line in log.fatal or log.tail) or "    (nothing)"
-        raise RunFailed(
-            f"{path}: {engine.name} {'stopped early' if log.stopped_early else 'failed'} ({how}); it said last:\n{said}"
-        )
-    return log, " ".join(command)
-
-
-@contextlib.contextmanager
-def _started(command: list[str], environment: dict[str, str]):
-    """The process, its output a stream of lines; it dies with this one, however this one dies."""
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        preexec_fn=die_with_parent,
-    )
-    try:
-        yield process
-    except BaseException:
-        process.kill()
-        raise
-    finally:
-        process.stdout.close()
-        process.wait()
-
-
-def die_with_parent() -> None:
-    """Asks the kernel to kill this process when its parent ends, even by `kill -9` (prctl PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+    if (status and not diverged) or not (log.finished or live is None):
+        how = "stopped early" if log.stopped_early else "failed"
+        raise RunFailed(f"{path}: {engine.name} {how} {said_last(status, log.fatal or log.tail)}")
+    return log, command
 
 
 def _count_attempt(run: Run, inputs: dict[str, str]) -> int:
@@ -180,7 +137,7 @@ def _model(run: Run) -> Path:
 
 def _clear(run: Run) -> None:
     """Removes what an earlier attempt, or a run with other inputs, left behind."""
-    for pattern in ("net_iter_*", "start*", LOG, "train.csv", "test*.csv"):
+    for pattern in ("net_iter_*", "start*", LOG, "train.csv", "test*.csv", "predict*"):
         for path in run.folder.glob(pattern):
             path.unlink()
 

@@ -1,0 +1,122 @@
+"""What a trained net says of every validation image: predictions.npz in the run's folder.
+
+    python -m tools predict experiments/demo.yaml A2B/n0060/S3T/seed0
+
+`caffe test` runs the run's own TEST net over V_target once. The net is cut behind the scores that its top-1 Accuracy
+layer reads, ends in ArgMax there, and has the label as its second output (predict.prototxt): `caffe test` prints every
+value of every output, BVLC Caffe and torchcaffe alike.
+
+predictions.npz: `label` and `predicted`, uint16, N, in the order of the validation LMDB, which all runs of a seed and
+direction share: so two of them can be compared image by image. The same predictions have the same bytes.
+"""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from caffeformat import prototxt
+from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter
+from tools import cli, device
+from tools.drive import RunFailed, drive, said_last
+from tools.engine import Engine, find
+from tools.errors import UserError
+from tools.experiment import load
+from tools.files import lock, read_json, sha256, write_atomic
+from tools.layout import Run, find_run
+from tools.rendering import NET, SOLVER, headline_outputs
+from tools.results import PREDICTIONS, npz_bytes, read_csv
+
+MODEL, LOG = "predict.prototxt", "predict.log"
+PREDICTED = "predicted"  # the top of the ArgMax layer
+NEAR_TIES = 0.001  # of the images: float32 sums of other threads or kernels may part two all but equal scores
+_VALUE = re.compile(r"Batch \d+, (\S+) = (\S+)\s*$")
+
+
+def predict(run: Run, engine: Engine, model: Path, accuracy: float) -> dict:
+    """Writes the run's predictions.npz by its net `model`, and returns what its manifest then says of them.
+
+    `accuracy` is the headline of the training's log. Raises RunFailed where the engine ends badly, prints another count
+    of values than there are validation images, or scores another share of them than the log says.
+    """
+    net, label, batches, images = scoring_net(run)
+    write_atomic(run.folder / MODEL, prototxt.to_text(net))
+    values: dict[str, list[float]] = {label: [], PREDICTED: []}
+    tail: list[str] = []
+
+    def take(line: str) -> None:
+        tail[:] = [*tail[-5:], line.strip()]
+        match = _VALUE.search(line)
+        if match and match[1] in values:
+            values[match[1]].append(float(match[2]))
+
+    arguments = ["test", f"--model={run.folder / MODEL}", f"--weights={model}", f"--iterations={batches}"]
+    log = run.folder / LOG
+    with device.slot(engine) as gpu:
+        status, _ = drive(engine, arguments, gpu, log, take)
+    if status:
+        raise RunFailed(f"{log}: {engine.name} test failed {said_last(status, tail)}")
+    counts = [len(found) for found in values.values()]
+    if counts != [images, images]:
+        raise RunFailed(
+            f"{log}: {counts[0]} labels and {counts[1]} predictions, not {images} of each; "
+            f"{run.folder / MODEL} must print one of each for every validation image"
+        )
+    labels, predicted = (np.array(found).astype(np.uint16) for found in values.values())
+    share = float((labels == predicted).mean())
+    if abs(share - accuracy) > max(NEAR_TIES, 1 / images) + 1e-5:
+        raise RunFailed(f"{log}: the predictions are right for {share:.6f} of the images, the log says {accuracy:.6f}")
+    write_atomic(run.folder / PREDICTIONS, npz_bytes({"label": labels, "predicted": predicted}))
+    log.unlink()  # two lines an image, all of them now in predictions.npz
+    return {
+        "file": PREDICTIONS,
+        "sha256": sha256(run.folder / PREDICTIONS),
+        "images": images,
+        "accuracy": round(share, 6),
+    }
+
+
+def scoring_net(run: Run) -> tuple[NetParameter, str, int, int]:
+    """The run's TEST net as far as its scores, ended by ArgMax; the label's name, the batches and images of a test."""
+    file = run.folder / NET
+    net = prototxt.read_net(file)
+    accuracy, _ = headline_outputs(net, file)
+    scores, label = next(x for x in net.layer if x.type == "Accuracy" and x.top[:1] == [accuracy]).bottom
+    if label == PREDICTED:
+        raise UserError(f"{file}: the label's blob is called {label!r}; call it `label`")
+    cut = NetParameter(name=net.name)
+    cut.layer.extend(_what_makes({scores, label}, [x for x in net.layer if not _only_in_training(x)]))
+    cut.layer.add(name=PREDICTED, type="ArgMax", bottom=[scores], top=[PREDICTED])
+    batches = prototxt.read_solver(run.folder / SOLVER).test_iter[0]
+    (data,) = (x for x in cut.layer if x.type == "Data" and any(rule.phase == TEST for rule in x.include))
+    return cut, label, batches, batches * data.data_param.batch_size
+
+
+def _only_in_training(layer: LayerParameter) -> bool:
+    return bool(layer.include) and all(rule.HasField("phase") and rule.phase == TRAIN for rule in layer.include)
+
+
+def _what_makes(blobs: set[str], layers: list[LayerParameter]) -> list[LayerParameter]:
+    """The layers that these blobs come from, in the net's order."""
+    needed, kept = set(blobs), []
+    for layer in reversed(layers):
+        if needed & set(layer.top):
+            needed.update(layer.bottom)
+            kept.append(layer)
+    return kept[::-1]
+
+
+def main(argv: list[str]) -> None:
+    parser = cli.parser("predict", __doc__)
+    parser.add_argument("run", help="the run's key or folder: A2B/n0300/S3T/seed0")
+    arguments = parser.parse_args(argv)
+    exp, engine = load(arguments.experiment, arguments.set), find()
+    run = find_run(exp, engine.name, arguments.run)
+    with lock(run.folder / ".lock"):
+        done = read_json(run.folder / "train.json")
+        if done is None:
+            raise UserError(f"{run.folder}: not trained yet; run `python -m tools train {exp.file} {run.key}` first")
+        accuracy, _ = headline_outputs(prototxt.read_net(run.folder / NET), run.folder / NET)
+        last = [row for row in read_csv(run.folder / "test.csv") if row["TestNet"] == 0][-1]
+        found = predict(run, engine, run.folder / done["model"]["file"], last[accuracy])
+    print(f"{run.folder / PREDICTIONS}: {found['images']} images, accuracy {found['accuracy']:.4f}")
