@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError,
 from tools.conditions import Condition
 from tools.errors import UserError
 
-SELECTING = {"sizes", "conditions", "directions", "seeds"}
+SELECTING = {"sizes", "conditions", "controls", "directions", "seeds"}
 LOCAL = {"path", "on_bad_image", "keep_models", "resume"}
 
 Positive = Annotated[int, Field(ge=1)]
@@ -47,6 +47,7 @@ class Experiment(BaseModel):
     nested: bool = True  # M_50 is inside M_100
     directions: list[Literal["A2B", "B2A"]] = Field(["A2B", "B2A"], min_length=1)
     conditions: list[str] = Field(["base", "FTall", *(f"S{n}T" for n in range(1, 8))], min_length=1)
+    controls: bool = False  # SnT+, TnT, TnT+ and RnT, too, for each n whose SnT is among the conditions
     seeds: list[Seed] = Field([0], min_length=1)
     split_seed: Seed | None = None  # None: the run's own seed, as for the next two
     subsample_seed: Seed | None = None

@@ -8,18 +8,22 @@ results/tiny/runs.csv
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from tools.conditions import Condition
+from caffeformat import prototxt
+from caffeformat.caffeformat_pb2 import NetParameter
+from tools.conditions import Condition, controls
 from tools.errors import UserError
 from tools.experiment import Experiment
+from tools.weighted import weighted_blocks
 
 Half = Literal["A", "B"]
 Size = int | str
 CHECKOUT = Path(__file__).resolve().parents[1]
 MODELS, RESULTS = Path("models"), Path("results")
+NET = "train_val.prototxt"
 
 
 def size_name(size: Size) -> str:
@@ -146,10 +150,14 @@ def source_run(exp: Experiment, run: Run) -> Run | None:
     """The run whose net `run` copies from, None for one that copies nothing.
 
     The source net of A2B is the full-size `base` run on A: that is B2A/n0500/base. With `mean: source` that run
-    subtracts the mean of B, so the source net is a run of its own.
+    subtracts the mean of B, so the source net is a run of its own. A selffer control (TnT) copies from the `base` run
+    on its own target set: one on the whole half would have seen the images that the target set leaves out.
     """
-    if run.condition in ("base", "source"):
+    origin = condition_of(run).origin
+    if origin is None:
         return None
+    if origin == "self":
+        return replace(run, condition="base")
     back = "B2A" if run.direction == "A2B" else "A2B"
     condition = "base" if exp.mean == "target" else "source"
     return Run(run.experiment, back, exp.full_size, condition, run.seed)
@@ -162,11 +170,19 @@ def runs(exp: Experiment, engine: str) -> list[Run]:
         Run(name, direction, size, condition, seed)
         for seed in exp.seeds
         for size in exp.sizes
-        for condition in exp.conditions
+        for condition in conditions(exp)
         for direction in exp.directions
     ]
     sources = [source for run in selected if (source := source_run(exp, run))]
     return list(dict.fromkeys([*sources, *selected]))
+
+
+def conditions(exp: Experiment) -> list[str]:
+    """The experiment's conditions, with their controls where it asks for them."""
+    if not exp.controls:
+        return exp.conditions
+    net, file = net_template(exp)
+    return [*exp.conditions, *controls(exp.conditions, len(weighted_blocks(net, file)))]
 
 
 def find_run(exp: Experiment, engine: str, key: str) -> Run:
@@ -194,6 +210,14 @@ def template(folder: str, name: str) -> Path:
     """A template of the project's root, or of the checkout where the root has none of that name."""
     here = Path(folder) / name
     return here if here.exists() else CHECKOUT / folder / name
+
+
+def net_template(exp: Experiment) -> tuple[NetParameter, Path]:
+    """The experiment's net as its template has it, and the template's file."""
+    file = template("prototxt", exp.model) / NET
+    if not file.exists():
+        raise exp.fault("model", exp.model, f"a folder of prototxt/ with a {NET} in it")
+    return prototxt.read_net(file), file
 
 
 def condition_of(run: Run) -> Condition:

@@ -3,8 +3,9 @@
 1. The layers that the log says it ignored are exactly the renamed ones.
 2. With `max_iter: 0` and the same seed and weights Caffe writes the net as it starts: the copied blobs equal the source
    net's to the bit, the random ones do not.
-3. After training the frozen blobs, weights and biases, still equal the source net's. (How many of the others moved is
-   counted: a template may hold a layer still on its own account.)
+3. After training the frozen blobs, weights and biases, still equal the source net's; those of RnT, which have no source
+   net, what they were at the start. (How many of the others moved is counted: a template may hold a layer still on its
+   own account.)
 """
 
 from pathlib import Path
@@ -45,7 +46,7 @@ def check_ignored(plan: list[LayerPlan], ignored: list[str]) -> list[str]:
 
 
 def check_start(plan: list[LayerPlan], start: Path, source: Blobs) -> dict[str, int]:
-    """Proof 2."""
+    """Proof 2. `source` is the net that is copied from."""
     begun = layer_blob_bytes(start)
     counts = {"copied_equal": 0, "random_differ": 0}
     for row in plan:

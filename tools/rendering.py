@@ -13,10 +13,10 @@ from tools.conditions import Condition
 from tools.errors import UserError
 from tools.experiment import Experiment
 from tools.files import read_json
-from tools.layout import Run, condition_of, mean_of, split_of, template
+from tools.layout import NET, Run, condition_of, mean_of, net_template, split_of, template
 from tools.weighted import Block, blob_count, weighted_blocks
 
-NET, SOLVER = "train_val.prototxt", "solver.prototxt"
+SOLVER = "solver.prototxt"
 RENAMED = "_T"  # what a layer that starts anew in a target net bears behind its name: Caffe copies by name
 
 
@@ -26,7 +26,7 @@ class LayerPlan:
 
     layer: str
     name: str
-    what: str  # copied, frozen | copied, learning | random, learning
+    what: str  # copied or random, frozen or learning: `copied, frozen`
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,7 @@ def render(exp: Experiment, run: Run, split: dict | None = None) -> Rendered:
         raise UserError(
             f"{split_of(exp, run.seed).marker}: not there yet; run `python -m tools split {exp.file}` first"
         )
-    net_file = template("prototxt", exp.model) / NET
-    if not net_file.exists():
-        raise exp.fault("model", exp.model, f"a folder of prototxt/ with a {NET} in it")
-    net = prototxt.read_net(net_file)
+    net, net_file = net_template(exp)
     blocks = weighted_blocks(net, net_file)
     plan = _set_condition(exp, run, net, blocks, condition_of(run))
     _set_outputs(exp, blocks[-1].main, len(split["classes"][run.target]))
@@ -77,28 +74,41 @@ def _set_condition(
     exp: Experiment, run: Run, net: NetParameter, blocks: list[Block], condition: Condition
 ) -> list[LayerPlan]:
     """Freezes the copied layers, or renames those that must start random, and says which."""
-    copied = len(blocks) - 1 if condition.copied is None else condition.copied
-    if copied >= len(blocks):
-        deepest = f"S{len(blocks) - 1}T"
-        raise exp.fault(
-            "conditions", condition.name, f"{exp.model} has {len(blocks)} weighted layers: at most {deepest}"
-        )
+    depth = _depth(exp, condition, len(blocks))
     plan, new_names = [], {}
     for number, block in enumerate(blocks, 1):
-        what = "random, learning" if number > copied else "copied, frozen" if condition.frozen else "copied, learning"
+        start = "copied" if condition.origin and number <= depth else "random"
+        frozen = condition.frozen and number <= depth
         for layer in block.layers:
             old = layer.name
-            if condition.needs_source and number > copied:
+            if condition.origin and start == "random":
                 layer.name = new_names[old] = old + RENAMED
-            elif number <= copied and condition.frozen:
+            if frozen and start == "random" and layer.type == "BatchNorm":
+                found = f"{condition.name} in {exp.model}"
+                raise exp.fault("conditions", found, "a BatchNorm cannot be frozen before it has learnt")
+            if frozen:
                 _freeze(layer)
-            plan.append(LayerPlan(old, layer.name, what))
+            plan.append(LayerPlan(old, layer.name, f"{start}, {'frozen' if frozen else 'learning'}"))
     taken = {x.name for x in net.layer if x.name not in new_names.values()} & set(new_names.values())
     if taken:
         raise exp.fault(
             "model", f"{exp.model} has a layer {min(taken)!r}", f"no layer of a template ends in {RENAMED!r}"
         )
     return plan
+
+
+def _depth(exp: Experiment, condition: Condition, layers: int) -> int:
+    """How many of the net's weighted layers the condition means. Raises UserError for more than all but the last."""
+    if condition.depth is None:
+        return layers - 1
+    kind, plus = condition.name[0], "" if condition.frozen else "+"
+    if condition.depth >= layers:
+        right = f"{exp.model} has {layers} weighted layers: at most {kind}{layers - 1}T{plus}"
+        raise exp.fault("conditions", condition.name, right)
+    if condition.depth == layers - 1 and condition.origin == "source" and not condition.frozen:
+        right = f"in a net of {layers} weighted layers that is FTall; write FTall"
+        raise exp.fault("conditions", condition.name, right)
+    return condition.depth
 
 
 def _freeze(layer: LayerParameter) -> None:

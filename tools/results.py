@@ -52,16 +52,16 @@ def size_order(size: int | str) -> float:
     return float("-inf") if size == "all" else -size
 
 
-def condition_order(name: str) -> int:
-    """base, FTall, S1T, S2T, ...; last `source`, a source net that is no base run. Raises ValueError for others."""
-    if name == "source":
-        return 1000
-    condition = Condition.parse(name)
-    return 1 if condition.copied is None else condition.copied + condition.frozen
+def condition_order(name: str) -> tuple:
+    """A sort key: base, FTall, S1T, S2T, ..., the controls, and last `source`, a source net that is no base run.
+
+    Raises ValueError for others.
+    """
+    return (99,) if name == "source" else Condition.parse(name).order
 
 
 def _run(experiment: str, folder: Path) -> Run | None:
-    match = re.fullmatch(r"(A2B|B2A)/n(\d+|all)/(\w+)/seed(\d+)", "/".join(folder.parts[-4:]))
+    match = re.fullmatch(r"(A2B|B2A)/n(\d+|all)/([\w+]+)/seed(\d+)", "/".join(folder.parts[-4:]))
     if not match:
         return None
     direction, size, condition, seed = match.groups()

@@ -43,7 +43,7 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
                 write_json(run.failed, {"run": run.key, "error": str(error), "attempts": _attempts(run)})
             raise
         write_json(run.manifest, manifest)
-        if exp.keep_models != "all" and not _is_source(exp, run):
+        if exp.keep_models != "all" and not _is_source(exp, run, engine):
             (run.folder / done["model"]["file"]).unlink()
         return manifest
 
@@ -105,8 +105,11 @@ def _manifest(exp: Experiment, run: Run, engine: Engine, done: dict, result: dic
     }
 
 
-def _is_source(exp: Experiment, run: Run) -> bool:
-    return run.size == exp.full_size and run.condition == ("base" if exp.mean == "target" else "source")
+def _is_source(exp: Experiment, run: Run, engine: Engine) -> bool:
+    """Whether others copy from the run's net: from a source net some day, from another (TnT) if they are selected."""
+    if run.size == exp.full_size and run.condition == ("base" if exp.mean == "target" else "source"):
+        return True
+    return run in {source_run(exp, other) for other in runs(exp, engine.name)}
 
 
 def _attempts(run: Run) -> int:

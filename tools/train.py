@@ -17,7 +17,7 @@ from tools.drive import RunFailed, drive, said_last
 from tools.engine import Engine, find
 from tools.experiment import Experiment, load
 from tools.files import read_json, sha256, write_json
-from tools.layout import Run, find_run, source_run
+from tools.layout import Run, condition_of, find_run, source_run
 from tools.live import Live
 from tools.rendering import SOLVER, render
 
@@ -42,20 +42,22 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
     snapshot = _last_snapshot(run) if exp.resume and attempts > 1 else None
     if snapshot is None:
         _clear(run)
+    copied = [f"--weights={weights}"] if source else []
+    start = run.folder / "start_iter_0.caffemodel" if source or condition_of(run).frozen else None
     with device.slot(engine) as gpu:
         proof = {}
+        if start:
+            _caffe(engine, run, gpu, [f"--solver={proofs.start_solver(run)}", *copied], "start.log")
         if source:
-            _caffe(engine, run, gpu, [f"--solver={proofs.start_solver(run)}", f"--weights={weights}"], "start.log")
-            start = run.folder / "start_iter_0.caffemodel"
             proof["start"] = proofs.check_start(rendered.plan, start, layer_blob_bytes(weights))
-        arguments = [f"--solver={run.folder / SOLVER}"]
-        arguments += [f"--snapshot={snapshot}"] if snapshot else [f"--weights={weights}"] if weights else []
+        arguments = [f"--solver={run.folder / SOLVER}", *([f"--snapshot={snapshot}"] if snapshot else copied)]
         began = time.time()
         live = Live(run, rendered)
         log, command = _caffe(engine, run, gpu, arguments, LOG, live, append=snapshot is not None)
     model = _model(run)
     if source:
         proof["ignored"] = proofs.check_ignored(rendered.plan, log.ignored_layers)
+    if start:
         proof["end"] = proofs.check_end(rendered.plan, start, model)
     done = {
         "inputs": inputs,

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from tools.conditions import Condition
 from tools.errors import UserError
 from tools.experiment import load
 
@@ -105,10 +104,3 @@ def test_a_wrong_override_is_told_as_such(tmp_path, text, told):
     with pytest.raises(UserError, match="SET") as error:
         load(written(tmp_path, GOOD), text)
     assert told in str(error.value)
-
-
-def test_conditions_say_what_is_copied_and_frozen():
-    assert Condition.parse("base") == Condition("base", 0, False)
-    assert Condition.parse("FTall") == Condition("FTall", None, False)
-    assert Condition.parse("S3T") == Condition("S3T", 3, True)
-    assert [Condition.parse(name).needs_source for name in ("base", "FTall", "S1T")] == [False, True, True]

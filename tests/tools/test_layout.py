@@ -31,6 +31,16 @@ def test_with_the_source_halfs_mean_nothing_is_shared_and_there_are_110_runs(tin
     assert str(layout.mean_of(exp, target)) == str(layout.mean_of(exp, source)) == own
 
 
+def test_controls_are_27_more_conditions_and_a_selffer_copies_from_the_base_run_on_its_own_set(tiny):
+    exp = tiny("controls=true")
+    assert exp.name == "tiny" and len(layout.runs(exp, "caffe")) == 108 + 27 * 12
+    own, random = layout.Run("tiny", "A2B", 300, "T3T", 0), layout.Run("tiny", "A2B", 300, "R3T", 0)
+    assert layout.source_run(exp, own).key == "A2B/n0300/base/seed0"
+    assert layout.source_run(exp, random) is None
+    alone = [run.key for run in layout.runs(tiny("sizes=[50] conditions=[T2T+] directions=[A2B]"), "caffe")]
+    assert alone == ["A2B/n0050/base/seed0", "A2B/n0050/T2T+/seed0"]
+
+
 def test_selecting_sizes_still_trains_the_source_nets(tiny):
     keys = [run.key for run in layout.runs(tiny("sizes=[50] conditions=[base,S2T] directions=[A2B]"), "caffe")]
     assert keys == ["B2A/n0500/base/seed0", "A2B/n0050/base/seed0", "A2B/n0050/S2T/seed0"]

@@ -67,6 +67,32 @@ def test_snt_freezes_n_layers_and_renames_the_others(tiny, n):
     assert [row.what for row in found.plan] == ["copied, frozen"] * n + ["random, learning"] * (8 - n)
 
 
+CONTROLS = {
+    "S3T+": ("copied, learning", "random, learning", "_T"),
+    "T3T": ("copied, frozen", "random, learning", "_T"),
+    "T3T+": ("copied, learning", "random, learning", "_T"),
+    "R3T": ("random, frozen", "random, learning", ""),
+}
+
+
+@pytest.mark.parametrize("condition", CONTROLS)
+def test_a_control_differs_from_snt_in_whose_layers_they_are_and_in_what_learns(tiny, condition):
+    first, last, ending = CONTROLS[condition]
+    found, layers, _ = rendered(tiny(), condition)
+    assert [row.what for row in found.plan] == [first] * 3 + [last] * 5
+    assert list(layers) == LAYERS[:3] + [name + ending for name in LAYERS[3:]], "what is not copied needs no other name"
+    learning = [any(p.lr_mult for p in layer.param) for layer in layers.values()]
+    assert learning == [first.endswith("learning")] * 3 + [True] * 5
+
+
+def test_a_random_batchnorm_cannot_be_frozen(tiny, checkout, tmp_path):
+    more = 'layer { name: "bn2" type: "BatchNorm" bottom: "conv2" top: "conv2" }\nlayer { name: "relu2"'
+    exp = tiny(edited(checkout, tmp_path, 'layer { name: "relu2"', more))
+    assert rendered(exp, "R1T")[0].plan[0].what == "random, frozen"
+    with pytest.raises(UserError, match=r"conditions: R2T in mine; a BatchNorm cannot be frozen before it has learnt"):
+        rendered(exp, "R2T")
+
+
 def test_the_solver_is_the_references_with_what_a_run_needs(tiny):
     solver = solver_of(rendered(tiny())[0])
     assert (solver.base_lr, solver.momentum, solver.weight_decay) == pytest.approx((0.01, 0.9, 0.0005))
@@ -114,6 +140,8 @@ REFUSED = {
     "model=alexnett": r"SET: model: alexnett; a folder of prototxt/",
     "solver=none": r"SET: solver: none; the name of a file of solvers/",
     "conditions=[S8T]": r"SET: conditions: S8T; alexnet has 8 weighted layers: at most S7T",
+    "conditions=[T8T+]": r"SET: conditions: T8T\+; alexnet has 8 weighted layers: at most T7T\+",
+    "conditions=[S7T+]": r"SET: conditions: S7T\+; in a net of 8 weighted layers that is FTall; write FTall",
 }
 
 
