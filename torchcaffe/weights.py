@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from caffeformat import FormatError, blobs
-from caffeformat.caffeformat_pb2 import BlobShape
-from caffeformat.weights_pb2 import PackedBlob, PackedLayer, PackedNet
+from caffeformat.caffeformat_pb2 import BlobShape, NetParameter
+from caffeformat.weights_pb2 import PackedBlob, PackedLayer, PackedNet, PackedV1Layer
 from caffeformat.wire import varint
-from torchcaffe import hdf5, log
+from torchcaffe import hdf5, log, net_param
 from torchcaffe.blob import Blob
 from torchcaffe.files import write_file
 from torchcaffe.log import Fatal, check, shape_string
@@ -30,9 +30,8 @@ def load(net: Net, path: str | Path) -> None:
         source = blobs.read_caffemodel(path)
     except FormatError as error:
         raise Fatal(str(error), "upgrade_proto.cpp:90") from None
-    names = [layer.name.decode(errors="replace") for layer in PackedNet.FromString(Path(path).read_bytes()).layer]
     targets = {layer.name: layer for layer in reversed(net.layers)}
-    for name in names or source:
+    for name in _layer_names(path):
         layer, arrays = targets.get(name), source.get(name, [])
         if layer is None:
             log.info("net.cpp:746", f"Ignoring source layer {name}")
@@ -41,6 +40,18 @@ def load(net: Net, path: str | Path) -> None:
         check(len(layer.blobs) == len(arrays), f"{wrong}, {len(layer.blobs)} in the net", "net.cpp:752")
         for index, (blob, array) in enumerate(zip(layer.blobs, arrays, strict=True)):
             _copy(blob, array, f"param {index} weights from layer '{name}'", path)
+
+
+def _layer_names(path: str | Path) -> list[str]:
+    """The names of all layers of a caffemodel, brought up to date, which the log tells. Raises Fatal."""
+    packed = PackedNet.FromString(Path(path).read_bytes())
+    for layer in (*packed.layer, *packed.layers):
+        layer.ClearField("blobs")
+        layer.name = layer.name.decode(errors="replace").encode()
+        if isinstance(layer, PackedV1Layer) and layer.HasField("layer"):
+            layer.layer.ClearField("blobs")
+    settings = NetParameter.FromString(packed.SerializeToString())
+    return [layer.name for layer in net_param.from_message(settings, str(path)).param.layer]
 
 
 def _copy(blob: Blob, array: np.ndarray, what: str, path: str | Path) -> None:
