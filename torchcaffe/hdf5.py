@@ -1,7 +1,8 @@
 """Snapshots as HDF5 files, `.caffemodel.h5` and `.solverstate.h5`, written for and read from BVLC Caffe.
 
 Weights: a group `data`, in it a group for each layer, in that its blobs `0`, `1`, ...; a blob that is shared stands
-with its owner only. Solver state: `iter`, `current_step`, `learned_net`; a group `history` with arrays `0`, `1`, ...
+with its owner only. Gradients, with snapshot_diff: a group `diff` likewise, but with each sharer. Solver state: `iter`,
+`current_step`, `learned_net`; a group `history` with arrays `0`, `1`, ...
 They need h5py, which nothing else here does. Source followed: BVLC Caffe's net.cpp, sgd_solver.cpp and util/hdf5.cpp.
 """
 
@@ -39,16 +40,18 @@ def check_possible(net: Net, where: str) -> None:
         check("/" not in layer.name, f"{slash}; use BINARYPROTO", "net.cpp:878")
 
 
-def save_weights(net: Net, path: str) -> None:
-    """Writes the weights of `net`. The file appears whole or not at all."""
+def save_weights(net: Net, path: str, with_diff: bool = False) -> None:
+    """Writes the weights of `net`, on request with their gradients. The file appears whole or not at all."""
     owned = _owned(net)
     with _new_file(path) as file:
-        data = file.create_group("data")
         for layer in net.layers:
-            group = data.create_group(layer.name)
+            data = file.create_group(f"data/{layer.name}")
+            diff = file.create_group(f"diff/{layer.name}") if with_diff else None
             for index, blob in enumerate(layer.blobs):
                 if (layer.name, index) in owned:
-                    group[str(index)] = blob.data.astype(np.float32, copy=False)
+                    data[str(index)] = blob.data.astype(np.float32, copy=False)
+                if diff is not None:
+                    diff[str(index)] = blob.diff.astype(np.float32, copy=False)
 
 
 def load_weights(net: Net, path: str | Path) -> None:

@@ -68,21 +68,31 @@ def _copy(blob: Blob, array: np.ndarray, what: str, path: str | Path) -> None:
     blob.data = array
 
 
-def save(net: Net, path: str | Path) -> None:
-    """Writes the net's caffemodel: each layer's settings and its blobs. The file appears whole or not at all."""
+def save(net: Net, path: str | Path, with_diff: bool = False) -> None:
+    """Writes the net's caffemodel: each layer's settings and its blobs, on request with their gradients.
+
+    The file appears whole or not at all.
+    """
     name = net.name.encode()
     pieces = [_field(_NET_NAME, name)] if name else []
     for layer in net.layers:
         packed = PackedLayer.FromString(layer.param.SerializeToString())
         del packed.blobs[:]
-        packed.blobs.extend(_packed(blob.data) for blob in layer.blobs)
+        packed.blobs.extend(_packed(blob, with_diff) for blob in layer.blobs)
         pieces.append(_field(_NET_LAYER, packed.SerializeToString()))
     write_file(path, pieces)
 
 
-def _packed(data: np.ndarray) -> PackedBlob:
+def _packed(blob: Blob, with_diff: bool) -> PackedBlob:
     """A BlobProto whose values are written as they lie in memory."""
-    return PackedBlob(data=[data.astype("<f4", copy=False).tobytes()], shape=BlobShape(dim=data.shape))
+    packed = PackedBlob(data=[_bytes(blob.data)], shape=BlobShape(dim=blob.shape))
+    if with_diff:
+        packed.diff.append(_bytes(blob.diff))
+    return packed
+
+
+def _bytes(values: np.ndarray) -> bytes:
+    return values.astype("<f4", copy=False).tobytes()
 
 
 def _field(number: int, data: bytes) -> bytes:
