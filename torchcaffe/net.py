@@ -180,6 +180,8 @@ class Net:
         for index in range(start, last + 1):
             layer, top = self.layers[index], self.tops[index]
             layer.forward(self.bottoms[index], top)
+            if layer.resized:
+                self.reshape(index + 1)
             for blob, weight in zip(top, layer.loss_weights, strict=True):
                 if weight:
                     loss = loss + blob.value.sum() * weight
@@ -198,10 +200,10 @@ class Net:
         if self.debug_info and start is None and end == 0:
             debug_info.all_params(self.params)
 
-    def reshape(self) -> None:
-        """Lets the shapes of the inputs reach all layers."""
-        for layer, bottom, top in zip(self.layers, self.bottoms, self.tops, strict=True):
-            layer.reshape(bottom, top)
+    def reshape(self, start: int = 0) -> None:
+        """Lets the shapes of the inputs reach all layers, from `start` on."""
+        for index in range(start, len(self.layers)):
+            self.layers[index].reshape(self.bottoms[index], self.tops[index])
 
     def output_values(self) -> Iterator[tuple[str, float, float]]:
         """Each value of each output blob: name, value, loss weight of the blob."""

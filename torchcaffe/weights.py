@@ -8,7 +8,7 @@ from caffeformat import FormatError, blobs
 from caffeformat.caffeformat_pb2 import BlobShape, NetParameter
 from caffeformat.weights_pb2 import PackedBlob, PackedLayer, PackedNet, PackedV1Layer
 from caffeformat.wire import varint
-from torchcaffe import hdf5, log, net_param
+from torchcaffe import hdf5, hdf5_file, log, net_param
 from torchcaffe.blob import Blob
 from torchcaffe.files import write_file
 from torchcaffe.log import Fatal, check, shape_string
@@ -23,7 +23,7 @@ def load(net: Net, path: str | Path) -> None:
     It may be binary or HDF5. Layers of the file that the net lacks are named in the log; a layer whose blobs have
     another shape is an error.
     """
-    if hdf5.is_hdf5(path):
+    if hdf5_file.is_hdf5(path):
         hdf5.load_weights(net, path)
         return
     try:
