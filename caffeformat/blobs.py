@@ -53,7 +53,7 @@ def mean_bytes(mean: np.ndarray) -> bytes:
 def read_caffemodel(path: str | Path) -> dict[str, list[np.ndarray]]:
     """The weights of a caffemodel: layer name -> its blobs (float32, each in its own shape). Raises FormatError.
 
-    Layers without blobs are left out. New files and those with V1 `layers` are read.
+    Layers without blobs are left out. New files and those with V1 or V0 `layers` are read.
     """
     return {
         name: [_array(blob, f"{path}: layer {name}, blob {i}") for i, blob in enumerate(blobs)]
@@ -70,9 +70,8 @@ def _layers(path: str | Path) -> Iterator[tuple[str, list[PackedBlob]]]:
     net = _parse(path, PackedNet(), "caffemodel")
     if not net.layer and not net.layers:
         raise FormatError(f"{path}: no caffemodel: there is no layer in it")
-    if any(layer.HasField("v0_layer") for layer in net.layers):
-        raise FormatError(f"{path}: a caffemodel of 2013 (V0); convert it with Caffe's upgrade_net_proto_binary")
-    for layer in (*net.layers, *net.layer):
+    old = [layer.layer if layer.HasField("layer") else layer for layer in net.layers]
+    for layer in (*old, *net.layer):
         if layer.blobs:
             yield layer.name.decode(errors="replace"), layer.blobs
 

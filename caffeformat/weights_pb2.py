@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 from caffeformat import caffeformat_pb2 as caffeformat_dot_caffeformat__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63\x61\x66\x66\x65\x66ormat/weights.proto\x12\x0b\x63\x61\x66\x66\x65\x66ormat\x1a\x1d\x63\x61\x66\x66\x65\x66ormat/caffeformat.proto\"\x94\x01\n\nPackedBlob\x12\x0b\n\x03num\x18\x01 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x0c\n\x04\x64\x61ta\x18\x05 \x03(\x0c\x12%\n\x05shape\x18\x07 \x01(\x0b\x32\x16.caffeformat.BlobShape\x12\x13\n\x0b\x64ouble_data\x18\x08 \x03(\x0c\"`\n\tPackedNet\x12*\n\x06layers\x18\x02 \x03(\x0b\x32\x1a.caffeformat.PackedV1Layer\x12\'\n\x05layer\x18\x64 \x03(\x0b\x32\x18.caffeformat.PackedLayer\"C\n\x0bPackedLayer\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12&\n\x05\x62lobs\x18\x07 \x03(\x0b\x32\x17.caffeformat.PackedBlob\"W\n\rPackedV1Layer\x12\x10\n\x08v0_layer\x18\x01 \x01(\x0c\x12\x0c\n\x04name\x18\x04 \x01(\x0c\x12&\n\x05\x62lobs\x18\x06 \x03(\x0b\x32\x17.caffeformat.PackedBlob')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63\x61\x66\x66\x65\x66ormat/weights.proto\x12\x0b\x63\x61\x66\x66\x65\x66ormat\x1a\x1d\x63\x61\x66\x66\x65\x66ormat/caffeformat.proto\"\xa2\x01\n\nPackedBlob\x12\x0b\n\x03num\x18\x01 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x02 \x01(\x05\x12\x0e\n\x06height\x18\x03 \x01(\x05\x12\r\n\x05width\x18\x04 \x01(\x05\x12\x0c\n\x04\x64\x61ta\x18\x05 \x03(\x0c\x12\x0c\n\x04\x64iff\x18\x06 \x03(\x0c\x12%\n\x05shape\x18\x07 \x01(\x0b\x32\x16.caffeformat.BlobShape\x12\x13\n\x0b\x64ouble_data\x18\x08 \x03(\x0c\"`\n\tPackedNet\x12*\n\x06layers\x18\x02 \x03(\x0b\x32\x1a.caffeformat.PackedV1Layer\x12\'\n\x05layer\x18\x64 \x03(\x0b\x32\x18.caffeformat.PackedLayer\"C\n\x0bPackedLayer\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12&\n\x05\x62lobs\x18\x07 \x03(\x0b\x32\x17.caffeformat.PackedBlob\"p\n\rPackedV1Layer\x12)\n\x05layer\x18\x01 \x01(\x0b\x32\x1a.caffeformat.PackedV0Layer\x12\x0c\n\x04name\x18\x04 \x01(\x0c\x12&\n\x05\x62lobs\x18\x06 \x03(\x0b\x32\x17.caffeformat.PackedBlob\"E\n\rPackedV0Layer\x12\x0c\n\x04name\x18\x01 \x01(\x0c\x12&\n\x05\x62lobs\x18\x32 \x03(\x0b\x32\x17.caffeformat.PackedBlob')
 
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, globals())
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'caffeformat.weights_pb2', globals())
@@ -22,11 +22,13 @@ if _descriptor._USE_C_DESCRIPTORS == False:
 
   DESCRIPTOR._options = None
   _PACKEDBLOB._serialized_start=74
-  _PACKEDBLOB._serialized_end=222
-  _PACKEDNET._serialized_start=224
-  _PACKEDNET._serialized_end=320
-  _PACKEDLAYER._serialized_start=322
-  _PACKEDLAYER._serialized_end=389
-  _PACKEDV1LAYER._serialized_start=391
-  _PACKEDV1LAYER._serialized_end=478
+  _PACKEDBLOB._serialized_end=236
+  _PACKEDNET._serialized_start=238
+  _PACKEDNET._serialized_end=334
+  _PACKEDLAYER._serialized_start=336
+  _PACKEDLAYER._serialized_end=403
+  _PACKEDV1LAYER._serialized_start=405
+  _PACKEDV1LAYER._serialized_end=517
+  _PACKEDV0LAYER._serialized_start=519
+  _PACKEDV0LAYER._serialized_end=588
 # @@protoc_insertion_point(module_scope)

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 
 import torch
 
+from torchcaffe.c_rand import CRand
 from torchcaffe.log import Fatal
 from torchcaffe.rng import Generator
 
 
 @dataclass
 class Context:
-    """What a net takes a copy of when it is built; the generator stays the one of all.
+    """What a net takes a copy of when it is built; the generators stay those of all.
 
     `dtype` is float32 as in `caffe`; float64 is for tests that need a truth to compare with.
     """
@@ -19,6 +20,7 @@ class Context:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     rng: Generator = field(default_factory=lambda: Generator(secrets.randbits(32)))
+    c_rand: CRand = field(default_factory=CRand)
 
 
 _current: Context | None = None

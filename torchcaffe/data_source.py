@@ -14,7 +14,7 @@ import numpy as np
 from caffeformat import FormatError, datum, lmdb_file
 from caffeformat.caffeformat_pb2 import DataParameter, LayerParameter
 from torchcaffe.rng import Generator, State
-from torchcaffe.transformer import Shape, Transformer, size
+from torchcaffe.transformer import Shape, Transformer, own_generator, size
 
 _PREFIX = "transformer."  # of the transformer's entries in the state of a source
 
@@ -38,7 +38,8 @@ class LmdbSource:
             raise self._error(f"{param.source}: an LMDB without records")
         self._image_shape = self._decoded(0)[0].shape
         with self._named():
-            self._transform = Transformer(layer.transform_param, phase, self._image_shape, rng)
+            own = own_generator(layer.transform_param, phase, rng)
+            self._transform = Transformer(layer.transform_param, phase, self._image_shape, own)
         rng.rand()
         self._ahead = param.prefetch * self.batch_size
         self._start_at(0)

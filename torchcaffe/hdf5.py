@@ -1,61 +1,51 @@
 """Snapshots as HDF5 files, `.caffemodel.h5` and `.solverstate.h5`, written for and read from BVLC Caffe.
 
 Weights: a group `data`, in it a group for each layer, in that its blobs `0`, `1`, ...; a blob that is shared stands
-with its owner only. Solver state: `iter`, `current_step`, `learned_net`; a group `history` with arrays `0`, `1`, ...
-They need h5py, which nothing else here does. Source followed: BVLC Caffe's net.cpp, sgd_solver.cpp and util/hdf5.cpp.
+with its owner only. Gradients, with snapshot_diff: a group `diff` likewise, but with each sharer. Solver state: `iter`,
+`current_step`, `learned_net`; a group `history` with arrays `0`, `1`, ...
+Source followed: BVLC Caffe's net.cpp, sgd_solver.cpp and util/hdf5.cpp.
 """
 
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from caffeformat.caffeformat_pb2 import SolverState
 from torchcaffe import log
-from torchcaffe.files import write_file
-from torchcaffe.log import Fatal, check, shape_string
+from torchcaffe.hdf5_file import as_float32, h5py, new_file, open_file
+from torchcaffe.log import check, shape_string
 from torchcaffe.net import Net
 
-_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-
-
-def is_hdf5(path: str | Path) -> bool:
-    """Whether the file is there and begins as HDF5 files do."""
-    path = Path(path)
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(_SIGNATURE)) == _SIGNATURE
+_KIND = "HDF5 snapshot of Caffe's"
 
 
 def check_possible(net: Net, where: str) -> None:
     """Raises Fatal where snapshots of `net` cannot be HDF5; `where` names the solver's file."""
-    _h5py(f"{where}: snapshot_format: HDF5")
+    h5py(f"{where}: snapshot_format: HDF5")
     for layer in net.layers:
         slash = f"{where}: snapshot_format: HDF5 cannot hold the layer {layer.name}: there is a / in its name"
         check("/" not in layer.name, f"{slash}; use BINARYPROTO", "net.cpp:878")
 
 
-def save_weights(net: Net, path: str) -> None:
-    """Writes the weights of `net`. The file appears whole or not at all."""
+def save_weights(net: Net, path: str, with_diff: bool = False) -> None:
+    """Writes the weights of `net`, on request with their gradients. The file appears whole or not at all."""
     owned = _owned(net)
-    with _new_file(path) as file:
-        data = file.create_group("data")
+    with new_file(path) as file:
         for layer in net.layers:
-            group = data.create_group(layer.name)
+            data = file.create_group(f"data/{layer.name}")
+            diff = file.create_group(f"diff/{layer.name}") if with_diff else None
             for index, blob in enumerate(layer.blobs):
                 if (layer.name, index) in owned:
-                    group[str(index)] = blob.data.astype(np.float32, copy=False)
+                    data[str(index)] = blob.data.astype(np.float32, copy=False)
+                if diff is not None:
+                    diff[str(index)] = blob.diff.astype(np.float32, copy=False)
 
 
 def load_weights(net: Net, path: str | Path) -> None:
     """Copies weights into the layers of `net` that have the same names. Raises Fatal."""
     owned = _owned(net)
     targets = {layer.name: layer for layer in reversed(net.layers)}
-    with _open(path, "net.cpp:794") as file:
+    with open_file(path, "net.cpp:794", _KIND) as file:
         check("data" in file, f"{path}: Error reading weights: there is no group `data` in it", "net.cpp:796")
         for name, group in file["data"].items():
             if name not in targets:
@@ -75,7 +65,7 @@ def load_weights(net: Net, path: str | Path) -> None:
 def write_state(path: str, state: SolverState, history: list[np.ndarray]) -> None:
     """Writes a solver state."""
     name = state.learned_net.encode() + b"\0"  # Caffe reads up to the zero
-    with _new_file(path) as file:
+    with new_file(path) as file:
         file["iter"] = np.array([state.iter], np.int32)
         file["learned_net"] = np.array(name, f"S{len(name)}")
         file["current_step"] = np.array([state.current_step], np.int32)
@@ -86,7 +76,7 @@ def write_state(path: str, state: SolverState, history: list[np.ndarray]) -> Non
 
 def read_state(path: str, shapes: list[tuple[int, ...]]) -> tuple[SolverState, list[np.ndarray]]:
     """A solver state (without its history) and the history, which has to have `shapes`. Raises Fatal."""
-    with _open(path, "sgd_solver.cpp:346") as file:
+    with open_file(path, "sgd_solver.cpp:346", _KIND) as file:
         state = SolverState(iter=int(file["iter"][0]), current_step=int(file["current_step"][0]))
         if "learned_net" in file:
             state.learned_net = bytes(file["learned_net"][()]).split(b"\0")[0].decode()
@@ -101,50 +91,9 @@ def _array(dataset, shape: tuple[int, ...], what: str) -> np.ndarray:
     """A dataset as float32. Its shape is looked at before memory is taken for it."""
     apart = f"{what}: Cannot load blob from hdf5; shape mismatch. Source shape is {shape_string(dataset.shape)}"
     check(tuple(dataset.shape) == tuple(shape), f"{apart} target shape is {shape_string(shape)}", "hdf5.cpp:80")
-    check(dataset.dtype.kind in "fiu", f"{what}: floats are needed; found {dataset.dtype}", "hdf5.cpp:36")
-    _tell_class("H5T_FLOAT" if dataset.dtype.kind == "f" else "H5T_INTEGER")
-    return dataset[()].astype(np.float32)
-
-
-@cache
-def _tell_class(name: str) -> None:
-    """Caffe says it once in a run."""
-    log.info("hdf5.cpp:33" if name == "H5T_FLOAT" else "hdf5.cpp:36", f"Datatype class: {name}")
+    return as_float32(dataset, what)
 
 
 def _owned(net: Net) -> set[tuple[str, int]]:
     """The blobs that are not another layer's: layer, index."""
     return {(param.layer.name, param.index) for param in net.params.learnable}
-
-
-def _h5py(what: str):
-    try:
-        import h5py
-    except ImportError:
-        needed = f"{what} needs the Python package h5py: `pip install h5py`, or use binary snapshots"
-        raise Fatal(needed, "hdf5.cpp:1") from None
-    return h5py
-
-
-@contextmanager
-def _new_file(path: str) -> Iterator:
-    """A new HDF5 file, which is put at `path` when it is complete."""
-    out = io.BytesIO()
-    with _h5py(path).File(out, "w") as file:
-        yield file
-    write_file(path, [out.getbuffer()])
-
-
-@contextmanager
-def _open(path: str | Path, place: str) -> Iterator:
-    """An HDF5 file to read. Whatever is wrong with it is a Fatal that names it."""
-    check(Path(path).is_file(), f"{path}: cannot be read: no such file", place)
-    h5py = _h5py(str(path))
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except Fatal:
-        raise
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError) as error:
-        damaged = f"{path}: no HDF5 snapshot of Caffe's, or damaged ({error}); use another one"
-        raise Fatal(damaged, place) from None

@@ -9,7 +9,7 @@ from dataclasses import replace
 import torch
 
 from caffeformat.caffeformat_pb2 import LayerParameter, NetState, ParamSpec
-from torchcaffe import layers, log, net_param
+from torchcaffe import debug_info, layers, log, net_param
 from torchcaffe.blob import Blob
 from torchcaffe.context import Context, current
 from torchcaffe.log import Fatal, check, number, shape_string
@@ -22,12 +22,13 @@ class Net:
 
     `layers[i]` has the blobs `bottoms[i]` and `tops[i]`. `blobs` are all blobs in the order in which they arise, with
     `blob_names`; `by_name` finds one. `params` are the learnable parameters. `outputs` are the names of the blobs
-    that nothing reads, in alphabetical order.
+    that nothing reads, in alphabetical order. With `debug_info` the log tells the size of all values and gradients.
     """
 
     def __init__(self, source: Source, state: NetState, context: Context | None = None):
         self.context = replace(context or current())
         self.phase = state.phase
+        self.debug_info = source.param.debug_info
         source.param.state.CopyFrom(state)
         source = net_param.filtered(source)
         log.info("net.cpp:53", f"Initializing net from parameters: \n{log.debug_string(source.param)}")
@@ -179,9 +180,13 @@ class Net:
         for index in range(start, last + 1):
             layer, top = self.layers[index], self.tops[index]
             layer.forward(self.bottoms[index], top)
+            if layer.resized:
+                self.reshape(index + 1)
             for blob, weight in zip(top, layer.loss_weights, strict=True):
                 if weight:
                     loss = loss + blob.value.sum() * weight
+            if self.debug_info:
+                debug_info.forward(layer, top)
         return loss
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
@@ -190,11 +195,15 @@ class Net:
         for index in range(first, end - 1, -1):
             if self.layer_need_backward[index]:
                 self.layers[index].backward(self.tops[index], self._propagate_down[index], self.bottoms[index])
+                if self.debug_info:
+                    debug_info.backward(self.layers[index], self.bottoms[index], self._propagate_down[index])
+        if self.debug_info and start is None and end == 0:
+            debug_info.all_params(self.params)
 
-    def reshape(self) -> None:
-        """Lets the shapes of the inputs reach all layers."""
-        for layer, bottom, top in zip(self.layers, self.bottoms, self.tops, strict=True):
-            layer.reshape(bottom, top)
+    def reshape(self, start: int = 0) -> None:
+        """Lets the shapes of the inputs reach all layers, from `start` on."""
+        for index in range(start, len(self.layers)):
+            self.layers[index].reshape(self.bottoms[index], self.tops[index])
 
     def output_values(self) -> Iterator[tuple[str, float, float]]:
         """Each value of each output blob: name, value, loss weight of the blob."""

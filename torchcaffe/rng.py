@@ -9,8 +9,9 @@ What takes draws from a solver's generator, `Generator(random_seed)`, in this or
 3. Each forward pass in the phase TRAIN: a Dropout layer one draw a value, in the order of the layers; also where
    nothing learns. In the phase TEST it draws nothing.
 
-A transformer draws from its own generator, a new one seeded with one draw (transformer.py says what). Nothing else
-draws; a resumed run begins anew from the seed.
+A transformer draws from its own generator, a new one seeded with one draw (transformer.py says what), and so does the
+shuffling of an ImageData layer (image_source.py). HDF5Data shuffles by C's rand (c_rand.py). Nothing else draws; a
+resumed run begins anew from the seed.
 """
 
 import numpy as np
@@ -78,6 +79,17 @@ class Generator:
         if isinstance(p, np.float32):
             return (self.raw(n).astype(np.float32) <= p * np.float32(_ALL - 1)).view(np.uint8)
         return (self.raw(n) <= np.uint32(p * float(_ALL - 1))).view(np.uint8)
+
+    def shuffle(self, items: list) -> None:
+        """Shuffles `items` as BVLC Caffe's util/rng.hpp does, a draw for each but the first; one that lies behind the
+        last whole share of the draws' range is drawn again."""
+        last = len(items) - 1
+        while last > 0:
+            for draw in self.raw(min(last, _PIECE)).tolist():
+                place = draw // (_ALL // (last + 1))
+                if place <= last:
+                    items[last], items[place] = items[place], items[last]
+                    last -= 1
 
     def state(self) -> State:
         """All that decides what comes next, as arrays: `key` (624 uint32) and `position` (int64, no axes)."""

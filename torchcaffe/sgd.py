@@ -66,14 +66,18 @@ class SGD:
             return float(np.float32(p.base_lr * factors[policy]()))
 
     def apply(self, rate: float, iteration: int) -> None:
-        """Updates all parameters from their gradients, which are left as they are."""
+        """Updates all parameters from their gradients, which are left as they are; with snapshot_diff they become the
+        updates, as Caffe's do."""
         scale = self._clip_scale() / self.param.iter_size
+        update = self._update_and_keep if self.param.snapshot_diff else self._update
         for index, each in enumerate(self.params):
             local_rate = rate * each.lr_mult
             if self._at_rest[index] and self._stays(each, local_rate):
+                if self.param.snapshot_diff:
+                    each.blob.clear_gradient()
                 continue
             self._at_rest[index] = False
-            self._update(each, self.history[index :: len(self.params)], scale, local_rate, iteration)
+            update(each, self.history[index :: len(self.params)], scale, local_rate, iteration)
 
     def restore(self, history: list[np.ndarray], current_step: int, path: str) -> None:
         """Takes over the history of a solverstate; `path` names it in a Fatal."""
@@ -120,6 +124,15 @@ class SGD:
             self._accelerate(weight, _scaled(each.blob, scale), history[0], decay, local_rate)
         else:
             self._accelerate(weight, self._regularized(each, scale), history[0], 0.0, local_rate)
+
+    def _update_and_keep(self, each: Param, history, scale, local_rate, iteration) -> None:
+        """As _update; then the gradient is what was taken from the weights: what weights of 0, which do not decay, end
+        up with."""
+        blob, weight = each.blob, each.blob.value
+        blob.grad, blob.value = self._regularized(each, scale), torch.zeros_like(weight)
+        self._update(each, history, 1.0, local_rate, iteration)
+        blob.grad, blob.value = blob.value.neg_(), weight
+        weight.sub_(blob.grad)
 
     def _accelerate(self, weight, gradient, history, decay, local_rate) -> None:
         """PyTorch's rule is h = momentum * h + (1 - dampening) * (g + decay * w), w -= lr * h: with lr 1, the dampening

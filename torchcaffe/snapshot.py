@@ -26,17 +26,20 @@ State = dict[str, np.ndarray]
 _SIDE = ".torchcaffe"
 
 
-def write(prefix: str, net: Net, state: SolverState, history: list[np.ndarray], in_hdf5: bool) -> str:
-    """Writes PREFIX.caffemodel and PREFIX.solverstate, or both with `.h5`; the path of the latter."""
+def write(
+    prefix: str, net: Net, state: SolverState, history: list[np.ndarray], in_hdf5: bool, with_diff: bool = False
+) -> str:
+    """Writes PREFIX.caffemodel, on request with the gradients, and PREFIX.solverstate, or both with `.h5`; the path of
+    the latter."""
     if in_hdf5:
         model, path = f"{prefix}.caffemodel.h5", f"{prefix}.solverstate.h5"
         log.info("solver.cpp:474", f"Snapshotting to HDF5 file {model}")
-        hdf5.save_weights(net, model)
+        hdf5.save_weights(net, model, with_diff)
         log.info("sgd_solver.cpp:296", f"Snapshotting solver state to HDF5 file {path}")
     else:
         model, path = f"{prefix}.caffemodel", f"{prefix}.solverstate"
         log.info("solver.cpp:464", f"Snapshotting to binary proto file {model}")
-        weights.save(net, model)
+        weights.save(net, model, with_diff)
         log.info("sgd_solver.cpp:284", f"Snapshotting solver state to binary proto file {path}")
     state.learned_net = model
     (hdf5.write_state if in_hdf5 else write_state)(path, state, history)

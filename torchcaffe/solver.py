@@ -38,7 +38,7 @@ class Solver:
         self.param = param
         self.iter = 0
         self.requested_action: Callable[[], Action] = lambda: Action.NONE
-        _check_supported(param, where)
+        _check_settings(param, where)
         self._check_snapshot_prefix()
         if param.random_seed >= 0:
             context.set_random_seed(param.random_seed)
@@ -98,6 +98,7 @@ class Solver:
         for index, (name, read) in enumerate(sources):
             log.info("solver.cpp:190", f"Creating test net (#{index}) specified by {name}")
             nets.append(self._loaded(read(), NetState(phase=TEST), p.test_state[index : index + 1]))
+            nets[-1].debug_info = p.debug_info
         return nets
 
     def _loaded(self, source: net_param.Source, state: NetState, overrides: list[NetState]) -> Net:
@@ -143,6 +144,7 @@ class Solver:
                 if self._early_exit:
                     break
             display = p.display and self.iter % p.display == 0
+            self.net.debug_info = bool(display and p.debug_info)
             self.smoothed.add(self._forward_backward(), self.iter)
             if display:
                 self._log_train()
@@ -250,7 +252,9 @@ class Solver:
         makes a resume exact."""
         history = [tensor.numpy(force=True) for tensor in self.updater.history]
         state = SolverState(iter=self.iter, current_step=self.updater.current_step)
-        path = snapshot.write(self._snapshot_name(""), self.net, state, history, self._hdf5)
+        path = snapshot.write(
+            self._snapshot_name(""), self.net, state, history, self._hdf5, with_diff=self.param.snapshot_diff
+        )
         snapshot.write_side(path, self._side_state())
 
     def restore(self, path: str) -> None:
@@ -283,13 +287,10 @@ class Solver:
             snapshot.restore_net(net, f"net{index}", state)
 
 
-def _check_supported(param: SolverParameter, where: str) -> None:
-    """Raises Fatal for settings that are wrong or not there yet; `where` names the file."""
+def _check_settings(param: SolverParameter, where: str) -> None:
+    """Raises Fatal for settings that are wrong; `where` names the file."""
     for name in ("average_loss", "iter_size"):
         check(getattr(param, name) >= 1, f"{where}: {name} should be 1 or more", "solver.cpp:48")
-    for name, place in (("debug_info", 219), ("snapshot_diff", 466)):
-        unsupported = f"{where}: {name} is not supported yet; leave it out"
-        check(not getattr(param, name), unsupported, f"solver.cpp:{place}")
 
 
 def _weighted(value: float, weight: float) -> str:

@@ -19,11 +19,11 @@ Shape = tuple[int, int, int]
 class Transformer:
     """Transforms images of `shape` (channels, height, width) as `param` and `phase` say.
 
-    `rng` is a solver's generator: like Caffe's layers this takes two draws of it, or none where nothing is random.
-    Raises FormatError where image, crop and mean do not go together.
+    It draws from `rng`, its own generator (see `own_generator`), None where nothing is random. Raises FormatError where
+    image, crop and mean do not go together.
     """
 
-    def __init__(self, param: TransformationParameter, phase: int, shape: Shape, rng: Generator):
+    def __init__(self, param: TransformationParameter, phase: int, shape: Shape, rng: Generator | None):
         self._input = shape
         self._crop = param.crop_size
         self._random_crop = phase == TRAIN and self._crop > 0
@@ -32,10 +32,7 @@ class Transformer:
         if self._crop > min(shape[1:]):
             raise FormatError(f"crop_size: {self._crop} is larger than the images, {shape[1]} by {shape[2]}")
         self._mean = _mean(param, shape)
-        self._rng: Generator | None = None
-        if self._mirror or self._random_crop:
-            rng.rand()
-            self._rng = Generator(rng.rand())
+        self._rng = rng
 
     @property
     def shape(self) -> Shape:
@@ -82,6 +79,19 @@ class Transformer:
         """Go back to `state()`."""
         if self._rng:
             self._rng.restore(state)
+
+
+def is_random(param: TransformationParameter, phase: int) -> bool:
+    return param.mirror or (phase == TRAIN and param.crop_size > 0)
+
+
+def own_generator(param: TransformationParameter, phase: int, rng: Generator) -> Generator | None:
+    """A transformer's own generator, seeded from the solver's as Caffe's layers do: with two draws, the first of which
+    is for nothing, or none where nothing is random."""
+    if not is_random(param, phase):
+        return None
+    rng.rand()
+    return Generator(rng.rand())
 
 
 def _mean(param: TransformationParameter, shape: Shape) -> np.ndarray | None:

@@ -1,6 +1,7 @@
-"""Brings older prototxts up to date as Caffe does: V1 `layers`, inputs without a layer, `solver_type`.
+"""Brings older nets and solvers up to date as Caffe does: V0 and V1 `layers`, inputs without a layer, BatchNorm's three
+`param`, `solver_type`.
 
-Source followed: BVLC Caffe's util/upgrade_proto.cpp. Nets of 2013 (V0) are refused.
+Source followed: BVLC Caffe's util/upgrade_proto.cpp.
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ from caffeformat.caffeformat_pb2 import (
     SolverParameter,
     V1LayerParameter,
 )
-from torchcaffe import log
+from torchcaffe import log, upgrade_v0
 
 if TYPE_CHECKING:
     from torchcaffe.net_param import Source
@@ -38,16 +39,17 @@ _TRANSFORM = ("scale", "mean_file", "crop_size", "mirror")
 
 def net(source: "Source", path: str) -> "Source":
     """`source` in today's form; the messages in it may be changed. Raises Fatal."""
+    if upgrade_v0.is_v0(source.param):
+        upgrade_v0.net(source, path)
     param = source.param
-    if any(layer.HasField("layer") for layer in param.layers):
-        v0 = f"{path}: a net of 2013 (V0, `layers {{ layer {{`); convert it with Caffe's upgrade_net_proto_text"
-        raise log.Fatal(v0, "upgrade_proto.cpp:28")
     if any(_transforms(layer) for layer in param.layers):
         _upgrade_data(param, path)
     if param.layers:
         _upgrade_v1(param, path)
     if param.input:
         _upgrade_input(source, path)
+    if any(_has_three_params(layer) for layer in param.layer):
+        _upgrade_batch_norm(param, path)
     return source
 
 
@@ -85,7 +87,9 @@ def _upgrade_v1(param: NetParameter, path: str) -> None:
 
 def v1_layer(old: V1LayerParameter) -> LayerParameter:
     """A layer of 2014 in today's form. Its settings have the names they have today; what was renamed is set by hand."""
-    new = LayerParameter(name=old.name)
+    new = LayerParameter()
+    if old.HasField("name"):
+        new.name = old.name
     for field, value in old.ListFields():
         same = LayerParameter.DESCRIPTOR.fields_by_name.get(field.name)
         if same is None or field.name in ("type", "param"):
@@ -131,6 +135,19 @@ def _upgrade_input(source: "Source", path: str) -> None:
     log.info("upgrade_proto.cpp:72", "Successfully upgraded file specified using deprecated input fields.")
     future = "Note that future Caffe releases will only support input layers and not input fields."
     log.warning("upgrade_proto.cpp:74", future)
+
+
+def _has_three_params(layer: LayerParameter) -> bool:
+    return layer.type == "BatchNorm" and len(layer.param) == 3
+
+
+def _upgrade_batch_norm(param: NetParameter, path: str) -> None:
+    """Until 2017 a BatchNorm had to say itself that its three blobs are not learned."""
+    log.info("upgrade_proto.cpp:79", f"Attempting to upgrade batch norm layers using deprecated params: {path}")
+    for layer in filter(_has_three_params, param.layer):
+        for spec in layer.param:
+            spec.lr_mult = spec.decay_mult = 0
+    log.info("upgrade_proto.cpp:82", "Successfully upgraded batch norm layers using deprecated params.")
 
 
 def solver(param: SolverParameter, path: str) -> SolverParameter:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from caffeformat import FormatError, blobs
-from caffeformat.caffeformat_pb2 import BlobShape
-from caffeformat.weights_pb2 import PackedBlob, PackedLayer, PackedNet
+from caffeformat.caffeformat_pb2 import BlobShape, NetParameter
+from caffeformat.weights_pb2 import PackedBlob, PackedLayer, PackedNet, PackedV1Layer
 from caffeformat.wire import varint
-from torchcaffe import hdf5, log
+from torchcaffe import hdf5, hdf5_file, log, net_param
 from torchcaffe.blob import Blob
 from torchcaffe.files import write_file
 from torchcaffe.log import Fatal, check, shape_string
@@ -23,16 +23,15 @@ def load(net: Net, path: str | Path) -> None:
     It may be binary or HDF5. Layers of the file that the net lacks are named in the log; a layer whose blobs have
     another shape is an error.
     """
-    if hdf5.is_hdf5(path):
+    if hdf5_file.is_hdf5(path):
         hdf5.load_weights(net, path)
         return
     try:
         source = blobs.read_caffemodel(path)
     except FormatError as error:
         raise Fatal(str(error), "upgrade_proto.cpp:90") from None
-    names = [layer.name.decode(errors="replace") for layer in PackedNet.FromString(Path(path).read_bytes()).layer]
     targets = {layer.name: layer for layer in reversed(net.layers)}
-    for name in names or source:
+    for name in _layer_names(path):
         layer, arrays = targets.get(name), source.get(name, [])
         if layer is None:
             log.info("net.cpp:746", f"Ignoring source layer {name}")
@@ -41,6 +40,18 @@ def load(net: Net, path: str | Path) -> None:
         check(len(layer.blobs) == len(arrays), f"{wrong}, {len(layer.blobs)} in the net", "net.cpp:752")
         for index, (blob, array) in enumerate(zip(layer.blobs, arrays, strict=True)):
             _copy(blob, array, f"param {index} weights from layer '{name}'", path)
+
+
+def _layer_names(path: str | Path) -> list[str]:
+    """The names of all layers of a caffemodel, brought up to date, which the log tells. Raises Fatal."""
+    packed = PackedNet.FromString(Path(path).read_bytes())
+    for layer in (*packed.layer, *packed.layers):
+        layer.ClearField("blobs")
+        layer.name = layer.name.decode(errors="replace").encode()
+        if isinstance(layer, PackedV1Layer) and layer.HasField("layer"):
+            layer.layer.ClearField("blobs")
+    settings = NetParameter.FromString(packed.SerializeToString())
+    return [layer.name for layer in net_param.from_message(settings, str(path)).param.layer]
 
 
 def _copy(blob: Blob, array: np.ndarray, what: str, path: str | Path) -> None:
@@ -57,21 +68,31 @@ def _copy(blob: Blob, array: np.ndarray, what: str, path: str | Path) -> None:
     blob.data = array
 
 
-def save(net: Net, path: str | Path) -> None:
-    """Writes the net's caffemodel: each layer's settings and its blobs. The file appears whole or not at all."""
+def save(net: Net, path: str | Path, with_diff: bool = False) -> None:
+    """Writes the net's caffemodel: each layer's settings and its blobs, on request with their gradients.
+
+    The file appears whole or not at all.
+    """
     name = net.name.encode()
     pieces = [_field(_NET_NAME, name)] if name else []
     for layer in net.layers:
         packed = PackedLayer.FromString(layer.param.SerializeToString())
         del packed.blobs[:]
-        packed.blobs.extend(_packed(blob.data) for blob in layer.blobs)
+        packed.blobs.extend(_packed(blob, with_diff) for blob in layer.blobs)
         pieces.append(_field(_NET_LAYER, packed.SerializeToString()))
     write_file(path, pieces)
 
 
-def _packed(data: np.ndarray) -> PackedBlob:
+def _packed(blob: Blob, with_diff: bool) -> PackedBlob:
     """A BlobProto whose values are written as they lie in memory."""
-    return PackedBlob(data=[data.astype("<f4", copy=False).tobytes()], shape=BlobShape(dim=data.shape))
+    packed = PackedBlob(data=[_bytes(blob.data)], shape=BlobShape(dim=blob.shape))
+    if with_diff:
+        packed.diff.append(_bytes(blob.diff))
+    return packed
+
+
+def _bytes(values: np.ndarray) -> bytes:
+    return values.astype("<f4", copy=False).tobytes()
 
 
 def _field(number: int, data: bytes) -> bytes:

@@ -144,13 +144,17 @@ for name, params in net.params.items():
         blob = layer.blobs.add(num=1, channels=1, height=1, width=param.count)
         blob.data.extend(param.data.flat)
 open("v1.caffemodel", "wb").write(old.SerializeToString())
+older = caffe_pb2.NetParameter()
+for layer in old.layers:
+    older.layers.add().layer.MergeFrom(caffe_pb2.V0LayerParameter(name=layer.name, blobs=layer.blobs))
+open("v0.caffemodel", "wb").write(older.SerializeToString())
 print(json.dumps({k: [[list(p.data.shape), p.data.tobytes().hex()] for p in v] for k, v in net.params.items()}))
 """
 
 
 @pytest.fixture(scope="module")
 def saved(ask_pycaffe, tmp_path_factory) -> tuple[Path, dict[str, list]]:
-    """A folder with new.caffemodel and v1.caffemodel; and what is in them, layer -> [shape, bytes as hex]."""
+    """A folder with new, v1 and v0.caffemodel; and what is in them, layer -> [shape, bytes as hex]."""
     folder = tmp_path_factory.mktemp("weights")
     (folder / "net.prototxt").write_text(NET)
     return folder, json.loads(ask_pycaffe(SAVE, folder))
@@ -163,8 +167,8 @@ def test_weights_that_real_caffe_saved_are_read_bit_for_bit(saved):
     assert {k: [[list(a.shape), a.tobytes().hex()] for a in v] for k, v in found.items()} == expected
 
 
-@pytest.mark.parametrize("file", ["new.caffemodel", "v1.caffemodel"])
-def test_raw_bytes_are_those_of_the_weights_in_both_formats(file, saved):
+@pytest.mark.parametrize("file", ["new.caffemodel", "v1.caffemodel", "v0.caffemodel"])
+def test_raw_bytes_are_those_of_the_weights_in_every_format(file, saved):
     folder, expected = saved
     wanted = {name: [bytes.fromhex(values) for _, values in layer] for name, layer in expected.items()}
     assert blobs.layer_blob_bytes(folder / file) == wanted
@@ -224,7 +228,6 @@ NO_WEIGHTS = {
     "an empty file": (b"", "no layer in it"),
     "a prototxt": (NET.encode(), "no caffemodel, or cut off"),
     "an HDF5 file": (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file"),
-    "V0 layers": (b"\x12\x06\x0a\x04\x0a\x02ip", "upgrade_net_proto_binary"),
     "gradients damaged": (model(field(6, 2, b"12345")), "layer fc, blob 0: no blob, or damaged"),
     "odd bytes": (model(field(5, 2, b"12345")), "layer fc, blob 0: 5 bytes"),
     "values too few": (model(field(5, 2, b"1234") + field(7, 2, field(1, 2, b"\3"))), "1 values, but the shape (3,)"),

@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 CLASSES, SIZE = 5, 64
 
 _PREFIX = re.compile(r"^([IWEF])\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ (\S+\.[ch]pp:\d+\] )")
-_NUMBER = re.compile(r"(?<=[=:] )\d\S*(?= |$)")
+_NUMBER = re.compile(r"(?:(?<=[=:,] )|(?<=\())\d[^\s,);]*(?=[ ,);]|$)")
 _SPEED = re.compile(r" \(\S+ iter/s, \S+s/\d+ iters\)")
 
 

@@ -60,6 +60,29 @@ def test_the_log_is_caffes_line_for_line(caffe: Path, tmp_path: Path, settings: 
     runs.same(found, right)
 
 
+@pytest.mark.parametrize("settings", [{}, {"display": 0}, {"iter_size": 2}], ids=["displayed", "tests only", "in two"])
+def test_the_sizes_of_debug_info_are_caffes(caffe: Path, tmp_path: Path, settings: dict) -> None:
+    """Caffe adds up the absolute values in float32, so that a few last digits differ."""
+    write(tmp_path, {"debug_info": "true", "max_iter": 10, "base_lr": 0.01} | settings)
+    right = runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
+    found = runs.ours(tmp_path, "train", "--solver=solver.prototxt")
+    assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
+    lines = len(found.lines("[Forward]", "[Backward]"))
+    assert lines > 100
+    assert runs.same(found, right, last_digits=lines // 20) < lines // 20
+
+
+def test_debug_info_of_a_net_holds_where_there_is_no_solver(caffe: Path, tmp_path: Path) -> None:
+    write(tmp_path, {"max_iter": 1, "snapshot": 1}, net=NET + "debug_info: true")
+    runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
+    arguments = ("test", "--model=net.prototxt", "--weights=out_iter_1.caffemodel", "--iterations=2")
+    right, found = runs.real(caffe, tmp_path, *arguments), runs.ours(tmp_path, *arguments)
+    assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
+    runs.same(found, right)
+    assert found.lines("[Forward]")
+    assert not found.lines("[Backward]")
+
+
 def test_several_weights_are_loaded_one_after_the_other(caffe: Path, tmp_path: Path) -> None:
     write(tmp_path, {"max_iter": 3, "snapshot_prefix": '"first"'})
     runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")

@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import runs
 from parity import STEP, Figures, distance
+from real_caffe import RealCaffe
 from small import RESUME, RUN, TRAIN, experiment, fatal
 from steps import MULTS, POLICIES, Steps, in_float64
 
 import torchcaffe
-from caffeformat.caffeformat_pb2 import SolverState
+from caffeformat import blobs
+from caffeformat.caffeformat_pb2 import NetParameter, SolverState
 
 OWN = {
     "Nesterov": "base_lr: 0.02 momentum: 0.9",
@@ -108,10 +111,17 @@ solver.snapshot()
 @pytest.mark.parametrize("solver", OWN)
 def test_eight_updates_from_given_gradients(real_caffe, tmp_path: Path, figures: Figures, solver: str) -> None:
     """The rule alone, with gradients of sizes from 1e-6 to 1, and 0."""
-    settings = f'type: "{solver}" {FROM_GIVEN_GRADIENTS[solver]} {DECAY}'
-    steps = Steps(real_caffe, tmp_path, settings)
+    steps = eight_updates(real_caffe, tmp_path, f'type: "{solver}" {FROM_GIVEN_GRADIENTS[solver]} {DECAY}')
+    found, right = steps.at("ours", 8), steps.at("real", 8)
+    for name in right:
+        what = f"eight updates of {solver} from given gradients: {name.split()[0]}"
+        figures.note_arrays(what, found[name], right[name], STEP)
+
+
+def eight_updates(real_caffe: RealCaffe, folder: Path, settings: str) -> Steps:
+    steps = Steps(real_caffe, folder, settings)
     torchcaffe.set_mode_cpu()
-    ours = torchcaffe.get_solver(tmp_path / "ours.prototxt")
+    ours = torchcaffe.get_solver(folder / "ours.prototxt")
     random = np.random.default_rng(2)
     given = {}
     for iteration in range(8):
@@ -123,11 +133,52 @@ def test_eight_updates_from_given_gradients(real_caffe, tmp_path: Path, figures:
         ours.core.updater.apply(ours.core.updater.learning_rate(iteration), iteration)
         ours.core.iter += 1
     ours.snapshot()
-    real_caffe.run(UPDATES, solver=str(tmp_path / "real.prototxt"), count=8, **given)
-    found, right = steps.at("ours", 8), steps.at("real", 8)
+    real_caffe.run(UPDATES, solver=str(folder / "real.prototxt"), count=8, **given)
+    return steps
+
+
+@pytest.mark.parametrize("form", ["BINARYPROTO", "HDF5"])
+@pytest.mark.parametrize("solver", ["SGD", "SGD without momentum", *OWN])
+def test_snapshot_diff_keeps_the_updates(real_caffe, tmp_path: Path, figures: Figures, solver: str, form: str) -> None:
+    """What was taken from the weights last, as Caffe's gradients are by then; L1 for SGD, whose rule is another."""
+    more = {"SGD": f'base_lr: 0.02 momentum: 0.9 regularization_type: "L1" {DECAY}', "SGD without momentum":
+            f"base_lr: 0.02 {DECAY}"}  # fmt: skip
+    settings = more.get(solver) or f"{FROM_GIVEN_GRADIENTS[solver]} {DECAY}"
+    settings += f' type: "{solver.split()[0]}" snapshot_diff: true snapshot_format: {form}'
+    eight_updates(real_caffe, tmp_path, settings)
+    found, right = (diffs(tmp_path, engine, form) for engine in ("ours", "real"))
+    assert found.keys() == right.keys()
+    assert len(right) == 4
     for name in right:
-        what = f"eight updates of {solver} from given gradients: {name.split()[0]}"
-        figures.note_arrays(what, found[name], right[name], STEP)
+        figures.note_arrays("eight updates from given gradients: the last one", found[name], right[name], STEP)
+
+
+def diffs(folder: Path, engine: str, form: str) -> dict[str, np.ndarray]:
+    """The gradients in a snapshot's weights: layer and index."""
+    if form == "HDF5":
+        with h5py.File(folder / f"{engine}_iter_8.caffemodel.h5") as file:
+            return {
+                f"{name} {index}": blob[()] for name, layer in file["diff"].items() for index, blob in layer.items()
+            }
+    net = NetParameter.FromString((folder / f"{engine}_iter_8.caffemodel").read_bytes())
+    return {
+        f"{layer.name} {index}": np.array(blob.diff, np.float32).reshape(tuple(blob.shape.dim))
+        for layer in net.layer
+        for index, blob in enumerate(layer.blobs)
+    }
+
+
+def test_snapshot_diff_trains_as_without_it(tmp_path: Path, small_data: Path) -> None:
+    """Given momentum and a weight decay, then the weights are those of a plain run, within rounding."""
+    settings = "base_lr: 0.05 momentum: 0.9 regularization_type: 'L2'"
+    weights = []
+    for name, more in (("plain", ""), ("diff", "snapshot_diff: true")):
+        folder = experiment(tmp_path / name, small_data, f"{settings} {more}")
+        assert runs.ours(folder, *TRAIN).code == 0
+        weights.append(blobs.read_caffemodel(folder / "out_iter_10.caffemodel"))
+    for name in weights[0]:
+        for plain, diff in zip(weights[0][name], weights[1][name], strict=True):
+            assert distance(diff, plain) < 1e-4
 
 
 @pytest.mark.parametrize("mults", ["lr_mult: 0", "lr_mult: 0 decay_mult: 0"])

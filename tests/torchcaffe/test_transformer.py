@@ -11,7 +11,7 @@ from real_caffe import CaffeAborted, RealCaffe
 from caffeformat import FormatError, blobs, datum, lmdb_file, prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, TransformationParameter
 from torchcaffe.rng import Generator
-from torchcaffe.transformer import Transformer
+from torchcaffe.transformer import Transformer, own_generator
 
 PHASES = {"TRAIN": TRAIN, "TEST": TEST}
 SHAPE = (3, 20, 23)
@@ -46,7 +46,8 @@ def ours(text: str, phase: str, seed: int, sizes: list[int]) -> list[np.ndarray]
 
 
 def transformer(text: str, phase: str, rng: Generator) -> Transformer:
-    return Transformer(prototxt.parse(text, TransformationParameter(), "transform"), PHASES[phase], SHAPE, rng)
+    param = prototxt.parse(text, TransformationParameter(), "transform")
+    return Transformer(param, PHASES[phase], SHAPE, own_generator(param, PHASES[phase], rng))
 
 
 def caffes(real_caffe: RealCaffe, folder: Path, text: str, phase: str, seed: int, batch: int, count: int) -> np.ndarray:

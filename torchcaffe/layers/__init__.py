@@ -8,6 +8,7 @@ from torchcaffe.layers import (  # noqa: F401  (each module registers its types)
     data,
     elementwise,
     embed,
+    hdf5,
     inner_product,
     loss,
     lrn,

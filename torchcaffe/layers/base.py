@@ -32,6 +32,7 @@ class Layer:
     n_tops: ClassVar[Range] = (1, 1)
     is_loss: ClassVar[bool] = False
     auto_top: ClassVar[bool] = False
+    resized = False  # whether the last forward pass has changed the size of the tops
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)

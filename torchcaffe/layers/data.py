@@ -1,4 +1,5 @@
-"""Layers that bring data into the net: Data (an LMDB), Input (set from outside), DummyData (a filler's values)."""
+"""Layers that bring data into the net: Data (an LMDB), ImageData (a list of files), Input (set from outside), DummyData
+(a filler's values)."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -10,6 +11,7 @@ from caffeformat.caffeformat_pb2 import FillerParameter, LayerParameter
 from torchcaffe import fillers, log
 from torchcaffe.context import Context
 from torchcaffe.data_source import LmdbSource
+from torchcaffe.image_source import ImageSource
 from torchcaffe.layers.base import Blob, Fatal, Layer, to_device
 from torchcaffe.rng import State
 
@@ -33,23 +35,31 @@ class Data(_Source):
     """
 
     n_tops = (1, 2)
+    _sized, _failed = "data_layer.cpp:45", "db_lmdb.cpp:15"  # where Caffe's source says so
 
     def __init__(self, param: LayerParameter, context: Context, where: str):
         super().__init__(param, context, where)
         try:
-            self.source = LmdbSource(param, self.phase, context.rng)
+            self.source = self._open()
         except FormatError as error:
-            raise Fatal(f"{where}: {error}", "db_lmdb.cpp:15") from None
-        log.info("db_lmdb.cpp:35", f"Opened lmdb {param.data_param.source}")
+            raise Fatal(f"{where}: {error}", self._failed) from None
+
+    def _open(self) -> LmdbSource | ImageSource:
+        source = LmdbSource(self.param, self.phase, self.context.rng)
+        log.info("db_lmdb.cpp:35", f"Opened lmdb {self.param.data_param.source}")
+        return source
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        if self.param.transform_param.HasField("mean_file"):
-            log.info("data_transformer.cpp:25", f"Loading mean file from: {self.param.transform_param.mean_file}")
+        self._log_opening()
         shape = ",".join(map(str, (self.source.batch_size, *self.source.shape)))
-        log.info("data_layer.cpp:45", f"output data size: {shape}")
+        log.info(self._sized, f"output data size: {shape}")
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"data layer {self.name}")
         self._next: Future[_Batch] | None = None
         self._state = self.source.state()
+
+    def _log_opening(self) -> None:
+        if self.param.transform_param.HasField("mean_file"):
+            log.info("data_transformer.cpp:25", f"Loading mean file from: {self.param.transform_param.mean_file}")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].reshape(self.source.batch_size, *self.source.shape)
@@ -80,6 +90,35 @@ class Data(_Source):
             self._next = None
         self.source.restore(state)
         self._state = state
+
+
+class ImageData(Data):
+    """Images of the files that a list names, and their labels. Where it neither crops nor resizes them, each batch has
+    the size of its images, which the layers behind then take on."""
+
+    n_tops = (2, 2)
+    _sized, _failed = "image_data_layer.cpp:90", "image_data_layer.cpp:77"
+
+    def _open(self) -> ImageSource:
+        return ImageSource(self.param, self.phase, self.context.rng)
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        if not self.resized:
+            super().reshape(bottom, top)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        before = top[0].shape
+        super().forward(bottom, top)
+        self.resized = top[0].shape != before
+
+    def _log_opening(self) -> None:
+        super()._log_opening()
+        log.info("image_data_layer.cpp:38", f"Opening file {self.param.image_data_param.source}")
+        if self.param.image_data_param.shuffle:
+            log.info("image_data_layer.cpp:53", "Shuffling data")
+        log.info("image_data_layer.cpp:63", f"A total of {len(self.source)} images.")
+        if self.source.skipped is not None:
+            log.info("image_data_layer.cpp:70", f"Skipping first {self.source.skipped} data points.")
 
 
 class Input(_Source):
