@@ -163,6 +163,19 @@ def source_run(exp: Experiment, run: Run) -> Run | None:
     return Run(run.experiment, back, exp.full_size, condition, run.seed)
 
 
+def random_seed(exp: Experiment, run: Run) -> int:
+    """The solver's `random_seed`: the run's seed (or init_seed), and 1000 more for each net that it is copied through:
+    none for base, one for FTall and SnT.
+
+    Caffe draws in layer order, renamed or not: from the seed of its source net a target net's random layers would start
+    where the source net's own began, which is not far from what it learnt.
+    """
+    copies, at = 0, run
+    while at := source_run(exp, at):
+        copies += 1
+    return (run.seed if exp.init_seed is None else exp.init_seed) + 1000 * copies
+
+
 def runs(exp: Experiment, engine: str) -> list[Run]:
     """Every run that the experiment selects and every source run that these need, sources first."""
     name = experiment_name(exp, engine)

@@ -13,7 +13,7 @@ from tools.conditions import Condition
 from tools.errors import UserError
 from tools.experiment import Experiment
 from tools.files import read_json
-from tools.layout import NET, Run, condition_of, mean_of, net_template, split_of, template
+from tools.layout import NET, Run, condition_of, mean_of, net_template, random_seed, split_of, template
 from tools.weighted import Block, blob_count, weighted_blocks
 
 SOLVER = "solver.prototxt"
@@ -182,6 +182,6 @@ def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) ->
         solver.ClearField(field)
     solver.net = str(run.folder / NET)
     solver.snapshot_prefix = str(run.folder / "net")
-    solver.random_seed = run.seed if exp.init_seed is None else exp.init_seed
+    solver.random_seed = random_seed(exp, run)
     solver.solver_mode = SolverParameter.CPU  # `--gpu` on the command line decides
     return solver

@@ -41,6 +41,14 @@ def test_controls_are_27_more_conditions_and_a_selffer_copies_from_the_base_run_
     assert alone == ["A2B/n0050/base/seed0", "A2B/n0050/T2T+/seed0"]
 
 
+def test_a_net_is_never_drawn_from_the_seed_of_the_net_that_it_copies_from(tiny):
+    exp = tiny("controls=true seeds=[7]")
+    for run in layout.runs(exp, "caffe"):
+        source = layout.source_run(exp, run)
+        assert layout.random_seed(exp, run) == (1007 if source else 7)
+        assert source is None or layout.random_seed(exp, source) == 7
+
+
 def test_selecting_sizes_still_trains_the_source_nets(tiny):
     keys = [run.key for run in layout.runs(tiny("sizes=[50] conditions=[base,S2T] directions=[A2B]"), "caffe")]
     assert keys == ["B2A/n0500/base/seed0", "A2B/n0050/base/seed0", "A2B/n0050/S2T/seed0"]

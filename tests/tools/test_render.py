@@ -98,7 +98,7 @@ def test_the_solver_is_the_references_with_what_a_run_needs(tiny):
     assert (solver.base_lr, solver.momentum, solver.weight_decay) == pytest.approx((0.01, 0.9, 0.0005))
     assert (solver.lr_policy, solver.stepsize, solver.gamma) == ("step", 100000, pytest.approx(0.1))
     assert (solver.max_iter, solver.test_interval, solver.display, solver.snapshot) == (10000, 1000, 20, 10000)
-    assert (list(solver.test_iter), solver.random_seed) == ([100], 0)
+    assert (list(solver.test_iter), solver.random_seed) == ([100], 1000)
     assert solver.net == "models/tiny/A2B/n0300/S3T/seed0/train_val.prototxt"
 
 
@@ -125,7 +125,7 @@ def test_the_keys_that_change_the_science_reach_the_prototxt(tiny):
     mean = rendered(tiny("mean=source"))[2].layer[0].transform_param.mean_file
     assert mean == "data/tiny-imagenet/split0/64x64/A/n0500/mean.binaryproto"
     solver = solver_of(rendered(tiny("max_iter=200 init_seed=7 base_lr=0.02 display=10"))[0])
-    assert (solver.max_iter, solver.test_interval, solver.random_seed, solver.display) == (200, 200, 7, 10)
+    assert (solver.max_iter, solver.test_interval, solver.random_seed, solver.display) == (200, 200, 1007, 10)
     assert solver.base_lr == pytest.approx(0.02)
     data = rendered(tiny("train_batch_size=32 test_batch_size=25 crop_size=50"))[2].layer
     assert [layer.data_param.batch_size for layer in data[:2]] == [32, 25]
