@@ -39,12 +39,15 @@ class Estimate:
     df: float  # seeds - 1; infinite for images
     unit: str  # seeds, images, or `` where there is one seed and no predictions
     seeds: int
-    runs: int
+    runs: frozenset  # (cell, (seed, direction)) of each
 
     @property
     def interval(self) -> tuple[float, float]:
         """95 %; NaN, NaN where nothing can be said."""
-        reach = stats.t.ppf(0.5 + LEVEL / 2, self.df) * self.se if self.df > 0 else math.nan
+        return self.interval_at(LEVEL)
+
+    def interval_at(self, level: float) -> tuple[float, float]:
+        reach = stats.t.ppf(0.5 + level / 2, self.df) * self.se if self.df > 0 else math.nan
         return self.effect - reach, self.effect + reach
 
     def p_above(self, threshold: float = 0.0) -> float:
@@ -111,14 +114,15 @@ class Measured:
         values = self.seeds(weights)
         if not values:
             return None
-        runs = len(values) * len(weights) * len(self._directions(weights))
+        directions = self._directions(weights)
+        runs = frozenset((cell, (seed, direction)) for cell in weights for seed in values for direction in directions)
         if len(values) == 1:
             return self._of_one_seed(weights, next(iter(values)), runs)
         every = np.array(list(values.values()))
         sd = max(every.std(ddof=1), self._floor)
         return Estimate(float(every.mean()), sd / math.sqrt(len(every)), len(every) - 1, "seeds", len(every), runs)
 
-    def _of_one_seed(self, weights: dict[Cell, float], seed: int, runs: int) -> Estimate:
+    def _of_one_seed(self, weights: dict[Cell, float], seed: int, runs: frozenset) -> Estimate:
         places = [(seed, direction) for direction in self._directions(weights)]
         if not all(place in self._correct[cell] for cell in weights for place in places):
             return Estimate(self.seeds(weights)[seed], math.nan, math.nan, "", 1, runs)
