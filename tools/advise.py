@@ -16,7 +16,7 @@ from pathlib import Path
 from tools import cli
 from tools.errors import UserError
 from tools.experiment import load
-from tools.results import size_order
+from tools.results import condition_order, size_order
 from tools.tables import Tables, tables_of
 
 
@@ -38,7 +38,8 @@ def advise(tables: Tables, n: int) -> Advice:
     measured = Measured(tables.runs, tables.predictions)
     at = _interpolation([size for size in tables.sizes if size != "all"], n, tables.folder)
     cells = set(measured.cells)
-    conditions = [c for c in dict.fromkeys(c for _, c in cells) if c != "source" and all((s, c) in cells for s in at)]
+    conditions = sorted({condition for _, condition in cells} - {"source"}, key=condition_order)
+    conditions = [condition for condition in conditions if all((size, condition) in cells for size in at)]
     found = {c: measured.estimate({(size, c): weight for size, weight in at.items()}) for c in conditions}
     found = {condition: estimate for condition, estimate in found.items() if estimate}
     if "base" not in found or len(found) < 2:

@@ -6,11 +6,11 @@ prints a line a claim and writes results/<experiment>/claims.csv. The claims are
 
 verdict: holds or fails where the claim's p-value, corrected for how many were tested (Holm), is at most 0.05; else
 undecided; not applicable where the claim is of another data set, or what it compares was not measured. Seeds decide
-(tools/intervals.py): with one seed a claim is undecided, and these_nets says what a test over the validation images
-makes of it: true of these very nets, not of others. effect, low and high are of the comparison that the answer hangs
-on, named in `at`: the weakest of a conjunction. The interval is 95 % and not corrected. more_seeds is how many more
-seeds would decide an undecided claim with 80 % power, if the effect and spread of the seeds so far are the true ones;
-blank where no thousand would, or no spread is known.
+(tools/intervals.py): with one seed a claim is undecided. these_nets is the verdict of the same test over validation
+images: true of the very nets that were trained, not of others. effect, low and high are of the comparison that the
+answer hangs on, named in `at`: the weakest of a conjunction. The interval is 95 % and not corrected. more_seeds is how
+many more seeds would decide an undecided claim with 80 % power, if the effect and spread of the seeds so far are the
+true ones; blank where no thousand would, and 2 where a single seed knows no spread.
 """
 
 import math
@@ -51,17 +51,19 @@ def judge(tables: Tables, claims: Claims, prestudy: Tables | None = None, other:
     """A row of claims.csv for each claim."""
     from tools.judging import Judge, NotApplicable
 
-    judge = Judge(tables, claims.margin, prestudy, other)
-    rows, tests = [], {}
+    by_seeds = Judge(tables, claims.margin, prestudy, other)
+    by_images = Judge(tables, claims.margin, prestudy, other, these_nets=True)
+    rows, tests, of_nets = [], {}, {}
     for name, claim in claims.claims.items():
         row = {"claim": name, "verdict": "not applicable", "text": claim.says}
         try:
-            tests[name] = judge.test(claim)
+            tests[name], of_nets[name] = by_seeds.test(claim), by_images.test(claim)
             row |= _facts(tests[name])
         except NotApplicable as why:
             row["note"] = str(why)
         rows.append(row)
     _decide(rows, tests)
+    _decide_of_these_nets(rows, of_nets)
     return rows
 
 
@@ -86,20 +88,33 @@ def _facts(test) -> Row:
 
 
 def _decide(rows: list[Row], tests: dict) -> None:
-    """Verdicts, by Holm's correction within the claims that seeds can decide, and within those of one seed."""
-    for interval, column in ((("seeds", "conditions"), "verdict"), (("images",), "these_nets")):
-        family = [row for row in rows if row.get("interval") in interval]
-        raw = [min(1.0, 2 * min(tests[row["claim"]].p_holds, tests[row["claim"]].p_fails)) for row in family]
-        for row, p, corrected in zip(family, raw, _holm(raw), strict=True):
-            test = tests[row["claim"]]
-            row[column] = "undecided" if corrected > ALPHA else "holds" if test.p_holds < test.p_fails else "fails"
-            row |= {"p": float(f"{p:.4g}"), "p_corrected": float(f"{corrected:.4g}")}
-            if row["verdict"] == "undecided" and row["interval"] == "seeds":
-                row["more_seeds"] = _more_seeds(test, len(family))
+    """Verdicts, by Holm's correction among the claims that there are seeds (or conditions, C17) enough to test."""
+    family = [row for row in rows if row.get("interval") in ("seeds", "conditions")]
+    for row, p, corrected in _corrected(family, tests):
+        row["verdict"] = _verdict(tests[row["claim"]], corrected)
+        row |= {"p": float(f"{p:.4g}"), "p_corrected": float(f"{corrected:.4g}")}
+        if row["verdict"] == "undecided" and row["interval"] == "seeds":
+            row["more_seeds"] = _more_seeds(tests[row["claim"]], len(family))
     for row in rows:
         if row.get("interval") in ("images", ""):
-            row["verdict"], row["more_seeds"] = "undecided", 2
-            row["note"] = "one seed: other nets may differ"
+            row |= {"verdict": "undecided", "more_seeds": 2, "note": "one seed: other nets may differ"}
+
+
+def _decide_of_these_nets(rows: list[Row], tests: dict) -> None:
+    units = {name: {term.estimate.unit for term in test.terms} for name, test in tests.items()}
+    family = [row for row in rows if units.get(row["claim"]) == {"images"}]
+    for row, _, corrected in _corrected(family, tests):
+        row["these_nets"] = _verdict(tests[row["claim"]], corrected)
+
+
+def _corrected(family: list[Row], tests: dict) -> list[tuple[Row, float, float]]:
+    """Rows with their p-value, and that corrected for how many there are."""
+    raw = [min(1.0, 2 * min(tests[row["claim"]].p_holds, tests[row["claim"]].p_fails)) for row in family]
+    return list(zip(family, raw, _holm(raw), strict=True))
+
+
+def _verdict(test, corrected: float) -> str:
+    return "undecided" if corrected > ALPHA else "holds" if test.p_holds < test.p_fails else "fails"
 
 
 def _holm(p_values: list[float]) -> np.ndarray:

@@ -71,7 +71,7 @@ class Measured:
 
     rows: of runs.csv. predictions: as in predictions.npz. values: what is estimated, by the run's key, where it is not
     the accuracy; then there is no estimate from images, and `resolution` is the step in which values come: uniform
-    rounding bounds their standard deviation from below.
+    rounding bounds their standard deviation from below. these_nets: estimate by images even where there are seeds.
     """
 
     def __init__(
@@ -80,7 +80,9 @@ class Measured:
         predictions: dict[str, np.ndarray] | None = None,
         values: dict[str, float] | None = None,
         resolution: float = 0.0,
+        these_nets: bool = False,
     ) -> None:
+        self._these_nets = these_nets
         self._values: dict[Cell, dict[tuple[int, str], float]] = defaultdict(dict)
         self._correct: dict[Cell, dict[tuple[int, str], np.ndarray]] = defaultdict(dict)
         self._floor = resolution / math.sqrt(12)
@@ -116,22 +118,23 @@ class Measured:
             return None
         directions = self._directions(weights)
         runs = frozenset((cell, (seed, direction)) for cell in weights for seed in values for direction in directions)
-        if len(values) == 1:
-            return self._of_one_seed(weights, next(iter(values)), runs)
+        if len(values) == 1 or self._these_nets:
+            return self._by_images(weights, values, runs)
         every = np.array(list(values.values()))
         sd = max(every.std(ddof=1), self._floor)
         return Estimate(float(every.mean()), sd / math.sqrt(len(every)), len(every) - 1, "seeds", len(every), runs)
 
-    def _of_one_seed(self, weights: dict[Cell, float], seed: int, runs: frozenset) -> Estimate:
-        places = [(seed, direction) for direction in self._directions(weights)]
+    def _by_images(self, weights: dict[Cell, float], seeds: dict[int, float], runs: frozenset) -> Estimate:
+        """The seeds' nets as they are, and the images a sample of all images: stratified by seed and direction."""
+        places = [(seed, direction) for seed in seeds for direction in self._directions(weights)]
+        effect = float(np.mean(list(seeds.values())))
         if not all(place in self._correct[cell] for cell in weights for place in places):
-            return Estimate(self.seeds(weights)[seed], math.nan, math.nan, "", 1, runs)
-        means, variance = [], 0.0
+            return Estimate(effect, math.nan, math.nan, "", len(seeds), runs)
+        variance = 0.0
         for place in places:
             image = sum(weight * self._correct[cell][place].astype(float) for cell, weight in weights.items())
-            means.append(image.mean())
             variance += image.var(ddof=1) / len(image) / len(places) ** 2
-        return Estimate(float(np.mean(means)), math.sqrt(variance), math.inf, "images", 1, runs)
+        return Estimate(effect, math.sqrt(variance), math.inf, "images", len(seeds), runs)
 
     def _directions(self, weights: dict[Cell, float]) -> list[str]:
         """Those that every cell has at all: source nets exist in a direction that is not selected, too."""

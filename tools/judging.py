@@ -89,10 +89,20 @@ def _terms(tests: Iterable[Test]) -> tuple[Term, ...]:
 
 
 class Judge:
-    """Makes the tests of claims from tables: of the experiment, and where there are any its pre-study and another's."""
+    """Makes the tests of claims from tables: of the experiment, and where there are any its pre-study and another's.
 
-    def __init__(self, own: Tables, margin: float, prestudy: Tables | None = None, other: Tables | None = None) -> None:
-        self._own, self._margin, self._other = own, margin, other
+    these_nets: by images alone, of the very nets that were trained (tools/intervals.py).
+    """
+
+    def __init__(
+        self,
+        own: Tables,
+        margin: float,
+        prestudy: Tables | None = None,
+        other: Tables | None = None,
+        these_nets: bool = False,
+    ) -> None:
+        self._own, self._margin, self._other, self._these_nets = own, margin, other, these_nets
         self._results = {"own": own, "prestudy": prestudy}
         self._measured: dict[tuple[str, str], Measured] = {}
 
@@ -188,10 +198,10 @@ class Judge:
         if (results, measure) not in self._measured:
             tables = self._results[results]
             if measure == "accuracy":
-                made = Measured(tables.runs, tables.predictions)
+                made = Measured(tables.runs, tables.predictions, these_nets=self._these_nets)
             else:
                 values, step = best_iterations(tables.curves)
-                made = Measured(tables.runs, values=values, resolution=step)
+                made = Measured(tables.runs, None, values, step, self._these_nets)
             self._measured[results, measure] = made
         return self._measured[results, measure]
 
