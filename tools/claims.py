@@ -3,6 +3,7 @@
     python -m tools claims experiments/tiny.yaml [--from docs/results/tiny] [--other results/places] [--claims MINE]
 
 prints a line a claim and writes results/<experiment>/claims.csv. The claims are data: experiments/claims/thesis.yaml.
+--other and --claims are remembered for the next call, a sweep's included.
 
 verdict: holds or fails where the claim's p-value, corrected for how many were tested (Holm), is at most 0.05; else
 undecided; not applicable where the claim is of another data set, or what it compares was not measured. Seeds decide
@@ -10,7 +11,7 @@ undecided; not applicable where the claim is of another data set, or what it com
 images: true of the very nets that were trained, not of others. effect, low and high are of the comparison that the
 answer hangs on, named in `at`: the weakest of a conjunction. The interval is 95 % and not corrected. more_seeds is how
 many more seeds would decide an undecided claim with 80 % power, if the effect and spread of the seeds so far are the
-true ones; blank where no thousand would, and 2 where a single seed knows no spread.
+true ones; blank where 200 would not, and 2 where a single seed knows no spread.
 """
 
 import math
@@ -34,7 +35,7 @@ COLUMNS = (
     *("claim", "verdict", "these_nets", "text", "n", "seeds", "interval", "effect", "low", "high", "unit"),
     *("p", "p_corrected", "margin", "at", "sizes", "more_seeds", "note"),
 )
-ALPHA, POWER, MOST_SEEDS = 0.05, 0.8, 1000
+ALPHA, POWER, MOST_SEEDS = 0.05, 0.8, 200
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,8 @@ def claims(exp: Experiment, places: Places | None = None) -> bool:
     text = csv_text(COLUMNS, rows)
     (folder / MARKER).unlink(missing_ok=True)
     write_atomic(folder / CLAIMS, text)
-    write_json(folder / MARKER, {"inputs": _inputs(places), CLAIMS: sha256(folder / CLAIMS)})
+    remembered = {"other": places.other and str(places.other), "claims": str(places.claims)}
+    write_json(folder / MARKER, {"inputs": _inputs(places), CLAIMS: sha256(folder / CLAIMS)} | remembered)
     return True
 
 
@@ -198,13 +200,16 @@ def _inputs(places: Places) -> dict[str, str]:
 
 
 def default_places(exp: Experiment, engine: str | None = None, own: Path | None = None) -> Places:
-    """The experiment's own tables in results/, and its pre-study's beside them (tiny-prestudy), if there."""
-    own = own or results_folder(exp, engine or engine_name())
-    stem = exp.file.stem
-    if stem.endswith("-prestudy"):
-        return Places(own, own, None, THESIS)
-    beside = own.with_name(own.name.replace(stem, f"{stem}-prestudy", 1))
-    return Places(own, beside if beside != own and (beside / RUNS).is_file() else None, None, THESIS)
+    """The experiment's own tables in results/, its pre-study's beside them (tiny-prestudy), and what else the claims
+    were last judged with, as far as it is there."""
+    folder = results_folder(exp, engine or engine_name())
+    made = read_json(folder / MARKER) or {"other": None, "claims": ""}
+    other = Path(made["other"]) if made["other"] and (Path(made["other"]) / RUNS).is_file() else None
+    claims = Path(made["claims"]) if Path(made["claims"]).is_file() else THESIS
+    own, stem = own or folder, exp.file.stem
+    beside = own if stem.endswith("-prestudy") else own.with_name(own.name.replace(stem, f"{stem}-prestudy", 1))
+    is_there = (beside / RUNS).is_file() and (beside != own or stem.endswith("-prestudy"))
+    return Places(own, beside if is_there else None, other, claims)
 
 
 def main(argv: list[str]) -> None:
@@ -216,11 +221,13 @@ def main(argv: list[str]) -> None:
         "--other", type=Path, metavar="FOLDER", help="another data set's tables, for C17: results/places"
     )
     parser.add_argument("--prestudy", type=Path, metavar="FOLDER", help="the pre-study's tables; default: beside")
-    parser.add_argument("--claims", type=Path, metavar="FILE", default=THESIS, help="the claims; default: the thesis'")
+    parser.add_argument("--claims", type=Path, metavar="FILE", help="the claims; default: the thesis'")
     given = parser.parse_args(argv)
     exp = load_experiment(given.experiment, given.set)
     found = default_places(exp, own=given.tables)
-    places = Places(found.own, given.prestudy or found.prestudy, given.other, given.claims)
+    places = Places(
+        found.own, given.prestudy or found.prestudy, given.other or found.other, given.claims or found.claims
+    )
     for folder in (places.prestudy, places.other):
         if folder and not (folder / RUNS).is_file():
             raise UserError(f"{folder}: no {RUNS} there; name a folder of tables, as {RESULTS}/places")

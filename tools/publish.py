@@ -20,7 +20,7 @@ from tools.results import RUNS, engine_name, runs_on_disk
 from tools.tables import PUBLISHED
 
 MANIFESTS = "manifests.jsonl"
-COPIED = ("*.csv", "predictions.npz", "summary.json", "claims.json", "report.json", "figures/*")
+COPIED = ("*.csv", "predictions.npz", "summary.json", "report.json", "figures/*")
 
 
 def publish(exp: Experiment) -> Path:

@@ -3,7 +3,7 @@
 In a notebook, as pandas frames:
 
     from tools.tables import frames
-    runs, summary, curves, claims = (frames("demo")[name] for name in ("runs", "summary", "curves", "claims"))
+    tables = frames("demo")      # tables["runs"], tables["summary"], tables["curves"], tables["claims"]
 """
 
 from dataclasses import dataclass

@@ -155,19 +155,19 @@ def main() -> None:
     parser.add_argument("--sweeps", type=int, default=2000)
     sweeps = parser.parse_args().sweeps
     random = np.random.RandomState(0)
-    print(f"{sweeps} simulated sweeps a figure\n\nseeds | coverage of mean, difference, growth")
+    print(f"{sweeps} simulated sweeps a figure of coverage, {sweeps // 5} of verdicts\n\nseeds | coverage of mean, difference, growth")
     for seeds in (2, 3, 5, 10):
         print(f"{seeds:5} | " + ", ".join(f"{share:.3f}" for share in coverage(random, seeds, sweeps).values()))
     print(f"one seed, by images, of the same nets over all images: {coverage_of_these_nets(random, sweeps):.3f}")
-    print(f"one seed, by images, of the difference over all seeds: {coverage_of_one_seed(random, sweeps // 4):.3f}")
+    print(f"one seed, by images, of the difference over all seeds: {coverage_of_one_seed(random, sweeps // 5):.3f}")
     print("\nseeds | sweeps without any difference in which a claim was decided wrongly")
     for seeds in (2, 3, 5, 10):
-        print(f"{seeds:5} | {false_decisions(verdicts(random, seeds, sweeps // 4, null)):.3f}", flush=True)
+        print(f"{seeds:5} | {false_decisions(verdicts(random, seeds, sweeps // 5, null)):.3f}", flush=True)
     print(f"    1 | {false_decisions(verdicts(random, 1, sweeps // 20, null, 5000)):.3f} (these nets, by images)")
     print("\nseeds | claims that hold in the truth, and were found to / were said to fail")
     true = ("C1", "C3", "C4", "C5", "C12")
     for seeds in (3, 5, 10):
-        found = verdicts(random, seeds, sweeps // 20, thesis)
+        found = verdicts(random, seeds, sweeps // 10, thesis)
         shares = (f"{c} {np.mean([v[c] == w for v in found]):.2f}" for c in true for w in ("holds", "fails"))
         print(f"{seeds:5} | " + ", ".join(shares), flush=True)
 

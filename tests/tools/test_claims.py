@@ -181,6 +181,9 @@ def test_a_users_own_claim_is_judged(capsys: pytest.CaptureFixture):
     )
     main(["experiments/demo.yaml", "--claims", "mine.yaml"])
     assert capsys.readouterr().out.startswith("M1 holds: S3T - base at ")
+    assert is_complete(demo(), "caffe")
+    main(["experiments/demo.yaml", "--claims", str(THESIS)])
+    assert capsys.readouterr().out.startswith("C1 ")
 
 
 def test_the_intervals_cover_the_truth_as_often_as_they_say():
