@@ -62,7 +62,7 @@ class Tables:
     def _csv(self, name: str) -> list[Row]:
         path = self.folder / name
         if not path.is_file():
-            raise UserError(f"{path}: no such table; run `python -m tools summarize EXPERIMENT` first")
+            raise UserError(f"{path}: no such table; summarize the experiment first, or give another folder")
         rows = read_csv(path)
         if name == RUNS and not rows:
             raise UserError(f"{path}: not one run in it; sweep first")

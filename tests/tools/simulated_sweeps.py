@@ -155,7 +155,9 @@ def main() -> None:
     parser.add_argument("--sweeps", type=int, default=2000)
     sweeps = parser.parse_args().sweeps
     random = np.random.RandomState(0)
-    print(f"{sweeps} simulated sweeps a figure of coverage, {sweeps // 5} of verdicts\n\nseeds | coverage of mean, difference, growth")
+    print(
+        f"{sweeps} simulated sweeps a figure of coverage, {sweeps // 5} of verdicts\n\nseeds | coverage of mean, difference, growth"
+    )
     for seeds in (2, 3, 5, 10):
         print(f"{seeds:5} | " + ", ".join(f"{share:.3f}" for share in coverage(random, seeds, sweeps).values()))
     print(f"one seed, by images, of the same nets over all images: {coverage_of_these_nets(random, sweeps):.3f}")

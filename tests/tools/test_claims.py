@@ -166,7 +166,7 @@ def test_claims_are_judged_again_only_when_tables_or_claims_change(monkeypatch: 
 
 def test_a_folder_without_tables_is_refused():
     demo()
-    with pytest.raises(UserError, match=r"results/demo/runs.csv: no such table; run `python -m tools summarize"):
+    with pytest.raises(UserError, match=r"results/demo/runs.csv: no such table; summarize the experiment first"):
         main(["experiments/demo.yaml"])
     small_sweep()
     with pytest.raises(UserError, match=r"nowhere: no runs.csv there; name a folder of tables"):
