@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 TOOLS := $(PYTHON) -m tools
 FILE := experiments/$(EXPERIMENT).yaml
 
-.PHONY: help venv caffe torchcaffe engine test parity bench doctor status summarize plot lint
+.PHONY: help venv caffe torchcaffe engine test parity bench doctor status summarize plot claims publish advise reliability lint
 .DEFAULT_GOAL := help
 
 help:
@@ -20,6 +20,8 @@ help:
 	@echo 'make tiny-sweep SET="max_iter=200 sizes=[50,100] conditions=[base,S2T]"'
 	@echo 'make status EXPERIMENT=demo          done, running, waiting, failed'
 	@echo 'make summarize EXPERIMENT=demo       the tables again;  make plot EXPERIMENT=demo: the figures again'
+	@echo 'make claims EXPERIMENT=tiny          what of the thesis holds;  make advise N=120: how many layers to freeze'
+	@echo 'make publish EXPERIMENT=tiny         the tables and figures into docs/results/'
 	@echo 'make doctor             what this machine has, and what is missing'
 	@echo 'make caffe              real BVLC Caffe into .caffe/'
 	@echo 'make torchcaffe         the engine on PyTorch; then make demo-sweep CAFFE=torchcaffe'
@@ -46,8 +48,20 @@ engine: venv
 %-sweep: venv engine
 	@$(TOOLS) sweep experiments/$*.yaml --set '$(SET)' $(if $(JOBS),--jobs $(JOBS)) $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
-status summarize plot: venv
+status summarize plot publish: venv
 	@$(TOOLS) $@ $(FILE) --set '$(SET)'
+
+# FROM=docs/results/tiny judges published tables; OTHER=results/places names another data set's, for C17.
+claims: venv
+	@$(TOOLS) claims $(FILE) --set '$(SET)' $(if $(FROM),--from '$(FROM)') $(if $(OTHER),--other '$(OTHER)')
+
+advise: venv
+	@[ -n '$(N)' ] || { echo 'make advise N=120 EXPERIMENT=tiny: N is the images a class that you have'; exit 2; }
+	@$(TOOLS) advise $(FILE) $(N) --set '$(SET)' $(if $(FROM),--from '$(FROM)')
+
+# How far the intervals and verdicts can be trusted, on simulated sweeps: the figures of docs/statistics.md. Minutes.
+reliability: venv
+	@OMP_NUM_THREADS=1 $(PYTHON) tests/tools/simulated_sweeps.py
 
 doctor: venv
 	@$(TOOLS) doctor

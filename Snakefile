@@ -1,4 +1,4 @@
-# The sweep as a graph of files: fetch -> split -> pack -> mean -> run (sources first) -> summarize -> plot.
+# The sweep as a graph of files: fetch -> split -> pack -> mean -> run (sources first) -> summarize -> claims -> plot.
 # `python -m tools sweep` starts it, after the judge (tools/plan.py) has withdrawn what no longer stands: what is missing
 # is all that the graph has to know, so inputs are `ancient` and only the marks of finished work are declared.
 import shlex
@@ -63,7 +63,12 @@ rule summarize:
     output: f"{GRAPH}/summarize"
     shell: verb("summarize")
 
-rule plot:
+rule claims:
     input: ancient(f"{GRAPH}/summarize")
+    output: f"{GRAPH}/claims"
+    shell: verb("claims")
+
+rule plot:
+    input: ancient(f"{GRAPH}/claims")
     output: f"{GRAPH}/plot"
     shell: verb("plot")

@@ -21,7 +21,10 @@ VERBS = {
     "predict": "what a trained net says of every validation image",
     "run": "one run: render, train, parse, predict, manifest",
     "sweep": "everything an experiment needs, as a graph of the verbs above and below",
-    "summarize": "collect the runs into runs.csv and summary.csv",
+    "summarize": "collect the runs into tables: runs, means, learning curves, predictions",
+    "claims": "judge the thesis' claims, or your own, from the tables",
+    "advise": "the condition to use with n images a class, and what it gains",
+    "publish": "copy the tables and figures into docs/results/",
     "plot": "draw the figures",
     "status": "what of an experiment is done, running, waiting, failed",
 }

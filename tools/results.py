@@ -16,7 +16,7 @@ import numpy as np
 from tools.conditions import Condition
 from tools.layout import MODELS, Run
 
-RUNS, SUMMARY = "runs.csv", "summary.csv"
+RUNS, SUMMARY, CURVES, CLAIMS = "runs.csv", "summary.csv", "curves.csv", "claims.csv"
 PREDICTIONS = "predictions.npz"  # in a run's folder: that run's; beside the tables: of all runs
 RESULT_COLUMNS = ("accuracy", "best_accuracy", "best_iter", "loss", "iters", "seconds", "images_per_s")
 RUN_COLUMNS = (
@@ -24,7 +24,11 @@ RUN_COLUMNS = (
     *RESULT_COLUMNS,
     *("engine", "status", "attempts", "run"),
 )
-SUMMARY_COLUMNS = ("size", "condition", "accuracy", "sd", "n", "excluded", "best_accuracy", "best_iter", "loss")
+SUMMARY_COLUMNS = (
+    *("size", "condition", "accuracy", "sd", "n", "excluded", "low", "high", "seeds", "interval"),
+    *("best_accuracy", "best_iter", "loss"),
+)
+CURVE_COLUMNS = ("run", "iteration", "accuracy", "validation_loss", "training_loss")
 
 Row = dict[str, Any]
 
@@ -71,6 +75,17 @@ def _run(experiment: str, folder: Path) -> Run | None:
     except ValueError:
         return None
     return run if run.folder == folder else None
+
+
+def run_key(row: Row) -> str:
+    """A2B/n0300/S3T/seed0, of a row of runs.csv."""
+    return "/".join(Path(row["run"]).parts[-4:])
+
+
+def label_key(key: str) -> str:
+    """Under which predictions.npz has the labels of the images that the run `key` was scored on: label/A2B/seed0."""
+    direction, _, _, seed = key.split("/")
+    return f"label/{direction}/{seed}"
 
 
 def csv_text(columns: Iterable[str], rows: Iterable[Row]) -> str:

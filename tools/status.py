@@ -9,7 +9,14 @@ from tools import cli, layout, plan
 from tools.engine import find
 from tools.layout import Run, size_name
 
-MARKS = {"done": "done", "running": "running", "failed": "FAILED", "waiting": ".", "unscored": "unscored", "stale": "stale"}
+MARKS = {
+    "done": "done",
+    "running": "running",
+    "failed": "FAILED",
+    "waiting": ".",
+    "unscored": "unscored",
+    "stale": "stale",
+}
 
 
 def table(states: dict[Run, str]) -> str:

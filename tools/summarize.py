@@ -1,29 +1,44 @@
-"""Collect the runs of an experiment into runs.csv, one row a run, and summary.csv, their means.
+"""Collect the runs of an experiment into tables: runs.csv, one row a run, summary.csv, their means, and what they did.
 
     python -m tools summarize experiments/demo.yaml
 
-writes both into results/<experiment>/ and prints the means. Every run that lies below models/<experiment>/ counts, also
+writes them into results/<experiment>/ and prints the means. Every run that lies below models/<experiment>/ counts, also
 one that the experiment does not select now. A run that is stuck, diverged or failed has its row, but is in no mean.
 
 summary.csv: accuracy and sd are the mean and the sample standard deviation of the test at the last iteration, over the
 n ok runs of a size and condition: directions and seeds alike (thesis section 6.1 averages the two directions). sd is
 blank for a single run. excluded counts the runs left out. best_accuracy, best_iter and loss are means of the same runs.
+
+low and high are the mean's 95 % interval. A seed's two directions share its split, so that the seed is the unit
+(interval: `seeds`): the mean of the directions in each of the `seeds` seeds that have all, and Student's t over them.
+With one seed (interval: `images`) it is Wilson's interval for the share of right predictions among all validation
+images: it covers the finite validation set alone, not what another split, draw or start would do; blank without
+predictions. tools/intervals.py says why.
+
+curves.csv: the learning curves of every run, by its key (A2B/n0300/S3T/seed0); a cell is blank at an iteration that was
+displayed but not tested, or tested but not displayed. predictions.npz: each run's predictions under its key, and the
+labels of a direction and seed under label/A2B/seed0 (tools/predict.py). All claims and figures come from these tables.
 """
 
 import hashlib
 import json
-import statistics
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from caffeformat import prototxt
 from tools import cli
 from tools.errors import UserError
 from tools.experiment import Experiment
 from tools.files import read_json, sha256, write_atomic, write_json
 from tools.layout import Run, experiment_name, results_folder
+from tools.rendering import NET, headline_outputs
 from tools.results import (
+    CURVE_COLUMNS,
+    CURVES,
+    PREDICTIONS,
     RESULT_COLUMNS,
     RUN_COLUMNS,
     RUNS,
@@ -33,11 +48,14 @@ from tools.results import (
     condition_order,
     csv_text,
     engine_name,
+    label_key,
+    npz_bytes,
     read_csv,
     runs_on_disk,
 )
 
 MARKER = "summary.json"
+TABLES = (RUNS, SUMMARY, CURVES, PREDICTIONS)
 FLAGS = {
     "stuck": "accuracy at chance, or training loss flat",
     "diverged": "loss is NaN, infinite or at Caffe's ceiling",
@@ -55,10 +73,12 @@ class _Record:
 
 
 def summarize(exp: Experiment, engine: str) -> bool:
-    """Writes runs.csv and summary.csv; returns False if they were complete already.
+    """Writes the tables; returns False if they were complete already.
 
     `engine` is the engine's name (tools/engine.py). Raises UserError where no run has ended yet.
     """
+    from tools.means import means  # takes a second; is_complete must not
+
     records = _records(exp, engine)
     folder = results_folder(exp, engine)
     if not records:
@@ -68,11 +88,17 @@ def summarize(exp: Experiment, engine: str) -> bool:
     if _is_complete(folder, records):
         return False
     rows = [_row(exp, record, engine) for record in records]
-    tables = {RUNS: csv_text(RUN_COLUMNS, rows), SUMMARY: csv_text(SUMMARY_COLUMNS, _means(rows))}
+    predictions = _predictions(records)
+    tables = {
+        RUNS: csv_text(RUN_COLUMNS, rows).encode(),
+        SUMMARY: csv_text(SUMMARY_COLUMNS, means(rows, predictions)).encode(),
+        CURVES: csv_text(CURVE_COLUMNS, (row for record in records for row in _curve(record.run))).encode(),
+        PREDICTIONS: npz_bytes(predictions),
+    }
     (folder / MARKER).unlink(missing_ok=True)
-    for name, text in tables.items():
-        write_atomic(folder / name, text)
-    digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in tables.items()}
+    for name, data in tables.items():
+        write_atomic(folder / name, data)
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in tables.items()}
     write_json(folder / MARKER, {"runs": _digests(records), "tables": digests})
     return True
 
@@ -84,7 +110,7 @@ def is_complete(exp: Experiment, engine: str) -> bool:
 
 def _is_complete(folder: Path, records: list[_Record]) -> bool:
     made = read_json(folder / MARKER)
-    if made is None or made["runs"] != _digests(records):
+    if made is None or made["runs"] != _digests(records) or set(made["tables"]) != set(TABLES):
         return False
     return all((folder / name).is_file() and sha256(folder / name) == digest for name, digest in made["tables"].items())
 
@@ -124,22 +150,39 @@ def _row(exp: Experiment, record: _Record, engine: str) -> Row:
     }
 
 
-def _means(rows: list[Row]) -> list[Row]:
-    """One row a size and condition, in the order of `rows`."""
-    found = []
-    for (size, condition), group in groupby(rows, key=lambda row: (row["size"], row["condition"])):
-        every = list(group)
-        ok = [row for row in every if row["status"] == "ok"]
-        accuracies = [row["accuracy"] for row in ok]
-        sd = round(statistics.stdev(accuracies), 6) if len(ok) > 1 else None
-        mean = {
-            name: round(statistics.fmean(row[name] for row in ok), 6) if ok else None
-            for name in ("accuracy", "best_accuracy", "best_iter", "loss")
-        }
-        found.append(
-            {"size": size, "condition": condition, "sd": sd, "n": len(ok), "excluded": len(every) - len(ok), **mean}
-        )
-    return found
+def _predictions(records: list[_Record]) -> dict[str, np.ndarray]:
+    """Predicted classes by run key, and labels by direction and seed. Raises UserError where labels do not agree."""
+    found: dict[str, np.ndarray] = {}
+    for record in records:
+        known = record.content.get("predictions")
+        path = record.run.folder / PREDICTIONS
+        if not known or not path.exists():
+            continue
+        with np.load(path) as arrays:
+            label, predicted = arrays["label"], arrays["predicted"]
+        key = record.run.key
+        if not np.array_equal(found.setdefault(label_key(key), label), label):
+            raise UserError(
+                f"{path}: scored on other images than the seed's other runs of this direction; remove the older of the "
+                "two runs' folders and sweep again"
+            )
+        found[key] = predicted
+    return dict(sorted(found.items()))
+
+
+def _curve(run: Run) -> list[Row]:
+    """A row an iteration that was displayed or tested; none of a run that has no CSVs."""
+    net = run.folder / NET
+    if not all((run.folder / name).exists() for name in (NET, "train.csv", "test.csv")):
+        return []
+    accuracy, loss = headline_outputs(prototxt.read_net(net), net)
+    at: dict[int, Row] = {}
+    for row in read_csv(run.folder / "train.csv"):
+        at.setdefault(row["NumIters"], {})["training_loss"] = row["SmoothedLoss"]
+    for row in read_csv(run.folder / "test.csv"):
+        if row["TestNet"] == 0:
+            at.setdefault(row["NumIters"], {}).update(accuracy=row.get(accuracy), validation_loss=row.get(loss))
+    return [{"run": run.key, "iteration": iteration, **at[iteration]} for iteration in sorted(at)]
 
 
 def report(folder: Path) -> str:
@@ -172,4 +215,4 @@ def main(argv: list[str]) -> None:
     folder = results_folder(exp, engine_name())
     done = summarize(exp, engine_name())
     print(report(folder))
-    print(f"{folder / RUNS}, {folder / SUMMARY}: {'written' if done else 'complete already'}")
+    print(f"{folder}/: {', '.join(TABLES)}: {'written' if done else 'complete already'}")

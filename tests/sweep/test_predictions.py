@@ -35,7 +35,7 @@ def kept(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def swept(root, small, kept):
-    """One run of the small experiment, done: 10 classes, 100 validation images in two batches. Made once, then copied."""
+    """One run of the small experiment, done: 10 classes, 100 validation images in two batches. Made once."""
     if not (kept / "models").exists():
         root("sweep", small, "--set", ONE)
         for part in ("data", "models", "results"):
@@ -133,7 +133,7 @@ def test_a_net_is_scored_before_it_goes(swept, small):
 
 
 def test_predictions_that_do_not_give_the_accuracy_of_the_log_are_refused(swept, caffe):
-    with pytest.raises(RunFailed, match="the predictions are right for .* of the images, the log says 0.9"):
+    with pytest.raises(RunFailed, match=r"the predictions are right for .* of the images, the log says 0\.9"):
         predict(RUN, Engine(caffe), RUN.folder / "net_iter_10.caffemodel", 0.9)
     assert (RUN.folder / "predict.log").exists()
 
@@ -154,7 +154,7 @@ def test_torchcaffe_predicts_the_same_of_the_same_net(swept, tmp_path, checkout)
     engine = tmp_path / "bin" / "torchcaffe"
     engine.parent.mkdir()
     text = f"#!/bin/sh\nPYTHONPATH='{checkout}' exec '{sys.executable}' -c 'import sys\n"
-    engine.write_text(f"{text}from torchcaffe.cli import main\nsys.exit(main())' \"$@\"\n")
+    engine.write_text(f'{text}from torchcaffe.cli import main\nsys.exit(main())\' "$@"\n')
     engine.chmod(0o755)
     predict(RUN, Engine(engine), RUN.folder / "net_iter_10.caffemodel", manifest()["result"]["accuracy"])
     after = arrays()

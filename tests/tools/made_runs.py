@@ -6,8 +6,9 @@ import numpy as np
 
 from caffeformat import datum, lmdb_file
 from tools.experiment import Experiment, load
-from tools.files import write_atomic, write_json
+from tools.files import read_json, write_atomic, write_json
 from tools.layout import CHECKOUT, Run, split_of
+from tools.results import PREDICTIONS, npz_bytes
 
 NET = CHECKOUT / "prototxt" / "mini" / "train_val.prototxt"
 
@@ -73,3 +74,12 @@ def pack_samples(exp: Experiment) -> None:
         images = [(np.full((1, 28, 28), 40 * label + i, np.uint8), label) for i in range(10) for label in range(5)]
         records = ((lmdb_file.key(n, "x"), datum.encode(image, label)) for n, (image, label) in enumerate(images))
         lmdb_file.write(split.train_lmdb(half, 6000), records)
+
+
+def predict(key: str, right: np.ndarray) -> None:
+    """Predictions of a finished run, whose labels go 0 1 2 3 4 0 ...; `right`: bool, N, a validation image each."""
+    run = run_of(key)
+    label = np.arange(len(right), dtype=np.uint16) % 5
+    write_atomic(run.folder / PREDICTIONS, npz_bytes({"label": label, "predicted": np.where(right, label, label + 1)}))
+    manifest = read_json(run.manifest)
+    write_json(run.manifest, manifest | {"predictions": {"file": PREDICTIONS}})

@@ -5,8 +5,9 @@ import math
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from made_runs import demo, fail, finish, run_of, whole_sweep
+from made_runs import demo, fail, finish, predict, run_of, whole_sweep
 
 from tools import __main__ as command_line
 from tools.errors import UserError
@@ -81,6 +82,60 @@ def test_a_single_run_has_no_standard_deviation():
     finish("A2B/n0060/S2T/seed0", 0.6)
     summarize(demo(), "caffe")
     assert (cell("60", "S2T")["accuracy"], cell("60", "S2T")["sd"], cell("60", "S2T")["n"]) == ("0.6", "", "1")
+
+
+def test_the_interval_is_students_t_over_the_seeds_means_of_both_directions():
+    for key, accuracy in {"A2B/{}0": 0.60, "A2B/{}1": 0.62, "A2B/{}2": 0.65, "B2A/{}0": 0.70, "B2A/{}1": 0.74}.items():
+        finish(key.format("n0060/S2T/seed"), accuracy)
+    finish("B2A/n0060/S2T/seed2", 0.2, "stuck")
+    summarize(demo(), "caffe")
+    found = cell("60", "S2T")
+    # Seeds 0 and 1: 0.65 and 0.68; seed 2 has no second direction. t(0.975, 1) = 12.7062.
+    half = 12.7062 * 0.03 / math.sqrt(2) / math.sqrt(2)
+    assert (found["seeds"], found["interval"], found["n"]) == ("2", "seeds", "5")
+    assert float(found["low"]) == pytest.approx(0.665 - half, abs=1e-4)
+    assert float(found["high"]) == pytest.approx(0.665 + half, abs=1e-4)
+
+
+def test_one_seed_has_wilsons_interval_of_its_validation_images():
+    for key in ("A2B/n0060/S2T/seed0", "B2A/n0060/S2T/seed0"):
+        finish(key, 0.6)
+        predict(key, np.arange(50) < 30)
+    summarize(demo(), "caffe")
+    found = cell("60", "S2T")
+    # 60 of 100 right: Wilson's centre is (0.6 + z^2 / 200) / (1 + z^2 / 100), z = 1.95996.
+    assert (found["seeds"], found["interval"]) == ("1", "images")
+    assert (float(found["low"]), float(found["high"])) == pytest.approx((0.502003, 0.690600), abs=1e-5)
+
+
+def test_curves_have_a_row_an_iteration_and_are_blank_where_it_was_not_tested_or_not_displayed():
+    finish("A2B/n0060/S2T/seed0", 0.6)
+    summarize(demo(), "caffe")
+    rows = table("curves")
+    assert {row["run"] for row in rows} == {"A2B/n0060/S2T/seed0"}
+    assert [int(row["iteration"]) for row in rows] == list(range(0, 301, 20))
+    assert [list(row.values())[2:] for row in rows[:2]] == [["0.2", "1.6", "1.6"], ["", "", "1.5"]]
+    assert list(rows[-1].values())[2:] == ["0.6", "0.5", "0.1"]
+
+
+def test_the_predictions_of_all_runs_lie_in_one_file_by_key():
+    for key, share in (("A2B/n0060/S2T/seed0", 30), ("A2B/n0060/S3T/seed0", 40), ("B2A/n0060/S3T/seed1", 10)):
+        finish(key, share / 50)
+        predict(key, np.arange(50) < share)
+    finish("A2B/n0010/S2T/seed0", 0.6)
+    summarize(demo(), "caffe")
+    with np.load("results/demo/predictions.npz") as found:
+        keys = ["A2B/n0060/S2T/seed0", "A2B/n0060/S3T/seed0", "B2A/n0060/S3T/seed1"]
+        assert set(found) == {*keys, "label/A2B/seed0", "label/B2A/seed1"}
+        assert (found[keys[1]] == found["label/A2B/seed0"]).sum() == 40
+
+
+def test_runs_scored_on_different_images_are_not_put_together():
+    for key, images in (("A2B/n0060/S2T/seed0", 50), ("A2B/n0060/S3T/seed0", 60)):
+        finish(key, 0.6)
+        predict(key, np.arange(images) < 30)
+    with pytest.raises(UserError, match=r"S3T/seed0/predictions\.npz: scored on other images"):
+        summarize(demo(), "caffe")
 
 
 @pytest.mark.parametrize("status", ["stuck", "diverged"])
@@ -169,13 +224,13 @@ def test_a_second_call_changes_nothing_until_a_run_changes_appears_or_goes():
     assert not is_complete(exp, "caffe")
 
 
-@pytest.mark.parametrize("name", ["runs.csv", "summary.csv"])
+@pytest.mark.parametrize("name", ["runs.csv", "summary.csv", "curves.csv", "predictions.npz"])
 def test_a_table_that_was_edited_or_removed_is_written_again(name: str):
     exp, path = demo(), Path("results/demo") / name
     finish("A2B/n0060/S2T/seed0", 0.6)
     summarize(exp, "caffe")
     right = path.read_bytes()
-    path.write_bytes(right.replace(b"0.6", b"0.9"))
+    path.write_bytes(right[:-9] + b"5" * 9)
     assert not is_complete(exp, "caffe")
     summarize(exp, "caffe")
     assert path.read_bytes() == right

@@ -1,0 +1,178 @@
+"""Sweeps with known true accuracies, and how often the intervals and verdicts made from them are right.
+
+    python tests/tools/simulated_sweeps.py [--sweeps 2000]        the figures of docs/statistics.md, in minutes
+
+A run's accuracy is the condition's true one plus what real runs share and do not share: its seed's split (both
+directions), its direction within the seed (half difficulty and validation images), its source net (all conditions that
+copy from it), its own start and draw, now and then a bad one, and the finite validation set.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from scipy.special import ndtri
+
+from tools import claims_file
+from tools.claims import judge
+from tools.conditions import Condition
+from tools.intervals import Measured
+from tools.tables import Tables
+
+CONDITIONS = ("base", "FTall", *(f"S{n}T" for n in range(1, 8)))
+SIZES = (500, 400, 300, 200, 100, 50)
+# Standard deviations in accuracy: about what the demo's runs show (docs/demo).
+SPLIT, DIRECTION, SOURCE, RUN = 0.02, 0.03, 0.01, 0.015
+BAD_START, BAD_BY = 0.05, 0.04  # one run in twenty loses four points
+SHARED_DIFFICULTY = 0.8  # correlation of two nets' scores of one image
+
+
+def sweep(
+    random: np.random.RandomState,
+    seeds: int,
+    truth: Callable[[int, str], float],
+    images: int = 0,
+    sizes: tuple[int, ...] = SIZES,
+) -> Tables:
+    """Tables of one sweep; `truth(size, condition)` is the mean accuracy over all splits, draws, starts and images.
+
+    With `images`, predictions of as many images a half are drawn, whose difficulty all nets share.
+    """
+    rows, predictions = [], {}
+    for seed in range(seeds):
+        split = random.normal(0, SPLIT)
+        for direction in ("A2B", "B2A"):
+            half, source = random.normal(0, DIRECTION), random.normal(0, SOURCE)
+            difficulty = random.normal(size=images)
+            if images:
+                predictions[f"label/{direction}/seed{seed}"] = np.ones(images, np.uint16)
+            for size in sizes:
+                for condition in CONDITIONS:
+                    bad = -BAD_BY * ((random.uniform() < BAD_START) - BAD_START)
+                    own = random.normal(0, RUN) + bad + (source if Condition.parse(condition).origin else 0)
+                    level = np.clip(truth(size, condition) + split + half + own, 0.02, 0.98)
+                    key = f"{direction}/n{size:04d}/{condition}/seed{seed}"
+                    if images:
+                        noise = random.normal(size=images) * np.sqrt(1 - SHARED_DIFFICULTY)
+                        right = difficulty * np.sqrt(SHARED_DIFFICULTY) + noise < ndtri(level)
+                        predictions[key] = right.astype(np.uint16)
+                        accuracy = right.mean()
+                    else:
+                        accuracy = level + random.normal(0, np.sqrt(level * (1 - level) / 5000 * 0.4))
+                    row = {"dataset": "tiny-imagenet", "direction": direction, "size": size, "condition": condition}
+                    rows.append(row | {"seed": seed, "accuracy": accuracy, "status": "ok", "run": f"models/x/{key}"})
+    tables = Tables(Path("simulated"))
+    tables.__dict__.update(runs=rows, predictions=predictions, curves=[])
+    return tables
+
+
+def null(size: int, condition: str) -> float:
+    """No condition and no size makes a difference."""
+    return 0.5
+
+
+def thesis(size: int, condition: str) -> float:
+    """As the thesis describes it: less accuracy a halving, transfer better the fewer images, S4T and S6T low."""
+    depth = Condition.parse(condition).depth
+    scarcity = np.log2(500 / size)
+    gain = {0: 0.0, None: 0.01 * scarcity}.get(depth, 0.015 * scarcity)
+    cost = {1: 0.04, 3: 0.04, 4: 0.08, 5: 0.04, 6: 0.09, 7: 0.14}.get(depth, 0.0)
+    return 0.6 - 0.06 * scarcity + gain - cost
+
+
+def coverage(random: np.random.RandomState, seeds: int, sweeps: int) -> dict[str, float]:
+    """How often the 95 % intervals by seeds hold the truth: a mean, a difference, the growth of a gap over sizes."""
+    contrasts = {
+        "mean": {(300, "S3T"): 1.0},
+        "difference": {(300, "S3T"): 1.0, (300, "base"): -1.0},
+        "growth": {(50, "S3T"): 1.0, (50, "base"): -1.0, (500, "S3T"): -1.0, (500, "base"): 1.0},
+    }
+    hits = dict.fromkeys(contrasts, 0)
+    for _ in range(sweeps):
+        measured = Measured(sweep(random, seeds, thesis, sizes=(500, 300, 50)).runs)
+        for name, weights in contrasts.items():
+            low, high = measured.estimate(weights).interval
+            hits[name] += low <= sum(w * thesis(*cell) for cell, w in weights.items()) <= high
+    return {name: count / sweeps for name, count in hits.items()}
+
+
+def coverage_of_one_seed(random: np.random.RandomState, sweeps: int) -> float:
+    """How often a one-seed interval, by images, holds the difference over all seeds: far less often than 95 %."""
+    weights, hits = {(300, "S3T"): 1.0, (300, "base"): -1.0}, 0
+    for _ in range(sweeps):
+        tables = sweep(random, 1, thesis, 5000, (300,))
+        low, high = Measured(tables.runs, tables.predictions).estimate(weights).interval
+        hits += low <= thesis(300, "S3T") - thesis(300, "base") <= high
+    return hits / sweeps
+
+
+def coverage_of_these_nets(random: np.random.RandomState, sweeps: int) -> float:
+    """How often that interval holds the difference of the same two nets over all images, as it says."""
+    shared, own, hits = np.sqrt(SHARED_DIFFICULTY), np.sqrt(1 - SHARED_DIFFICULTY), 0
+    weights = {(300, "S3T"): 1.0, (300, "base"): -1.0}
+    for _ in range(sweeps):
+        rows, predictions, levels = [], {}, []
+        for direction in ("A2B", "B2A"):
+            difficulty = random.normal(size=5000)
+            predictions[f"label/{direction}/seed0"] = np.ones(5000, np.uint16)
+            for condition in ("S3T", "base"):
+                level = random.uniform(0.4, 0.6)
+                levels.append(level if condition == "S3T" else -level)
+                key = f"{direction}/n0300/{condition}/seed0"
+                right = difficulty * shared + random.normal(size=5000) * own < ndtri(level)
+                predictions[key] = right.astype(np.uint16)
+                place = {"direction": direction, "size": 300, "condition": condition, "seed": 0}
+                rows.append(place | {"accuracy": right.mean(), "status": "ok", "run": f"models/x/{key}"})
+        low, high = Measured(rows, predictions).estimate(weights).interval
+        hits += low <= sum(levels) / 2 <= high
+    return hits / sweeps
+
+
+def verdicts(random: np.random.RandomState, seeds: int, sweeps: int, truth, images: int = 0) -> list[dict[str, str]]:
+    """Claim -> verdict of each sweep; with `images` and one seed, what is said of these nets."""
+    claims = claims_file.load(claims_file.THESIS)
+    column = "these_nets" if images else "verdict"
+    found = []
+    for _ in range(sweeps):
+        rows = judge(sweep(random, seeds, truth, images), claims)
+        found.append({row["claim"]: row.get(column) or row["verdict"] for row in rows})
+    return found
+
+
+def false_decisions(found: list[dict[str, str]]) -> float:
+    """The share of sweeps without any true difference in which a claim was decided wrongly: only C13 then holds."""
+    wrong = [[c for c, v in one.items() if v in ("holds", "fails") and (c, v) != ("C13", "holds")] for one in found]
+    return sum(map(bool, wrong)) / len(wrong)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sweeps", type=int, default=2000)
+    sweeps = parser.parse_args().sweeps
+    random = np.random.RandomState(0)
+    print(
+        f"{sweeps} simulated sweeps a figure of coverage, {sweeps // 5} of verdicts\n\nseeds | coverage of mean, difference, growth"
+    )
+    for seeds in (2, 3, 5, 10):
+        print(f"{seeds:5} | " + ", ".join(f"{share:.3f}" for share in coverage(random, seeds, sweeps).values()))
+    print(f"one seed, by images, of the same nets over all images: {coverage_of_these_nets(random, sweeps):.3f}")
+    print(f"one seed, by images, of the difference over all seeds: {coverage_of_one_seed(random, sweeps // 5):.3f}")
+    print("\nseeds | sweeps without any difference in which a claim was decided wrongly")
+    for seeds in (2, 3, 5, 10):
+        print(f"{seeds:5} | {false_decisions(verdicts(random, seeds, sweeps // 5, null)):.3f}", flush=True)
+    print(f"    1 | {false_decisions(verdicts(random, 1, sweeps // 20, null, 5000)):.3f} (these nets, by images)")
+    print("\nseeds | claims that hold in the truth, and were found to / were said to fail")
+    true = ("C1", "C3", "C4", "C5", "C12")
+    for seeds in (3, 5, 10):
+        found = verdicts(random, seeds, sweeps // 10, thesis)
+        shares = (f"{c} {np.mean([v[c] == w for v in found]):.2f}" for c in true for w in ("holds", "fails"))
+        print(f"{seeds:5} | " + ", ".join(shares), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The claims file: the thesis' own is valid, and every mistake is told with its line."""
+
+from pathlib import Path
+
+import pytest
+
+from tools.claims_file import THESIS, in_sizes, load
+from tools.errors import UserError
+
+
+def test_the_thesis_claims_are_all_there_and_each_data_set_has_its_own_parts():
+    claims = load(THESIS).claims
+    assert list(claims) == [f"C{n}" for n in range(1, 19)]
+    of = {
+        dataset: [c for c, claim in claims.items() if claim.parts(dataset)]
+        for dataset in ("tiny-imagenet", "miniplaces")
+    }
+    assert set(claims) - set(of["tiny-imagenet"]) == {"C8", "C9", "C14", "C18"}
+    assert set(claims) - set(of["miniplaces"]) == {"C6", "C7"}
+
+
+MISTAKES = {
+    ("left: S2T", "left: S0T"): r"26: C2: holds_if: left: found 'S0T'; 'S0T' is no condition",
+    ("kind: steps", "kind: stepz"): r"22: C1: holds_if: input tag 'stepz'",
+    ('"<= 400"', '"=< 400"'): r"49: C7: by_dataset: tiny-imagenet: sizes: found '=< 400'; no sizes; all, a list",
+    ("margin: 0.01", "margn: 0.01"): r"16: margn: found 0.01; extra inputs",
+    ("over: base, as", "ovr: base, as"): r"44: C6: by_dataset: tiny-imagenet: ovr: found 'base'; extra inputs",
+    ("tiny-imagenet:", "tiny:"): r"43: C6: by_dataset: tiny: found 'tiny'; input should be 'fashion-mnist'",
+    ("  C2:", "  C1:"): r"23: C1: given twice; keep one",
+    ("[8000, 12000]", "[8000]"): r"75: C11: holds_if: between: list should have at least 2 items",
+    ("says: FTall beats base only at 500", ""): r"51: C8: says: field required",
+    ("left: S3T, right: [S4T]", "right: [S4T]"): r"30: C3: holds_if: give either `left`",
+    ("left: S3T, right: [S4T]", "left: others, right: [S4T]"): r"30: C3: holds_if: `left` is one condition",
+    ("claims:\n", "claims: {\n"): r"\d+: not YAML",
+}
+
+
+@pytest.mark.parametrize("change", MISTAKES)
+def test_a_mistake_is_told_with_its_line(change: tuple[str, str], tmp_path: Path):
+    text = THESIS.read_text()
+    assert change[0] in text
+    (tmp_path / "mine.yaml").write_text(text.replace(*change, 1))
+    with pytest.raises(UserError, match=rf"mine\.yaml:{MISTAKES[change]}"):
+        load(tmp_path / "mine.yaml")
+
+
+def test_a_file_that_is_missing_or_empty_is_told(tmp_path: Path):
+    with pytest.raises(UserError, match="none\\.yaml: cannot be read"):
+        load(tmp_path / "none.yaml")
+    (tmp_path / "empty.yaml").write_text("")
+    with pytest.raises(UserError, match="empty\\.yaml:1: no claims file"):
+        load(tmp_path / "empty.yaml")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"), [("all", ["all", 500, 50]), ("<= 50", [50]), ("> 50", [500]), ([500], [500]), ("< 50", [])]
+)
+def test_sizes(sizes, expected):
+    assert [size for size in ("all", 500, 50) if in_sizes(size, sizes)] == expected

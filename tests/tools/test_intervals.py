@@ -1,0 +1,84 @@
+"""Contrasts, by seeds and by images, held against scipy's and statsmodels' own tests on the same numbers."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tools.intervals import Measured
+
+DIFFERENCE = {(60, "S3T"): 1.0, (60, "base"): -1.0}
+
+
+def run(direction: str, condition: str, seed: int, accuracy: float, status: str = "ok", size: int = 60) -> dict:
+    key = f"{direction}/n{size:04d}/{condition}/seed{seed}"
+    place = {"direction": direction, "size": size, "condition": condition, "seed": seed}
+    return place | {"accuracy": accuracy, "status": status, "run": f"models/x/{key}"}
+
+
+def paired(accuracies: dict[int, tuple[float, float]]) -> list[dict]:
+    """Seed -> accuracy of base and S3T in A2B; B2A has ten points more of both."""
+    return [
+        run(direction, condition, seed, value + more)
+        for seed, pair in accuracies.items()
+        for condition, value in zip(("base", "S3T"), pair, strict=True)
+        for direction, more in (("A2B", 0.0), ("B2A", 0.1))
+    ]
+
+
+def test_a_difference_is_the_paired_t_test_over_the_seeds_means():
+    pairs = {0: (0.50, 0.53), 1: (0.40, 0.42), 2: (0.60, 0.65), 3: (0.45, 0.46)}
+    found = Measured(paired(pairs)).estimate(DIFFERENCE)
+    base, other = zip(*pairs.values(), strict=True)
+    test = stats.ttest_rel(other, base, alternative="greater")
+    interval = stats.ttest_rel(other, base).confidence_interval(0.95)
+    assert (found.unit, found.seeds, len(found.runs)) == ("seeds", 4, 16)
+    assert found.effect == pytest.approx(0.0275)
+    assert found.p_above() == pytest.approx(test.pvalue)
+    assert found.p_below() == pytest.approx(1 - test.pvalue)
+    assert found.interval == pytest.approx((interval.low, interval.high))
+
+
+def test_a_seed_without_all_of_its_runs_does_not_count():
+    rows = paired({0: (0.50, 0.53), 1: (0.40, 0.42), 2: (0.60, 0.65)})
+    rows[-1]["status"] = "stuck"
+    measured = Measured(rows)
+    assert sorted(measured.seeds(DIFFERENCE)) == [0, 1]
+    assert sorted(measured.seeds({(60, "base"): 1.0})) == [0, 1, 2]
+    assert measured.estimate({(60, "S5T"): 1.0}) is None
+
+
+def test_a_direction_that_a_condition_has_no_runs_of_is_left_out_of_both():
+    rows = [
+        row for row in paired({0: (0.5, 0.6), 1: (0.5, 0.6)}) if (row["condition"], row["direction"]) != ("S3T", "B2A")
+    ]
+    found = Measured(rows).estimate(DIFFERENCE)
+    assert (found.effect, len(found.runs)) == (pytest.approx(0.1), 4)
+
+
+def test_one_seed_compares_two_nets_image_by_image_as_mcnemars_test_does():
+    random = np.random.RandomState(0)
+    rows, predictions, discordant = [], {}, [0, 0]
+    for direction in ("A2B", "B2A"):
+        predictions[f"label/{direction}/seed0"] = np.ones(1000, np.uint16)
+        base = random.uniform(size=1000) < 0.5
+        other = np.where(random.uniform(size=1000) < 0.1, ~base, base) | (random.uniform(size=1000) < 0.03)
+        discordant[0] += int((other & ~base).sum())
+        discordant[1] += int((base & ~other).sum())
+        for condition, right in (("base", base), ("S3T", other)):
+            rows.append(run(direction, condition, 0, right.mean()))
+            predictions["/".join(rows[-1]["run"].split("/")[-4:])] = right.astype(np.uint16)
+    found = Measured(rows, predictions).estimate(DIFFERENCE)
+    more, less = discordant
+    assert (found.unit, found.seeds) == ("images", 1)
+    assert found.effect == pytest.approx((more - less) / 2000)
+    assert found.effect / found.se == pytest.approx((more - less) / math.sqrt(more + less), rel=0.02)
+    assert Measured(rows).estimate(DIFFERENCE).unit == "" and math.isnan(Measured(rows).estimate(DIFFERENCE).p_above())
+
+
+def test_values_in_steps_are_never_surer_than_their_rounding():
+    rows = [run("A2B", "base", seed, 0.5) for seed in range(3)]
+    values = {f"A2B/n0060/base/seed{seed}": 9000.0 for seed in range(3)}
+    found = Measured(rows, values=values, resolution=1000).estimate({(60, "base"): 1.0})
+    assert found.se == pytest.approx(1000 / math.sqrt(12) / math.sqrt(3))

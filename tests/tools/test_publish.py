@@ -1,0 +1,80 @@
+"""publish: docs/results/EXP holds everything that claims, figures and the page need; tables as pandas frames."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+from made_runs import demo, finish, predict
+
+from tools.claims import claims
+from tools.errors import UserError
+from tools.publish import publish
+from tools.summarize import summarize
+from tools.tables import frames
+
+KEY = "A2B/n0060/S3T/seed0"
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CAFFE", raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def summarized():
+    finish(KEY, 0.6)
+    predict(KEY, np.arange(50) < 30)
+    exp = demo()
+    summarize(exp, "caffe")
+    claims(exp)
+    return exp
+
+
+def test_tables_figures_and_manifests_are_copied_byte_by_byte(summarized):
+    Path("results/demo/figures").mkdir()
+    Path("results/demo/figures/accuracy.png").write_bytes(b"png")
+    folder = publish(summarized)
+    assert folder == Path("docs/results/demo")
+    names = ("runs.csv", "summary.csv", "curves.csv", "claims.csv", "predictions.npz", "figures/accuracy.png")
+    for name in names:
+        assert (folder / name).read_bytes() == (Path("results/demo") / name).read_bytes()
+    (line,) = (folder / "manifests.jsonl").read_text().splitlines()
+    assert json.loads(line) == json.loads(Path(f"models/demo/{KEY}/manifest.json").read_text())
+
+
+def test_a_second_publication_replaces_the_first_and_keeps_its_remarks(summarized):
+    folder = publish(summarized)
+    (folder / "README.md").write_text("what it shows\n")
+    (folder / "old.csv").write_text("of another version\n")
+    publish(summarized)
+    assert (folder / "README.md").read_text() == "what it shows\n"
+    assert not (folder / "old.csv").exists()
+
+
+def test_tables_that_do_not_tell_of_the_runs_as_they_are_are_not_published(summarized):
+    finish(KEY, 0.7)
+    with pytest.raises(UserError, match=r"S3T/seed0/manifest.json: not as results/demo/runs.csv tells of it"):
+        publish(summarized)
+    assert not Path("docs").exists()
+
+
+def test_nothing_is_published_before_a_sweep():
+    with pytest.raises(UserError, match=r"results/demo/runs.csv: not there yet; run `python -m tools sweep"):
+        publish(demo())
+
+
+def test_a_notebook_has_the_tables_as_frames_in_two_lines(summarized):
+    tables = frames("demo")
+    assert isinstance(tables["runs"], pandas.DataFrame)
+    assert tables["runs"].accuracy.tolist() == [0.6]
+    assert set(tables) == {"runs", "summary", "curves", "claims"}
+    assert tables["curves"].validation_loss.isna().sum() == 12
+    publish(summarized)
+    Path("results").rename("away")
+    assert frames("demo")["summary"].condition.tolist() == ["S3T"]
+    with pytest.raises(UserError, match="nothing: no tables in results/nothing, docs/results/nothing"):
+        frames("nothing")

@@ -1,0 +1,60 @@
+"""Copy the results of an experiment into docs/results/, whole: its tables, figures and manifests, without the models.
+
+    python -m tools publish experiments/tiny.yaml
+
+Everything that claims, figures and the page are made from is there, so that they can be made again from it alone:
+python -m tools claims experiments/tiny.yaml --from docs/results/tiny. manifests.jsonl has the manifest of every run, a
+line each: inputs with their checksums, engine, commit, proofs, result.
+"""
+
+import json
+import shutil
+from pathlib import Path
+
+from tools import cli
+from tools.errors import UserError
+from tools.experiment import Experiment
+from tools.files import new_folder, read_json, sha256
+from tools.layout import experiment_name, results_folder
+from tools.results import RUNS, engine_name, runs_on_disk
+from tools.tables import PUBLISHED
+
+MANIFESTS = "manifests.jsonl"
+COPIED = ("*.csv", "predictions.npz", "summary.json", "report.json", "figures/*")
+
+
+def publish(exp: Experiment) -> Path:
+    """Writes docs/results/<experiment>/ anew, by rename; what else lay there (a README.md) is kept.
+
+    Raises UserError where summarize has not been run since the runs changed.
+    """
+    results = results_folder(exp, engine_name())
+    made = read_json(results / "summary.json")
+    if made is None or not (results / RUNS).is_file():
+        raise UserError(f"{results / RUNS}: not there yet; run `python -m tools sweep {exp.file}` first")
+    runs = [run for run in runs_on_disk(experiment_name(exp, engine_name())) if run.manifest.exists()]
+    for run in runs:
+        if made["runs"].get(run.key) != sha256(run.manifest):
+            raise UserError(
+                f"{run.manifest}: not as {results / RUNS} tells of it; run `python -m tools summarize {exp.file}` first"
+            )
+    target = PUBLISHED / results.name
+    before = [path for path in target.glob("*.md") if path.is_file()] if target.is_dir() else []
+    with new_folder(target) as folder:
+        for path in before:
+            shutil.copy2(path, folder)
+        for pattern in COPIED:
+            for path in results.glob(pattern):
+                (folder / path.relative_to(results)).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(path, folder / path.relative_to(results))
+        lines = [json.dumps(read_json(run.manifest), sort_keys=True) for run in runs]
+        (folder / MANIFESTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return target
+
+
+def main(argv: list[str]) -> None:
+    exp = cli.experiment("publish", __doc__, argv)
+    folder = publish(exp)
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    size = sum(path.stat().st_size for path in files)
+    print(f"{folder}/: {len(files)} files, {size / 1e6:.1f} MB")
