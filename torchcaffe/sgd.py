@@ -79,6 +79,10 @@ class SGD:
             self._at_rest[index] = False
             update(each, self.history[index :: len(self.params)], scale, local_rate, iteration)
 
+    def scalars(self, rate: float, iteration: int) -> tuple | None:
+        """The numbers of the host that an update depends on; None if there are such as only the gradients tell."""
+        return None if self.param.clip_gradients >= 0 else (rate, *self._at_rest)
+
     def restore(self, history: list[np.ndarray], current_step: int, path: str) -> None:
         """Takes over the history of a solverstate; `path` names it in a Fatal."""
         needed = f"{self.param.type} keeps {len(self.history)} for the {len(self.params)} parameters of this net"

@@ -37,8 +37,9 @@ class Accuracy(Layer):
         right = (rivals < self.param.accuracy_param.top_k) & counted
         top[0].value = right.sum().to(scores.dtype) / counted.sum().clamp(min=1).to(scores.dtype)
         if len(top) > 1:
-            classes = scores.shape[1]
-            found, seen = (torch.bincount(label[of], minlength=classes).to(scores.dtype) for of in (right, counted))
+            found, seen = (
+                scores.new_zeros(scores.shape[1]).scatter_add_(0, label, of.to(scores.dtype)) for of in (right, counted)
+            )
             top[1].value = found / seen.clamp(min=1)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
