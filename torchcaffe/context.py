@@ -63,6 +63,12 @@ def current() -> Context:
     return _current
 
 
+def is_exact(tensor: torch.Tensor) -> bool:
+    """Whether the draws and the last digits are Caffe's, and values are looked at to name a mistake: on the CPU. A GPU
+    has its own draws and digits, and is not waited for."""
+    return tensor.device.type == "cpu"
+
+
 def set_random_seed(seed: int) -> None:
     """Seeds the generator that all nets share, those that are there already included."""
     current().rng.restore(Generator(seed).state())

@@ -1,7 +1,7 @@
 """An iteration from fixed memory, recorded, beside one run layer by layer: the same numbers to the bit.
 
-On the CPU the recording is graph.py's likeness of a CUDA graph: it does what was recorded, with the rate that was
-recorded, and puts the results where they were. What a GPU does with it is in test_gpu.py.
+On the CPU the recording is graph.py's likeness of a CUDA graph, or, stricter, a tape (tape.py) of the calls that a
+graph would hold. What a GPU does with it is in test_gpu.py.
 """
 
 import shutil
@@ -13,10 +13,11 @@ import pytest
 import runs
 import small
 import steps
+from tape import on_tape
 
 import torchcaffe as caffe
 from torchcaffe import context, step
-from torchcaffe.graph import Likeness
+from torchcaffe.graph import Recording
 
 STATIC = "--step=static"
 ACCURACY = """
@@ -90,11 +91,12 @@ def test_a_static_run_resumes_to_the_bytes_of_one_without_a_break(tmp_path: Path
         shutil.rmtree(folder)
 
 
-@pytest.fixture
-def static() -> Iterator[None]:
-    """Steps of solvers that a script makes are static."""
+@pytest.fixture(params=["likeness", "tape"])
+def static(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Steps of solvers that a script makes are static, and recorded in either way."""
     caffe.set_mode_cpu()
-    context.set_ways(step="static")
+    if request.param == "tape":
+        on_tape(monkeypatch)
     yield
     context.set_ways()
 
@@ -207,11 +209,12 @@ def recordings(solver: caffe.SGDSolver) -> tuple[int, bool]:
     """How many passes are recorded, and whether the update is."""
     found = solver.core._step
     assert isinstance(found, step.StaticStep)
-    assert all(isinstance(each, Likeness) for each in found._recorded_passes.values())
+    assert all(isinstance(each, Recording) for each in found._recorded_passes.values())
     return len(found._recorded_passes), found._recorded_update is not None
 
 
 def test_steps_are_recorded_after_two_and_the_update_unless_its_numbers_change(tmp_path: Path, static: None) -> None:
+    context.set_ways(step="static")
     for settings, expected in {
         FIXED: (1, True),
         f"{FIXED} iter_size: 2": (2, True),
@@ -229,6 +232,7 @@ def test_steps_are_recorded_after_two_and_the_update_unless_its_numbers_change(t
 
 
 def test_a_recorded_result_lies_where_it_lay_and_the_losses_shown_are_no_part_of_it(tmp_path, static) -> None:
+    context.set_ways(step="static")
     solver = fed_solver(tmp_path, 'base_lr: 0.1 momentum: 0.9 lr_policy: "fixed" average_loss: 6')
     solver.step(3)
     places = [blob.value.data_ptr() for blob in solver.net.blobs.values()]

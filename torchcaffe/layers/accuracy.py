@@ -2,6 +2,7 @@
 
 import torch
 
+from torchcaffe import context
 from torchcaffe.layers.base import Blob, Fatal, Layer
 from torchcaffe.layers.loss import check_labels, label_axis
 
@@ -31,7 +32,7 @@ class Accuracy(Layer):
         if self.param.accuracy_param.HasField("ignore_label"):
             counted = label != self.param.accuracy_param.ignore_label
         label = label.masked_fill(~counted, 0)
-        if label.device.type == "cpu":
+        if context.is_exact(label):
             check_labels(self, label, scores.shape[1])
         rivals = (scores >= scores.gather(1, label[:, None])).sum(1) - 1
         right = (rivals < self.param.accuracy_param.top_k) & counted

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from caffeformat.caffeformat_pb2 import TRAIN
+from torchcaffe import context
 from torchcaffe.layers.base import Blob, Layer
 
 
@@ -62,7 +63,7 @@ class Dropout(_Neuron):
 
     def _draw(self, x: torch.Tensor) -> torch.Tensor:
         keep = 1 - self.ratio
-        if x.device.type != "cpu":
+        if not context.is_exact(x):
             return torch.empty_like(x).bernoulli_(keep)
         mask = torch.from_numpy(self.context.rng.bernoulli(x.numel(), keep)).reshape(x.shape)
         return mask.to(x.dtype)

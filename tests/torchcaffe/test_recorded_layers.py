@@ -1,0 +1,60 @@
+"""Every layer type, with its GPU's branch, on a tape of PyTorch's calls: nothing in it may come from the host."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small
+from any_layer import NETS
+from tape import on_tape
+from test_step import ACCURACY, STATIC, experiment, outcome
+
+import torchcaffe as caffe
+from torchcaffe import context
+
+ITERATIONS = 6
+
+
+def test_no_layer_type_is_left_out() -> None:
+    sources = {"Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"}
+    types = set(re.findall(r'type: "(\w+)"', "".join(NETS.values())))
+    assert types >= set(caffe.layer_type_list()) - sources
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_a_played_tape_leaves_in_every_blob_what_the_net_does(tmp_path: Path, monkeypatch, name: str) -> None:
+    caffe.set_mode_cpu()
+    (tmp_path / "net.prototxt").write_text(NETS[name])
+    (tmp_path / "solver.prototxt").write_text(
+        f'net: "{tmp_path}/net.prototxt" base_lr: 0.01 momentum: 0.9 lr_policy: "fixed" random_seed: 1 solver_mode: CPU'
+    )
+    on_tape(monkeypatch)
+    left = []
+    for way in ("eager", "static"):
+        context.set_ways(step=way)
+        solver = caffe.get_solver(tmp_path / "solver.prototxt")
+        random = np.random.default_rng(1)
+        for _ in range(ITERATIONS):
+            solver.net.blobs["x"].data = random.standard_normal((8, 4, 9, 9)).astype(np.float32) * 2
+            solver.net.blobs["label"].data = random.integers(0, 5, 8).astype(np.float32)
+            solver.step(1)
+        left.append({blob_name: (blob.data, blob.diff) for blob_name, blob in solver.net.blobs.items()})
+        left[-1] |= {str(key): (blobs[0].data, blobs[-1].data) for key, blobs in solver.net.params.items()}
+    context.set_ways()
+    assert np.isfinite(left[0]["loss"][0])
+    for key, right in left[0].items():
+        for found, array in zip(left[1][key], right, strict=True):
+            assert np.array_equal(found, array), key
+
+
+@pytest.mark.parametrize("data", ["streamed", "resident"])
+def test_a_run_on_tape_reads_its_data_and_draws_its_dropout(tmp_path, small_data, monkeypatch, data: str) -> None:
+    on_tape(monkeypatch)
+    settings = "base_lr: 0.05 momentum: 0.9 test_iter: 3 test_interval: 5"
+    plain, taped = (
+        outcome(experiment(tmp_path / name, small_data, settings, ACCURACY), *small.TRAIN, *flags)
+        for name, flags in {"plain": (), "taped": (STATIC, f"--data={data}")}.items()
+    )
+    assert len(plain[1]) > 100
+    assert taped == plain
