@@ -47,7 +47,7 @@ def _obstacle(net: Net, param: SolverParameter) -> str:
     if param.debug_info:
         return "debug_info: true prints each layer's values"
     named = [f"{layer.name} ({layer.type})" for layer in net.layers if not layer.recordable]
-    return f"the sizes in the layer {named[0]} depend on values" if named else ""
+    return f"the layer {named[0]} works on the host" if named else ""
 
 
 class Step:

@@ -17,9 +17,9 @@ ITERATIONS = 6
 
 
 def test_no_layer_type_is_left_out() -> None:
-    sources = {"Data", "DummyData", "HDF5Data", "ImageData", "Input", "MemoryData", "WindowData"}
+    others = {"Data", "DummyData", "HDF5Data", "HDF5Output", "ImageData"}  # in test_step.py
     types = set(re.findall(r'type: "(\w+)"', "".join(NETS.values())))
-    assert types >= set(caffe.layer_type_list()) - sources
+    assert types | others >= set(caffe.layer_type_list())
 
 
 @pytest.mark.parametrize("name", NETS)

@@ -8,6 +8,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
+import h5py
 import numpy as np
 import pytest
 import runs
@@ -241,3 +243,66 @@ def test_a_recorded_result_lies_where_it_lay_and_the_losses_shown_are_no_part_of
     losses = [float(loss) for loss, _ in solver.core.smoothed._waiting]
     assert len(set(losses)) == 5, "the losses of different iterations lie in one place"
     assert losses == sorted(losses, reverse=True)
+
+
+FROM_FILES = {
+    "HDF5Data": 'type: "HDF5Data" top: "data" top: "label" hdf5_data_param { source: "rows" batch_size: 3 }',
+    "ImageData": 'type: "ImageData" top: "data" top: "label" image_data_param { source: "images" batch_size: 1 }',
+    "DummyData": """type: "DummyData" top: "data" top: "label" dummy_data_param { shape { dim: 2 dim: 3 dim: 6 dim: 6 }
+        shape { dim: 2 } data_filler { type: "gaussian" std: 1 } data_filler { type: "constant" value: 3 } }""",
+}
+BEHIND = """
+layer { name: "pool" type: "Pooling" bottom: "data" top: "pool" pooling_param { pool: AVE global_pooling: true } }
+layer { name: "scale" type: "Power" bottom: "pool" top: "pool" power_param { scale: 0.01 } }
+layer { name: "ip" type: "InnerProduct" bottom: "pool" top: "ip"
+  inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }
+"""
+
+
+def make_files(folder: Path) -> None:
+    """`rows`, a list of one HDF5 file, and `images`, a list of images of two sizes."""
+    random = np.random.default_rng(2)
+    with h5py.File(folder / "rows.h5", "w") as file:
+        file["data"] = random.standard_normal((7, 3, 6, 6)).astype(np.float32) * 100
+        file["label"] = random.integers(0, 5, 7).astype(np.float32)
+    (folder / "rows").write_text("rows.h5\n")
+    for index in range(6):
+        cv2.imwrite(str(folder / f"{index}.png"), random.integers(0, 256, (6 + index // 4, 7, 3), np.uint8))
+    (folder / "images").write_text("".join(f"{index}.png {index % 5}\n" for index in range(6)))
+
+
+@pytest.mark.parametrize("kind", FROM_FILES)
+def test_other_layers_of_data_feed_a_recorded_step_also_with_images_of_other_sizes(tmp_path: Path, kind: str) -> None:
+    found = []
+    for flags in ((), (STATIC,), (STATIC, "--data=resident")):
+        folder = tmp_path / "-".join(("run", *flags))
+        folder.mkdir()
+        make_files(folder)
+        (folder / "net.prototxt").write_text(f'layer {{ name: "data" {FROM_FILES[kind]} }} {BEHIND}')
+        (folder / "solver.prototxt").write_text(f"{small.RUN} base_lr: 0.05 momentum: 0.9\n")
+        found.append(outcome(folder, *small.TRAIN, *flags))
+    assert len(found[0][1]) > 40
+    assert found[1] == found[2] == found[0]
+
+
+INTO_FILE = 'bottom: "ip" bottom: "label" hdf5_output_param { file_name: "o" }'
+
+
+@pytest.mark.parametrize(
+    ("settings", "layers", "reason"),
+    [
+        ("debug_info: true", "", "debug_info: true prints each layer's values"),
+        ("", f'layer {{ name: "out" type: "HDF5Output" {INTO_FILE} }}', "the layer out (HDF5Output) works on the host"),
+    ],
+)
+def test_what_cannot_be_recorded_runs_layer_by_layer_and_the_log_says_why(
+    tmp_path, small_data, settings, layers, reason
+):
+    folder = experiment(tmp_path / "run", small_data, f"base_lr: 0.05 max_iter: 1 snapshot: 0 {settings}", layers)
+    text = (folder / "solver.prototxt").read_text().replace("max_iter: 20 snapshot: 10", "")
+    (folder / "solver.prototxt").write_text(text)
+    run = runs.ours(folder, *small.TRAIN, STATIC)
+    said = f"I solver.cpp:57] The step is not recorded but runs layer by layer: {reason}"
+    assert run.lines("The step") == [said], run.log[-2000:]
+    assert run.lines("Iteration 0, loss")

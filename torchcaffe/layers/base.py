@@ -37,7 +37,7 @@ class Layer:
     is_loss: ClassVar[bool] = False
     auto_top: ClassVar[bool] = False
     resized = False  # whether the last forward pass has changed the size of the tops
-    recordable: ClassVar[bool] = True  # False for a type whose sizes depend on values
+    recordable: ClassVar[bool] = True  # False for a type that reads values back from the device
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)

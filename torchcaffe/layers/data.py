@@ -73,11 +73,11 @@ class Data(_Source):
 
     def _held(self) -> bool:
         """Whether the data set is to be held on the device."""
-        source, needed = self.param.data_param.source, resident.bytes_of(self.source)
         gpu = self.context.on_gpu
-        what = f"{source}: {len(self.source)} images of {needed / 1e6:.4g} MB"
         if self.context.data == "streamed" or (self.context.data == "auto" and not gpu):
             return False
+        needed = resident.bytes_of(self.source)
+        what = f"{self.param.data_param.source}: {len(self.source)} images of {needed / 1e6:.4g} MB"
         if self.context.data == "auto" and needed > (room := resident.room(self.context.device)):
             part = f"{resident.SHARE:.0%} of the memory that is free, {room / 1e6:.4g} MB"
             log.info("data_layer.cpp:45", f"{what} are more than {part}: they are read batch by batch")
@@ -152,9 +152,14 @@ class ImageData(Data):
         if not self.resized:
             super().reshape(bottom, top)
 
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+    def _held(self) -> bool:
+        if self.context.data == "resident" or (self.context.data == "auto" and self.context.on_gpu):
+            log.info(self._sized, f"{self.param.image_data_param.source}: files of images are read batch by batch")
+        return False
+
+    def fetch(self, top: list[Blob]) -> None:
         before = top[0].shape
-        super().forward(bottom, top)
+        super().fetch(top)
         self.resized = top[0].shape != before
 
     def _log_opening(self) -> None:
