@@ -92,8 +92,22 @@ def main(arguments: list[str] | None = None) -> int:
     except FormatError as error:
         log.fatal(getattr(error, "place", "") or "io.cpp:39", f"Check failed: {error}")
         return _ABORTED
+    except RuntimeError as error:
+        if "CUDA" not in str(error):
+            raise
+        log.fatal("syncedmem.cpp:71", f"Check failed: the GPU reports: {_gpu_trouble(str(error))}")
+        return _ABORTED
     finally:
         log.Logger.enabled = False
+
+
+def _gpu_trouble(text: str) -> str:
+    """PyTorch's first line, and what can be done."""
+    if "out of memory" in text:
+        return f"{text.splitlines()[0]} Give a smaller batch_size, or --data=streamed, or another GPU"
+    if "assert" in text:
+        return f"{text.splitlines()[0]}. A label outside of the classes does this; the CPU names it: leave out --gpu"
+    return text.splitlines()[0]
 
 
 def _run(command: str, flags: Flags) -> int:

@@ -187,6 +187,8 @@ class Net:
         for index in range(start, last + 1):
             layer, top = self.layers[index], self.tops[index]
             (layer.compute if fetched else layer.forward)(self.bottoms[index], top)
+            if not self.layer_need_backward[index]:
+                layer.forget()
             if layer.resized and not fetched:
                 self.reshape(index + 1)
             for blob, weight in zip(top, layer.loss_weights, strict=True):

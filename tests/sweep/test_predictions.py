@@ -154,7 +154,7 @@ def test_torchcaffe_predicts_the_same_of_the_same_net(swept, tmp_path, checkout)
     engine = tmp_path / "bin" / "torchcaffe"
     engine.parent.mkdir()
     text = f"#!/bin/sh\nPYTHONPATH='{checkout}' exec '{sys.executable}' -c 'import sys\n"
-    engine.write_text(f'{text}from torchcaffe.cli import main\nsys.exit(main())\' "$@"\n')
+    engine.write_text(f"{text}from torchcaffe.cli import main\nsys.exit(main())' \"$@\"\n")
     engine.chmod(0o755)
     predict(RUN, Engine(engine), RUN.folder / "net_iter_10.caffemodel", manifest()["result"]["accuracy"])
     after = arrays()

@@ -99,6 +99,30 @@ def test_a_gpu_that_cannot_be_used_is_named_and_the_code_is_caffes(caffe, experi
     assert found.code == {-signal.SIGABRT: 134}.get(right.code, right.code)
 
 
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore"),
+            "Tried to allocate 2 GiB. Give a sm",
+        ),
+        (
+            RuntimeError("CUDA error: device-side assert triggered\nmore"),
+            "assert triggered. A label outside of the classes",
+        ),
+        (RuntimeError("CUDA error: misaligned address\nmore"), "the GPU reports: CUDA error: misaligned address"),
+    ],
+)
+def test_what_pytorch_says_of_a_gpu_is_told_in_one_line(experiment: Path, monkeypatch, error, message: str) -> None:
+    def fails(self: object) -> None:
+        raise error
+
+    monkeypatch.setattr("torchcaffe.step.Step.forward_backward", fails)
+    found = runs.ours(experiment, *TRAIN.split())
+    assert (found.code, found.log.count(message)) == (134, 1), found.log[-2000:]
+    assert "more\n" not in found.log
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("command", ["device_query", "time --model=net.prototxt", TRAIN])
 def test_all_gpus_where_there_is_none(caffe: Path, experiment: Path, command: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
-from any_layer import NETS
+from any_layer import BODIES, NETS, SCORES, SOFTMAX
 from tape import on_tape
 from test_step import ACCURACY, STATIC, experiment, outcome
 
@@ -58,3 +58,25 @@ def test_a_run_on_tape_reads_its_data_and_draws_its_dropout(tmp_path, small_data
     )
     assert len(plain[1]) > 100
     assert taped == plain
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_layer_that_no_gradient_reaches_keeps_nothing_for_one_and_computes_the_same(tmp_path, name: str) -> None:
+    """Without a loss no layer is asked back; with one, a layer keeps what it says it does."""
+    found = {}
+    for what, text in {"forward only": NETS[name].replace(SCORES + SOFTMAX, ""), "both ways": NETS[name]}.items():
+        caffe.set_mode_cpu()
+        caffe.set_random_seed(1)
+        (tmp_path / "net.prototxt").write_text(text)
+        net = caffe.Net(tmp_path / "net.prototxt", caffe.TRAIN)
+        random = np.random.default_rng(1)
+        for blob in ("x", "label"):
+            net.blobs[blob].data = random.integers(0, 5, net.blobs[blob].shape).astype(np.float32)
+        caffe.set_random_seed(2)  # for Dropout: fillers have drawn more in the one than in the other
+        net.forward()
+        left = [getattr(layer, kept, None) for layer in net.layers for kept in layer.kept]
+        found[what] = net.blobs["b"].data, [tensor for tensor in left if tensor is not None]
+    assert found["forward only"][1] == []
+    assert np.array_equal(found["forward only"][0], found["both ways"][0])
+    if name in ("LRN", "Pooling", "Dropout", "BatchNorm", "PReLU", "Scale"):
+        assert found["both ways"][1]

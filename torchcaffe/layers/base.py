@@ -37,6 +37,7 @@ class Layer:
     is_loss: ClassVar[bool] = False
     auto_top: ClassVar[bool] = False
     resized = False  # whether the last forward pass has changed the size of the tops
+    kept: ClassVar[tuple[str, ...]] = ()  # attributes that forward leaves for backward
     recordable: ClassVar[bool] = True  # False for a type that reads values back from the device
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -71,6 +72,11 @@ class Layer:
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         raise NotImplementedError
+
+    def forget(self) -> None:
+        """Lets go of what `backward`, which will not come, would need."""
+        for name in self.kept:
+            setattr(self, name, None)
 
     @property
     def from_host(self) -> bool:

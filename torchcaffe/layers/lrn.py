@@ -11,6 +11,8 @@ class LRN(Layer):
     """x / s^beta, s = k + alpha / local_size * (sum of x^2 over local_size channels); within a channel, over a square
     of local_size x local_size, divided by its number of places, and with 1 for k."""
 
+    kept = ("_scale", "_power")
+
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.lrn_param
         self.check(param.local_size % 2 == 1, f"LRN only supports odd values for local_size; found {param.local_size}")

@@ -43,6 +43,8 @@ class Dropout(_Neuron):
     On the CPU the masks are the very draws of BVLC Caffe, in its order of axes; a GPU draws its own.
     """
 
+    kept = ("_mask",)
+
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.ratio = self.param.dropout_param.dropout_ratio
         self.check(0 < self.ratio < 1, f"dropout_ratio {self.ratio}; it lies between 0 and 1")

@@ -16,6 +16,8 @@ class BatchNorm(Layer):
     fading by moving_average_fraction. They are changed where they lie, since a test net shares them, and never learned.
     """
 
+    kept = ("_x", "_mean", "_scale")
+
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, axes = self.param.batch_norm_param, len(bottom[0].shape)
         self.check(axes >= 2, f"a bottom of {axes} axes; at least 2 are needed (N, C)")
