@@ -13,8 +13,11 @@ from torchcaffe import context, step
 from torchcaffe.blob import Blob
 from torchcaffe.graph import Recording, Work
 
-# What a graph cannot hold: values that the host reads, and sizes that depend on values.
-_FORBIDDEN = ("_local_scalar_dense", "nonzero", "masked_select", "bincount", "unique", "equal", "is_nonzero")
+# What a graph cannot hold: values that the host reads, sizes that depend on values, and tensors made of the host's
+# numbers, which would be copied to a GPU.
+_READ = {"_local_scalar_dense", "equal", "is_nonzero", "item"}
+_SIZED = {"bincount", "masked_select", "nonzero", "unique", "_unique2"}
+_FORBIDDEN = _READ | _SIZED | {"lift_fresh", "scalar_tensor"}
 
 
 class Tape(Recording):
@@ -43,6 +46,8 @@ class _Calls(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         name = function.overloadpacket.__name__
         assert name not in _FORBIDDEN, f"{name} cannot be captured"
+        masks = [leaf for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor) and leaf.dtype == torch.bool]
+        assert not (name.startswith("index") and masks), f"{name} by a mask cannot be captured"
         out = function(*args, **(kwargs or {}))
         self._made.append((function, args, kwargs or {}, out))
         return out

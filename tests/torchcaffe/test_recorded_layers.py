@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small
+import torch
 from any_layer import BODIES, NETS, SCORES, SOFTMAX
-from tape import on_tape
+from tape import Tape, on_tape
 from test_step import ACCURACY, STATIC, experiment, outcome
 
 import torchcaffe as caffe
@@ -20,6 +21,23 @@ def test_no_layer_type_is_left_out() -> None:
     others = {"Data", "DummyData", "HDF5Data", "HDF5Output", "ImageData"}  # in test_step.py
     types = set(re.findall(r'type: "(\w+)"', "".join(NETS.values())))
     assert types | others >= set(caffe.layer_type_list())
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda x: float(x[0]),
+        lambda x: torch.tensor(3.0),
+        lambda x: torch.where(x == 0, 0, 1 / x),
+        lambda x: x[x > 0],
+        lambda x: torch.bincount(x.long()),
+    ],
+    ids=["a value read", "a number sent", "a number in where", "a mask", "a count"],
+)
+def test_a_tape_refuses_what_a_graph_cannot_hold(work) -> None:
+    x = torch.ones(3)
+    with pytest.raises(AssertionError, match="cannot be captured"):
+        Tape(lambda: work(x), [])
 
 
 @pytest.mark.parametrize("name", NETS)

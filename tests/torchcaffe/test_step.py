@@ -62,6 +62,7 @@ SOLVERS = {
     "clipped": "base_lr: 0.05 momentum: 0.9 clip_gradients: 2",
     "three batches": "base_lr: 0.05 momentum: 0.9 iter_size: 3",
     "an average": "base_lr: 0.05 momentum: 0.9 average_loss: 5",
+    "with snapshot_diff": "base_lr: 0.05 momentum: 0.9 snapshot_diff: true",
     "L1": 'base_lr: 0.05 momentum: 0.9 regularization_type: "L1"',
     "with tests": f"base_lr: 0.05 momentum: 0.9 {TESTS}",
 }
@@ -286,6 +287,12 @@ def test_other_layers_of_data_feed_a_recorded_step_also_with_images_of_other_siz
     assert found[1] == found[2] == found[0]
 
 
+SHARED = """
+layer { name: "s1" type: "Scale" bottom: "ip" top: "s1" param { name: "s" } scale_param { filler { value: 1 } } }
+layer { name: "flat" type: "Reshape" bottom: "s1" top: "flat" reshape_param { shape { dim: 0 dim: 5 dim: 1 } } }
+layer { name: "s2" type: "Scale" bottom: "flat" top: "s2" param { name: "s" share_mode: PERMISSIVE }
+  scale_param { num_axes: 2 filler { value: 1 } } }
+"""
 INTO_FILE = 'bottom: "ip" bottom: "label" hdf5_output_param { file_name: "o" }'
 
 
@@ -293,6 +300,7 @@ INTO_FILE = 'bottom: "ip" bottom: "label" hdf5_output_param { file_name: "o" }'
     ("settings", "layers", "reason"),
     [
         ("debug_info: true", "", "debug_info: true prints each layer's values"),
+        ("iter_size: 2", SHARED, "with iter_size, gradients add up in parameters that are shared in another shape"),
         ("", f'layer {{ name: "out" type: "HDF5Output" {INTO_FILE} }}', "the layer out (HDF5Output) works on the host"),
     ],
 )

@@ -69,7 +69,7 @@ class BatchNorm(Layer):
     def _collected(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The means and variances of past batches; zeros where there were none."""
         mean, variance, weight = (blob.value for blob in self.blobs)
-        factor = torch.where(weight == 0, 0, 1 / weight)
+        factor = (1 / weight).masked_fill_(weight == 0, 0)
         return mean * factor, variance * factor
 
     def _collect(self, variance: torch.Tensor, count: int) -> None:
