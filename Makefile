@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 TOOLS := $(PYTHON) -m tools
 FILE := experiments/$(EXPERIMENT).yaml
 
-.PHONY: help venv caffe torchcaffe engine test parity bench doctor status summarize plot claims publish advise reliability lint
+.PHONY: help venv caffe torchcaffe engine test parity bench bench-gpu doctor status summarize plot claims publish advise reliability lint
 .DEFAULT_GOAL := help
 
 help:
@@ -25,7 +25,7 @@ help:
 	@echo 'make doctor             what this machine has, and what is missing'
 	@echo 'make caffe              real BVLC Caffe into .caffe/'
 	@echo 'make torchcaffe         the engine on PyTorch; then make demo-sweep CAFFE=torchcaffe'
-	@echo 'make test               the tests;  make lint: ruff;  make bench: the benchmarks'
+	@echo 'make test               the tests;  make lint: ruff;  make bench: the benchmarks;  make bench-gpu: on a GPU'
 
 venv:
 	@sh tools/bootstrap.sh .venv
@@ -87,3 +87,7 @@ bench: venv engine
 ifneq ($(EXPERIMENT),demo)
 	@$(PYTHON) benchmarks/pack.py $(FILE) --set '$(SET)' --work results/bench
 endif
+
+# AlexNet on a GPU; CAFFE=/path/to/caffe runs a BVLC Caffe built with CUDA beside it.
+bench-gpu: venv torchcaffe
+	@$(PYTHON) benchmarks/gpu.py

@@ -22,6 +22,7 @@ _FACE = {
     "set_mode_cpu": "torchcaffe.context",
     "set_mode_gpu": "torchcaffe.context",
     "set_device": "torchcaffe.context",
+    "set_precision": "torchcaffe.context",
     "set_random_seed": "torchcaffe.context",
 }
 

@@ -90,6 +90,10 @@ class Adam(Adaptive):
         _average_square(v, g, self.param.momentum2)
         weight.addcdiv_(m, v.sqrt().add_(self.param.delta), value=-rate * self._correction(iteration + 1))
 
+    def scalars(self, rate: float, iteration: int) -> tuple | None:
+        known = super().scalars(rate, iteration)
+        return known and (*known, self._correction(iteration + 1))
+
     def _correction(self, t: int) -> float:
         with np.errstate(all="ignore"):  # as in C: inf or nan where the momentum is 1 or more
             first, second = (1 - np.power(beta, t) for beta in (self.param.momentum, self.param.momentum2))

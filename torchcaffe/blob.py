@@ -53,12 +53,21 @@ class Blob:
     def add_product(self, a: torch.Tensor, b: torch.Tensor) -> None:
         """As add_gradient(a @ b), into the memory of the last gradient: fresh pages for 64 MB cost as much as the
         product itself."""
-        if self.grad is not None:
+        if a.dtype != self.value.dtype:
+            self.add_gradient((a @ b).to(self.value.dtype))
+        elif self.grad is not None:
             self.grad = self.grad.addmm_(a, b)
         elif self._spare is not None:
             self.grad, self._spare = torch.mm(a, b, out=self._spare), None
         else:
             self.grad = a @ b
+
+    def tensors(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """The tensors of data and gradient, as `attach` takes them."""
+        return self._value, self.grad
+
+    def attach(self, value: torch.Tensor | None, grad: torch.Tensor | None) -> None:
+        self._value, self.grad = value, grad
 
     def clear_gradient(self) -> None:
         if self.grad is not None:
@@ -96,14 +105,20 @@ class Blob:
 
 
 def to_device(array: np.ndarray, context: Context) -> torch.Tensor:
-    """`array` as a tensor of the context's type and device, four axes and more laid out as channels_last."""
-    return channels_last(_tensor(array).to(context.device, context.dtype))
+    """`array` as a tensor of the context's type, device and layout."""
+    return laid_out(sent(array, context).to(context.dtype), context)
+
+
+def sent(array: np.ndarray, context: Context) -> torch.Tensor:
+    """`array` on the context's device. A GPU is not waited for: PyTorch keeps the pinned copy until it is read."""
+    tensor = _tensor(array)
+    return tensor.pin_memory().to(context.device, non_blocking=True) if context.on_gpu else tensor
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.require(array, requirements="W"))
 
 
-def channels_last(tensor: torch.Tensor) -> torch.Tensor:
+def laid_out(tensor: torch.Tensor, context: Context) -> torch.Tensor:
     """The same values; a tensor of four axes in the layout in which PyTorch's convolutions are fastest."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor.contiguous()
+    return tensor.contiguous(memory_format=context.layout) if tensor.dim() == 4 else tensor.contiguous()

@@ -6,6 +6,7 @@
     torchcaffe time --model=net.prototxt [--iterations=50] [--phase=TEST] [--gpu=0]
     torchcaffe device_query [--gpu=all]
 
+What Caffe has no flag for: --precision, --data, --step (context.py says what they mean).
 Exit codes: 0; 1 for a flag that is none; 134, as of a process that aborted, for everything else that goes wrong.
 PyTorch is imported only when there is something to do.
 """
@@ -31,15 +32,18 @@ commands:
   time            benchmark model execution time
 
   Flags:
+    -data (streamed, resident on the device, or auto: resident on a GPU where it fits) default: "auto"
     -gpu (run on this GPU; `all` for device_query) default: ""
     -iterations (the number of iterations to run) default: 50
     -level (the net's level) default: 0
     -model (the net's prototxt) default: ""
+    -precision (of products: fp32, tf32 or bf16) default: "fp32"
     -phase (TRAIN or TEST, for `time`) default: ""
     -sighup_effect (what SIGHUP does: snapshot, stop or none) default: "snapshot"
     -sigint_effect (what SIGINT does: snapshot, stop or none) default: "stop"
     -snapshot (the solverstate to resume from) default: ""
     -solver (the solver's prototxt) default: ""
+    -step (how an iteration is run: eager, static, or auto: static, as CUDA graphs, on a GPU) default: "auto"
     -stage (the net's stages, separated by ',') default: ""
     -weights (caffemodels to start from, separated by ','; not with -snapshot) default: ""
 """
@@ -56,6 +60,9 @@ class Flags:
     snapshot: str = ""
     weights: str = ""
     iterations: int = 50
+    precision: str = "fp32"
+    data: str = "auto"
+    step: str = "auto"
     sigint_effect: str = "stop"
     sighup_effect: str = "snapshot"
 
@@ -85,8 +92,22 @@ def main(arguments: list[str] | None = None) -> int:
     except FormatError as error:
         log.fatal(getattr(error, "place", "") or "io.cpp:39", f"Check failed: {error}")
         return _ABORTED
+    except RuntimeError as error:
+        if "CUDA" not in str(error):
+            raise
+        log.fatal("syncedmem.cpp:71", f"Check failed: the GPU reports: {_gpu_trouble(str(error))}")
+        return _ABORTED
     finally:
         log.Logger.enabled = False
+
+
+def _gpu_trouble(text: str) -> str:
+    """PyTorch's first line, and what can be done."""
+    if "out of memory" in text:
+        return f"{text.splitlines()[0]} Give a smaller batch_size, or --data=streamed, or another GPU"
+    if "assert" in text:
+        return f"{text.splitlines()[0]}. A label outside of the classes does this; the CPU names it: leave out --gpu"
+    return text.splitlines()[0]
 
 
 def _run(command: str, flags: Flags) -> int:

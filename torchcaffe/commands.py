@@ -21,7 +21,10 @@ def train(flags: Flags) -> int:
     param = read_solver(flags.solver)
     param.train_state.level = flags.level
     param.train_state.stage.extend(_stages(flags))
-    _use_device(_device_of(flags, param), (197, "Use CPU."), (204, "Using GPUs {0}"), (209, "GPU {0}: {1}"))
+    gpus = _gpus(_device_of(flags, param))
+    several = f"--gpu={flags.gpu}: Multi-GPU execution is not available: a net is trained on one GPU; name one"
+    check(len(gpus) < 2, several, "caffe.cpp:245")
+    _use_device(flags, gpus, (197, "Use CPU."), (204, "Using GPUs {0}"), (209, "GPU {0}: {1}"))
     if flags.snapshot or flags.weights:
         del param.weights[:]
     if flags.weights:
@@ -41,7 +44,8 @@ def train(flags: Flags) -> int:
 def test(flags: Flags) -> int:
     check(flags.model, "Need a model definition to score: --model=...", "caffe.cpp:258")
     check(flags.weights, "Need model weights to score: --weights=...", "caffe.cpp:259")
-    _use_device(flags.gpu, (275, "Use CPU."), (266, "Use GPU with device ID {0}"), (270, "GPU device name: {1}"))
+    with_name = ((266, "Use GPU with device ID {0}"), (270, "GPU device name: {1}"))
+    _use_device(flags, _gpus(flags.gpu), (275, "Use CPU."), *with_name)
     net = _net(flags, TEST)
     weights.load(net, flags.weights)
     log.info("caffe.cpp:281", f"Running for {flags.iterations} iterations.")
@@ -66,7 +70,7 @@ def test(flags: Flags) -> int:
 def time(flags: Flags) -> int:
     check(flags.model, "Need a model definition to time: --model=...", "caffe.cpp:331")
     check(flags.phase in ("", "TRAIN", "TEST"), 'phase must be "TRAIN" or "TEST"', "caffe.cpp:119")
-    _use_device(flags.gpu, (343, "Use CPU."), (339, "Use GPU with device ID {0}"))
+    _use_device(flags, _gpus(flags.gpu), (343, "Use CPU."), (339, "Use GPU with device ID {0}"))
     net = _net(flags, TEST if flags.phase == "TEST" else TRAIN)
     log.info("caffe.cpp:351", "Performing Forward")
     log.info("caffe.cpp:356", f"Initial loss: {number(float(net.forward()))}")
@@ -91,7 +95,7 @@ def time(flags: Flags) -> int:
 def _seconds(work: object) -> float:
     started = clock.perf_counter()
     work()
-    if torch.cuda.is_available():
+    if context.current().on_gpu:
         torch.cuda.synchronize()
     return clock.perf_counter() - started
 
@@ -114,14 +118,23 @@ def device_query(flags: Flags) -> int:
     log.info("caffe.cpp:138", f"Querying GPUs {flags.gpu}")
     for index in _gpus(flags.gpu):
         context.set_device(index)
-        found = torch.cuda.get_device_properties(index)
-        log.info("common.cpp:178", f"Device id:                     {index}")
-        log.info("common.cpp:179", f"Major revision number:         {found.major}")
-        log.info("common.cpp:180", f"Minor revision number:         {found.minor}")
-        log.info("common.cpp:181", f"Name:                          {found.name}")
-        log.info("common.cpp:182", f"Total global memory:           {found.total_memory}")
-        log.info("common.cpp:198", f"Number of multiprocessors:     {found.multi_processor_count}")
+        for place, name, value in _facts(index, torch.cuda.get_device_properties(index)):
+            log.info(f"common.cpp:{place}", f"{name + ':':<31}{value}")
     return 0
+
+
+def _facts(index: int, found: object) -> list[tuple[int, str, object]]:
+    """What Caffe tells of a GPU, as far as PyTorch knows it: the line in its source, name, value."""
+    return [
+        (178, "Device id", index),
+        (179, "Major revision number", found.major),
+        (180, "Minor revision number", found.minor),
+        (181, "Name", found.name),
+        (182, "Total global memory", found.total_memory),
+        (183, "Total shared memory per block", found.shared_memory_per_block),
+        (185, "Warp size", found.warp_size),
+        (198, "Number of multiprocessors", found.multi_processor_count),
+    ]
 
 
 def _net(flags: Flags, phase: int) -> Net:
@@ -145,24 +158,25 @@ def _device_of(flags: Flags, param: SolverParameter) -> str:
 
 
 def _gpus(named: str) -> list[int]:
+    """The GPUs that `named`, as --gpu has it, stands for."""
     if named == "all":
-        return list(range(torch.cuda.device_count()))
+        found = list(range(torch.cuda.device_count()))
+        check(found, "--gpu=all: no GPU is found", "caffe.cpp:93")
+        return found
     try:
         return [int(index) for index in named.split(",")] if named else []
     except ValueError:
         raise Fatal(f"--gpu={named}: a GPU's number is needed, or `all`", "caffe.cpp:102") from None
 
 
-def _use_device(named: str, cpu: tuple[int, str], *gpu: tuple[int, str]) -> None:
-    """Uses the GPU `named`, the CPU where that is empty; logs one line for the CPU, or those for a GPU."""
-    gpus = _gpus(named)
-    if named and not gpus:
-        raise Fatal(f"--gpu={named}: no GPU is found", "caffe.cpp:93")
-    check(len(gpus) < 2, f"--gpu={named}: Multi-GPU execution is not available; name one GPU", "caffe.cpp:245")
+def _use_device(flags: Flags, gpus: list[int], cpu: tuple[int, str], *gpu: tuple[int, str]) -> None:
+    """Uses the first of `gpus`, the CPU where there is none; logs one line for the CPU, or those for a GPU."""
     if not gpus:
         log.info(f"caffe.cpp:{cpu[0]}", cpu[1])
         context.set_mode_cpu()
-        return
-    context.set_device(gpus[0])
-    for place, line in gpu:
-        log.info(f"caffe.cpp:{place}", line.format(gpus[0], torch.cuda.get_device_name(gpus[0])))
+    else:
+        context.set_device(gpus[0])
+        for place, line in gpu:
+            log.info(f"caffe.cpp:{place}", line.format(gpus[0], torch.cuda.get_device_name(gpus[0])))
+    context.set_precision(flags.precision)
+    context.set_ways(flags.data, flags.step)

@@ -36,10 +36,10 @@ class LmdbSource:
         self._count = len(self._reader)
         if not self._count:
             raise self._error(f"{param.source}: an LMDB without records")
-        self._image_shape = self._decoded(0)[0].shape
+        self.image_shape = self._decoded(0)[0].shape
         with self._named():
             own = own_generator(layer.transform_param, phase, rng)
-            self._transform = Transformer(layer.transform_param, phase, self._image_shape, own)
+            self.transform = Transformer(layer.transform_param, phase, self.image_shape, own)
         rng.rand()
         self._ahead = param.prefetch * self.batch_size
         self._start_at(0)
@@ -51,17 +51,29 @@ class LmdbSource:
     @property
     def shape(self) -> Shape:
         """Channels, height, width of a transformed image."""
-        return self._transform.shape
+        return self.transform.shape
 
     def next_batch(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """The next `n` images (float32, NCHW) and their labels (float32, n). Raises FormatError."""
         images, labels = [], np.empty(n, np.float32)
-        for i in range(n):
-            image, labels[i] = self._read((self._position + i) % self._count)
+        for i, index in enumerate(self._indices(n)):
+            image, labels[i] = self._read(int(index))
             images.append(image)
+        self._advance(n)
+        return self.transform(images), labels
+
+    def next_choices(self, n: int) -> np.ndarray:
+        """What the next batch is made from, (4, n) int64: index, mirror (0 or 1), offset from above, from the left."""
+        choices = np.stack([self._indices(n), *self.transform.draw(n)])
+        self._advance(n)
+        return choices
+
+    def _indices(self, n: int) -> np.ndarray:
+        return (self._position + np.arange(n)) % self._count
+
+    def _advance(self, n: int) -> None:
         self._position += n
         self._loaded = max(self._loaded, self._position + self._ahead - self.batch_size)
-        return self._transform(images), labels
 
     def restarts(self) -> int:
         """How often Caffe's prefetch thread would have passed the end since this was last asked."""
@@ -69,16 +81,15 @@ class LmdbSource:
         passed, self._passed = passed - self._passed, passed
         return passed
 
-    def records(self) -> tuple[np.ndarray, np.ndarray]:
-        """All images as they are stored (uint8, NCHW) and their labels (int32). Raises FormatError."""
-        images, labels = np.empty((self._count, *self._image_shape), np.uint8), np.empty(self._count, np.int32)
-        for i in range(self._count):
-            images[i], labels[i] = self._read(i)
-        return images, labels
+    def records(self, start: int = 0, stop: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """All images, or those from `start` to `stop`, as they are stored (uint8, NCHW), and their labels (int32).
+        Raises FormatError."""
+        read = [self._read(i) for i in range(self._count)[start:stop]]
+        return np.stack([image for image, _ in read]), np.array([label for _, label in read], np.int32)
 
     def state(self) -> State:
         """What decides the next batches: arrays."""
-        inner = {_PREFIX + name: array for name, array in self._transform.state().items()}
+        inner = {_PREFIX + name: array for name, array in self.transform.state().items()}
         return {"position": np.array(self._position, np.int64), **inner}
 
     def restore(self, state: State) -> None:
@@ -89,7 +100,7 @@ class LmdbSource:
                 "Remove the file beside the solverstate to begin the data anew"
             )
         inner = {name.removeprefix(_PREFIX): array for name, array in state.items() if name.startswith(_PREFIX)}
-        self._transform.restore(inner)
+        self.transform.restore(inner)
         self._start_at(int(state["position"]))
 
     def _start_at(self, position: int) -> None:
@@ -108,10 +119,10 @@ class LmdbSource:
     def _read(self, index: int) -> tuple[np.ndarray, int]:
         """The image and the label of the record at `index`, of the first one's shape."""
         image, label = self._decoded(index)
-        if image.shape != self._image_shape:
+        if image.shape != self.image_shape:
             raise self._error(
                 f"{self._source}: record {index} is an image of {size(image.shape)}, but the first is one of "
-                f"{size(self._image_shape)}; pack them in one size"
+                f"{size(self.image_shape)}; pack them in one size"
             )
         return image, label
 

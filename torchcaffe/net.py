@@ -173,14 +173,23 @@ class Net:
 
     # Work
 
-    def forward(self, start: int = 0, end: int | None = None) -> torch.Tensor:
+    def fetch(self) -> None:
+        """What comes from the host, for a pass that then finds it `fetched`."""
+        for index, (layer, top) in enumerate(zip(self.layers, self.tops, strict=True)):
+            layer.fetch(top)
+            if layer.resized:
+                self.reshape(index + 1)
+
+    def forward(self, start: int = 0, end: int | None = None, fetched: bool = False) -> torch.Tensor:
         """Runs the layers from `start` to `end`, included; gives the loss, a tensor of no axes."""
         loss = torch.zeros((), dtype=self.context.dtype, device=self.context.device)
         last = len(self.layers) - 1 if end is None else end
         for index in range(start, last + 1):
             layer, top = self.layers[index], self.tops[index]
-            layer.forward(self.bottoms[index], top)
-            if layer.resized:
+            (layer.compute if fetched else layer.forward)(self.bottoms[index], top)
+            if not self.layer_need_backward[index]:
+                layer.forget()
+            if layer.resized and not fetched:
                 self.reshape(index + 1)
             for blob, weight in zip(top, layer.loss_weights, strict=True):
                 if weight:

@@ -67,6 +67,10 @@ class Params:
             blob = layer.blobs[index]
             layer.blobs[index] = owner.blob if blob.shape == owner.blob.shape else _Reshaped(owner.blob, blob.shape)
 
+    def any_reshaped(self) -> bool:
+        """Whether layers share a parameter in different shapes."""
+        return any(layer.blobs[index] is not owner.blob for layer, index, owner in self._shared)
+
     def clear_gradients(self) -> None:
         for param in self.learnable:
             param.blob.clear_gradient()

@@ -79,6 +79,12 @@ class SGD:
             self._at_rest[index] = False
             update(each, self.history[index :: len(self.params)], scale, local_rate, iteration)
 
+    def scalars(self, rate: float, iteration: int) -> tuple | None:
+        """The numbers of the host that an update depends on; None where it does more on the host than to take them:
+        where gradients are clipped, or are to become the updates."""
+        on_host = self.param.clip_gradients >= 0 or self.param.snapshot_diff
+        return None if on_host else (rate, *self._at_rest)
+
     def restore(self, history: list[np.ndarray], current_step: int, path: str) -> None:
         """Takes over the history of a solverstate; `path` names it in a Fatal."""
         needed = f"{self.param.type} keeps {len(self.history)} for the {len(self.params)} parameters of this net"

@@ -10,11 +10,10 @@ from enum import Enum
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetState, SolverParameter, SolverState
-from torchcaffe import context, hdf5, log, net_param, snapshot, upgrade, weights
+from torchcaffe import context, hdf5, log, net_param, snapshot, step, upgrade, weights
 from torchcaffe.log import check, number
 from torchcaffe.net import Net
 from torchcaffe.smoothing import SmoothedLoss
@@ -22,6 +21,8 @@ from torchcaffe.snapshot import State
 from torchcaffe.solver_types import solver_type
 
 Action = Enum("Action", ["NONE", "STOP", "SNAPSHOT"])
+
+_DRAWN = "gpu"  # in the file beside a solverstate: how far the GPU's generator is; a run on the CPU has none
 
 
 def read_solver(path: str | Path) -> SolverParameter:
@@ -51,6 +52,7 @@ class Solver:
         if self._hdf5:
             hdf5.check_possible(self.net, where)
         self.smoothed = SmoothedLoss(param.average_loss)
+        self._step = step.create(self.net, self.updater, param)
         self._early_exit = False
         self._resumed_exactly = False
 
@@ -145,13 +147,13 @@ class Solver:
                     break
             display = p.display and self.iter % p.display == 0
             self.net.debug_info = bool(display and p.debug_info)
-            self.smoothed.add(self._forward_backward(), self.iter)
+            self.smoothed.add(self._step.forward_backward(), self.iter)
             if display:
                 self._log_train()
             rate = self.updater.learning_rate(self.iter)
             if display:
                 log.info("sgd_solver.cpp:112", f"Iteration {self.iter}, lr = {number(rate)}")
-            self.updater.apply(rate, self.iter)
+            self._step.update(rate, self.iter)
             self.iter += 1
             action = self.requested_action()
             if (p.snapshot and self.iter % p.snapshot == 0) or action is Action.SNAPSHOT:
@@ -159,15 +161,6 @@ class Solver:
             if action is Action.STOP:
                 self._early_exit = True
                 break
-
-    def _forward_backward(self) -> torch.Tensor:
-        """The loss, the mean over iter_size batches; adds their gradients."""
-        total = None
-        for _ in range(self.param.iter_size):
-            loss = self.net.forward()
-            self.net.backward()
-            total = loss if total is None else total + loss
-        return total / self.param.iter_size
 
     def solve(self) -> None:
         """Trains to max_iter, with all that Caffe does before and after."""
@@ -267,14 +260,19 @@ class Solver:
         side = snapshot.read_side(path)
         if side is None:
             return
-        if side.keys() != self._side_state().keys():
+        drawn = side.pop(_DRAWN, None)
+        if side.keys() != self._side_state().keys() - {_DRAWN}:
             other = f"what lies beside {path} was written for other nets and is left aside: the data begin anew"
             log.warning("sgd_solver.cpp:340", other)
             return
         self._restore_side(side)
+        if drawn is not None and self.net.context.on_gpu:
+            context.restore_drawn(drawn)
 
     def _side_state(self) -> State:
         state = {f"rng.{name}": array for name, array in self._rng.state().items()} | self.smoothed.state()
+        if self.net.context.on_gpu:
+            state[_DRAWN] = context.drawn()
         for index, net in enumerate([self.net, *self.test_nets]):
             state |= snapshot.net_state(net, f"net{index}")
         return state

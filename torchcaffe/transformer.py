@@ -19,8 +19,8 @@ Shape = tuple[int, int, int]
 class Transformer:
     """Transforms images of `shape` (channels, height, width) as `param` and `phase` say.
 
-    It draws from `rng`, its own generator (see `own_generator`), None where nothing is random. Raises FormatError where
-    image, crop and mean do not go together.
+    `mean`, of `shape` or None, and `scale` are float32. It draws from `rng`, its own generator (see `own_generator`),
+    None where nothing is random. Raises FormatError where image, crop and mean do not go together.
     """
 
     def __init__(self, param: TransformationParameter, phase: int, shape: Shape, rng: Generator | None):
@@ -28,10 +28,10 @@ class Transformer:
         self._crop = param.crop_size
         self._random_crop = phase == TRAIN and self._crop > 0
         self._mirror = param.mirror
-        self._scale = F(param.scale)
+        self.scale = F(param.scale)
         if self._crop > min(shape[1:]):
             raise FormatError(f"crop_size: {self._crop} is larger than the images, {shape[1]} by {shape[2]}")
-        self._mean = _mean(param, shape)
+        self.mean = _mean(param, shape)
         self._rng = rng
 
     @property
@@ -63,12 +63,12 @@ class Transformer:
         for image, (mirror, top, left), place in zip(images, choices, out, strict=True):
             window = (slice(None), slice(top, top + height), slice(left, left + width))
             target = place[:, :, ::-1] if mirror else place
-            if self._mean is None:
+            if self.mean is None:
                 target[...] = image[window]
             else:
-                np.subtract(image[window], self._mean[window], out=target)
-        if self._scale != 1:
-            out *= self._scale
+                np.subtract(image[window], self.mean[window], out=target)
+        if self.scale != 1:
+            out *= self.scale
         return out
 
     def state(self) -> State:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import runs
+import torch
 
 import torchcaffe
 
@@ -78,12 +79,56 @@ def test_a_mistake_is_told_in_one_line_and_ends_as_in_caffe(caffe, experiment, a
         assert re.search(r"^F\d{4} [\d:.]+ +\d+ \S+:\d+\] .*\n\*\*\* Check failure", found.log, re.MULTILINE)
 
 
-def test_what_is_not_there_yet_is_refused_by_name(experiment: Path) -> None:
-    for arguments, message in {
-        f"{TRAIN} --gpu=5": "GPU",
-    }.items():
-        found = runs.ours(experiment, *arguments.split())
-        assert (found.code, message in found.log) == (134, True), found.log
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    {
+        f"{TRAIN} --gpu=0,1": "--gpu=0,1: Multi-GPU execution is not available: a net is trained on one GPU; name one",
+        f"{TRAIN} --gpu=99": "cannot use GPU 99: .*leave out --gpu and set solver_mode: CPU",
+        f"{TRAIN} --gpu=-1": "cannot use GPU -1: ",
+        f"{TRAIN} --gpu=first": "--gpu=first: a GPU's number is needed, or `all`",
+        "test --model=net.prototxt --weights=out_iter_2.caffemodel --gpu=99,100": "cannot use GPU 99: ",
+        "time --model=net.prototxt --gpu=99": "cannot use GPU 99: ",
+        "device_query --gpu=99": "cannot use GPU 99: ",
+    }.items(),
+)
+def test_a_gpu_that_cannot_be_used_is_named_and_the_code_is_caffes(caffe, experiment, arguments, message) -> None:
+    """Also where there is one: Caffe, for the CPU only, has none."""
+    found = runs.ours(experiment, *arguments.split())
+    assert re.search(message, found.log), found.log
+    right = runs.real(caffe, experiment, *arguments.split())
+    assert found.code == {-signal.SIGABRT: 134}.get(right.code, right.code)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nmore"),
+            "Tried to allocate 2 GiB. Give a sm",
+        ),
+        (
+            RuntimeError("CUDA error: device-side assert triggered\nmore"),
+            "assert triggered. A label outside of the classes",
+        ),
+        (RuntimeError("CUDA error: misaligned address\nmore"), "the GPU reports: CUDA error: misaligned address"),
+    ],
+)
+def test_what_pytorch_says_of_a_gpu_is_told_in_one_line(experiment: Path, monkeypatch, error, message: str) -> None:
+    def fails(self: object) -> None:
+        raise error
+
+    monkeypatch.setattr("torchcaffe.step.Step.forward_backward", fails)
+    found = runs.ours(experiment, *TRAIN.split())
+    assert (found.code, found.log.count(message)) == (134, 1), found.log[-2000:]
+    assert "more\n" not in found.log
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("command", ["device_query", "time --model=net.prototxt", TRAIN])
+def test_all_gpus_where_there_is_none(caffe: Path, experiment: Path, command: str) -> None:
+    found = runs.ours(experiment, *command.split(), "--gpu=all")
+    assert (found.code, "--gpu=all: no GPU is found" in found.log) == (134, True), found.log
+    assert runs.real(caffe, experiment, *command.split(), "--gpu=all").code in (134, -signal.SIGABRT)
 
 
 def test_time_measures_every_layer(caffe: Path, experiment: Path) -> None:

@@ -2,6 +2,7 @@
 
 import torch
 
+from torchcaffe import context
 from torchcaffe.layers.base import Blob, Fatal, Layer
 from torchcaffe.layers.loss import check_labels, label_axis
 
@@ -31,14 +32,15 @@ class Accuracy(Layer):
         if self.param.accuracy_param.HasField("ignore_label"):
             counted = label != self.param.accuracy_param.ignore_label
         label = label.masked_fill(~counted, 0)
-        if label.device.type == "cpu":
+        if context.is_exact(label):
             check_labels(self, label, scores.shape[1])
         rivals = (scores >= scores.gather(1, label[:, None])).sum(1) - 1
         right = (rivals < self.param.accuracy_param.top_k) & counted
         top[0].value = right.sum().to(scores.dtype) / counted.sum().clamp(min=1).to(scores.dtype)
         if len(top) > 1:
-            classes = scores.shape[1]
-            found, seen = (torch.bincount(label[of], minlength=classes).to(scores.dtype) for of in (right, counted))
+            found, seen = (
+                scores.new_zeros(scores.shape[1]).scatter_add_(0, label, of.to(scores.dtype)) for of in (right, counted)
+            )
             top[1].value = found / seen.clamp(min=1)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

@@ -71,6 +71,8 @@ class AbsVal(_Neuron):
 class PReLU(_Neuron):
     """x above 0, else slope * x, with a learned slope a channel, (C,), or one for all, ()."""
 
+    kept = ("_x",)
+
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, axes = self.param.prelu_param, len(bottom[0].shape)
         self.check(2 <= axes <= 4, f"a bottom of {axes} axes; 2 to 4 are needed")

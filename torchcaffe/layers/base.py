@@ -12,7 +12,7 @@ import torch
 from caffeformat import FormatError
 from caffeformat.caffeformat_pb2 import FillerParameter, LayerParameter
 from torchcaffe import fillers
-from torchcaffe.blob import Blob, channels_last, to_device
+from torchcaffe.blob import Blob, laid_out, to_device
 from torchcaffe.context import Context
 from torchcaffe.log import Fatal
 
@@ -26,6 +26,10 @@ class Layer:
 
     `reshape` gives the tops their shapes, `forward` and `backward` replace the tensors of tops and bottoms.
     `propagate_down[i]` asks for the gradient of bottom i; that of blob i is computed if `learns[i]`.
+
+    A layer that brings data splits `forward` in two: `fetch`, what the host does, then `compute`, what the device does.
+    In all others there is nothing to fetch. `compute` and `backward` have to leave the host out on a GPU, so that a
+    CUDA graph can hold them: no value is read back, no size depends on values.
     """
 
     n_bottoms: ClassVar[Range] = (1, 1)
@@ -33,6 +37,8 @@ class Layer:
     is_loss: ClassVar[bool] = False
     auto_top: ClassVar[bool] = False
     resized = False  # whether the last forward pass has changed the size of the tops
+    kept: ClassVar[tuple[str, ...]] = ()  # attributes that forward leaves for backward
+    recordable: ClassVar[bool] = True  # False for a type that reads values back from the device
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -67,6 +73,23 @@ class Layer:
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         raise NotImplementedError
 
+    def forget(self) -> None:
+        """Lets go of what `backward`, which will not come, would need."""
+        for name in self.kept:
+            setattr(self, name, None)
+
+    @property
+    def from_host(self) -> bool:
+        """Whether `fetch` makes the tops."""
+        return False
+
+    def fetch(self, top: list[Blob]) -> None:
+        """What comes from the host, ahead of a pass."""
+
+    def compute(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """`forward` once all is fetched."""
+        self.forward(bottom, top)
+
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         raise NotImplementedError
 
@@ -94,6 +117,18 @@ class Layer:
             raise self.refuse(str(error)) from None
         self.blobs.append(blob)
         self.learns.append(True)
+
+    def laid_out(self, tensor: torch.Tensor) -> torch.Tensor:
+        """`tensor` in the memory layout in which convolutions are fastest."""
+        return laid_out(tensor, self.context)
+
+    def operand(self, tensor: torch.Tensor) -> torch.Tensor:
+        """`tensor` as it is multiplied in the chosen precision."""
+        return tensor.to(self.context.operands)
+
+    def result(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What was multiplied, in the type of the blobs."""
+        return tensor.to(self.context.dtype)
 
     def axis(self, axis: int, bottom: Blob) -> int:
         """An axis of the prototxt, which counts from the end when negative."""
@@ -135,4 +170,4 @@ def known_types() -> list[str]:
     return sorted(_types)
 
 
-__all__ = ["Blob", "Fatal", "Layer", "channels_last", "create", "known_types", "to_device"]
+__all__ = ["Blob", "Fatal", "Layer", "create", "known_types", "to_device"]

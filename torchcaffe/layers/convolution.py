@@ -3,7 +3,7 @@ its transpose."""
 
 import torch
 
-from torchcaffe.layers.base import Blob, Layer, channels_last
+from torchcaffe.layers.base import Blob, Layer
 
 
 class Convolution(Layer):
@@ -75,9 +75,11 @@ class Convolution(Layer):
         ]
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        bias = self.blobs[1].value if len(self.blobs) > 1 else None
+        bias = self.operand(self.blobs[1].value) if len(self.blobs) > 1 else None
+        weight = self.operand(self.blobs[0].value)
         for below, above in zip(bottom, top, strict=True):
-            above.value = torch.convolution(channels_last(below.value), self.blobs[0].value, bias, *self._geometry())
+            x = self.operand(self.laid_out(below.value))
+            above.value = self.result(torch.convolution(x, weight, bias, *self._geometry()))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         learns = [*self.learns, False][:2]
@@ -90,14 +92,20 @@ class Convolution(Layer):
         sizes = [self.param.convolution_param.num_output] if wanted[2] else None
         *geometry, groups = self._geometry()
         below_diff, weight_diff, bias_diff = torch.ops.aten.convolution_backward(
-            above.gradient(), channels_last(below.value), self.blobs[0].value, sizes, *geometry, groups, wanted
+            self.operand(above.gradient()),
+            self.operand(self.laid_out(below.value)),
+            self.operand(self.blobs[0].value),
+            sizes,
+            *geometry,
+            groups,
+            wanted,
         )
         if wanted[0]:
-            below.grad = below_diff
+            below.grad = self.result(below_diff)
         if wanted[1]:
-            self.blobs[0].add_gradient(weight_diff)
+            self.blobs[0].add_gradient(self.result(weight_diff))
         if wanted[2]:
-            self.blobs[1].add_gradient(bias_diff)
+            self.blobs[1].add_gradient(self.result(bias_diff))
 
     def _geometry(self) -> tuple:
         """stride, padding, dilation, transposed, output padding, groups: the order of PyTorch's arguments."""

@@ -8,21 +8,33 @@ import torch
 
 from caffeformat import FormatError
 from caffeformat.caffeformat_pb2 import FillerParameter, LayerParameter
-from torchcaffe import fillers, log
+from torchcaffe import fillers, log, resident
 from torchcaffe.context import Context
 from torchcaffe.data_source import LmdbSource
 from torchcaffe.image_source import ImageSource
 from torchcaffe.layers.base import Blob, Fatal, Layer, to_device
+from torchcaffe.resident import ResidentImages
 from torchcaffe.rng import State
 
 _Batch = tuple[np.ndarray, np.ndarray, int, State]  # images, labels, restarts due, the source's state behind it
 
 
 class _Source(Layer):
-    """A layer without bottoms: there is nothing to hand a gradient to."""
+    """A layer without bottoms: there is nothing to hand a gradient to. All of a pass is the host's, unless a type says
+    otherwise."""
 
     n_bottoms = (0, 0)
     n_tops = (1, None)
+
+    @property
+    def from_host(self) -> bool:
+        return True
+
+    def fetch(self, top: list[Blob]) -> None:
+        self.forward([], top)
+
+    def compute(self, bottom: list[Blob], top: list[Blob]) -> None:
+        pass
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         pass
@@ -31,7 +43,8 @@ class _Source(Layer):
 class Data(_Source):
     """Images of an LMDB, batch by batch, and their labels if there is a second top.
 
-    A thread makes the next batch while the net works on this one. It takes nothing from the solver's generator.
+    A thread makes the next batch while the net works on this one; it takes nothing from the solver's generator. Or all
+    images are held on the device (resident.py), and the host only draws what they are cropped and mirrored by.
     """
 
     n_tops = (1, 2)
@@ -56,6 +69,25 @@ class Data(_Source):
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"data layer {self.name}")
         self._next: Future[_Batch] | None = None
         self._state = self.source.state()
+        self._resident = ResidentImages(self.source, self.context) if self._held() else None
+
+    def _held(self) -> bool:
+        """Whether the data set is to be held on the device."""
+        gpu = self.context.on_gpu
+        if self.context.data == "streamed" or (self.context.data == "auto" and not gpu):
+            return False
+        needed = resident.bytes_of(self.source)
+        what = f"{self.param.data_param.source}: {len(self.source)} images of {needed / 1e6:.4g} MB"
+        if self.context.data == "auto" and needed > (room := resident.room(self.context.device)):
+            part = f"{resident.SHARE:.0%} of the memory that is free, {room / 1e6:.4g} MB"
+            log.info("data_layer.cpp:45", f"{what} are more than {part}: they are read batch by batch")
+            return False
+        log.info("data_layer.cpp:45", f"{what} are held on the {'GPU' if gpu else 'CPU'}")
+        return True
+
+    @property
+    def from_host(self) -> bool:
+        return self._resident is None
 
     def _log_opening(self) -> None:
         if self.param.transform_param.HasField("mean_file"):
@@ -67,14 +99,28 @@ class Data(_Source):
             top[1].reshape(self.source.batch_size)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        batch = self._next or self._worker.submit(self._load)
-        images, labels, restarts, self._state = batch.result()
-        self._next = self._worker.submit(self._load)
+        self.fetch(top)
+        self.compute(bottom, top)
+
+    def fetch(self, top: list[Blob]) -> None:
+        if self._resident:
+            self._resident.choose(self.source.next_choices(self.source.batch_size))
+            restarts, self._state = self.source.restarts(), self.source.state()
+        else:
+            batch = self._next or self._worker.submit(self._load)
+            images, labels, restarts, self._state = batch.result()
+            self._next = self._worker.submit(self._load)
+            self._set(top, to_device(images, self.context), to_device(labels, self.context))
         for _ in range(restarts):
             log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
-        top[0].value = to_device(images, self.context)
-        if len(top) > 1:
-            top[1].value = to_device(labels, self.context)
+
+    def compute(self, bottom: list[Blob], top: list[Blob]) -> None:
+        if self._resident:
+            self._set(top, *self._resident.batch())
+
+    def _set(self, top: list[Blob], *tensors: torch.Tensor) -> None:
+        for blob, tensor in zip(top, tensors, strict=False):  # the labels may not be asked for
+            blob.value = tensor
 
     def _load(self) -> _Batch:
         images, labels = self.source.next_batch(self.source.batch_size)
@@ -106,9 +152,14 @@ class ImageData(Data):
         if not self.resized:
             super().reshape(bottom, top)
 
-    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+    def _held(self) -> bool:
+        if self.context.data == "resident" or (self.context.data == "auto" and self.context.on_gpu):
+            log.info(self._sized, f"{self.param.image_data_param.source}: files of images are read batch by batch")
+        return False
+
+    def fetch(self, top: list[Blob]) -> None:
         before = top[0].shape
-        super().forward(bottom, top)
+        super().fetch(top)
         self.resized = top[0].shape != before
 
     def _log_opening(self) -> None:

@@ -72,6 +72,8 @@ class Bias(_Spread):
 class Scale(_Spread):
     """A product, and with bias_term a sum. The blobs are the scale, unless it is a bottom, and the bias."""
 
+    kept = ("_x",)
+
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.scale_param
         if len(bottom) == 1:

@@ -5,6 +5,7 @@ Source followed: BVLC Caffe's embed_layer.cpp.
 
 import torch
 
+from torchcaffe import context
 from torchcaffe.layers.base import Blob, Layer
 
 
@@ -29,7 +30,7 @@ class Embed(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._index = bottom[0].value.long()
-        if self._index.device.type == "cpu" and self._index.numel():
+        if context.is_exact(self._index) and self._index.numel():
             low, high = (int(end) for end in torch.aminmax(self._index))
             size = self.param.embed_param.input_dim
             self.check(low >= 0 and high < size, f"an input is {low if low < 0 else high}, but input_dim is {size}")

@@ -124,6 +124,7 @@ class HDF5Output(Layer):
 
     n_bottoms = (2, 2)
     n_tops = (0, 0)
+    recordable = False
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.check(self.param.hdf5_output_param.file_name, "file_name is not given")

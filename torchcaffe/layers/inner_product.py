@@ -31,23 +31,24 @@ class InnerProduct(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x, weight = self._flat(bottom[0]), self._weight()
-        y = torch.addmm(self.blobs[1].value, x, weight.t()) if len(self.blobs) > 1 else x @ weight.t()
-        top[0].value = y.reshape(*bottom[0].shape[: self._axis], y.shape[1])
+        y = torch.addmm(self.operand(self.blobs[1].value), x, weight.t()) if len(self.blobs) > 1 else x @ weight.t()
+        top[0].value = self.result(y).reshape(*bottom[0].shape[: self._axis], y.shape[1])
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        diff = top[0].gradient().reshape(-1, self.param.inner_product_param.num_output)
+        whole_diff = top[0].gradient().reshape(-1, self.param.inner_product_param.num_output)
+        diff = self.operand(whole_diff)
         if self.learns[0]:
             x = self._flat(bottom[0])
             pair = (x.t(), diff) if self.param.inner_product_param.transpose else (diff.t(), x)
             self.blobs[0].add_product(*pair)
         if len(self.blobs) > 1 and self.learns[1]:
-            self.blobs[1].add_gradient(diff.sum(0))
+            self.blobs[1].add_gradient(whole_diff.sum(0))
         if propagate_down[0]:
-            bottom[0].grad = (diff @ self._weight()).reshape(bottom[0].shape)
+            bottom[0].grad = self.result(diff @ self._weight()).reshape(bottom[0].shape)
 
     def _flat(self, bottom: Blob) -> torch.Tensor:
-        return bottom.value.reshape(-1, self._inputs)
+        return self.operand(bottom.value.reshape(-1, self._inputs))
 
     def _weight(self) -> torch.Tensor:
-        weight = self.blobs[0].value
+        weight = self.operand(self.blobs[0].value)
         return weight.t() if self.param.inner_product_param.transpose else weight

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from caffeformat.caffeformat_pb2 import LossParameter
-from torchcaffe import log
+from torchcaffe import context, log
 from torchcaffe.layers.base import Blob, Fatal, Layer
 
 _TINY = torch.finfo(torch.float32).tiny  # FLT_MIN: the printed loss of a sample is at most 87.3365
@@ -70,7 +70,7 @@ class SoftmaxWithLoss(_Loss):
         if self.param.loss_param.HasField("ignore_label"):
             self._ignored = label == self.param.loss_param.ignore_label
             label = label.masked_fill(self._ignored, 0)
-        if label.device.type == "cpu":  # a GPU is not waited for: its own assertion stops the run
+        if context.is_exact(label):  # a GPU is not waited for: its own assertion stops the run
             check_labels(self, label, classes)
         self._label = label
 
@@ -134,7 +134,7 @@ def check_labels(layer: Layer, label: torch.Tensor, classes: int) -> None:
 
 
 def _softmax(x: torch.Tensor, axis: int) -> torch.Tensor:
-    if x.device.type != "cpu":
+    if not context.is_exact(x):
         return torch.softmax(x, axis)
     powers = _exactly(torch.exp, x - x.amax(axis, keepdim=True))
     return powers / powers.sum(axis, keepdim=True)
@@ -142,10 +142,10 @@ def _softmax(x: torch.Tensor, axis: int) -> torch.Tensor:
 
 def _exactly(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
     """`function` of float32 values, worked out in float64."""
-    return function(x) if x.device.type != "cpu" else function(x.double()).to(x.dtype)
+    return function(x.double()).to(x.dtype) if context.is_exact(x) else function(x)
 
 
 def _sum_in_order(losses: torch.Tensor) -> torch.Tensor:
-    if losses.device.type != "cpu" or losses.dtype != torch.float32:
+    if not context.is_exact(losses) or losses.dtype != torch.float32:
         return losses.sum()
     return torch.tensor(np.add.accumulate(losses.numpy().ravel())[-1])

@@ -4,12 +4,14 @@ import torch
 from torch.nn import functional
 
 from caffeformat.caffeformat_pb2 import LRNParameter
-from torchcaffe.layers.base import Blob, Layer, channels_last
+from torchcaffe.layers.base import Blob, Layer
 
 
 class LRN(Layer):
     """x / s^beta, s = k + alpha / local_size * (sum of x^2 over local_size channels); within a channel, over a square
     of local_size x local_size, divided by its number of places, and with 1 for k."""
+
+    kept = ("_scale", "_power")
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.lrn_param
@@ -24,7 +26,7 @@ class LRN(Layer):
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        x = channels_last(bottom[0].value)
+        x = self.laid_out(bottom[0].value)
         self._scale = self._window(x * x).mul_(self._alpha).add_(self._k)
         self._power = _negative_power(self._scale, self._beta)
         top[0].value = x * self._power
@@ -32,9 +34,9 @@ class LRN(Layer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
-        diff = channels_last(top[0].gradient())
+        diff = self.laid_out(top[0].gradient())
         ratio = (diff * top[0].value).div_(self._scale)
-        spread = self._window(ratio).mul_(channels_last(bottom[0].value))
+        spread = self._window(ratio).mul_(self.laid_out(bottom[0].value))
         bottom[0].grad = (diff * self._power).add_(spread, alpha=-2 * self._alpha * self._beta)
 
     def _window(self, x: torch.Tensor) -> torch.Tensor:

@@ -7,6 +7,7 @@ import torch
 from torch.nn import functional
 
 from caffeformat.caffeformat_pb2 import TRAIN
+from torchcaffe import context
 from torchcaffe.layers.base import Blob, Layer
 
 
@@ -42,6 +43,8 @@ class Dropout(_Neuron):
     On the CPU the masks are the very draws of BVLC Caffe, in its order of axes; a GPU draws its own.
     """
 
+    kept = ("_mask",)
+
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.ratio = self.param.dropout_param.dropout_ratio
         self.check(0 < self.ratio < 1, f"dropout_ratio {self.ratio}; it lies between 0 and 1")
@@ -62,7 +65,7 @@ class Dropout(_Neuron):
 
     def _draw(self, x: torch.Tensor) -> torch.Tensor:
         keep = 1 - self.ratio
-        if x.device.type != "cpu":
+        if not context.is_exact(x):
             return torch.empty_like(x).bernoulli_(keep)
         mask = torch.from_numpy(self.context.rng.bernoulli(x.numel(), keep)).reshape(x.shape)
         return mask.to(x.dtype)

@@ -16,6 +16,8 @@ class BatchNorm(Layer):
     fading by moving_average_fraction. They are changed where they lie, since a test net shares them, and never learned.
     """
 
+    kept = ("_x", "_mean", "_scale")
+
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, axes = self.param.batch_norm_param, len(bottom[0].shape)
         self.check(axes >= 2, f"a bottom of {axes} axes; at least 2 are needed (N, C)")
@@ -67,7 +69,7 @@ class BatchNorm(Layer):
     def _collected(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The means and variances of past batches; zeros where there were none."""
         mean, variance, weight = (blob.value for blob in self.blobs)
-        factor = torch.where(weight == 0, 0, 1 / weight)
+        factor = (1 / weight).masked_fill_(weight == 0, 0)
         return mean * factor, variance * factor
 
     def _collect(self, variance: torch.Tensor, count: int) -> None:

@@ -19,6 +19,7 @@ class Pooling(Layer):
     """With a second top (MAX only) that one holds the place, h * width + w, of each window's largest value."""
 
     n_tops = (1, 2)
+    kept = ("_places",)
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.pooling_param

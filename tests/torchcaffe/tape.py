@@ -1,0 +1,66 @@
+"""What a CUDA graph does to a net, on the CPU: PyTorch's calls are taped, then done again on the very same tensors.
+
+No Python of the net runs again, so whatever the host contributed stays as it was: a tape that is played shows other
+numbers than the net wherever a layer would be wrong in a graph. Left out are the limits of CUDA itself.
+"""
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from torchcaffe import context, step
+from torchcaffe.blob import Blob
+from torchcaffe.graph import Recording, Work
+
+# What a graph cannot hold: values that the host reads, sizes that depend on values, and tensors made of the host's
+# numbers, which would be copied to a GPU.
+_READ = {"_local_scalar_dense", "equal", "is_nonzero", "item"}
+_SIZED = {"bincount", "masked_select", "nonzero", "unique", "_unique2"}
+_FORBIDDEN = _READ | _SIZED | {"lift_fresh", "scalar_tensor"}
+
+
+class Tape(Recording):
+    """As graph.Graph: recorded at once; the recording does the work, which the first `replay` therefore does not."""
+
+    def __init__(self, work: Work, blobs: list[Blob]):
+        super().__init__(work, blobs)
+        self._calls = _Calls()
+        with self._calls:
+            self._record()
+        self._fresh = True
+
+    def replay(self) -> torch.Tensor | None:
+        if not self._fresh:
+            self._calls.play()
+        self._fresh = False
+        self._attach()
+        return self._result
+
+
+class _Calls(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: list[tuple] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        name = function.overloadpacket.__name__
+        assert name not in _FORBIDDEN, f"{name} cannot be captured"
+        masks = [leaf for leaf in tree_leaves(args) if isinstance(leaf, torch.Tensor) and leaf.dtype == torch.bool]
+        assert not (name.startswith("index") and masks), f"{name} by a mask cannot be captured"
+        out = function(*args, **(kwargs or {}))
+        self._made.append((function, args, kwargs or {}, out))
+        return out
+
+    def play(self) -> None:
+        for function, args, kwargs, out in self._made:
+            for place, found in zip(tree_leaves(out), tree_leaves(function(*args, **kwargs)), strict=True):
+                if isinstance(place, torch.Tensor) and place is not found:
+                    place.copy_(found)
+
+
+def on_tape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are taped, and layers do as on a GPU: with PyTorch's draws and digits, without a look at values."""
+    monkeypatch.setattr(context, "is_exact", lambda tensor: False)
+    monkeypatch.setattr(step, "record", lambda work, blobs, device: Tape(work, blobs))
+    monkeypatch.setattr(context.current(), "step", "static")
