@@ -52,7 +52,7 @@ def ours(folder: Path, *arguments: str) -> Run:
     return Run(code, out.getvalue())
 
 
-def same(found: Run, right: Run, *words: str, last_digits: int = 3) -> int:
+def same(found: Run, right: Run, *words: str, last_digits: int = 3, rtol: float = 1e-5) -> int:
     """Both have the same lines, but for those of Caffe's prefetch threads, whose place is a race. A number that lies
     just between two may be rounded up in the one and down in the other: in so many lines, their count is returned."""
     mine, theirs = ([line for line in run.lines(*words) if "Restarting data" not in line] for run in (found, right))
@@ -60,7 +60,7 @@ def same(found: Run, right: Run, *words: str, last_digits: int = 3) -> int:
     other = [(a, b) for a, b in zip(mine, theirs, strict=True) if a != b]
     for a, b in other:
         numbers = [[float(number) for number in _NUMBER.findall(line)] for line in (a, b)]
-        assert np.allclose(*numbers, rtol=1e-5, atol=0), f"{a}\n{b}"
+        assert np.allclose(*numbers, rtol=rtol, atol=0), f"{a}\n{b}"
     assert len(other) <= last_digits, other
     return len(other)
 
