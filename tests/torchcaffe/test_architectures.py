@@ -138,7 +138,7 @@ def test_the_first_iterations_log_what_caffe_logs(caffe: Path, tmp_path: Path, n
     arguments = ("train", "--solver=solver.prototxt")
     right, found = runs.real(caffe, tmp_path, *arguments), runs.ours(tmp_path, *arguments)
     assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
-    # But for the net that is printed: glog cuts it off after 30,000 bytes. Of so small a ResNet-50 four digits are sure.
+    # But for the net that is printed: glog cuts it off after 30,000 bytes. A small ResNet-50 is sure of four digits.
     unsure = {"last_digits": 5, "rtol": 1e-4} if name == "ResNet-50" else {}
     runs.same(found, right, ".cpp:", **unsure)
     assert len(found.lines("loss = ")) >= 3

@@ -34,6 +34,7 @@ CONVOLUTIONS = {
     "dilated": "num_output: 4 kernel_size: 3 dilation: 2 pad: 2",
     "1x1": "num_output: 5 kernel_size: 1",
     "counted from the end": "num_output: 4 kernel_size: 3 axis: -3",
+    "in Caffe's other way": "num_output: 4 kernel_size: 3 force_nd_im2col: true engine: CAFFE",
 }
 
 
@@ -214,6 +215,13 @@ def test_accuracy(real_caffe, tmp_path, figures, settings_, tops) -> None:
     both = Both(real_caffe, text.replace("force_backward: true", ""), tmp_path, backward=False, x=scores,
                 label=random.integers(0, 5, labels))  # fmt: skip
     both.agree(figures, "Accuracy")
+
+
+@pytest.mark.parametrize("type_", ["Pooling", "LRN", "ReLU", "Sigmoid", "TanH", "Softmax"])
+def test_an_engine_changes_nothing(real_caffe: RealCaffe, tmp_path: Path, figures: Figures, type_: str) -> None:
+    more = {"Pooling": "kernel_size: 3", "LRN": "local_size: 3 alpha: 1"}.get(type_, "")
+    text = net_of(layer(type_, f"{type_.lower()}_param {{ engine: CAFFE {more} }}"), x=(2, 3, 6, 5))
+    Both(real_caffe, text, tmp_path).agree(figures, type_)
 
 
 def test_a_blob_read_twice_gets_the_sum_of_both_gradients(real_caffe, tmp_path, figures) -> None:

@@ -158,7 +158,7 @@ REFUSALS = {
                          'top: "y" }', ":5: Top blob 'y' produced by multiple sources"),
     "a bottom too many": ('layer { name: "l" type: "ReLU" bottom: "x" bottom: "x" top: "y" }', ":3: .*2 bottom blobs"),
     "stochastic pooling": ('layer { name: "l" type: "Pooling" bottom: "x" top: "y" pooling_param { kernel_size: 2 '
-                           "pool: STOCHASTIC } }", ":3: .*STOCHASTIC"),
+                           "pool: STOCHASTIC } }", ":3: .*STOCHASTIC is not supported .BVLC Caffe has it on a GPU"),
     "no kernel": ('layer { name: "l" type: "Convolution" bottom: "x" top: "y" convolution_param { num_output: 2 } }',
                   ":3: .*kernel_size"),
     "too large a kernel": ('layer { name: "l" type: "Convolution" bottom: "x" top: "y" convolution_param '

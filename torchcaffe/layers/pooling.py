@@ -24,7 +24,10 @@ class Pooling(Layer):
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.pooling_param
         self.check(len(bottom[0].shape) == 4, f"a bottom of {len(bottom[0].shape)} axes; 4 are needed (N, C, H, W)")
-        self.check(param.pool != PoolingParameter.STOCHASTIC, "pool: STOCHASTIC is not supported")
+        self.check(
+            param.pool != PoolingParameter.STOCHASTIC,
+            "pool: STOCHASTIC is not supported (BVLC Caffe has it on a GPU only)",
+        )
         self._max = param.pool == PoolingParameter.MAX
         self.check(self._max or len(top) == 1, "a second top is for pool: MAX")
         if param.global_pooling:
