@@ -92,6 +92,16 @@ class Net:
         wanted = self.outputs if end is None else [blob.name for blob in self.core.tops[last]]
         return {name: self.core.by_name[name].data for name in [*wanted, *(blobs or [])]}
 
+    def forward_all(self, blobs: list[str] | None = None, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """As `forward` for any number of images: in batches of the net's size, the last one filled up with zeros."""
+        count, size = len(next(iter(inputs.values()))), self.core.by_name[next(iter(inputs))].shape[0]
+        pieces: dict[str, list[np.ndarray]] = {}
+        for start in range(0, count, size):
+            batch = {name: _filled_up(array[start : start + size], size) for name, array in inputs.items()}
+            for name, array in self.forward(blobs, **batch).items():
+                pieces.setdefault(name, []).append(np.atleast_1d(array).copy())
+        return {name: np.concatenate(arrays)[:count] for name, arrays in pieces.items()}
+
     def backward(
         self, diffs: list[str] | None = None, start: str | None = None, end: str | None = None, **top_diffs: np.ndarray
     ) -> dict[str, np.ndarray]:
@@ -161,3 +171,8 @@ def get_solver(path: str | Path) -> SGDSolver:
 
 def layer_type_list() -> list[str]:
     return known_types()
+
+
+def _filled_up(array: np.ndarray, size: int) -> np.ndarray:
+    missing = np.zeros((size - len(array), *array.shape[1:]), array.dtype)
+    return np.concatenate([array, missing]) if len(missing) else array

@@ -234,3 +234,20 @@ def test_a_net_takes_inputs_of_another_size(real_caffe: RealCaffe, tmp_path: Pat
     assert net.blobs["y"].shape == (1, 3, 1, 1)
     found = net.forward(x=np.arange(90).reshape(1, 3, 6, 5))["y"]
     assert found.ravel().tolist() == [14.5, 44.5, 74.5]
+
+
+def test_forward_all_takes_any_number_of_images(real_caffe: RealCaffe, tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(net_of(f'layer {{ name: "ip" bottom: "x" top: "y" {IP} }}', x=(4, 3)))
+    x = np.random.default_rng(2).standard_normal((10, 3)).astype(np.float32)
+    program = """
+caffe.set_random_seed(3)
+out.update(caffe.Net(given["path"], 1).forward_all(["x"], x=given["x"]))
+"""
+    right = real_caffe.run(program, path=str(path), x=x)
+    caffe.set_random_seed(3)
+    found = caffe.Net(path, caffe.TEST).forward_all(["x"], x=x)
+    assert found.keys() == right.keys() == {"x", "y"}
+    for name in right:
+        assert found[name].shape == right[name].shape == (10, 3)
+        np.testing.assert_allclose(found[name], right[name], rtol=1e-5)
