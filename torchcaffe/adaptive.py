@@ -5,6 +5,8 @@ The history holds means of squares, without the rate: a layer that does not lear
 weight decay gives.
 """
 
+import math
+
 import numpy as np
 import torch
 
@@ -41,6 +43,10 @@ class AdaGrad(Adaptive):
 
     def _rule(self, weight, g, history, rate, iteration) -> None:
         (h,) = history
+        if _fusible(weight):
+            fixed = {"lr_decay": 0.0, "weight_decay": 0.0, "maximize": False}
+            torch._fused_adagrad_([weight], [g], [h], [torch.tensor(1.0)], lr=rate, eps=self.param.delta, **fixed)
+            return
         h.addcmul_(g, g)
         weight.addcdiv_(g, h.sqrt().add_(self.param.delta), value=-rate)
 
@@ -57,6 +63,9 @@ class RMSProp(Adaptive):
 
     def _rule(self, weight, g, history, rate, iteration) -> None:
         (h,) = history
+        if _fusible(weight):  # it is Adam without a mean of gradients, late enough for no correction
+            _fused_adam(weight, g, g, h, rate, 0.0, self.param.rms_decay, 1e9, self.param.delta)
+            return
         _average_square(h, g, self.param.rms_decay)
         weight.addcdiv_(g, h.sqrt().add_(self.param.delta), value=-rate)
 
@@ -85,10 +94,14 @@ class Adam(Adaptive):
 
     def _rule(self, weight, g, history, rate, iteration) -> None:
         m, v = history
-        momentum = self.param.momentum
+        momentum, momentum2, t = self.param.momentum, self.param.momentum2, iteration + 1
+        if _fusible(weight, momentum, momentum2):
+            beside = self.param.delta / math.sqrt(1 - momentum2**t)  # PyTorch's delta is the paper's
+            _fused_adam(weight, g, m, v, rate, momentum, momentum2, t, beside)
+            return
         m.mul_(momentum).add_(g, alpha=1 - momentum)
-        _average_square(v, g, self.param.momentum2)
-        weight.addcdiv_(m, v.sqrt().add_(self.param.delta), value=-rate * self._correction(iteration + 1))
+        _average_square(v, g, momentum2)
+        weight.addcdiv_(m, v.sqrt().add_(self.param.delta), value=-rate * self._correction(t))
 
     def scalars(self, rate: float, iteration: int) -> tuple | None:
         known = super().scalars(rate, iteration)
@@ -98,6 +111,18 @@ class Adam(Adaptive):
         with np.errstate(all="ignore"):  # as in C: inf or nan where the momentum is 1 or more
             first, second = (1 - np.power(beta, t) for beta in (self.param.momentum, self.param.momentum2))
             return float(np.sqrt(second) / first)
+
+
+def _fusible(weight: torch.Tensor, *shares: float) -> bool:
+    """Whether one of PyTorch's own steps does the same in one pass over memory, in a fifth of the time or less."""
+    return weight.device.type == "cpu" and all(0 <= share < 1 for share in shares)
+
+
+def _fused_adam(weight, g, m, v, rate, beta1: float, beta2: float, t: float, delta: float) -> None:
+    """w -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + delta), with the new m and v. `m` may be `g`."""
+    fixed = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
+    steps = [torch.tensor(float(t))]
+    torch._fused_adam_([weight], [g], [m], [v], [], steps, lr=rate, beta1=beta1, beta2=beta2, eps=delta, **fixed)
 
 
 def _average_square(mean: torch.Tensor, values: torch.Tensor, share: float) -> None:
