@@ -4,6 +4,7 @@ Pixels are uint8, CHW, blue before green before red when there are three channel
 the bytes that BVLC Caffe's convert_imageset writes (src/caffe/util/io.cpp), field for field.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -21,9 +22,16 @@ def encode(image: np.ndarray, label: int) -> bytes:
     return b"".join((_head(image.shape), image.tobytes(), _tail(label)))
 
 
-def decode(data: bytes) -> tuple[np.ndarray, int]:
-    """The image (uint8, CHW, read-only) and the label of a Datum. Raises FormatError."""
+def decode(data: bytes, read: Callable[[bytes], np.ndarray] | None = None) -> tuple[np.ndarray, int]:
+    """The image (uint8, CHW, read-only) and the label of a Datum. Raises FormatError.
+
+    `read` makes an image (uint8, CHW) of a JPEG or PNG file; without it a Datum that holds one is refused.
+    """
     datum = _parsed(data)
+    if datum.encoded and read:
+        return read(datum.data), datum.label
+    if datum.encoded:
+        raise FormatError("a Datum that holds a JPEG or PNG file; pack it again without --encoded")
     shape = (datum.channels, datum.height, datum.width)
     pixels = datum.data
     if len(pixels) != shape[0] * shape[1] * shape[2] or min(shape) < 1:
@@ -36,8 +44,6 @@ def _parsed(data: bytes) -> Datum:
         datum = Datum.FromString(data)
     except DecodeError:
         raise FormatError(f"{len(data)} bytes that are no Datum") from None
-    if datum.encoded:
-        raise FormatError("a Datum that holds a JPEG or PNG file; pack it again without --encoded")
     if datum.float_data:
         raise FormatError("a Datum of floats; only uint8 pixels are read")
     return datum

@@ -8,11 +8,13 @@ line stands ahead of the use of the data, and where exactly is a race. Here batc
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
 from caffeformat import FormatError, datum, lmdb_file
 from caffeformat.caffeformat_pb2 import DataParameter, LayerParameter
+from torchcaffe import images
 from torchcaffe.rng import Generator, State
 from torchcaffe.transformer import Shape, Transformer, own_generator, size
 
@@ -31,6 +33,10 @@ class LmdbSource:
         self._name, self._source = layer.name, param.source
         self.batch_size = param.batch_size
         self._check(param)
+        color, gray = layer.transform_param.force_color, layer.transform_param.force_gray
+        if color and gray:
+            raise self._error("cannot set both force_color and force_gray")
+        self._decode = partial(images.decode, color=color if color or gray else None)
         with self._named():
             self._reader = lmdb_file.open_reader(param.source)
         self._count = len(self._reader)
@@ -130,7 +136,7 @@ class LmdbSource:
         with self._named():
             key, value = self._reader.get(index)
             try:
-                return datum.decode(value)
+                return datum.decode(value, self._decode)
             except FormatError as error:
                 raise FormatError(f"{self._source}: record {index} ({key.decode(errors='replace')}): {error}") from None
 

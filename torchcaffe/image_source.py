@@ -11,6 +11,7 @@ import numpy as np
 
 from caffeformat import FormatError
 from caffeformat.caffeformat_pb2 import LayerParameter
+from torchcaffe.images import chw, opencv
 from torchcaffe.rng import Generator, State
 from torchcaffe.transformer import Shape, Transformer, is_random, size
 
@@ -31,7 +32,7 @@ class ImageSource:
         self._transform_param = layer.transform_param
         self.batch_size = self._param.batch_size
         self._check()
-        self._cv2 = _opencv()
+        self._cv2 = opencv()
         self._entries = self._listed()
         self._order = np.arange(len(self._entries))
         drawn = is_random(layer.transform_param, phase)
@@ -129,7 +130,7 @@ class ImageSource:
         self._require(image is not None, f"Could not load {path} ({param.source}:{index + 1})")
         if param.new_height:
             image = self._cv2.resize(image, (param.new_width, param.new_height))
-        return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+        return chw(image)
 
     def _transformed(self, images: list[np.ndarray]) -> np.ndarray:
         """The images, which may be of several sizes where they are cropped to one."""
@@ -153,13 +154,3 @@ class ImageSource:
 
     def _error(self, text: str) -> FormatError:
         return FormatError(f"layer {self._name}: {text}")
-
-
-def _opencv():
-    try:
-        import cv2
-    except ImportError:
-        needed = "ImageData needs the Python package opencv-python-headless: `pip install opencv-python-headless`"
-        raise FormatError(f"{needed}, or pack the images into an LMDB") from None
-    cv2.setNumThreads(1)  # the batches are made ahead, in one thread; what is left belongs to the net
-    return cv2

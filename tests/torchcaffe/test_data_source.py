@@ -3,13 +3,14 @@
 import subprocess
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caffeformat import FormatError, blobs, datum, lmdb_file, prototxt
-from caffeformat.caffeformat_pb2 import TRAIN, LayerParameter
+from caffeformat.caffeformat_pb2 import TRAIN, Datum, LayerParameter
 from torchcaffe.data_source import LmdbSource
 from torchcaffe.rng import Generator
 
@@ -60,6 +61,41 @@ def test_images_and_labels_equal_caffes_over_several_rounds(batch, transform, fo
         assert (found_data.dtype, found_label.dtype) == (np.float32, np.float32)
         assert np.array_equal(found_data, data)
         assert np.array_equal(found_label, label)
+
+
+@pytest.mark.parametrize("force", ["", "force_color: true", "force_gray: true"])
+@pytest.mark.parametrize("kind", ["color", "gray"])
+def test_images_that_are_packed_as_files_are_decoded_as_caffe_decodes_them(
+    force, kind, caffe_tools, tmp_path, real_caffe
+):
+    """An LMDB of `convert_imageset --encoded`, with JPEG and PNG files."""
+    for index, image in enumerate(IMAGES):
+        pixels = image.transpose(1, 2, 0) if kind == "color" else image[0]
+        assert cv2.imwrite(str(tmp_path / f"{index}.{'png' if index % 2 else 'jpg'}"), pixels)
+    names = [f"{index}.{'png' if index % 2 else 'jpg'} {index}\n" for index in range(COUNT)]
+    (tmp_path / "list").write_text("".join(names))
+    gray = ["--gray"] if kind == "gray" else []
+    command = [caffe_tools / "convert_imageset", "--encoded", *gray, f"{tmp_path}/", "list", "lmdb"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    text = layer_text(tmp_path / "lmdb", 4, transform=f"crop_size: 5 mirror: true {force}")
+    expected = real_caffe.run(BATCHES, net=real_caffe.net_file(f"layer {{ {text} }}"), count=4)
+    reader = source(text)
+    for data, label in zip(expected["data"], expected["label"], strict=True):
+        found_data, found_label = reader.next_batch(4)
+        assert np.array_equal(found_data, data)
+        assert np.array_equal(found_label, label)
+
+
+def test_a_file_in_a_record_that_is_no_image_is_named(tmp_path):
+    value = Datum(encoded=True, data=b"no image").SerializeToString()
+    lmdb_file.write(tmp_path / "lmdb", [(b"0_x.jpg", value)])
+    with pytest.raises(FormatError, match=r"record 0 \(0_x.jpg\): no image of 8 bits a channel that OpenCV can decode"):
+        source(layer_text(tmp_path / "lmdb", 1))
+
+
+def test_color_and_gray_cannot_both_be_forced(folder):
+    with pytest.raises(FormatError, match="layer images: cannot set both force_color and force_gray"):
+        source(layer_text(folder, 1, transform="force_color: true force_gray: true"))
 
 
 def test_the_shape_is_that_after_the_crop(folder):
