@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from caffeformat import FormatError, blobs
 from caffeformat.caffeformat_pb2 import BlobShape, NetParameter
@@ -29,7 +30,7 @@ def load(net: Net, path: str | Path) -> None:
     try:
         source = blobs.read_caffemodel(path)
     except FormatError as error:
-        raise Fatal(str(error), "upgrade_proto.cpp:90") from None
+        raise Fatal(str(error), "upgrade_proto.cpp:97") from None
     targets = {layer.name: layer for layer in reversed(net.layers)}
     for name in _layer_names(path):
         layer, arrays = targets.get(name), source.get(name, [])
@@ -50,8 +51,12 @@ def _layer_names(path: str | Path) -> list[str]:
         layer.name = layer.name.decode(errors="replace").encode()
         if isinstance(layer, PackedV1Layer) and layer.HasField("layer"):
             layer.layer.ClearField("blobs")
-    settings = NetParameter.FromString(packed.SerializeToString())
-    return [layer.name for layer in net_param.from_message(settings, str(path)).param.layer]
+    try:
+        settings = NetParameter.FromString(packed.SerializeToString())
+        return [layer.name for layer in net_param.from_message(settings, str(path)).param.layer]
+    except (DecodeError, UnicodeDecodeError) as error:
+        damaged = f"{path}: no caffemodel, or damaged: the settings of its layers cannot be read ({error})"
+        raise Fatal(f"{damaged}; copy or make it again", "upgrade_proto.cpp:97") from None
 
 
 def _copy(blob: Blob, array: np.ndarray, what: str, path: str | Path) -> None:

@@ -157,3 +157,15 @@ def test_what_caffe_does_not_upgrade_is_refused_with_its_line(real_caffe, tmp_pa
         torchcaffe.Net(path, torchcaffe.TEST)
     with pytest.raises(CaffeAborted):
         real_caffe.run('caffe.Net(given["path"], 1)', path=str(path))
+
+
+DAMAGED = {"a param": b"\xa2\x06\x08\x0a\x02ip\x32\x02\xff\xff", "a bottom": b"\x12\x08\x22\x02ip\x12\x02\xff\xff"}
+
+
+@pytest.mark.parametrize("layer", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_caffemodel_whose_layers_have_damaged_settings_is_refused(tmp_path: Path, layer: bytes) -> None:
+    (tmp_path / "net.prototxt").write_text(V0)
+    (tmp_path / "bad.caffemodel").write_bytes(layer)
+    net = torchcaffe.Net(tmp_path / "net.prototxt", torchcaffe.TEST)
+    with pytest.raises(FormatError, match=r"bad.caffemodel: no caffemodel, or damaged: the settings of its layers"):
+        net.copy_from(tmp_path / "bad.caffemodel")

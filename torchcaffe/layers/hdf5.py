@@ -143,7 +143,7 @@ class HDF5Output(Layer):
         path = self.param.hdf5_output_param.file_name
         if self._written:
             one = f"{self.where}: layer '{self.name}': {path} holds a batch already, and Caffe's file takes one only"
-            raise Fatal(f"{one}; run one iteration, with a batch_size of all that is wanted", "hdf5.cpp:151")
+            raise Fatal(f"{one}; run one iteration, with a batch_size of all that is wanted", "hdf5.cpp:124")
         log.info("hdf5_output_layer.cpp:33", f"Saving HDF5 file {path}")
         with new_file(path) as file:
             for name, blob in zip(("data", "label"), bottom, strict=True):
