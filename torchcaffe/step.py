@@ -46,6 +46,8 @@ def _obstacle(net: Net, param: SolverParameter) -> str:
     """What keeps a step from being recorded: nothing if empty."""
     if param.debug_info:
         return "debug_info: true prints each layer's values"
+    if param.snapshot_diff:
+        return "snapshot_diff: true keeps each update in the place of its gradient"
     if param.iter_size > 1 and net.params.any_reshaped():
         return "with iter_size, gradients add up in parameters that are shared in another shape"
     named = [f"{layer.name} ({layer.type})" for layer in net.layers if not layer.recordable]
