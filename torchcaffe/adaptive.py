@@ -45,7 +45,7 @@ class AdaGrad(Adaptive):
         (h,) = history
         if _fusible(weight):
             fixed = {"lr_decay": 0.0, "weight_decay": 0.0, "maximize": False}
-            torch._fused_adagrad_([weight], [g], [h], [torch.tensor(1.0)], lr=rate, eps=self.param.delta, **fixed)
+            torch._fused_adagrad_([weight], [g], [h], [torch.ones(())], lr=rate, eps=self.param.delta, **fixed)
             return
         h.addcmul_(g, g)
         weight.addcdiv_(g, h.sqrt().add_(self.param.delta), value=-rate)
@@ -121,7 +121,7 @@ def _fusible(weight: torch.Tensor, *shares: float) -> bool:
 def _fused_adam(weight, g, m, v, rate, beta1: float, beta2: float, t: float, delta: float) -> None:
     """w -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + delta), with the new m and v. `m` may be `g`."""
     fixed = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
-    steps = [torch.tensor(float(t))]
+    steps = [torch.full((), float(t))]
     torch._fused_adam_([weight], [g], [m], [v], [], steps, lr=rate, beta1=beta1, beta2=beta2, eps=delta, **fixed)
 
 

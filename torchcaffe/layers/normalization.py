@@ -6,6 +6,7 @@ Source followed: BVLC Caffe's batch_norm_layer.cpp.
 import torch
 
 from caffeformat.caffeformat_pb2 import TEST, FillerParameter, ParamSpec
+from torchcaffe import context
 from torchcaffe.layers.base import Blob, Layer
 
 _BLOCK = 1024  # places of which statistics are taken at a time
@@ -85,7 +86,7 @@ def _statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     many. Of blocks that stay in the cache it loses none, and no memory is needed for squares.
     """
     others = [axis for axis in range(x.dim()) if axis != 1]
-    if x.device.type != "cpu":
+    if not context.is_exact(x):
         variance, mean = torch.var_mean(x, others, correction=0)
         return mean, variance
     mean = x.mean(others)
