@@ -34,6 +34,14 @@ RETENTION_COLUMNS = (
     *("direction", "size", "condition", "seed"),
     *("source_accuracy", "own_fc8", "new_fc8", "target_accuracy", "run"),
 )
+SCORES, CORRELATIONS = "scores.csv", "scores_correlation.csv"
+SCORE_NAMES = ("leep", "logme", "h_score", "h_score_shrunk")
+SCORE_COLUMNS = (
+    *("direction", "size", "seed", "condition", "layer", "images", "features"),
+    *SCORE_NAMES,
+    "accuracy",
+)
+CORRELATION_COLUMNS = ("score", "against", "rho", "p", "n")
 
 Row = dict[str, Any]
 

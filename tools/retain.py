@@ -4,11 +4,11 @@
 
 Two scores on V_source for every selected, finished run that began with layers of the source net:
 
-own_fc8   its layers 1..7 under the source net's own classifier: how much of the source task they still do as they are.
-          With seven frozen layers it is the source net's accuracy itself.
-new_fc8   its layers 1..7 frozen, under a fresh classifier trained on N_source: how much of it they can still do. This is
-          the run X-retain, a training like any other (tools/conditions.py), which this verb does if it is not done. Named
-          among the conditions (FTall-retain, base-retain), it is one of the sweep's, several at a time.
+own_fc8   its layers 1..7 under the source net's own classifier: how much of the source task they still do as they
+          are. With seven frozen layers it is the source net's accuracy itself.
+new_fc8   its layers 1..7 frozen, under a fresh classifier trained on N_source: how much of it they can still do. This
+          is the run X-retain, a training like any other (tools/conditions.py), which this verb does if it is not done.
+          Named among the conditions (FTall-retain, base-retain), it is one of the sweep's, several at a time.
 
 retention.csv in results/<experiment>/ has these beside source_accuracy, the source net's own on V_source, and
 target_accuracy, the run's on V_target. own_fc8 is blank where the net has no layer of the source net (base-retain).
@@ -127,7 +127,9 @@ def _joined(exp: Experiment, run: Run, rendered: Rendered, weights: Path, source
 def _line(row: Row) -> str:
     own = "" if row[OWN] is None else f"{row[OWN]:.4f} under the source net's fc8, "
     what = f"{row['direction']}/{layout.size_name(row['size'])}/{row['condition']}/seed{row['seed']}"
-    return f"{what}: on V_source {own}{row['new_fc8']:.4f} under a fresh one; the source net {row['source_accuracy']:.4f}"
+    return (
+        f"{what}: on V_source {own}{row['new_fc8']:.4f} under a fresh one; the source net {row['source_accuracy']:.4f}"
+    )
 
 
 def main(argv: list[str]) -> None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 from caffeformat.caffeformat_pb2 import EltwiseParameter, LayerParameter, NetParameter
 from tools.conditions import Condition
-from tools.errors import UserError
 from tools.experiment import Experiment
 from tools.weighted import Block, blob_count
 

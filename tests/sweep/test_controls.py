@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from caffeformat.blobs import read_caffemodel
+from tools import transferability
 
 FOLDER = Path("models/small/A2B/n0010")
 SOURCE = Path("models/small/B2A/n0060/base/seed0")
@@ -25,7 +26,8 @@ import numpy as np
 caffe.set_mode_cpu()
 ours, theirs = (caffe.Net(f"{folder}/train_val.prototxt", caffe.TEST, weights=f"{folder}/{name}")
                 for folder, name in zip(sys.argv[1::2], sys.argv[2::2]))
-ours.blobs["data"].data[...] = theirs.blobs["data"].data[...] = 40 * np.random.RandomState(0).standard_normal((1, 3, 57, 57))
+images = 40 * np.random.RandomState(0).standard_normal((1, 3, 57, 57))
+ours.blobs["data"].data[...] = theirs.blobs["data"].data[...] = images
 np.savez("parted.npz", ours=ours.forward(start="conv1", end="conv2_sum")["conv2"],
          theirs=theirs.forward(start="conv1", end="conv2")["conv2"], own=ours.blobs["conv2_drawn"].data)
 """
@@ -78,10 +80,8 @@ def test_only_nets_that_others_copy_from_are_kept_and_a_second_sweep_does_nothin
 
 def test_the_tables_have_the_controls_in_order_and_no_retention_among_them(swept):
     rows = [row["condition"] for row in table("results/small/runs.csv") if row["size"] == "10"]
-    assert rows == ["base", "FTall", "S2T", "S7T", "S2T+", "T2T", "T7T", "T2T+", "T7T+", "R2T", "R7T"] + [
-        "S2T-random8",
-        "S6T-kmeans9",
-    ]
+    assert rows[:6] == ["base", "FTall", "S2T", "S7T", "S2T+", "T2T"]
+    assert rows[6:] == ["T7T", "T2T+", "T7T+", "R2T", "R7T", "S2T-random8", "S6T-kmeans9"]
 
 
 def test_the_chosen_filters_stay_the_sources_in_their_places_and_the_others_are_the_targets_own(swept, small, pycaffe):
@@ -136,3 +136,61 @@ def test_what_was_retained_is_scored_on_the_source_half(swept, small):
 
 def test_retention_of_runs_that_are_not_there_is_refused(root, small):
     assert "no run to score; run `python -m tools sweep" in root("retain", small, status=2)
+
+
+SCORED = """
+import sys
+import caffe
+import numpy as np
+caffe.set_mode_cpu()
+net = caffe.Net(sys.argv[1], sys.argv[2], caffe.TEST)
+label, probabilities, conv2, fc7 = [], [], [], []
+for _ in range(int(sys.argv[3])):
+    net.forward()
+    label.append(net.blobs["label"].data.copy())
+    probabilities.append(net.blobs["fc8"].data.copy())
+    conv2.append(net.blobs["pool2"].data.mean((2, 3)))
+    fc7.append(net.blobs["fc7"].data.copy())
+np.savez("scored.npz", label=np.concatenate(label), logits=np.concatenate(probabilities),
+         conv2=np.concatenate(conv2), fc7=np.concatenate(fc7))
+"""
+
+
+def test_scores_are_of_what_pycaffe_sees_in_the_source_net(swept, small, pycaffe):
+    ask = "sizes=[10] directions=[A2B] conditions=[FTall,S2T,S7T]"
+    said = swept("scores", small, "--set", ask)
+    assert "logme" in said and "scores_correlation.csv: written" in said
+    rows = {row["condition"]: row for row in table("results/small/scores.csv")}
+    assert list(rows) == ["FTall", "S2T", "S7T"] and {row["images"] for row in rows.values()} == {"100"}
+    model = Path("results/small/scores/A2B-n0010-seed0.prototxt")
+    subprocess.run([pycaffe, "-c", SCORED, model, SOURCE / "net_iter_10.caffemodel", "2"], check=True)
+    saw = np.load("scored.npz")
+    probabilities = np.exp(saw["logits"]) / np.exp(saw["logits"]).sum(1, keepdims=True)
+    expected = {"leep": transferability.leep(probabilities, saw["label"])}
+    for condition, features in (("S2T", "conv2"), ("S7T", "fc7")):
+        for name in ("logme", "h_score", "h_score_shrunk"):
+            found = getattr(transferability, name)(saw[features], saw["label"])
+            assert float(rows[condition][name]) == pytest.approx(found, rel=1e-3), (condition, name)
+    assert rows["S2T"]["leep"] == "" and float(rows["S7T"]["leep"]) == pytest.approx(expected["leep"], abs=1e-4)
+    assert rows["FTall"]["logme"] == rows["S7T"]["logme"]
+    for condition, row in rows.items():
+        result = manifest(condition)["result"]
+        assert row["accuracy"] == (str(result["accuracy"]) if result["status"] == "ok" else ""), "none of a stuck run"
+
+
+def test_a_set_that_is_scored_already_is_not_scored_again_unless_asked_for_other_images(swept, small):
+    ask = "sizes=[10] directions=[A2B] conditions=[S2T]"
+    swept("scores", small, "--set", ask)
+    model = Path("results/small/scores/A2B-n0010-seed0.prototxt")
+    before = model.stat().st_mtime_ns
+    swept("scores", small, "--set", ask)
+    assert model.stat().st_mtime_ns == before
+    swept("scores", small, "--set", ask, "--images", "60")
+    assert model.stat().st_mtime_ns > before and table("results/small/scores.csv")[0]["images"] == "60"
+
+
+def test_scores_say_what_is_missing(swept, small):
+    assert "scores are of SnT and FTall: name some" in swept("scores", small, "--set", "conditions=[base]", status=2)
+    said = swept("scores", small, "--set", "directions=[B2A] sizes=[10] conditions=[S2T]", status=2)
+    assert "source net is not trained yet" in said or "not there yet" in said
+    assert "--images 1: two images or more" in swept("scores", small, "--images", "1", status=2)
