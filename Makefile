@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 TOOLS := $(PYTHON) -m tools
 FILE := experiments/$(EXPERIMENT).yaml
 
-.PHONY: help venv caffe torchcaffe engine test parity bench bench-gpu doctor status summarize plot claims publish advise reliability lint
+.PHONY: help venv caffe torchcaffe engine test parity bench bench-gpu doctor status summarize plot retain scores controls-sweep claims publish advise reliability lint
 .DEFAULT_GOAL := help
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo '                        NAME-sweep for your own experiments/NAME.yaml'
 	@echo 'make tiny-sweep DRY_RUN=1            list the runs, what is done, and the time left'
 	@echo 'make tiny-sweep SET="max_iter=200 sizes=[50,100] conditions=[base,S2T]"'
+	@echo 'make controls-sweep     the controls of the demo: selffers, random layers, subsets of filters, retention, scores'
 	@echo 'make status EXPERIMENT=demo          done, running, waiting, failed'
 	@echo 'make summarize EXPERIMENT=demo       the tables again;  make plot EXPERIMENT=demo: the figures again'
 	@echo 'make claims EXPERIMENT=tiny          what of the thesis holds;  make advise N=120: how many layers to freeze'
@@ -48,7 +49,12 @@ engine: venv
 %-sweep: venv engine
 	@$(TOOLS) sweep experiments/$*.yaml --set '$(SET)' $(if $(JOBS),--jobs $(JOBS)) $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
-status summarize plot publish: venv
+# The sweep of experiments/demo-controls.yaml, and the two verbs that need its nets.
+controls-sweep: venv engine
+	@$(MAKE) -s demo-controls-sweep
+	@$(if $(filter-out 0,$(DRY_RUN)),:,$(MAKE) -s retain scores EXPERIMENT=demo-controls)
+
+status summarize plot publish retain scores: venv
 	@$(TOOLS) $@ $(FILE) --set '$(SET)'
 
 # FROM=docs/results/tiny judges published tables; OTHER=results/places names another data set's, for C17.

@@ -26,6 +26,8 @@ VERBS = {
     "advise": "the condition to use with n images a class, and what it gains",
     "publish": "copy the tables and figures into docs/results/",
     "plot": "draw the figures",
+    "retain": "score target nets on the source task: what they have kept of it",
+    "scores": "transferability scores before training, beside the accuracy that was measured",
     "status": "what of an experiment is done, running, waiting, failed",
 }
 

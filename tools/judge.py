@@ -11,7 +11,7 @@ from tools.engine import Engine
 from tools.errors import UserError
 from tools.experiment import Experiment
 from tools.files import read_json, sha256
-from tools.layout import Run, mean_of, source_run, split_of
+from tools.layout import Run, mean_of, source_run, split_of, train_set
 from tools.rendering import NET, SOLVER, render
 from tools.results import PREDICTIONS
 
@@ -25,10 +25,8 @@ def inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
     split = split_of(exp, run.seed)
     rendered = render(exp, run)
     found = {NET: _digest(rendered.net), SOLVER: _digest(rendered.solver)}
-    for name, lmdb in (
-        ("train_list", split.train_lmdb(run.target, run.size)),
-        ("val_list", split.val_lmdb(run.target)),
-    ):
+    half, size = train_set(exp, run)
+    for name, lmdb in (("train_list", split.train_lmdb(half, size)), ("val_list", split.val_lmdb(half))):
         packed = read_json(lmdb / "pack.json")
         if packed is None or not (lmdb / "data.mdb").exists():
             raise NotReady(f"{lmdb}: no LMDB yet; run `python -m tools pack {exp.file}` first")

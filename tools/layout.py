@@ -153,10 +153,12 @@ def source_run(exp: Experiment, run: Run) -> Run | None:
     subtracts the mean of B, so the source net is a run of its own. A selffer control (TnT) copies from the `base` run
     on its own target set: one on the whole half would have seen the images that the target set leaves out.
     """
-    origin = condition_of(run).origin
-    if origin is None:
+    condition = condition_of(run)
+    if condition.retained:
+        return replace(run, condition=condition.retained.name)
+    if condition.origin is None:
         return None
-    if origin == "self":
+    if condition.origin == "self":
         return replace(run, condition="base")
     back = "B2A" if run.direction == "A2B" else "A2B"
     condition = "base" if exp.mean == "target" else "source"
@@ -186,8 +188,10 @@ def runs(exp: Experiment, engine: str) -> list[Run]:
         for condition in conditions(exp)
         for direction in exp.directions
     ]
-    sources = [source for run in selected if (source := source_run(exp, run))]
-    return list(dict.fromkeys([*sources, *selected]))
+    every, found = selected, selected
+    while found := [source for run in found if (source := source_run(exp, run))]:
+        every = [*found, *every]
+    return list(dict.fromkeys(every))
 
 
 def conditions(exp: Experiment) -> list[str]:
@@ -207,6 +211,11 @@ def find_run(exp: Experiment, engine: str, key: str) -> Run:
     raise UserError(f"{exp.file}: no run {key!r}; there are {len(every)}, from {every[0].key} to {every[-1].key}")
 
 
+def train_set(exp: Experiment, run: Run) -> tuple[Half, Size]:
+    """The half and size that a run trains on: its target set; for what it retained, all of the source half."""
+    return (run.source, exp.full_size) if condition_of(run).retained else (run.target, run.size)
+
+
 def results_folder(exp: Experiment, engine: str) -> Path:
     return RESULTS / experiment_name(exp, engine)
 
@@ -216,7 +225,7 @@ def mean_of(exp: Experiment, run: Run) -> Path:
     split = split_of(exp, run.seed)
     if run.condition != "source" and exp.mean == "source":
         return split.mean(run.source, exp.full_size)
-    return split.mean(run.target, run.size)
+    return split.mean(*train_set(exp, run))
 
 
 def template(folder: str, name: str) -> Path:

@@ -86,8 +86,8 @@ def state(exp: Experiment, run: Run, engine: Engine) -> str:
 
 def _need_models(exp: Experiment, states: dict[Run, str]) -> None:
     """A source run whose caffemodel is gone (keep_models) is done only as long as no run needs to copy from it."""
-    for run, what in list(states.items()):
-        source = layout.source_run(exp, run)
+    for run in reversed(list(states)):  # sources last: one that is trained again needs its own source's net
+        source, what = layout.source_run(exp, run), states[run]
         if what not in FINISHED and source and states.get(source) == "done" and not judge.weights(source)[0].exists():
             states[source] = "stale: its caffemodel is gone"
 
@@ -119,5 +119,6 @@ def withdraw(exp: Experiment, engine: Engine, plan: Plan) -> None:
 def others_on_disk(exp: Experiment, engine: Engine) -> list[Run]:
     """Finished runs of the same name that the experiment does not select now; they stand in its summary, too."""
     selected = set(layout.runs(exp, engine.name))
-    found = runs_on_disk(layout.experiment_name(exp, engine.name))
+    name = layout.experiment_name(exp, engine.name)
+    found = [*runs_on_disk(name), *runs_on_disk(name, retained=True)]
     return [run for run in found if run not in selected and run.manifest.exists()]

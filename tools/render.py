@@ -8,7 +8,8 @@ from tools.engine import find
 from tools.experiment import Experiment, load
 from tools.files import write_if_changed
 from tools.layout import Run, find_run, source_run
-from tools.rendering import NET, SOLVER, LayerPlan, Rendered, render
+from tools.rendering import NET, SOLVER, Rendered, render
+from tools.surgery import LayerPlan
 
 
 def write(exp: Experiment, run: Run) -> Rendered:

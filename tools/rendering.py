@@ -9,24 +9,24 @@ from pathlib import Path
 
 from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, SolverParameter
-from tools.conditions import Condition
 from tools.errors import UserError
 from tools.experiment import Experiment
 from tools.files import read_json
-from tools.layout import NET, Run, condition_of, mean_of, net_template, random_seed, split_of, template
-from tools.weighted import Block, blob_count, weighted_blocks
+from tools.layout import (
+    NET,
+    Run,
+    condition_of,
+    mean_of,
+    net_template,
+    random_seed,
+    split_of,
+    template,
+    train_set,
+)
+from tools.surgery import LayerPlan, set_condition
+from tools.weighted import weighted_blocks
 
 SOLVER = "solver.prototxt"
-RENAMED = "_T"  # what a layer that starts anew in a target net bears behind its name: Caffe copies by name
-
-
-@dataclass(frozen=True)
-class LayerPlan:
-    """What becomes of one weighted layer: its name in the template, its name in the run, and what it does there."""
-
-    layer: str
-    name: str
-    what: str  # copied or random, frozen or learning: `copied, frozen`
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ class Rendered:
     solver: str
     plan: list[LayerPlan]
     train_batch: int
+    seed: int  # random_seed
     accuracy: str  # the test output that is the headline: the first top-1 Accuracy layer's top
     loss: str  # the loss layer's top
 
@@ -52,13 +53,15 @@ def render(exp: Experiment, run: Run, split: dict | None = None) -> Rendered:
         )
     net, net_file = net_template(exp)
     blocks = weighted_blocks(net, net_file)
-    plan = _set_condition(exp, run, net, blocks, condition_of(run))
-    _set_outputs(exp, blocks[-1].main, len(split["classes"][run.target]))
+    plan = set_condition(exp, net, blocks, condition_of(run))
+    half, _ = train_set(exp, run)
+    _set_outputs(exp, blocks[-1].main, len(split["classes"][half]))
     train, test = (_data_layer(net, phase, net_file) for phase in (TRAIN, TEST))
     _set_data(exp, run, train, test)
-    solver = _solver(exp, run, split["counts"][run.target]["val"], test)
+    solver = _solver(exp, run, split["counts"][half]["val"], test)
     batch = train.data_param.batch_size
-    return Rendered(prototxt.to_text(net), prototxt.to_text(solver), plan, batch, *headline_outputs(net, net_file))
+    texts = prototxt.to_text(net), prototxt.to_text(solver)
+    return Rendered(*texts, plan, batch, solver.random_seed, *headline_outputs(net, net_file))
 
 
 def headline_outputs(net: NetParameter, file: Path) -> tuple[str, str]:
@@ -68,57 +71,6 @@ def headline_outputs(net: NetParameter, file: Path) -> tuple[str, str]:
     if not accuracy or not loss:
         raise UserError(f"{file}: no top-1 Accuracy layer or no loss layer; the results are read from their tops")
     return accuracy[0], loss[0]
-
-
-def _set_condition(
-    exp: Experiment, run: Run, net: NetParameter, blocks: list[Block], condition: Condition
-) -> list[LayerPlan]:
-    """Freezes the copied layers, or renames those that must start random, and says which."""
-    depth = _depth(exp, condition, len(blocks))
-    plan, new_names = [], {}
-    for number, block in enumerate(blocks, 1):
-        start = "copied" if condition.origin and number <= depth else "random"
-        frozen = condition.frozen and number <= depth
-        for layer in block.layers:
-            old = layer.name
-            if condition.origin and start == "random":
-                layer.name = new_names[old] = old + RENAMED
-            if frozen and start == "random" and layer.type == "BatchNorm":
-                found = f"{condition.name} in {exp.model}"
-                raise exp.fault("conditions", found, "a BatchNorm cannot be frozen before it has learnt")
-            if frozen:
-                _freeze(layer)
-            plan.append(LayerPlan(old, layer.name, f"{start}, {'frozen' if frozen else 'learning'}"))
-    taken = {x.name for x in net.layer if x.name not in new_names.values()} & set(new_names.values())
-    if taken:
-        raise exp.fault(
-            "model", f"{exp.model} has a layer {min(taken)!r}", f"no layer of a template ends in {RENAMED!r}"
-        )
-    return plan
-
-
-def _depth(exp: Experiment, condition: Condition, layers: int) -> int:
-    """How many of the net's weighted layers the condition means. Raises UserError for more than all but the last."""
-    if condition.depth is None:
-        return layers - 1
-    kind, plus = condition.name[0], "" if condition.frozen else "+"
-    if condition.depth >= layers:
-        right = f"{exp.model} has {layers} weighted layers: at most {kind}{layers - 1}T{plus}"
-        raise exp.fault("conditions", condition.name, right)
-    if condition.depth == layers - 1 and condition.origin == "source" and not condition.frozen:
-        right = f"in a net of {layers} weighted layers that is FTall; write FTall"
-        raise exp.fault("conditions", condition.name, right)
-    return condition.depth
-
-
-def _freeze(layer: LayerParameter) -> None:
-    """lr_mult 0 and decay_mult 0 on every blob; a `param` block is added where the template has none."""
-    while len(layer.param) < blob_count(layer):
-        layer.param.add()
-    for param in layer.param:
-        param.lr_mult = param.decay_mult = 0
-    if layer.type == "BatchNorm":
-        layer.batch_norm_param.use_global_stats = True  # else its running mean and variance move without learning
 
 
 def _set_outputs(exp: Experiment, last: LayerParameter, classes: int) -> None:
@@ -141,9 +93,9 @@ def _data_layer(net: NetParameter, phase: int, file: Path) -> LayerParameter:
 
 
 def _set_data(exp: Experiment, run: Run, train: LayerParameter, test: LayerParameter) -> None:
-    split = split_of(exp, run.seed)
-    train.data_param.source = str(split.train_lmdb(run.target, run.size))
-    test.data_param.source = str(split.val_lmdb(run.target))
+    split, (half, size) = split_of(exp, run.seed), train_set(exp, run)
+    train.data_param.source = str(split.train_lmdb(half, size))
+    test.data_param.source = str(split.val_lmdb(half))
     train.data_param.batch_size = exp.train_batch_size or train.data_param.batch_size
     test.data_param.batch_size = exp.test_batch_size or test.data_param.batch_size
     for layer in (train, test):

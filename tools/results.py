@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tools.conditions import Condition
-from tools.layout import MODELS, Run
+from tools.layout import MODELS, Run, condition_of
 
 RUNS, SUMMARY, CURVES, CLAIMS = "runs.csv", "summary.csv", "curves.csv", "claims.csv"
 PREDICTIONS = "predictions.npz"  # in a run's folder: that run's; beside the tables: of all runs
@@ -29,6 +29,19 @@ SUMMARY_COLUMNS = (
     *("best_accuracy", "best_iter", "loss"),
 )
 CURVE_COLUMNS = ("run", "iteration", "accuracy", "validation_loss", "training_loss")
+RETENTION = "retention.csv"
+RETENTION_COLUMNS = (
+    *("direction", "size", "condition", "seed"),
+    *("source_accuracy", "own_fc8", "new_fc8", "target_accuracy", "run"),
+)
+SCORES, CORRELATIONS = "scores.csv", "scores_correlation.csv"
+SCORE_NAMES = ("leep", "logme", "h_score", "h_score_shrunk")
+SCORE_COLUMNS = (
+    *("direction", "size", "seed", "condition", "layer", "images", "features"),
+    *SCORE_NAMES,
+    "accuracy",
+)
+CORRELATION_COLUMNS = ("score", "against", "rho", "p", "n")
 
 Row = dict[str, Any]
 
@@ -38,13 +51,14 @@ def engine_name() -> str:
     return Path(os.environ.get("CAFFE") or "caffe").name
 
 
-def runs_on_disk(experiment: str) -> list[Run]:
+def runs_on_disk(experiment: str, retained: bool = False) -> list[Run]:
     """Every run with a folder below models/<experiment>/, selected now or not, in the order of the tables.
 
+    Those that tell what was retained of the source task are scored on another half: they are left out, or alone given.
     A folder whose name is no run's specification (a copy named `seed0.bak`, say) is none.
     """
     found = [_run(experiment, folder) for folder in (MODELS / experiment).glob("*/*/*/*/")]
-    return sorted((run for run in found if run), key=order)
+    return sorted((run for run in found if run and bool(condition_of(run).retained) == retained), key=order)
 
 
 def order(run: Run) -> tuple:
@@ -65,7 +79,7 @@ def condition_order(name: str) -> tuple:
 
 
 def _run(experiment: str, folder: Path) -> Run | None:
-    match = re.fullmatch(r"(A2B|B2A)/n(\d+|all)/([\w+]+)/seed(\d+)", "/".join(folder.parts[-4:]))
+    match = re.fullmatch(r"(A2B|B2A)/n(\d+|all)/([\w+-]+)/seed(\d+)", "/".join(folder.parts[-4:]))
     if not match:
         return None
     direction, size, condition, seed = match.groups()

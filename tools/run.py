@@ -13,7 +13,7 @@ from tools.drive import RunFailed, die_with_parent
 from tools.engine import Engine, find
 from tools.experiment import Experiment, load
 from tools.files import lock, read_json, sha256, write_atomic, write_json
-from tools.layout import CHECKOUT, Run, find_run, runs, source_run, split_of
+from tools.layout import CHECKOUT, Run, find_run, runs, source_run, split_of, train_set
 from tools.outcome import outcome
 from tools.rendering import Rendered
 
@@ -77,8 +77,9 @@ def _with_predictions(run: Run, engine: Engine) -> dict:
 
 def _outcome(exp: Experiment, run: Run, rendered: Rendered, log) -> dict:
     split = read_json(split_of(exp, run.seed).marker)
-    classes = len(split["classes"][run.target])
-    return outcome(log, rendered, classes, exp.fc8_outputs or classes, split["counts"][run.target]["val"])
+    half, _ = train_set(exp, run)
+    classes = len(split["classes"][half])
+    return outcome(log, rendered, classes, exp.fc8_outputs or classes, split["counts"][half]["val"])
 
 
 def _manifest(exp: Experiment, run: Run, engine: Engine, done: dict, result: dict) -> dict:

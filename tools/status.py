@@ -25,9 +25,10 @@ def table(states: dict[Run, str]) -> str:
     rows: dict[tuple, dict[str, str]] = {}
     for run, what in states.items():
         rows.setdefault((size_name(run.size), run.direction, f"seed{run.seed}"), {})[run.condition] = what.split(":")[0]
-    lines = [f"{'':21}" + "".join(f"{name:>9}" for name in conditions)]
+    width = max(9, *(len(name) + 2 for name in conditions))
+    lines = [f"{'':21}" + "".join(f"{name:>{width}}" for name in conditions)]
     for (size, direction, seed), cells in rows.items():
-        marks = "".join(f"{MARKS.get(cells.get(name), ''):>9}" for name in conditions)
+        marks = "".join(f"{MARKS.get(cells.get(name), ''):>{width}}" for name in conditions)
         lines.append(f"{size:8}{direction:5}{seed:8}{marks}")
     return "\n".join(lines)
 

@@ -190,12 +190,13 @@ def report(folder: Path) -> str:
     rows, means = read_csv(folder / RUNS), read_csv(folder / SUMMARY)
     cells = {(row["size"], row["condition"]): row for row in means}
     conditions = sorted({row["condition"] for row in means}, key=condition_order)
-    lines = [f"{'images a class':>14}" + "".join(f"{name:>8}" for name in conditions)]
+    widths = [max(8, len(name) + 2) for name in conditions]
+    lines = [f"{'images a class':>14}" + "".join(f"{name:>{w}}" for name, w in zip(conditions, widths, strict=True))]
     for size in dict.fromkeys(row["size"] for row in means):
         row = [cells.get((size, condition), {}) for condition in conditions]
-        lines.append(f"{size:>14}" + "".join(_number(cell.get("accuracy")) for cell in row))
+        lines.append(f"{size:>14}" + _numbers([cell.get("accuracy") for cell in row], widths))
         if any(cell.get("sd") is not None for cell in row):
-            lines.append(f"{'sd':>14}" + "".join(_number(cell.get("sd")) for cell in row))
+            lines.append(f"{'sd':>14}" + _numbers([cell.get("sd") for cell in row], widths))
     counts = sorted({row["n"] for row in means})
     runs = f"{counts[0]} to {counts[-1]} runs" if len(counts) > 1 else f"{counts[0]} run{'s' * (counts[0] != 1)}"
     lines += [f"Accuracy at the last iteration: mean and standard deviation of {runs} a cell (directions and seeds)."]
@@ -206,8 +207,9 @@ def report(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def _number(value: float | None) -> str:
-    return f"{'-':>8}" if value is None else f"{value:8.4f}"
+def _numbers(values: list[float | None], widths: list[int]) -> str:
+    texts = ["-" if value is None else f"{value:.4f}" for value in values]
+    return "".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
 
 
 def main(argv: list[str]) -> None:

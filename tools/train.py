@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from caffeformat.blobs import layer_blob_bytes
-from tools import cli, device, judge, proofs
+from tools import cli, device, judge, proofs, subset
 from tools.caffe_log import Log, LogReader
 from tools.drive import RunFailed, drive, said_last
 from tools.engine import Engine, find
@@ -19,7 +19,7 @@ from tools.experiment import Experiment, load
 from tools.files import read_json, sha256, write_json
 from tools.layout import Run, condition_of, find_run, source_run
 from tools.live import Live
-from tools.rendering import SOLVER, render
+from tools.rendering import SOLVER, Rendered, render
 
 LOG = "caffe.log"
 
@@ -42,10 +42,12 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
     snapshot = _last_snapshot(run) if exp.resume and attempts > 1 else None
     if snapshot is None:
         _clear(run)
+    proof = {}
+    if condition_of(run).subset and not condition_of(run).retained:
+        weights, proof["subset"] = _part_of(run, rendered, weights)
     copied = [f"--weights={weights}"] if source else []
     start = run.folder / "start_iter_0.caffemodel" if source or condition_of(run).frozen else None
     with device.slot(engine) as gpu:
-        proof = {}
         if start:
             _caffe(engine, run, gpu, [f"--solver={proofs.start_solver(run)}", *copied], "start.log")
         if source:
@@ -72,6 +74,15 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
     write_json(run.folder / "train.json", done)
     _tidy(run)
     return done
+
+
+def _part_of(run: Run, rendered: Rendered, source: Path) -> tuple[Path, dict]:
+    """The source net with only the chosen filters of a layer, as a caffemodel, and which they are."""
+    (layer,) = (row.layer for row in rendered.plan if " of " in row.what)
+    part = run.folder / "start_subset.caffemodel"
+    chosen = subset.write(part, source, layer, condition_of(run).subset, rendered.seed)
+    subset.check(part, source, chosen)
+    return part, chosen
 
 
 def _tidy(run: Run) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.conditions import Condition, controls
+from tools.conditions import Condition, Subset, controls
 
 NAMES = {
     "base": (None, 0, False),
@@ -12,6 +12,8 @@ NAMES = {
     "T3T": ("self", 3, True),
     "T3T+": ("self", 3, False),
     "R3T": (None, 3, True),
+    "S3T-random72": ("source", 3, True),
+    "T3T+-retain": ("self", 3, False),
 }
 THESIS = ["base", "FTall", *(f"S{n}T" for n in range(1, 8))]
 
@@ -22,10 +24,36 @@ def test_a_name_says_whose_layers_start_a_net_how_many_and_whether_they_learn(na
     assert (found.origin, found.depth, found.frozen) == NAMES[name]
 
 
-@pytest.mark.parametrize("name", ["", "S0T", "S3", "T3", "R3T+", "FTall+", "base+", "S3T++", "s3t", "S3T/", "S123T"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "S0T",
+        "S3",
+        "T3",
+        "R3T+",
+        "FTall+",
+        "base+",
+        "S3T++",
+        "s3t",
+        "S3T/",
+        "S123T",
+        "T1T-random4",
+        "S1T-random0",
+        "S1T-kmeans",
+        "S1T-retain-retain",
+        "-retain",
+    ],
+)
 def test_another_name_is_refused_with_those_that_there_are(name):
     with pytest.raises(ValueError, match=r"no condition; base, FTall, SnT .*SnT\+, TnT, TnT\+, RnT"):
         Condition.parse(name)
+
+
+def test_a_subset_and_a_retention_are_named_by_what_they_are_of():
+    assert Condition.parse("S3T-kmeans12").subset == Subset("kmeans", 12)
+    found = Condition.parse("S3T-kmeans12-retain")
+    assert found.retained == Condition.parse("S3T-kmeans12") and Condition.parse("S3T").retained is None
 
 
 def test_the_controls_of_the_thesis_conditions_are_27_and_all_differ():
@@ -45,3 +73,5 @@ def test_the_thesis_conditions_come_first_in_its_own_order_then_the_controls_kin
     ordered = sorted(reversed(names), key=lambda name: Condition.parse(name).order)
     assert ordered[:9] == THESIS and ordered[9:12] == ["S1T+", "S2T+", "S3T+"]
     assert [name for name in ordered if "1T" in name] == ["S1T", "S1T+", "T1T", "T1T+", "R1T"]
+    more = ["S1T-random24", "S1T-random72", "S2T-kmeans9", "FTall-retain", "S1T-retain"]
+    assert sorted([*more, *names], key=lambda name: Condition.parse(name).order)[-5:] == more

@@ -37,6 +37,10 @@ def test_controls_are_27_more_conditions_and_a_selffer_copies_from_the_base_run_
     own, random = layout.Run("tiny", "A2B", 300, "T3T", 0), layout.Run("tiny", "A2B", 300, "R3T", 0)
     assert layout.source_run(exp, own).key == "A2B/n0300/base/seed0"
     assert layout.source_run(exp, random) is None
+    retained = layout.Run("tiny", "A2B", 300, "T3T-retain", 0)
+    assert layout.source_run(exp, retained) == own and layout.train_set(exp, retained) == ("A", 500)
+    chain = [run.key for run in layout.runs(tiny("sizes=[50] conditions=[T2T-retain] directions=[A2B]"), "caffe")]
+    assert chain == [f"A2B/n0050/{name}/seed0" for name in ("base", "T2T", "T2T-retain")]
     alone = [run.key for run in layout.runs(tiny("sizes=[50] conditions=[T2T+] directions=[A2B]"), "caffe")]
     assert alone == ["A2B/n0050/base/seed0", "A2B/n0050/T2T+/seed0"]
 

@@ -85,6 +85,44 @@ def test_a_control_differs_from_snt_in_whose_layers_they_are_and_in_what_learns(
     assert learning == [first.endswith("learning")] * 3 + [True] * 5
 
 
+@pytest.mark.parametrize("model, layer, kind", [("alexnet", 2, "Convolution"), ("alexnet", 6, "InnerProduct")])
+def test_a_subset_of_filters_is_frozen_in_its_place_and_the_others_learn(tiny, model, layer, kind):
+    name = LAYERS[layer - 1]
+    found, layers, net = rendered(tiny(), f"S{layer}T-random72")
+    assert list(layers) == [*LAYERS[:layer], f"{name}_T", f"{name}_mask", *(f"{x}_T" for x in LAYERS[layer:])]
+    of = 256 if layer == 2 else 4096
+    assert [row.what for row in found.plan[layer - 1 : layer + 2]] == [
+        f"copied 72 of {of}, frozen",
+        "random, learning",
+        "copied, frozen",
+    ]
+    kept, drawn, mask = (layers[name + ending] for ending in ("", "_T", "_mask"))
+    assert kept.type == drawn.type == kind and kept.bottom == drawn.bottom
+    assert kept.convolution_param == drawn.convolution_param and kept.inner_product_param == drawn.inner_product_param
+    assert [p.lr_mult for p in drawn.param] == [1, 2] and not any(p.lr_mult for p in [*kept.param, *mask.param])
+    (both,) = (x for x in net.layer if x.type == "Eltwise")
+    assert mask.bottom == drawn.top and list(both.bottom) == [*kept.top, *mask.top] and list(both.top) == [name]
+
+
+def test_filters_can_be_chosen_only_of_a_layer_whose_channels_are_its_own(tiny, checkout, tmp_path):
+    more = 'layer { name: "bn1" type: "BatchNorm" bottom: "conv1" top: "conv1" }\nlayer { name: "relu1"'
+    exp = tiny(edited(checkout, tmp_path, 'layer { name: "relu1"', more))
+    assert rendered(exp, "S2T-random8")[0].plan[0].what == "copied, frozen"
+    with pytest.raises(UserError, match=r"conditions: S1T-random8 of conv1 \(Convolution, BatchNorm\); filters can be"):
+        rendered(exp, "S1T-random8")
+
+
+def test_what_a_net_retains_is_learnt_by_its_last_layer_alone_from_the_whole_source_half(tiny):
+    found, layers, net = rendered(tiny(), "S3T-retain")
+    assert list(layers) == [*LAYERS[:3], *(f"{x}_T" for x in LAYERS[3:7]), "fc8_T_T"]
+    assert [row.what for row in found.plan] == ["copied, frozen"] * 7 + ["random, learning"]
+    assert [any(p.lr_mult for p in layer.param) for layer in layers.values()] == [False] * 7 + [True]
+    train, test = (layer for layer in net.layer if layer.type == "Data")
+    assert train.data_param.source == "data/tiny-imagenet/split0/64x64/A/n0500"
+    assert test.data_param.source == "data/tiny-imagenet/split0/64x64/A/val"
+    assert train.transform_param.mean_file == f"{train.data_param.source}/mean.binaryproto"
+
+
 def test_a_random_batchnorm_cannot_be_frozen(tiny, checkout, tmp_path):
     more = 'layer { name: "bn2" type: "BatchNorm" bottom: "conv2" top: "conv2" }\nlayer { name: "relu2"'
     exp = tiny(edited(checkout, tmp_path, 'layer { name: "relu2"', more))
@@ -141,6 +179,8 @@ REFUSED = {
     "solver=none": r"SET: solver: none; the name of a file of solvers/",
     "conditions=[S8T]": r"SET: conditions: S8T; alexnet has 8 weighted layers: at most S7T",
     "conditions=[T8T+]": r"SET: conditions: T8T\+; alexnet has 8 weighted layers: at most T7T\+",
+    "conditions=[S1T-random96]": r"SET: conditions: S1T-random96; conv1 has 96 filters: at most 95; all of them is S1T",
+    "conditions=[S8T-kmeans9]": r"SET: conditions: S8T-kmeans9; alexnet has 8 weighted layers: at most S7T-kmeans9",
     "conditions=[S7T+]": r"SET: conditions: S7T\+; in a net of 8 weighted layers that is FTall; write FTall",
 }
 
@@ -185,7 +225,7 @@ layer { name: "relu1"'''
     assert [row.name for row in found.plan if row.layer in ("conv2", "fc8")] == ["conv2_T", "fc8_T"]
 
 
-@pytest.mark.parametrize("condition", ["base", "FTall", "S2T", "S7T"])
+@pytest.mark.parametrize("condition", ["base", "FTall", "S2T", "S7T", "S2T-kmeans72", "S2T+-retain"])
 @pytest.mark.parametrize("model", ["alexnet", "caffenet"])
 def test_real_caffe_reads_what_is_rendered_as_we_do(tiny, tmp_path, pycaffe, model, condition):
     exp = tiny(f"model={model}")

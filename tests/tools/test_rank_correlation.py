@@ -1,0 +1,46 @@
+"""Rank correlation of scores with accuracy: held against scipy's own."""
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from tools.rank_correlation import correlations, p_value, rho
+
+X, Y = [1.0, 2.0, 4.0, 3.0, 5.0, 7.0], [0.1, 0.3, 0.2, 0.4, 0.4, 0.9]
+
+
+def test_rho_is_spearmans_with_ties_and_none_of_a_constant():
+    assert rho(X, Y) == pytest.approx(spearmanr(X, Y).statistic)
+    assert rho(X, [1.0] * 6) is None
+
+
+def test_the_p_value_of_few_points_is_the_share_of_pairings_at_least_as_far_from_none():
+    assert p_value([1, 2, 3, 4], [1, 2, 3, 4]) == pytest.approx(2 / 24), "in order and against it, of 4! pairings"
+
+
+def test_under_no_relation_p_values_are_uniform():
+    random = np.random.RandomState(0)
+    values = [p_value(*random.standard_normal((2, 6))) for _ in range(200)]
+    assert abs(np.mean(np.array(values) < 0.2) - 0.2) < 0.08
+
+
+def row(direction: str, condition: str, logme: float, accuracy: float | None) -> dict:
+    where = {"direction": direction, "size": 10, "seed": 0, "condition": condition}
+    return {**where, "leep": None, "logme": logme, "h_score": 3.0, "h_score_shrunk": logme, "accuracy": accuracy}
+
+
+def test_scores_are_held_against_depth_within_a_set_and_against_a_condition_among_sets():
+    rows = [row("A2B", f"S{n}T", score, accuracy) for n, score, accuracy in ((1, 1, 0.5), (2, 2, 0.6), (3, 3, 0.7))]
+    rows += [row("B2A", f"S{n}T", score, accuracy) for n, score, accuracy in ((1, 1, 0.7), (2, 2, 0.6), (3, 3, 0.5))]
+    rows += [row("B2A", "FTall", 3, 0.9), row("A2B", "FTall", 3, None)]
+    found = {(line["score"], line["against"]): line for line in correlations(rows)}
+    assert set(found) == {("logme", "depth"), ("h_score_shrunk", "depth")}, (
+        "two sets are too few, a constant has no rank"
+    )
+    assert found["logme", "depth"] == {"score": "logme", "against": "depth", "rho": 0.0, "p": None, "n": 2}
+
+
+def test_three_target_sets_are_enough_for_a_condition():
+    rows = [row(direction, "S1T", score, score / 10) for direction, score in (("A2B", 1), ("B2A", 3), ("C2D", 2))]
+    (line, _) = correlations(rows)
+    assert line == {"score": "logme", "against": "S1T", "rho": 1.0, "p": pytest.approx(2 / 6, abs=1e-3), "n": 3}

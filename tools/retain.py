@@ -1,0 +1,138 @@
+"""What target nets have kept of the source task: retention.csv (the thesis' future work, section 7.1).
+
+    python -m tools retain experiments/demo-controls.yaml
+
+Two scores on V_source for every selected, finished run that began with layers of the source net:
+
+own_fc8   its layers 1..7 under the source net's own classifier: how much of the source task they still do as they
+          are. With seven frozen layers it is the source net's accuracy itself.
+new_fc8   its layers 1..7 frozen, under a fresh classifier trained on N_source: how much of it they can still do. This
+          is the run X-retain, a training like any other (tools/conditions.py), which this verb does if it is not done.
+          Named among the conditions (FTall-retain, base-retain), it is one of the sweep's, several at a time.
+
+retention.csv in results/<experiment>/ has these beside source_accuracy, the source net's own on V_source, and
+target_accuracy, the run's on V_target. own_fc8 is blank where the net has no layer of the source net (base-retain).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean
+
+from caffeformat import prototxt
+from caffeformat.blobs import caffemodel_bytes, read_caffemodel
+from caffeformat.caffeformat_pb2 import NetParameter, SolverParameter
+from tools import cli, judge, layout
+from tools.caffe_test import outputs, what_makes
+from tools.engine import Engine, find
+from tools.errors import UserError
+from tools.experiment import Experiment
+from tools.files import read_json, write_atomic, write_json
+from tools.layout import Run, condition_of, results_folder, source_run
+from tools.rendering import Rendered, render
+from tools.results import RETENTION, RETENTION_COLUMNS, Row, csv_text, order
+from tools.run import run_one
+
+OWN = "own_fc8"
+
+
+def retain(exp: Experiment, engine: Engine) -> list[Row]:
+    """Brings every selected run's retention to its end, writes retention.csv, and returns its rows.
+
+    Raises UserError where there is no run to score, and what the trainings raise.
+    """
+    rows = []
+    for run in sorted(_scored(exp, engine), key=order):
+        manifest = read_json(run.manifest)
+        lost = "not trained yet" if manifest is None else _lost(run, manifest)
+        if lost:
+            print(f"{run.folder}: left out: {lost}")
+            continue
+        rows.append(_row(exp, run, engine, manifest))
+        print(_line(rows[-1]), flush=True)
+    if not rows:
+        raise UserError(f"{exp.file}: no run to score; run `python -m tools sweep {exp.file}` first")
+    write_atomic(results_folder(exp, engine.name) / RETENTION, csv_text(RETENTION_COLUMNS, rows))
+    return rows
+
+
+def _scored(exp: Experiment, engine: Engine) -> set[Run]:
+    """The runs that copied from the source net, and those whose X-retain is selected."""
+    found = set()
+    for run in layout.runs(exp, engine.name):
+        condition = condition_of(run)
+        if condition.retained:
+            found.add(source_run(exp, run))
+        elif condition.origin == "source":
+            found.add(run)
+    return found
+
+
+def _lost(run: Run, manifest: dict) -> str | None:
+    if (run.folder / manifest["model"]["file"]).exists():
+        return None
+    return "its caffemodel is gone (keep_models)"
+
+
+def _row(exp: Experiment, run: Run, engine: Engine, manifest: dict) -> Row:
+    retained = replace(run, condition=f"{run.condition}-retain")
+    copied = condition_of(run).origin == "source"
+    return {
+        "direction": run.direction,
+        "size": run.size,
+        "condition": run.condition,
+        "seed": run.seed,
+        "source_accuracy": read_json(_source(exp, run).manifest)["result"]["accuracy"],
+        OWN: own_classifier(exp, run, retained, engine) if copied else None,
+        "new_fc8": run_one(exp, retained, engine)["result"]["accuracy"],
+        "target_accuracy": manifest["result"]["accuracy"],
+        "run": str(run.folder),
+    }
+
+
+def _source(exp: Experiment, run: Run) -> Run:
+    """The source net of a run's direction and seed, whether or not it copies from it."""
+    return source_run(exp, replace(run, condition="FTall"))
+
+
+def own_classifier(exp: Experiment, run: Run, retained: Run, engine: Engine) -> float:
+    """The accuracy on V_source of the run's layers under the source net's last one; kept in the run's own_fc8.json."""
+    rendered = render(exp, retained)
+    weights, source = judge.weights(run), judge.weights(source_run(exp, run))
+    inputs = judge.inputs(exp, retained, engine) | {"source": source[1]}
+    known = read_json(run.folder / f"{OWN}.json")
+    if known and known["inputs"] == inputs:
+        return known["accuracy"]
+    model, joined = (run.folder / f"{OWN}.{kind}" for kind in ("prototxt", "caffemodel"))
+    net = prototxt.parse(rendered.net, NetParameter(), str(model))
+    write_atomic(model, prototxt.to_text(NetParameter(name=net.name, layer=what_makes({rendered.accuracy}, net))))
+    write_atomic(joined, _joined(exp, run, rendered, weights[0], source[0]))
+    (batches,) = prototxt.parse(rendered.solver, SolverParameter(), str(model)).test_iter
+    try:
+        found = outputs(engine, model, joined, batches, [rendered.accuracy])[rendered.accuracy]
+    finally:
+        joined.unlink()
+    accuracy = round(fmean(found.tolist()), 6)
+    write_json(run.folder / f"{OWN}.json", {"accuracy": accuracy, "inputs": inputs})
+    return accuracy
+
+
+def _joined(exp: Experiment, run: Run, rendered: Rendered, weights: Path, source: Path) -> bytes:
+    """The run's net with the source net's last layer, which bears the name of the fresh one of `rendered`."""
+    ours, theirs = read_caffemodel(weights), read_caffemodel(source)
+    names = {row.name: row.layer for row in render(exp, run).plan}  # of the run -> of the source net
+    last = {row.name: theirs[names[row.layer]] for row in rendered.plan if row.what == "random, learning"}
+    return caffemodel_bytes(ours | last)
+
+
+def _line(row: Row) -> str:
+    own = "" if row[OWN] is None else f"{row[OWN]:.4f} under the source net's fc8, "
+    what = f"{row['direction']}/{layout.size_name(row['size'])}/{row['condition']}/seed{row['seed']}"
+    return (
+        f"{what}: on V_source {own}{row['new_fc8']:.4f} under a fresh one; the source net {row['source_accuracy']:.4f}"
+    )
+
+
+def main(argv: list[str]) -> None:
+    exp, engine = cli.experiment("retain", __doc__, argv), find()
+    rows = retain(exp, engine)
+    print(f"{results_folder(exp, engine.name) / RETENTION}: {len(rows)} runs")
