@@ -87,7 +87,7 @@ def _set_condition(
                 found = f"{condition.name} in {exp.model}"
                 raise exp.fault("conditions", found, "a BatchNorm cannot be frozen before it has learnt")
             if frozen:
-                _freeze(layer)
+                freeze(layer)
             plan.append(LayerPlan(old, layer.name, f"{start}, {'frozen' if frozen else 'learning'}"))
     taken = {x.name for x in net.layer if x.name not in new_names.values()} & set(new_names.values())
     if taken:
@@ -111,7 +111,7 @@ def _depth(exp: Experiment, condition: Condition, layers: int) -> int:
     return condition.depth
 
 
-def _freeze(layer: LayerParameter) -> None:
+def freeze(layer: LayerParameter) -> None:
     """lr_mult 0 and decay_mult 0 on every blob; a `param` block is added where the template has none."""
     while len(layer.param) < blob_count(layer):
         layer.param.add()
