@@ -8,6 +8,8 @@ One core of a Zen 4, batch 64, conv3 of AlexNet at 57x57: 7 ms for the gradient 
 other two products; oneDNN's convolution takes 17, 8 and 8.
 """
 
+from functools import lru_cache
+
 import torch
 
 _CHANNELS = 128  # of a group: with fewer, oneDNN's convolution is as fast
@@ -18,11 +20,12 @@ Block = tuple[int, int, int]  # first place of the top, first place of the botto
 def suits(x: torch.Tensor, weight: torch.Tensor, geometry: tuple) -> bool:
     """Whether a convolution of the bottom `x` can be done so, and is the faster for it."""
     stride, pad, dilation, transposed, _, groups = geometry
-    plain = x.device.type == "cpu" and x.dim() == 4 and not transposed and {*stride, *dilation} == {1}
-    if not plain or min(weight.shape[0] // groups, weight.shape[1]) < _CHANNELS:
+    outputs, channels, *kernel = weight.shape
+    if min(outputs // groups, channels) < _CHANNELS or len(kernel) != 2 or x.device.type != "cpu":
         return False
-    sides = zip(x.shape[2:], weight.shape[2:], pad, strict=True)
-    return all(size <= kernel == 2 * border + 1 for size, kernel, border in sides)
+    sides = zip(x.shape[2:], kernel, pad, strict=True)
+    plain = not transposed and {*stride, *dilation} == {1}
+    return plain and all(size <= side == 2 * border + 1 for size, side, border in sides)
 
 
 class SmallMaps:
@@ -32,13 +35,13 @@ class SmallMaps:
     """
 
     def __init__(self, size: tuple[int, int], weight: torch.Tensor, groups: int):
-        self._size, self._weight = size, weight
+        self._size, self._weight = tuple(size), weight
         outputs, channels = weight.shape[0] // groups, weight.shape[1]
         self._groups = [
             (slice(g * channels, (g + 1) * channels), slice(g * outputs, (g + 1) * outputs)) for g in range(groups)
         ]
         self._blocks = [
-            (row, column, _blocks(size, row - weight.shape[2] // 2, column - weight.shape[3] // 2))
+            (row, column, _blocks(self._size, row - weight.shape[2] // 2, column - weight.shape[3] // 2))
             for row in range(weight.shape[2])
             for column in range(weight.shape[3])
         ]
@@ -87,6 +90,7 @@ class SmallMaps:
         return rows.view(*self._size, -1, rows.shape[1]).permute(2, 3, 0, 1)
 
 
+@lru_cache(maxsize=1024)
 def _blocks(size: tuple[int, int], down: int, right: int) -> list[Block]:
     """What the kernel's place `down` and `right` of its middle joins, the places of a map being counted row by row."""
     height, width = size
