@@ -87,9 +87,11 @@ parity: venv torchcaffe
 lint: venv
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 
-# Each beside its peer in the same run. pack's peer reads image files only: make bench EXPERIMENT=tiny
-bench: venv engine
+# Each beside its peer in the same run. pack's peer reads image files only: make bench EXPERIMENT=tiny. QUICK=1: training
+# in two minutes instead of twelve.
+bench: venv engine torchcaffe
 	@$(PYTHON) benchmarks/parse.py
+	@$(PYTHON) benchmarks/train.py $(if $(filter-out 0,$(QUICK)),--quick)
 ifneq ($(EXPERIMENT),demo)
 	@$(PYTHON) benchmarks/pack.py $(FILE) --set '$(SET)' --work results/bench
 endif

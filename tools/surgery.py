@@ -49,7 +49,7 @@ def set_condition(exp: Experiment, net: NetParameter, blocks: list[Block], condi
                 found = f"{condition.name} in {exp.model}"
                 raise exp.fault("conditions", found, "a BatchNorm cannot be frozen before it has learnt")
             if frozen:
-                _freeze(layer)
+                freeze(layer)
             plan.append(LayerPlan(old, layer.name, f"{start}, {'frozen' if frozen else 'learning'}"))
     _check_names(exp, net, plan)
     return plan
@@ -69,7 +69,7 @@ def _depth(exp: Experiment, condition: Condition, layers: int) -> int:
     return condition.depth
 
 
-def _freeze(layer: LayerParameter) -> None:
+def freeze(layer: LayerParameter) -> None:
     """lr_mult 0 and decay_mult 0 on every blob; a `param` block is added where the template has none."""
     while len(layer.param) < blob_count(layer):
         layer.param.add()
@@ -101,8 +101,8 @@ def _part(exp: Experiment, net: NetParameter, block: Block, condition: Condition
         layer.include.extend(main.include)
         layer.exclude.extend(main.exclude)
     main.top[0], drawn.top[0] = kept_top, drawn_top
-    _freeze(main)
-    _freeze(mask)
+    freeze(main)
+    freeze(mask)
     behind = [layer.name for layer in net.layer].index(main.name) + 1
     for layer in (both, mask, drawn):
         net.layer.insert(behind, layer)
@@ -142,7 +142,7 @@ def _set_task(net: NetParameter, blocks: list[Block], plan: list[LayerPlan]) -> 
             layer.name = row.name + RENAMED
             retained.append(LayerPlan(row.name, layer.name, "random, learning"))
         else:
-            _freeze(layer)
+            freeze(layer)
             retained.append(LayerPlan(row.name, row.name, "copied, frozen"))
     return retained
 

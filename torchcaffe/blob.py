@@ -42,6 +42,8 @@ class Blob:
 
     def gradient(self) -> torch.Tensor:
         """`grad`, made of zeros where there is none yet."""
+        if self.grad is None and self._spare is not None:
+            self.grad, self._spare = self._spare.zero_(), None
         if self.grad is None or self.grad.shape != self.shape:
             self.grad = torch.zeros_like(self.value)
         return self.grad
@@ -120,5 +122,14 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
 
 
 def laid_out(tensor: torch.Tensor, context: Context) -> torch.Tensor:
-    """The same values; a tensor of four axes in the layout in which PyTorch's convolutions are fastest."""
-    return tensor.contiguous(memory_format=context.layout) if tensor.dim() == 4 else tensor.contiguous()
+    """The same values; a tensor of four axes in the layout in which PyTorch's convolutions are fastest.
+
+    Of a single channel both layouts are one, and only the strides tell PyTorch which is meant.
+    """
+    if tensor.dim() != 4:
+        return tensor.contiguous()
+    tensor = tensor.contiguous(memory_format=context.layout)
+    if context.layout != torch.channels_last or tensor.stride(1) == 1:
+        return tensor
+    _, channels, height, width = tensor.shape
+    return tensor.as_strided(tensor.shape, (height * width * channels, 1, width * channels, channels))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetState, SolverParameter
-from torchcaffe import context, log, net_param, weights
+from torchcaffe import context, log, memory, net_param, weights
 from torchcaffe.cli import Flags
 from torchcaffe.log import Fatal, check, number
 from torchcaffe.net import Net
@@ -18,6 +18,7 @@ def train(flags: Flags) -> int:
     check(flags.solver, "Need a solver definition to train: --solver=...", "caffe.cpp:167")
     both = "Give a snapshot to resume training or weights to finetune but not both."
     check(not (flags.snapshot and flags.weights), both, "caffe.cpp:168")
+    memory.keep_what_is_freed()
     param = read_solver(flags.solver)
     param.train_state.level = flags.level
     param.train_state.stage.extend(_stages(flags))

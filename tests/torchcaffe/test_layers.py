@@ -69,6 +69,17 @@ def test_convolution_over_one_and_three_axes(real_caffe: RealCaffe, tmp_path: Pa
         Both(real_caffe, net_of(layer("Convolution", settings_), x=shape), tmp_path).agree(figures, "Convolution")
 
 
+@pytest.mark.parametrize("size", [(3, 3), (2, 3), (1, 2), (4, 5)], ids=str)
+@pytest.mark.parametrize("groups", [1, 2])
+def test_convolution_over_maps_no_larger_than_the_kernel(real_caffe, tmp_path, figures, size, groups) -> None:
+    """Wide enough to be done as products of matrices, the second bottom's gradients added to the first's."""
+    kernel = 3 if max(size) == 3 else 5
+    settings_ = f"num_output: {128 * groups} kernel_size: {kernel} pad: {kernel // 2} group: {groups} {FILLERS}"
+    shape = (3, 128 * groups, *size)
+    text = net_of(layer("Convolution", f"convolution_param {{ {settings_} }}", "x z", "y w"), x=shape, z=shape)
+    Both(real_caffe, text, tmp_path).agree(figures, "Convolution")
+
+
 def test_convolution_of_several_bottoms_shares_the_filters(real_caffe, tmp_path, figures) -> None:
     settings_ = f"convolution_param {{ num_output: 4 kernel_size: 3 {FILLERS} }}"
     text = net_of(layer("Convolution", settings_, "x z", "y w"), x=(2, 3, 7, 7), z=(2, 3, 7, 7))
@@ -133,6 +144,13 @@ def test_lrn(real_caffe: RealCaffe, tmp_path: Path, figures: Figures, settings_:
 )  # fmt: skip
 def test_inner_product(real_caffe: RealCaffe, tmp_path: Path, figures: Figures, settings_: str) -> None:
     text = net_of(layer("InnerProduct", f"inner_product_param {{ {settings_} {FILLERS} }}"), x=(3, 2, 5, 4))
+    Both(real_caffe, text, tmp_path).agree(figures, "InnerProduct")
+
+
+@pytest.mark.parametrize("more", ["", "transpose: true", "bias_term: false"])
+def test_inner_product_as_large_as_alexnets(real_caffe, tmp_path, figures, more) -> None:
+    settings_ = f"num_output: 600 {more} {FILLERS}"
+    text = net_of(layer("InnerProduct", f"inner_product_param {{ {settings_} }}"), x=(7, 512))
     Both(real_caffe, text, tmp_path).agree(figures, "InnerProduct")
 
 

@@ -4,6 +4,7 @@ its transpose."""
 import torch
 
 from torchcaffe.layers.base import Blob, Layer
+from torchcaffe.layers.small_maps import SmallMaps, suits
 
 
 class Convolution(Layer):
@@ -78,15 +79,38 @@ class Convolution(Layer):
         bias = self.operand(self.blobs[1].value) if len(self.blobs) > 1 else None
         weight = self.operand(self.blobs[0].value)
         for below, above in zip(bottom, top, strict=True):
-            x = self.operand(self.laid_out(below.value))
-            above.value = self.result(torch.convolution(x, weight, bias, *self._geometry()))
+            if products := self._small_maps(below):
+                above.value = products.forward(below.value, bias)
+            else:
+                x = self.operand(self.laid_out(below.value))
+                above.value = self.result(torch.convolution(x, weight, bias, *self._geometry()))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         learns = [*self.learns, False][:2]
         for above, down, below in zip(top, propagate_down, bottom, strict=True):
             wanted = [down, *learns]
-            if any(wanted):
+            if not any(wanted):
+                continue
+            if products := self._small_maps(below):
+                self._backward_small(products, above, below, wanted)
+            else:
                 self._backward_one(above, below, wanted)
+
+    def _small_maps(self, below: Blob) -> SmallMaps | None:
+        """The convolution as products, where that is faster."""
+        weight = self.blobs[0].value
+        if self.context.operands != weight.dtype or not suits(below.value, weight, self._geometry()):
+            return None
+        return SmallMaps(below.shape[2:], weight, self.param.convolution_param.group)
+
+    def _backward_small(self, products: SmallMaps, above: Blob, below: Blob, wanted: list[bool]) -> None:
+        diff = above.gradient()
+        if wanted[1]:
+            products.add_weight_gradient(below.value, diff, self.blobs[0].gradient())
+        if wanted[2]:
+            self.blobs[1].add_gradient(diff.sum((0, 2, 3)))
+        if wanted[0]:
+            below.grad = products.backward(diff)
 
     def _backward_one(self, above: Blob, below: Blob, wanted: list[bool]) -> None:
         sizes = [self.param.convolution_param.num_output] if wanted[2] else None

@@ -5,6 +5,7 @@ from math import prod
 import torch
 
 from torchcaffe.layers.base import Blob, Layer
+from torchcaffe.products import linear
 
 
 class InnerProduct(Layer):
@@ -31,7 +32,7 @@ class InnerProduct(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x, weight = self._flat(bottom[0]), self._weight()
-        y = torch.addmm(self.operand(self.blobs[1].value), x, weight.t()) if len(self.blobs) > 1 else x @ weight.t()
+        y = linear(x, weight, self.operand(self.blobs[1].value) if len(self.blobs) > 1 else None)
         top[0].value = self.result(y).reshape(*bottom[0].shape[: self._axis], y.shape[1])
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -44,7 +45,7 @@ class InnerProduct(Layer):
         if len(self.blobs) > 1 and self.learns[1]:
             self.blobs[1].add_gradient(whole_diff.sum(0))
         if propagate_down[0]:
-            bottom[0].grad = self.result(diff @ self._weight()).reshape(bottom[0].shape)
+            bottom[0].grad = self.result(linear(diff, self._weight().t())).reshape(bottom[0].shape)
 
     def _flat(self, bottom: Blob) -> torch.Tensor:
         return self.operand(bottom.value.reshape(-1, self._inputs))

@@ -76,7 +76,7 @@ class Pooling(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.reshape(bottom, top)
-        x = bottom[0].value
+        x = self.laid_out(bottom[0].value)
         self._direct = all(2 * pad <= kernel for pad, kernel in zip(self._pad, self._kernel, strict=True))
         if not self._direct:
             x = functional.pad(x, self._margins(x), value=_LOWEST if self._max else 0)
@@ -92,7 +92,7 @@ class Pooling(Layer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
-        x, diff = bottom[0].value, top[0].gradient()
+        x, diff = self.laid_out(bottom[0].value), self.laid_out(top[0].gradient())
         margins = [0] * 4 if self._direct else self._margins(x)
         if not self._direct:
             x = functional.pad(x, margins)
