@@ -158,7 +158,8 @@ class Judge:
     def _trend(self, part: Trend, results: str, margin: float) -> Test:
         measured = self._of(results, part.measure)
         over = [part.over] if part.over else []
-        sizes = [size for size in _sizes_of([*part.of, *over], part.sizes, measured.cells, 3) if size != "all"]
+        numbered = [(size, condition) for size, condition in measured.cells if size != "all"]
+        sizes = _sizes_of([*part.of, *over], part.sizes, numbered, 3)
         weights: dict[Cell, float] = defaultdict(float)
         for size, slope in zip(sizes, _change_along_line(sizes), strict=True):
             for condition in part.of:

@@ -1,6 +1,6 @@
 """Sweeps with known true accuracies, and how often the intervals and verdicts made from them are right.
 
-    python tests/tools/simulated_sweeps.py [--sweeps 2000]        the figures of docs/statistics.md, in minutes
+    python tests/tools/simulated_sweeps.py [--sweeps 2000] [coverage] [errors] [power]      docs/statistics.md's figures
 
 A run's accuracy is the condition's true one plus what real runs share and do not share: its seed's split (both
 directions), its direction within the seed (half difficulty and validation images), its source net (all conditions that
@@ -150,28 +150,44 @@ def false_decisions(found: list[dict[str, str]]) -> float:
     return sum(map(bool, wrong)) / len(wrong)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sweeps", type=int, default=2000)
-    sweeps = parser.parse_args().sweeps
+def print_coverage(sweeps: int) -> None:
     random = np.random.RandomState(0)
-    print(
-        f"{sweeps} simulated sweeps a figure of coverage, {sweeps // 5} of verdicts\n\nseeds | coverage of mean, difference, growth"
-    )
+    print(f"coverage of 95 % intervals, {sweeps} sweeps a figure\nseeds | mean, difference, growth of a gap")
     for seeds in (2, 3, 5, 10):
         print(f"{seeds:5} | " + ", ".join(f"{share:.3f}" for share in coverage(random, seeds, sweeps).values()))
     print(f"one seed, by images, of the same nets over all images: {coverage_of_these_nets(random, sweeps):.3f}")
     print(f"one seed, by images, of the difference over all seeds: {coverage_of_one_seed(random, sweeps // 5):.3f}")
-    print("\nseeds | sweeps without any difference in which a claim was decided wrongly")
+
+
+def print_errors(sweeps: int) -> None:
+    random = np.random.RandomState(1)
+    print(f"sweeps without any difference in which a claim was decided wrongly, of {sweeps // 10}\nseeds | share")
     for seeds in (2, 3, 5, 10):
-        print(f"{seeds:5} | {false_decisions(verdicts(random, seeds, sweeps // 5, null)):.3f}", flush=True)
-    print(f"    1 | {false_decisions(verdicts(random, 1, sweeps // 20, null, 5000)):.3f} (these nets, by images)")
-    print("\nseeds | claims that hold in the truth, and were found to / were said to fail")
-    true = ("C1", "C3", "C4", "C5", "C12")
+        print(f"{seeds:5} | {false_decisions(verdicts(random, seeds, sweeps // 10, null)):.3f}", flush=True)
+    share = false_decisions(verdicts(random, 1, sweeps // 100, null, 5000))
+    print(f"    1 | {share:.3f} (these nets, by images; of {sweeps // 100})")
+
+
+def print_power(sweeps: int) -> None:
+    random = np.random.RandomState(2)
+    print(f"claims that are true: found to hold (said to fail), of {sweeps // 20} sweeps\nseeds | share")
     for seeds in (3, 5, 10):
-        found = verdicts(random, seeds, sweeps // 10, thesis)
-        shares = (f"{c} {np.mean([v[c] == w for v in found]):.2f}" for c in true for w in ("holds", "fails"))
-        print(f"{seeds:5} | " + ", ".join(shares), flush=True)
+        found = verdicts(random, seeds, sweeps // 20, thesis)
+        shares = {c: [np.mean([one[c] == v for one in found]) for v in ("holds", "fails")] for c in TRUE}
+        print(f"{seeds:5} | " + ", ".join(f"{c} {h:.2f} ({f:.2f})" for c, (h, f) in shares.items()), flush=True)
+
+
+PARTS = {"coverage": print_coverage, "errors": print_errors, "power": print_power}
+TRUE = ("C1", "C3", "C4", "C5", "C12")  # of `thesis`
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sweeps", type=int, default=2000)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    given = parser.parse_args()
+    for part in given.parts:
+        PARTS[part](given.sweeps)
 
 
 if __name__ == "__main__":

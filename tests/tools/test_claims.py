@@ -92,6 +92,15 @@ def test_more_seeds_are_more_for_a_smaller_effect_and_none_are_named_for_none():
     assert 0 < rows(0.02)["more_seeds"] < rows(0.01)["more_seeds"]
 
 
+def test_a_trend_needs_three_sizes_that_are_numbers():
+    tables = exact(as_the_thesis_has_it)
+    tables.__dict__["runs"] = [row | {"size": "all" if row["size"] == 500 else row["size"]} for row in tables.runs]
+    assert judged(tables)["C12"]["at"].endswith("from 400 to 50")
+    tables.__dict__["runs"] = [row for row in tables.runs if row["size"] in ("all", 100, 50)]
+    assert judged(tables)["C12"]["note"] == "no runs of S1T and S2T and S3T and base at 3 sizes"
+    assert judged(tables)["C1"]["sizes"] == "all 100 50"
+
+
 def test_p_values_are_corrected_for_how_many_claims_were_tested():
     rows = [row for row in judged(exact(as_the_thesis_has_it)).values() if row.get("p") is not None]
     first = min(rows, key=lambda row: row["p"])
