@@ -184,9 +184,9 @@ TRUE = ("C1", "C3", "C4", "C5", "C12")  # of `thesis`
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sweeps", type=int, default=2000)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=list(PARTS))
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
     given = parser.parse_args()
-    for part in given.parts:
+    for part in given.parts or PARTS:
         PARTS[part](given.sweeps)
 
 
