@@ -4,7 +4,7 @@ Values are float32; a file that holds doubles is rounded. Arrays share their mem
 read-only.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 
@@ -59,6 +59,16 @@ def read_caffemodel(path: str | Path) -> dict[str, list[np.ndarray]]:
         name: [_array(blob, f"{path}: layer {name}, blob {i}") for i, blob in enumerate(blobs)]
         for name, blobs in _layers(path)
     }
+
+
+def caffemodel_bytes(layers: Mapping[str, Iterable[np.ndarray]]) -> bytes:
+    """The caffemodel of these layers, by name: only what Caffe copies weights by, names and blobs, no settings."""
+    net = PackedNet()
+    for name, arrays in layers.items():
+        layer = net.layer.add(name=name.encode())
+        for array in arrays:
+            layer.blobs.add(data=[_float_bytes(array)]).shape.dim.extend(array.shape)
+    return net.SerializeToString(deterministic=True)
 
 
 def layer_blob_bytes(path: str | Path) -> dict[str, list[bytes]]:

@@ -10,15 +10,15 @@ predictions.npz: `label` and `predicted`, uint16, N, in the order of the validat
 direction share: so two of them can be compared image by image. The same predictions have the same bytes.
 """
 
-import re
 from pathlib import Path
 
 import numpy as np
 
 from caffeformat import prototxt
-from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter
-from tools import cli, device
-from tools.drive import RunFailed, drive, said_last
+from caffeformat.caffeformat_pb2 import TEST, NetParameter
+from tools import cli
+from tools.caffe_test import outputs, what_makes
+from tools.drive import RunFailed
 from tools.engine import Engine, find
 from tools.errors import UserError
 from tools.experiment import load
@@ -30,7 +30,6 @@ from tools.results import PREDICTIONS, npz_bytes, read_csv
 MODEL, LOG = "predict.prototxt", "predict.log"
 PREDICTED = "predicted"  # the top of the ArgMax layer
 NEAR_TIES = 0.001  # of the images: float32 sums of other threads or kernels may part two all but equal scores
-_VALUE = re.compile(r"Batch \d+, (\S+) = (\S+)\s*$")
 
 
 def predict(run: Run, engine: Engine, model: Path, accuracy: float) -> dict:
@@ -41,21 +40,8 @@ def predict(run: Run, engine: Engine, model: Path, accuracy: float) -> dict:
     """
     net, label, batches, images = scoring_net(run)
     write_atomic(run.folder / MODEL, prototxt.to_text(net))
-    values: dict[str, list[float]] = {label: [], PREDICTED: []}
-    tail: list[str] = []
-
-    def take(line: str) -> None:
-        tail[:] = [*tail[-5:], line.strip()]
-        match = _VALUE.search(line)
-        if match and match[1] in values:
-            values[match[1]].append(float(match[2]))
-
-    arguments = ["test", f"--model={run.folder / MODEL}", f"--weights={model}", f"--iterations={batches}"]
     log = run.folder / LOG
-    with device.slot(engine) as gpu:
-        status, _ = drive(engine, arguments, gpu, log, take)
-    if status:
-        raise RunFailed(f"{log}: {engine.name} test failed {said_last(status, tail)}")
+    values = outputs(engine, run.folder / MODEL, model, batches, [label, PREDICTED], log)
     counts = [len(found) for found in values.values()]
     if counts != [images, images]:
         raise RunFailed(
@@ -85,25 +71,11 @@ def scoring_net(run: Run) -> tuple[NetParameter, str, int, int]:
     if label == PREDICTED:
         raise UserError(f"{file}: the label's blob is called {label!r}; call it `label`")
     cut = NetParameter(name=net.name)
-    cut.layer.extend(_what_makes({scores, label}, [x for x in net.layer if not _only_in_training(x)]))
+    cut.layer.extend(what_makes({scores, label}, net))
     cut.layer.add(name=PREDICTED, type="ArgMax", bottom=[scores], top=[PREDICTED])
     batches = prototxt.read_solver(run.folder / SOLVER).test_iter[0]
     (data,) = (x for x in cut.layer if x.type == "Data" and any(rule.phase == TEST for rule in x.include))
     return cut, label, batches, batches * data.data_param.batch_size
-
-
-def _only_in_training(layer: LayerParameter) -> bool:
-    return bool(layer.include) and all(rule.HasField("phase") and rule.phase == TRAIN for rule in layer.include)
-
-
-def _what_makes(blobs: set[str], layers: list[LayerParameter]) -> list[LayerParameter]:
-    """The layers that these blobs come from, in the net's order."""
-    needed, kept = set(blobs), []
-    for layer in reversed(layers):
-        if needed & set(layer.top):
-            needed.update(layer.bottom)
-            kept.append(layer)
-    return kept[::-1]
 
 
 def main(argv: list[str]) -> None:

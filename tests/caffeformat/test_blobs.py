@@ -184,12 +184,12 @@ print(net.params["conv"][0].data.tobytes().hex())
 
 def test_real_caffe_loads_weights_that_we_wrote(saved, ask_pycaffe, tmp_path):
     weights = np.random.default_rng(3).standard_normal((4, 3, 3, 3), np.float32)
-    net = NetParameter()
-    layer = net.layer.add(name="conv", type="Convolution")
-    layer.blobs.extend([blobs.array_to_blob(weights), blobs.array_to_blob(np.zeros(4))])
-    (tmp_path / "ours.caffemodel").write_bytes(net.SerializeToString())
+    layers = {"conv": [weights, np.zeros(4, np.float32)], "not there": [np.ones(())]}
+    (tmp_path / "ours.caffemodel").write_bytes(blobs.caffemodel_bytes(layers))
     loaded = ask_pycaffe(LOAD, saved[0] / "net.prototxt", tmp_path / "ours.caffemodel")
     assert loaded.strip() == weights.tobytes().hex()
+    back = blobs.read_caffemodel(tmp_path / "ours.caffemodel")
+    assert [[array.shape for array in arrays] for arrays in back.values()] == [[(4, 3, 3, 3), (4,)], [()]]
 
 
 def field(number: int, wire: int, content: bytes) -> bytes:
