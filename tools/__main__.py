@@ -26,6 +26,8 @@ VERBS = {
     "advise": "the condition to use with n images a class, and what it gains",
     "publish": "copy the tables and figures into docs/results/",
     "plot": "draw the figures",
+    "report": "write the page of the results: one HTML file",
+    "tensorboard": "show the curves of running and finished runs in TensorBoard",
     "status": "what of an experiment is done, running, waiting, failed",
 }
 
