@@ -11,6 +11,7 @@ filters. tools/figures/ has one file for each.
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -133,7 +134,7 @@ def plot_runs(exp: Experiment, engine: str, patterns: list[str], tables: Path | 
     tables = tables or results
     rows = _chosen(tables / RUNS, _table(exp, tables / RUNS), patterns)
     points = _table(exp, tables / CURVES)
-    name = f"{curves.NAME}-{'_'.join(patterns).replace('/', '-').replace('*', 'all')}"
+    name = f"{curves.NAME}-{re.sub(r'[^A-Za-z0-9_+-]+', '-', '_'.join(patterns).replace('*', 'all'))}"
     if len(name) > 120:  # a file's name has an end
         name = f"{curves.NAME}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     try:

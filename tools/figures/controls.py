@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MultipleLocator
 
 from tools.experiment import Experiment
 from tools.figures import NoData, style
@@ -74,4 +75,4 @@ def _panel(axes: Axes, rows: list[Row], kinds: list[str]) -> None:
             axes.plot(place, row["accuracy"], zorder=3, **style.on_paper(look | {"marker": middle["marker"]}))
             means_of.bars(axes, [place], [row], look["color"])
     axes.set_xlabel("n")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MultipleLocator(1))

@@ -81,8 +81,9 @@ def _curve(row: Row, points: list[Row]) -> Curve:
 
 
 def _looks(rows: list[Row]) -> list[dict]:
-    """A run has its condition's colour where conditions differ, else its size's, else its half's; marker by half."""
+    """A run has its condition's colour where conditions differ, else its size's or half's; a marker by size and half."""
     sizes = sorted({row["size"] for row in rows}, key=size_order)
+    kinds = [(size, half) for size in sizes for half in "AB"]
     looks = []
     for row in rows:
         half = row["direction"][-1]
@@ -91,7 +92,8 @@ def _looks(rows: list[Row]) -> list[dict]:
             color = style.condition_look(row["condition"])["color"]
         elif len(sizes) > 1:
             color = style.size_look(sizes.index(row["size"]), len(sizes))["color"]
-        looks.append({"color": color, "marker": {"A": "o", "B": "s"}[half], "markersize": 4})
+        marker = style.MARKERS[kinds.index((row["size"], half)) % len(style.MARKERS)]
+        looks.append({"color": color, "marker": marker, "markersize": 4})
     return looks
 
 

@@ -36,7 +36,7 @@ _FAMILIES = {
     "R": ("Greys_r", 0.25, 0.6, "X", (0, (1.5, 1))),
 }
 _DEEPEST = 7  # of AlexNet; deeper ones of another net share its shade
-_MARKERS = "osD^vX<>p*"
+MARKERS = "osD^vX<>p*"
 _DASHES = ("-", (0, (6, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (1.5, 1)))
 _RC = {
     "font.size": 9,
@@ -95,7 +95,7 @@ def size_look(rank: int, count: int) -> dict[str, Any]:
     """The line of target size `rank` (0 is the largest) of `count`."""
     return {
         "color": _viridis(0.0, 0.62, rank, count),  # further on it is too light for white paper
-        "marker": _MARKERS[rank % len(_MARKERS)],
+        "marker": MARKERS[rank % len(MARKERS)],
         "linestyle": _DASHES[rank % len(_DASHES)],
     }
 

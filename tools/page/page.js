@@ -97,20 +97,21 @@ function isNamed(row, texts, word) {
 function show(keys, title) {
   curves ??= JSON.parse($("#curves").textContent);
   const found = keys.filter((key) => byKey.has(key));
-  const looks = found.map((key, i) => ({ color: `var(--run-${i % 6})`, dash: DASHES[Math.floor(i / 6) % 6], key }));
+  const looks = found.map((key, i) => ({
+    key, color: `var(--run-${i % 6})`, dash: DASHES[Math.floor(i / 6) % 6], shape: SHAPES[i % 6] }));
   const known = looks.filter(({ key }) => curves[key]);
   const plot = (name, zero, lines) => make("div", {},
     chart(lines, { width: 500, height: 290, zero, xLabel: "iteration", yLabel: name, label: name }));
-  const tests = (column, shape) => known.map((look) => ({
-    ...look, shape, points: curves[look.key].tests.map((row) => ({ x: row[0], y: row[column] ?? undefined })) }));
+  const tests = (column) => known.map((look) => ({
+    ...look, points: curves[look.key].tests.map((row) => ({ x: row[0], y: row[column] ?? undefined })) }));
   const training = known.map((look) => ({
-    ...look, points: curves[look.key].train.map(([x, y]) => ({ x, y: y ?? undefined })) }));
-  const lost = tests(2, "square").map((one) => ({ ...one, dash: "7 3" }));
+    ...look, shape: null, points: curves[look.key].train.map(([x, y]) => ({ x, y: y ?? undefined })) }));
+  const lost = tests(2).map((one) => ({ ...one, dash: "7 3" }));
   $("#viewer-title").textContent = title;
   $("#viewer-body").replaceChildren(
     known.length
-      ? make("div", { class: "plots" }, plot("top-1 accuracy on the validation half", false, tests(1, "circle")),
-        plot("log loss: training (solid), validation (dashed, squares)", true, [...training, ...lost]))
+      ? make("div", { class: "plots" }, plot("top-1 accuracy on the validation half", false, tests(1)),
+        plot("log loss: training (solid), validation (dashed)", true, [...training, ...lost]))
       : make("p", { class: "muted" }, "No curves of these runs are in the tables that this page was made from."),
     facts(looks));
   if (!$("#viewer").open) $("#viewer").showModal();
@@ -121,8 +122,8 @@ function facts(looks) {
   const names = $("#run-table thead tr").cells;
   const head = make("tr", {}, make("th", { scope: "col" }, ""), ...[...names].map(
     (cell) => make("th", { scope: "col", class: cell.className }, cell.textContent.trim())));
-  const lines = looks.map(({ key, color, dash }) => make(
-    "tr", {}, make("td", {}, swatch(color, dash)), ...[...byKey.get(key).cells].map((cell) => cell.cloneNode(true))));
+  const lines = looks.map(({ key, color, dash, shape }) => make(
+    "tr", {}, make("td", {}, swatch(color, dash, shape)), ...[...byKey.get(key).cells].map((cell) => cell.cloneNode(true))));
   return make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...lines)));
 }
 
