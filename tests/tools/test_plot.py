@@ -15,6 +15,7 @@ from made_runs import demo, fail, finish, pack_samples, whole_sweep
 from tools.errors import UserError
 from tools.experiment import Experiment
 from tools.figures import accuracy, curves, samples
+from tools.files import read_json
 from tools.layout import split_of
 from tools.plot import is_complete, main, plot, plot_runs
 from tools.results import read_csv
@@ -219,3 +220,27 @@ def test_a_size_keeps_its_look_when_an_override_selects(sweep: Experiment, monke
     assert len({look["marker"] for look in looks}) == len({str(look["linestyle"]) for look in looks}) == 3
     grey = [0.299 * r + 0.587 * g + 0.114 * b for r, g, b, _ in (look["color"] for look in looks[:3])]
     assert np.diff(grey).min() > 0.15
+
+
+def test_published_tables_give_the_figures_of_numbers_and_keep_the_published_pictures(sweep: Experiment):
+    shutil.copytree("results/demo", "published")
+    shutil.rmtree("results")
+    shutil.rmtree("models")
+    assert plot(sweep, "caffe", Path("published")) is True
+    assert plot(sweep, "caffe", Path("published")) is False
+    for name in NAMES:
+        for kind in ("png", "pdf", "csv"):
+            if Path(f"published/figures/{name}.{kind}").exists():
+                made = (FIGURES / f"{name}.{kind}").read_bytes()
+                assert made == Path(f"published/figures/{name}.{kind}").read_bytes(), f"{name}.{kind}"
+    left_out = read_json(FIGURES / "figures.json")["left_out"]
+    assert left_out["tsne"] == "it needs images or nets, and published has no tsne.png"
+
+
+def test_the_curves_of_a_set_of_runs_are_in_one_figure(sweep: Experiment):
+    made = plot_runs(sweep, "caffe", ["*/n0010/S3T/seed0", "A2B/n0010/base/seed0"])
+    assert made.name == "learning_curves-all-n0010-S3T-seed0_A2B-n0010-base-seed0.png"
+    keys = [f"{run}/seed0" for run in ("A2B/n0010/base", "A2B/n0010/S3T", "B2A/n0010/S3T")]
+    assert list(dict.fromkeys(row["run"] for row in rows(made.with_suffix(".csv")))) == keys
+    with pytest.raises(UserError, match="54 runs in one figure; 12 at most can be told apart"):
+        plot_runs(sweep, "caffe", ["*/seed0"])
