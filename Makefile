@@ -9,7 +9,8 @@ PYTHON := .venv/bin/python
 TOOLS := $(PYTHON) -m tools
 FILE := experiments/$(EXPERIMENT).yaml
 
-.PHONY: help venv caffe torchcaffe engine test parity bench bench-gpu doctor status summarize plot retain scores controls-sweep claims publish advise reliability lint
+.PHONY: help venv caffe torchcaffe engine test parity bench bench-gpu doctor status summarize plot report tensorboard \
+  tensorboard-packages browser retain scores controls-sweep claims publish advise reliability lint
 .DEFAULT_GOAL := help
 
 help:
@@ -23,6 +24,8 @@ help:
 	@echo 'make summarize EXPERIMENT=demo       the tables again;  make plot EXPERIMENT=demo: the figures again'
 	@echo 'make claims EXPERIMENT=tiny          what of the thesis holds;  make advise N=120: how many layers to freeze'
 	@echo 'make publish EXPERIMENT=tiny         the tables and figures into docs/results/'
+	@echo 'make report EXPERIMENT=demo          the page of the results: results/demo/report.html'
+	@echo 'make tensorboard EXPERIMENT=demo     the curves of running and finished runs in TensorBoard'
 	@echo 'make doctor             what this machine has, and what is missing'
 	@echo 'make caffe              real BVLC Caffe into .caffe/'
 	@echo 'make torchcaffe         the engine on PyTorch; then make demo-sweep CAFFE=torchcaffe'
@@ -54,8 +57,13 @@ controls-sweep: venv engine
 	@$(MAKE) -s demo-controls-sweep
 	@$(if $(filter-out 0,$(DRY_RUN)),:,$(MAKE) -s retain scores EXPERIMENT=demo-controls)
 
-status summarize plot publish retain scores: venv
+status summarize publish retain scores: venv
 	@$(TOOLS) $@ $(FILE) --set '$(SET)'
+
+# FROM=docs/results/tiny: from published tables, without the models.
+plot report: venv
+	@$(TOOLS) $@ $(FILE) --set '$(SET)' $(if $(FROM),--from '$(FROM)')
+report: plot
 
 # FROM=docs/results/tiny judges published tables; OTHER=results/places names another data set's, for C17.
 claims: venv
@@ -69,13 +77,30 @@ advise: venv
 reliability: venv
 	@OMP_NUM_THREADS=1 $(PYTHON) tests/tools/simulated_sweeps.py
 
+# Curves of running and finished runs. PORT=6006 is where TensorBoard listens, on this machine only.
+TENSORBOARD ?= tensorboard==2.21.0 tensorboardX==2.6.5
+tensorboard-packages: venv
+	@$(PYTHON) -c 'import tensorboard, tensorboardX' 2>/dev/null || { \
+	  echo 'tensorboard: installing $(TENSORBOARD)'; $(PYTHON) -m pip install -q $(TENSORBOARD); }
+tensorboard: tensorboard-packages
+	@$(TOOLS) tensorboard $(FILE) --set '$(SET)' $(if $(PORT),--port $(PORT))
+
 doctor: venv
 	@$(TOOLS) doctor
 
 # Tests hold everything against real Caffe: its tools and pycaffe are those of .caffe/, unless CAFFE names others.
-test: venv torchcaffe
+test: venv torchcaffe tensorboard-packages browser
 	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 tests)
+
+# The browser in which the tests open the page. Where it cannot be installed these tests are skipped, and say so.
+browser:
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
+	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo 'browser: installing chromium and chromium-driver' && \
+	  { $(INSTALL) >/dev/null 2>&1 || { apt-get -qq update && $(INSTALL) >/dev/null; }; }; } || \
+	  echo 'browser: no Chromium, so the page is not opened in one: apt-get install chromium chromium-driver'
+
+INSTALL = DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install chromium chromium-driver
 
 # docs/parity.md: how far torchcaffe is from Caffe, from the figures that its tests see.
 parity: venv torchcaffe

@@ -1,6 +1,6 @@
-# The sweep as a graph of files: fetch -> split -> pack -> mean -> run (sources first) -> summarize -> claims -> plot.
-# `python -m tools sweep` starts it, after the judge (tools/plan.py) has withdrawn what no longer stands: what is missing
-# is all that the graph has to know, so inputs are `ancient` and only the marks of finished work are declared.
+# The sweep as a graph of files: fetch -> split -> pack -> mean -> run (sources first) -> summarize -> claims -> plot ->
+# report. `python -m tools sweep` starts it, after the judge (tools/plan.py) has withdrawn what no longer stands: what is
+# missing is all that the graph has to know, so inputs are `ancient` and only the marks of finished work are declared.
 import shlex
 import sys
 from pathlib import Path
@@ -31,7 +31,7 @@ def source_manifest(wildcards):
 
 
 rule all:
-    input: f"{GRAPH}/plot"
+    input: f"{GRAPH}/report"
 
 rule fetch:
     output: f"{GRAPH}/fetch"
@@ -72,3 +72,8 @@ rule plot:
     input: ancient(f"{GRAPH}/claims")
     output: f"{GRAPH}/plot"
     shell: verb("plot")
+
+rule report:
+    input: ancient(f"{GRAPH}/plot")
+    output: f"{GRAPH}/report"
+    shell: verb("report")

@@ -28,6 +28,8 @@ VERBS = {
     "plot": "draw the figures",
     "retain": "score target nets on the source task: what they have kept of it",
     "scores": "transferability scores before training, beside the accuracy that was measured",
+    "report": "write the page of the results: one HTML file",
+    "tensorboard": "show the curves of running and finished runs in TensorBoard",
     "status": "what of an experiment is done, running, waiting, failed",
 }
 

@@ -15,6 +15,13 @@ def parser(verb: str, text: str) -> argparse.ArgumentParser:
     return parser
 
 
+def add_from(parser: argparse.ArgumentParser) -> None:
+    """The option of verbs that can work from published tables: `--from FOLDER`, as `tables`."""
+    parser.add_argument(
+        "--from", dest="tables", type=Path, metavar="FOLDER", help="published tables, not the experiment's own"
+    )
+
+
 def experiment(verb: str, text: str, argv: list[str]) -> Experiment:
     """The experiment that `argv` names, for verbs that take nothing else."""
     arguments = parser(verb, text).parse_args(argv)

@@ -6,6 +6,11 @@ from tools.caffe_log import Log
 from tools.rendering import Rendered
 
 MAX_LOSS = 87.0  # BVLC Caffe prints -log(max(p, FLT_MIN)) as the loss of a sample: 87.3365 where it has diverged
+FLAGS = {
+    "stuck": "accuracy at chance, or training loss flat",
+    "diverged": "loss is NaN, infinite or at Caffe's ceiling",
+    "failed": "see failed.json and caffe.log in it",
+}  # why a run is in no mean: every status but `ok`
 FLAT = 0.99  # of ln k: a training loss this near to chance in the last tenth of the run is flat
 
 

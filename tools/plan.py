@@ -7,7 +7,7 @@ it back if the judge then finds that it stands after all (its source net was tra
 
 from dataclasses import dataclass
 
-from tools import claims, judge, layout, mean, pack, plot, split, summarize
+from tools import claims, judge, layout, mean, pack, plot, report, split, summarize
 from tools.datasets import fetched
 from tools.datasets.cards import card
 from tools.engine import Engine
@@ -61,6 +61,7 @@ def make(exp: Experiment, engine: Engine) -> Plan:
     stages["summarize"] = summarize.is_complete(exp, engine.name)
     stages["claims"] = claims.is_complete(exp, engine.name)
     stages["plot"] = plot.is_complete(exp, engine.name)
+    stages["report"] = report.is_complete(exp, engine.name)
     return Plan(stages, states)
 
 

@@ -1,82 +1,164 @@
-"""Draw the figures of an experiment from its tables, logs and LMDBs.
+"""Draw the figures of an experiment from its tables, nets and LMDBs.
 
     python -m tools plot experiments/demo.yaml
-    python -m tools plot experiments/demo.yaml --run A2B/n0060/S3T/seed0     that run's learning curves, too
+    python -m tools plot experiments/demo.yaml --run A2B/n0060/S3T/seed0 'B2A/*/S3T/seed0'   learning curves, too
+    python -m tools plot experiments/demo.yaml --layer conv5                                 t-SNE of its features, too
+    python -m tools plot experiments/tiny.yaml --from docs/results/tiny                      from published tables
 
-writes, as PNG and PDF, into results/<experiment>/figures/: accuracy (thesis figures 6.1 and 6.2), learning_curves of
-the source nets (5.4 and 5.5) and samples (5.1); beside the first two the CSV of what they show. tools/figures/ has one
-file for each.
+writes into results/<experiment>/figures/, as PNG and PDF with the CSV of what they show: accuracy (thesis figures 6.1
+and 6.2), by_size, gain, controls, learning_curves of the source nets (5.4 and 5.5), samples (5.1), tsne (5.2) and
+filters. tools/figures/ has one file for each.
 """
 
+import hashlib
+import re
+from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 from tools import cli
 from tools.errors import UserError
 from tools.experiment import Experiment, load
-from tools.files import read_json, sha256, write_json
+from tools.files import read_json, sha256, write_atomic, write_json
 from tools.layout import results_folder
-from tools.results import RUNS, SUMMARY, engine_name, read_csv
+from tools.results import CURVES, RUNS, SUMMARY, Row, engine_name, read_csv
 
 MARKER = "figures.json"
 
 
-def plot(exp: Experiment, engine: str) -> bool:
+def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     """Draws every figure whose data is there, and prints why another is not; returns False if all were complete.
 
-    `engine` is the engine's name (tools/engine.py). Raises UserError where there are no tables yet.
+    `engine` is the engine's name (tools/engine.py); `tables` a folder of published tables, else the experiment's own.
+    Raises UserError where there are no tables yet.
     """
-    from tools.figures import NoData, accuracy, curves, samples, style  # takes a second; is_complete must not
+    from tools.figures import NoData, style  # takes a second; is_complete must not
 
-    if is_complete(exp, engine):
-        return False
     results = results_folder(exp, engine)
-    rows, means = _table(exp, results / RUNS), _table(exp, results / SUMMARY)
-    folder, drawn_from = results / "figures", sha256(results / RUNS)
-    figures = {
-        accuracy.NAME: lambda: accuracy.draw(exp, rows, means, folder),
-        curves.NAME: lambda: curves.draw(exp, curves.source_nets(exp, rows), folder),
-        samples.NAME: lambda: samples.draw(exp, folder),
-    }
+    tables = tables or results
+    if _is_complete(results, tables):
+        return False
+    folder = results / "figures"
+    figures = _of_tables(exp, tables, folder)
+    figures |= _of_models(exp, engine, tables, folder) if tables == results else _published(tables, folder)
+    inputs = _inputs(tables)
     (folder / MARKER).unlink(missing_ok=True)
-    drawn = []
+    drawn, left_out = {}, {}
     with style.house_style():
-        for name, draw in figures.items():
+        for module, draw in figures.items():
             try:
                 draw()
-                drawn.append(name)
+                drawn[module.NAME] = module.CAPTION
             except NoData as why:
-                print(f"{folder / name}: not drawn: {why}")
-    write_json(folder / MARKER, {RUNS: drawn_from, "drawn": drawn})
+                print(f"{folder / module.NAME}: not drawn: {why}")
+                left_out[module.NAME] = str(why)
+    files = [file for name in drawn for file in _files(folder, name)]
+    write_json(folder / MARKER, {"inputs": inputs, "figures": drawn, "left_out": left_out, "files": files})
     return True
 
 
+def _of_tables(exp: Experiment, tables: Path, folder: Path) -> dict:
+    """Figure -> what draws it, for those that need tables only."""
+    from tools.figures import accuracy, by_size, controls, curves, gain
+
+    rows, means = _table(exp, tables / RUNS), _table(exp, tables / SUMMARY)
+    points = read_csv(tables / CURVES) if (tables / CURVES).is_file() else []
+    return {
+        accuracy: lambda: accuracy.draw(exp, rows, means, folder),
+        by_size: lambda: by_size.draw(exp, rows, means, folder),
+        gain: lambda: gain.draw(exp, rows, folder),
+        controls: lambda: controls.draw(exp, rows, means, folder),
+        curves: lambda: curves.draw(exp, curves.source_nets(exp, rows), points, folder),
+    }
+
+
+def _of_models(exp: Experiment, engine: str, tables: Path, folder: Path) -> dict:
+    """The same for those that need images or nets."""
+    from tools.figures import filters, samples, tsne
+
+    rows = _table(exp, tables / RUNS)
+    return {
+        samples: lambda: samples.draw(exp, folder),
+        tsne: lambda: tsne.draw(exp, engine, folder),
+        filters: lambda: filters.draw(exp, rows, folder),
+    }
+
+
+def _published(tables: Path, folder: Path) -> dict:
+    """The same without images or nets: the published figure itself."""
+    from tools.figures import NoData, filters, samples, tsne
+
+    def copy(name: str) -> Callable[[], None]:
+        def draw() -> None:
+            found = [place for place in (tables, tables / "figures") if (place / f"{name}.png").is_file()]
+            if not found:
+                raise NoData(f"it needs images or nets, and {tables} has no {name}.png")
+            for file in _files(found[0], name):
+                write_atomic(folder / file, (found[0] / file).read_bytes())
+
+        return draw
+
+    return {module: copy(module.NAME) for module in (samples, tsne, filters)}
+
+
 def is_complete(exp: Experiment, engine: str) -> bool:
-    """Whether the figures are those of runs.csv as it is. One that could not be drawn is not asked for again."""
+    """Whether the figures are those of the tables as they are. One that could not be drawn is not asked for again."""
     results = results_folder(exp, engine)
+    return _is_complete(results, results)
+
+
+def _is_complete(results: Path, tables: Path) -> bool:
     made = read_json(results / "figures" / MARKER)
-    if made is None or not (results / RUNS).is_file() or made[RUNS] != sha256(results / RUNS):
+    if made is None or made.get("inputs") != _inputs(tables):
         return False
-    return all((results / "figures" / f"{name}.{kind}").is_file() for name in made["drawn"] for kind in ("png", "pdf"))
+    return all((results / "figures" / name).is_file() for name in made["files"])
 
 
-def plot_run(exp: Experiment, engine: str, key: str) -> Path:
-    """Draws the learning curves of one run of runs.csv, and returns the PNG. Raises UserError where it has none."""
+def _files(folder: Path, name: str) -> list[str]:
+    """The files of a figure, without its folder."""
+    return [f"{name}.{kind}" for kind in ("png", "pdf", "csv") if (folder / f"{name}.{kind}").is_file()]
+
+
+def _inputs(tables: Path) -> dict[str, str]:
+    return {str(tables / name): sha256(tables / name) for name in (RUNS, SUMMARY, CURVES) if (tables / name).is_file()}
+
+
+def plot_runs(exp: Experiment, engine: str, patterns: list[str], tables: Path | None = None) -> Path:
+    """Draws the learning curves of the runs whose keys match `patterns`, and returns the PNG.
+
+    Raises UserError where a pattern matches none, or a run has no curves.
+    """
     from tools.figures import NoData, curves, style
 
     results = results_folder(exp, engine)
-    rows = [row for row in _table(exp, results / RUNS) if f"/{row['run']}".endswith(f"/{key.strip('/')}")]
-    if len(rows) != 1:
-        raise UserError(f"{results / RUNS}: {len(rows)} runs are called {key!r}; give one as in A2B/n0300/S3T/seed0")
-    name = "-".join([curves.NAME, *Path(rows[0]["run"]).parts[-4:]])
+    tables = tables or results
+    rows = _chosen(tables / RUNS, _table(exp, tables / RUNS), patterns)
+    points = _table(exp, tables / CURVES)
+    name = f"{curves.NAME}-{re.sub(r'[^A-Za-z0-9_+-]+', '-', '_'.join(patterns).replace('*', 'all'))}"
+    if len(name) > 120:  # a file's name has an end
+        name = f"{curves.NAME}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     try:
         with style.house_style():
-            curves.draw(exp, rows, results / "figures", name)
+            curves.draw(exp, curves.in_order(rows), points, results / "figures", name)
     except NoData as why:
-        raise UserError(f"{rows[0]['run']}: no learning curves: {why}") from None
+        raise UserError(f"{' '.join(patterns)}: no learning curves: {why}") from None
     return results / "figures" / f"{name}.png"
 
 
-def _table(exp: Experiment, path: Path) -> list[dict]:
+def _chosen(table: Path, rows: list[Row], patterns: list[str]) -> list[Row]:
+    """The rows whose key, or folder, matches one of `patterns`. Raises UserError for one that matches none."""
+    found = []
+    for pattern in patterns:
+        matching = [row for row in rows if fnmatch(f"/{row['run']}", f"*/{pattern.strip('/')}")]
+        if not matching:
+            raise UserError(
+                f"{table}: no run is called {pattern!r}; give one as in A2B/n0300/S3T/seed0, or */S3T/seed0"
+            )
+        found += [row for row in matching if row not in found]
+    return found
+
+
+def _table(exp: Experiment, path: Path) -> list[Row]:
     if not path.is_file():
         raise UserError(f"{path}: not there yet; run `python -m tools summarize {exp.file}` first")
     return read_csv(path)
@@ -84,10 +166,25 @@ def _table(exp: Experiment, path: Path) -> list[dict]:
 
 def main(argv: list[str]) -> None:
     parser = cli.parser("plot", __doc__)
-    parser.add_argument("--run", metavar="KEY", help="draw this run's learning curves, too: A2B/n0300/S3T/seed0")
+    parser.add_argument("--run", metavar="KEY", nargs="+", help="draw these runs' learning curves, too; * matches any")
+    parser.add_argument("--layer", metavar="NAME", help="draw t-SNE of this layer's features, too")
+    cli.add_from(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
-    done = plot(exp, engine_name())
-    print(f"{results_folder(exp, engine_name()) / 'figures'}/: {'drawn' if done else 'complete already'}")
+    done = plot(exp, engine_name(), arguments.tables)
+    folder = results_folder(exp, engine_name()) / "figures"
+    print(f"{folder}/: {'drawn' if done else 'complete already'}")
     if arguments.run:
-        print(plot_run(exp, engine_name(), arguments.run))
+        print(plot_runs(exp, engine_name(), arguments.run, arguments.tables))
+    if arguments.layer:
+        print(_plot_layer(exp, arguments.layer, folder))
+
+
+def _plot_layer(exp: Experiment, layer: str, folder: Path) -> Path:
+    from tools.figures import NoData, style, tsne
+
+    try:
+        with style.house_style():
+            return tsne.draw(exp, engine_name(), folder, layer)
+    except NoData as why:
+        raise UserError(f"{folder / tsne.NAME}: not drawn: {why}") from None

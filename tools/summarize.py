@@ -34,6 +34,7 @@ from tools.errors import UserError
 from tools.experiment import Experiment
 from tools.files import read_json, sha256, write_atomic, write_json
 from tools.layout import Run, experiment_name, results_folder
+from tools.outcome import FLAGS
 from tools.rendering import NET, headline_outputs
 from tools.results import (
     CURVE_COLUMNS,
@@ -56,11 +57,6 @@ from tools.results import (
 
 MARKER = "summary.json"
 TABLES = (RUNS, SUMMARY, CURVES, PREDICTIONS)
-FLAGS = {
-    "stuck": "accuracy at chance, or training loss flat",
-    "diverged": "loss is NaN, infinite or at Caffe's ceiling",
-    "failed": "see failed.json and caffe.log in it",
-}
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     took = f"{(time.monotonic() - began) / 60:.1f} min"
     if status == 0 and after.complete:
         _drop_sources(exp, after)
-        print(f"{exp.name}: done in {took}: {results}/summary.csv, {results}/figures/")
+        print(f"{exp.name}: done in {took}: {results}/report.html, summary.csv, figures/")
         return 0
     print(
         f"\n{exp.name}: {len(after.runs) - len(after.waiting)} of {len(after.runs)} runs done in {took}",

@@ -47,7 +47,11 @@ def finish(key: str, accuracy: float, status: str = "ok", experiment: str = "dem
     )
     lines = [f"{at},{at / 10},0.02,{1.6 - at / 200:.4g},{1.6 - at / 200:.4g}" for at in range(0, 301, 20)]
     write_atomic(run.folder / "train.csv", "\n".join(["NumIters,Seconds,LearningRate,loss,SmoothedLoss", *lines, ""]))
-    write_json(run.manifest, {"run": run.key, "attempts": 1, "engine": {"name": "caffe"}, "result": figures | result})
+    engine = {"name": "caffe", "version": "caffe version 1.0.0", "device": "cpu"}
+    model = {"model": {"file": "net_iter_300.caffemodel", "sha256": "0" * 64}}  # a net that is no longer there
+    when = {"began": "2026-11-24T21:31:01Z", "ended": "2026-11-24T21:31:14Z", "commit": "0" * 40}
+    made = {"run": run.key, "attempts": 1, "engine": engine, **when, **model}
+    write_json(run.manifest, made | {"result": figures | result})
     return run
 
 

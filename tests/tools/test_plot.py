@@ -15,13 +15,14 @@ from made_runs import demo, fail, finish, pack_samples, whole_sweep
 from tools.errors import UserError
 from tools.experiment import Experiment
 from tools.figures import accuracy, curves, samples
+from tools.files import read_json
 from tools.layout import split_of
-from tools.plot import is_complete, main, plot, plot_run
+from tools.plot import is_complete, main, plot, plot_runs
 from tools.results import read_csv
 from tools.summarize import summarize
 
 FIGURES = Path("results/demo/figures")
-NAMES = ("accuracy", "learning_curves", "samples")
+NAMES = ("accuracy", "by_size", "gain", "learning_curves", "samples")
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +79,7 @@ def test_the_text_of_a_pdf_stays_text_in_truetype_fonts(drawn: Path, name: str):
 
 
 def test_the_numbers_of_the_accuracy_figure_are_those_of_the_summary(drawn: Path):
-    columns = ("size", "condition", "accuracy", "sd", "n")
+    columns = ("size", "condition", "accuracy", "sd", "low", "high", "n")
     summary = [{name: row[name] for name in columns} for row in rows(drawn / "results/demo/summary.csv")]
     assert rows(drawn / FIGURES / "accuracy.csv") == summary
     assert len(summary) == 27
@@ -86,11 +87,12 @@ def test_the_numbers_of_the_accuracy_figure_are_those_of_the_summary(drawn: Path
 
 def test_the_numbers_of_the_learning_curves_are_those_of_the_source_nets_logs(drawn: Path):
     found = rows(drawn / FIGURES / "learning_curves.csv")
-    nets = ["models/demo/B2A/n6000/base/seed0", "models/demo/A2B/n6000/base/seed0"]
+    nets = ["B2A/n6000/base/seed0", "A2B/n6000/base/seed0"]
     assert list(dict.fromkeys(row["run"] for row in found)) == nets
     for net in nets:
-        tests = {row["NumIters"]: (row["accuracy"], row["loss"]) for row in rows(drawn / net / "test.csv")}
-        train = {row["NumIters"]: row["SmoothedLoss"] for row in rows(drawn / net / "train.csv")}
+        folder = drawn / "models/demo" / net
+        tests = {row["NumIters"]: (row["accuracy"], row["loss"]) for row in rows(folder / "test.csv")}
+        train = {row["NumIters"]: row["SmoothedLoss"] for row in rows(folder / "train.csv")}
         of_net = [row for row in found if row["run"] == net]
         seen = {r["iteration"]: (float(r["accuracy"]), float(r["validation_loss"])) for r in of_net if r["accuracy"]}
         assert seen == {at: (float(a), float(b)) for at, (a, b) in tests.items()}
@@ -141,9 +143,9 @@ def test_without_lmdbs_the_samples_stay_as_they_are_and_the_others_are_drawn(swe
     summarize(sweep, "caffe")
     plot(sweep, "caffe")
     said = capsys.readouterr().out
-    assert said.startswith("results/demo/figures/samples: not drawn: data/fashion-mnist/split0/28x28-gray/B/n6000")
+    assert "results/demo/figures/samples: not drawn: data/fashion-mnist/split0/28x28-gray/B/n6000" in said
     assert (FIGURES / "samples.png").read_bytes() == old
-    assert "60,S2T,0.84,0.212132,2" in (FIGURES / "accuracy.csv").read_text().splitlines()
+    assert "60,S2T,0.84,0.212132,,,2" in (FIGURES / "accuracy.csv").read_text().splitlines()
     assert is_complete(sweep, "caffe")
 
 
@@ -153,7 +155,7 @@ def test_only_results_and_models_of_a_sweep_are_enough_for_its_curves(capsys: py
         finish(key, 0.8)
     summarize(exp, "caffe")
     plot(exp, "caffe")
-    assert {path.name for path in FIGURES.glob("*.png")} == {"accuracy.png", "learning_curves.png"}
+    assert {path.name for path in FIGURES.glob("*.png")} == {"accuracy.png", "gain.png", "learning_curves.png"}
     assert "samples: not drawn: data/fashion-mnist/split0/split.json is not there" in capsys.readouterr().out
 
 
@@ -178,8 +180,9 @@ def test_a_run_that_diverged_is_drawn_and_named_so(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(curves.style, "head", lambda axes, *texts: heads.append(texts))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        plot_run(exp, "caffe", run.key)
-    assert heads == [("Fashion-MNIST: A2B/n0060/S3T/seed0", "mini, 300 iterations, seed 0; half B: diverged")]
+        plot_runs(exp, "caffe", [run.key])
+    facts = "mini, 300 iterations, S3T, 60 a class, seed 0; half B: diverged"
+    assert heads == [("Fashion-MNIST: A2B/n0060/S3T/seed0", facts)]
     losses = {r["iteration"]: r["training_loss"] for r in rows(next(FIGURES.glob("*.csv")))}
     assert (losses["180"], losses["200"], losses["300"]) == ("0.7", "nan", "nan")
 
@@ -189,16 +192,16 @@ def test_a_chosen_run_gets_curves_of_its_own(sweep: Experiment, capsys: pytest.C
     made = FIGURES / "learning_curves-A2B-n0060-S3T-seed0.png"
     assert capsys.readouterr().out.splitlines() == ["results/demo/figures/: complete already", str(made)]
     assert cv2.imread(str(made)).shape[1] >= 1200
-    assert {row["run"] for row in rows(made.with_suffix(".csv"))} == {"models/demo/A2B/n0060/S3T/seed0"}
+    assert {row["run"] for row in rows(made.with_suffix(".csv"))} == {"A2B/n0060/S3T/seed0"}
 
 
 def test_a_run_without_curves_is_refused(sweep: Experiment):
-    with pytest.raises(UserError, match=r"runs.csv: 0 runs are called 'A2B/n0070/S3T/seed0'; give one as in"):
-        plot_run(sweep, "caffe", "A2B/n0070/S3T/seed0")
+    with pytest.raises(UserError, match=r"runs.csv: no run is called 'A2B/n0070/S3T/seed0'; give one as in"):
+        plot_runs(sweep, "caffe", ["A2B/n0070/S3T/seed0"])
     fail("A2B/n0010/S3T/seed1")
     summarize(sweep, "caffe")
     with pytest.raises(UserError, match="no learning curves: models/demo/A2B/n0010/S3T/seed1 failed"):
-        plot_run(sweep, "caffe", "A2B/n0010/S3T/seed1")
+        plot_runs(sweep, "caffe", ["A2B/n0010/S3T/seed1"])
 
 
 def test_before_summarize_it_says_what_to_do_first():
@@ -217,3 +220,27 @@ def test_a_size_keeps_its_look_when_an_override_selects(sweep: Experiment, monke
     assert len({look["marker"] for look in looks}) == len({str(look["linestyle"]) for look in looks}) == 3
     grey = [0.299 * r + 0.587 * g + 0.114 * b for r, g, b, _ in (look["color"] for look in looks[:3])]
     assert np.diff(grey).min() > 0.15
+
+
+def test_published_tables_give_the_figures_of_numbers_and_keep_the_published_pictures(sweep: Experiment):
+    shutil.copytree("results/demo", "published")
+    shutil.rmtree("results")
+    shutil.rmtree("models")
+    assert plot(sweep, "caffe", Path("published")) is True
+    assert plot(sweep, "caffe", Path("published")) is False
+    for name in NAMES:
+        for kind in ("png", "pdf", "csv"):
+            if Path(f"published/figures/{name}.{kind}").exists():
+                made = (FIGURES / f"{name}.{kind}").read_bytes()
+                assert made == Path(f"published/figures/{name}.{kind}").read_bytes(), f"{name}.{kind}"
+    left_out = read_json(FIGURES / "figures.json")["left_out"]
+    assert left_out["tsne"] == "it needs images or nets, and published has no tsne.png"
+
+
+def test_the_curves_of_a_set_of_runs_are_in_one_figure(sweep: Experiment):
+    made = plot_runs(sweep, "caffe", ["*/n0010/S3T/seed0", "A2B/n0010/base/seed0"])
+    assert made.name == "learning_curves-all-n0010-S3T-seed0_A2B-n0010-base-seed0.png"
+    keys = [f"{run}/seed0" for run in ("A2B/n0010/base", "A2B/n0010/S3T", "B2A/n0010/S3T")]
+    assert list(dict.fromkeys(row["run"] for row in rows(made.with_suffix(".csv")))) == keys
+    with pytest.raises(UserError, match="54 runs in one figure; 12 at most can be told apart"):
+        plot_runs(sweep, "caffe", ["*/seed0"])

@@ -5,6 +5,15 @@ the same results; a chart has the CSV of what it shows beside it. Colours run fr
 target set, markers and dashes differ as well: the figures read in grey and with any colour vision.
 """
 
+import re
+
+_THESIS = re.compile(r"base|FTall|S[1-9]\d?T")
+
+
+def is_of_the_thesis(condition: str) -> bool:
+    """Whether a condition is one that the thesis compares: base, FTall, SnT. All others are controls."""
+    return _THESIS.fullmatch(condition) is not None
+
 
 class NoData(Exception):
     """What a figure shows is not there; the text names it."""

@@ -13,6 +13,7 @@ from tools.files import read_json
 from tools.layout import split_of
 
 NAME = "samples"
+CAPTION = "Training images of three classes of each half, as the nets see them (figure 5.1 of the thesis)."
 CLASSES = 3  # a half
 ROWS, COLUMNS = 2, 4  # images of a class
 _CAPTION = 30  # letters that fit under a class

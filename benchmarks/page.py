@@ -1,0 +1,73 @@
+"""How long the page of 2,000 runs takes to load, and to sort and filter, in headless Chromium.
+
+    python benchmarks/page.py
+    RUNS=500 python benchmarks/page.py
+
+The tables are made up (tests/tools/made_tables.py): every run has eleven tests and a hundred displays. Loading is from
+the start of the navigation to the end of the page's own script and of the load event, whichever is later; the best and
+the worst of five, each in the same browser, after a blank page.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tools")]
+
+import browser  # noqa: E402
+from made_tables import CONDITIONS, SIZES, made_up  # noqa: E402
+
+from tools.experiment import load  # noqa: E402
+from tools.report import report  # noqa: E402
+
+RUNS = int(os.environ.get("RUNS", 2000))
+LIMIT = 2.0  # seconds
+REPEATS = 5
+LOADED = """
+const entry = performance.getEntriesByType("navigation")[0];
+return Math.max(entry.loadEventEnd, Number(document.documentElement.dataset.ready));
+"""
+TIMED = """
+const begun = performance.now();
+(%s)();
+document.body.getBoundingClientRect();
+return performance.now() - begun;
+"""
+ACTIONS = {
+    "sort by accuracy": "() => document.querySelectorAll('#run-table thead button')[4].click()",
+    "filter by a word": "() => { const i = document.querySelector('[name=text]'); i.value = 's3t';"
+    " i.dispatchEvent(new Event('input', {bubbles: true})); }",
+    "open a run's curves": "() => { location.hash = '#run/A2B/n0050/S3T/seed0'; follow(); }",
+}
+
+
+def main() -> None:
+    if browser.MISSING:
+        sys.exit(browser.MISSING)
+    exp = load(ROOT / "experiments" / "tiny.yaml")
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        seeds = max(1, round(RUNS / (2 * len(SIZES) * len(CONDITIONS))))
+        count = made_up(Path("results/tiny"), seeds)
+        begun = time.perf_counter()
+        report(exp, "caffe")
+        page = Path("results/tiny/report.html")
+        print(f"{count} runs: {page.stat().st_size / 1e6:.1f} MB, written in {time.perf_counter() - begun:.1f} s")
+        with browser.chromium() as driver:
+            loads = []
+            for _ in range(REPEATS):
+                browser.open_page(driver, page)
+                time.sleep(0.5)
+                loads.append(driver.execute_script(LOADED) / 1000)
+            print(f"load {min(loads):.2f} s, the slowest of {REPEATS} {max(loads):.2f} s")
+            for name, action in ACTIONS.items():
+                print(f"{name:20} {driver.execute_script(TIMED % action):5.0f} ms")
+    if min(loads) > LIMIT:
+        sys.exit(f"the page of {count} runs took more than {LIMIT:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

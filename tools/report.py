@@ -1,0 +1,200 @@
+"""Write the page of an experiment's results: one HTML file that works from disk, without a network.
+
+    python -m tools report experiments/demo.yaml
+    python -m tools report experiments/tiny.yaml --from docs/results/tiny     from published tables alone
+
+writes results/<experiment>/report.html from runs.csv, summary.csv and what else is there: curves.csv, claims.csv, the
+figures that `plot` drew, the tables of other verbs, the manifests of the runs. What is missing is left out and named.
+"""
+
+import shlex
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Any
+
+from tools import cli
+from tools.errors import UserError
+from tools.experiment import Experiment, load
+from tools.files import read_json, sha256, write_atomic, write_json
+from tools.layout import CHECKOUT, experiment_name, results_folder
+from tools.outcome import FLAGS
+from tools.page import content, provenance, template
+from tools.results import (
+    CLAIMS,
+    CURVES,
+    RUNS,
+    SUMMARY,
+    Row,
+    condition_order,
+    engine_name,
+    read_csv,
+    run_key,
+    size_order,
+)
+
+PAGE, MARKER = "report.html", "report.json"
+COLUMNS = (
+    *("condition", "size", "direction", "seed", "accuracy", "best_accuracy", "best_iter", "loss"),
+    *("seconds", "status"),
+)
+_COUNTED = {"target size": "size", "condition": "condition", "direction": "direction", "seed": "seed"}
+FILTERS = ("condition", "size", "direction", "seed", "status")
+
+
+def report(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
+    """Writes the page; returns False if it was complete already.
+
+    `engine` is the engine's name (tools/engine.py); `tables` a folder of published tables, else the experiment's own.
+    Raises UserError where there are no tables.
+    """
+    results = results_folder(exp, engine)
+    tables = tables or results
+    for name in (RUNS, SUMMARY):
+        if not (tables / name).is_file():
+            raise UserError(f"{tables / name}: not there; run `python -m tools summarize {exp.file}` first")
+    inputs = _inputs(results, tables)
+    if _is_complete(results, inputs):
+        return False
+    (results / MARKER).unlink(missing_ok=True)
+    values = _values(exp, engine, results, tables)
+    write_atomic(results / PAGE, template.render(values))
+    write_json(results / MARKER, {"inputs": inputs})
+    return True
+
+
+def is_complete(exp: Experiment, engine: str) -> bool:
+    """Whether the page is there and tells of the tables and figures as they are."""
+    results = results_folder(exp, engine)
+    return _is_complete(results, _inputs(results, results))
+
+
+def _is_complete(results: Path, inputs: dict[str, str]) -> bool:
+    made = read_json(results / MARKER)
+    return made is not None and made["inputs"] == inputs and (results / PAGE).is_file()
+
+
+def _inputs(results: Path, tables: Path) -> dict[str, str]:
+    """Checksums of all that the page is made from, its template included."""
+    files = [tables / name for name in (RUNS, SUMMARY, CURVES, CLAIMS, *content.OTHER_TABLES)]
+    files += [results / "figures" / "figures.json", *sorted((results / "figures").glob("*.png"))]
+    files += sorted(template.FOLDER.glob("*.*"))
+    return {_name(file): sha256(file) for file in files if file.is_file()}
+
+
+def _name(file: Path) -> str:
+    return str(file.relative_to(CHECKOUT) if file.is_relative_to(CHECKOUT) else file)
+
+
+def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[str, Any]:
+    """What the template is given."""
+    from tools.figures import style  # takes a second; is_complete must not
+
+    rows, means = read_csv(tables / RUNS), content.means(read_csv(tables / SUMMARY))
+    own = tables == results
+    known = provenance.summed_up(provenance.of_runs(rows) if own else provenance.published(tables))
+    runs, claims = content.runs(rows, results if own else None), content.claims(tables / CLAIMS)
+    return {
+        "title": style.dataset_title(exp),
+        "name": experiment_name(exp, engine),
+        "summary": _summary(rows),
+        "flagged": [run for run in runs if run["status"] != "ok"],
+        "flags": FLAGS,
+        "means": means,
+        "best": _best(means),
+        "size_colors": style.sizes_on_page(len(means["sizes"])),
+        "claims": claims,
+        "verdicts": _verdicts(claims),
+        "figures": content.figures(results / "figures"),
+        "left_out": content.left_out(results / "figures"),
+        "tables": content.tables(tables),
+        "runs": runs,
+        "any_files": any(run["files"] for run in runs),
+        "columns": COLUMNS,
+        "filters": _filters(rows),
+        "facts": provenance.facts(known, rows),
+        "settings": content.settings(exp),
+        "file": exp.file,
+        "commands": _commands(exp, engine, known, rows, None if own else tables),
+        "command": f"python -m tools report {exp.file}",
+        "source": f"{tables}/",
+        "data": {"means": means, "columns": COLUMNS, "order": _order(rows), "cells": _cells(runs)},
+        "curves": content.curves(tables / CURVES),
+    }
+
+
+def _summary(rows: list[Row]) -> str:
+    """54 runs of 3 target sizes, 9 conditions, 2 directions, 1 seed, by caffe"""
+    counts = {name: len({row[key] for row in rows}) for name, key in _COUNTED.items()}
+    parts = [f"{count:,} {name}{'s' * (count != 1)}" for name, count in counts.items()]
+    engines = ", ".join(sorted({str(row["engine"]) for row in rows}))
+    return f"{len(rows):,} run{'s' * (len(rows) != 1)} of {', '.join(parts)}, by {engines}"
+
+
+def _best(means: dict[str, Any]) -> set[str]:
+    """The cells with the highest mean of their size."""
+    best = set()
+    for size in means["sizes"]:
+        keys = [f"{size}/{condition}" for condition in means["conditions"]]
+        known = [key for key in keys if means["cells"].get(key, {}).get("accuracy") is not None]
+        best |= {max(known, key=lambda key: means["cells"][key]["accuracy"])} if known else set()
+    return best
+
+
+def _verdicts(claims: list[Row]) -> list[tuple[str, int]]:
+    """Verdict -> how many claims have it, the most frequent first."""
+    return Counter(row["verdict"] for row in claims).most_common()
+
+
+def _filters(rows: list[Row]) -> dict[str, list]:
+    """Column -> its values, for the columns that have more than one."""
+    sorts = {"size": size_order, "condition": condition_order}
+    found = {name: sorted({row[name] for row in rows}, key=sorts.get(name)) for name in FILTERS}
+    return {name: values for name, values in found.items() if len(values) > 1}
+
+
+def _order(rows: list[Row]) -> dict[str, list[str]]:
+    """What sorts in an order of its own."""
+    return {"condition": sorted({row["condition"] for row in rows}, key=condition_order)}
+
+
+def _cells(runs: list[Row]) -> dict[str, list[str]]:
+    """size/condition -> the keys of its runs."""
+    found = defaultdict(list)
+    for run in runs:
+        found[f"{run['size']}/{run['condition']}"].append(run["key"])
+    return found
+
+
+def _commands(
+    exp: Experiment, engine: str, known: dict | None, rows: list[Row], published: Path | None
+) -> list[tuple[str, str]]:
+    """(what it does, the command) of the page's last section."""
+    name = f"{exp.file.stem}-sweep" if exp.file.parent == Path("experiments") else None
+    given = f" SET={shlex.quote(exp.overrides)}" if exp.overrides else ""
+    verb = f" --set {shlex.quote(exp.overrides)}" if exp.overrides else ""
+    caffe = "" if engine == "caffe" else f" CAFFE={engine}"
+    before = "" if engine == "caffe" else f"CAFFE={engine} "
+    tools = f"{before}.venv/bin/python -m tools"
+    sweep = f"make {name}{given}{caffe}" if name else f"{tools} sweep {exp.file}{verb}"
+    commit = known["commits"][0][0] if known else "unknown"
+    found = [("All of it: what is finished is kept, what is missing is trained.", sweep)]
+    if commit != "unknown":
+        found.insert(0, ("The pipeline as it was.", f"git checkout {commit.rstrip('+')}"))
+        found.append(("One run.", f"{tools} run {exp.file} {run_key(rows[0])}{verb}"))
+    source = f" --from {published}" if published else ""
+    found.append(
+        (
+            "The figures and this page.",
+            f"{tools} plot {exp.file}{verb}{source}\n{tools} report {exp.file}{verb}{source}",
+        )
+    )
+    return found
+
+
+def main(argv: list[str]) -> None:
+    parser = cli.parser("report", __doc__)
+    cli.add_from(parser)
+    arguments = parser.parse_args(argv)
+    exp = load(arguments.experiment, arguments.set)
+    done = report(exp, engine_name(), arguments.tables)
+    print(f"{results_folder(exp, engine_name()) / PAGE}: {'written' if done else 'complete already'}")
