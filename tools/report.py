@@ -76,7 +76,8 @@ def _is_complete(results: Path, inputs: dict[str, str]) -> bool:
 def _inputs(results: Path, tables: Path) -> dict[str, str]:
     """Checksums of all that the page is made from, its template included."""
     files = [tables / name for name in (RUNS, SUMMARY, CURVES, CLAIMS, *content.OTHER_TABLES)]
-    files += [results / "figures" / "figures.json", *sorted((results / "figures").glob("*.png"))]
+    figures = results / "figures" / "figures.json"
+    files += [figures, *(figures.parent / name for name in (read_json(figures) or {}).get("files", []))]
     files += sorted(template.FOLDER.glob("*.*"))
     return {_name(file): sha256(file) for file in files if file.is_file()}
 
