@@ -81,7 +81,7 @@ def _curve(row: Row, points: list[Row]) -> Curve:
 
 
 def _looks(rows: list[Row]) -> list[dict]:
-    """A run has its condition's colour where conditions differ, else its size's or half's; a marker by size and half."""
+    """A run has its condition's colour where conditions differ, else its size's or half's; markers by size and half."""
     sizes = sorted({row["size"] for row in rows}, key=size_order)
     kinds = [(size, half) for size in sizes for half in "AB"]
     looks = []
