@@ -16,6 +16,7 @@ from caffeformat.errors import FormatError
 from caffeformat.weights_pb2 import PackedBlob, PackedNet
 
 _FLOAT, _DOUBLE = np.dtype("<f4"), np.dtype("<f8")
+_MOST_AXES = 32  # Caffe's kMaxBlobAxes; the product of a million sizes would take hours
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -26,9 +27,12 @@ def array_to_blob(array: np.ndarray) -> BlobProto:
     return BlobProto.FromString(packed.SerializeToString())
 
 
-def blob_to_array(blob: BlobProto) -> np.ndarray:
-    """The values of `blob` (float32), shaped by its `shape` field or the four old ones. Raises FormatError."""
-    return _array(PackedBlob.FromString(blob.SerializeToString()), "blob")
+def blob_to_array(blob: BlobProto, name: str = "blob") -> np.ndarray:
+    """The values of `blob` (float32), shaped by its `shape` field or the four old ones. Raises FormatError.
+
+    `name` stands for the file and the blob's place in it in the error.
+    """
+    return _array(PackedBlob.FromString(blob.SerializeToString()), name)
 
 
 def read_mean(path: str | Path) -> np.ndarray:
@@ -103,6 +107,8 @@ def _parse(path: str | Path, message: Message, kind: str) -> Message:
 def _array(blob: PackedBlob, name: str) -> np.ndarray:
     values = _values(blob, name)
     shape = _shape(blob)
+    if len(shape) > _MOST_AXES:
+        raise FormatError(f"{name}: a blob of {len(shape)} axes; there are {_MOST_AXES} at most")
     if prod(shape) != values.size or min(shape, default=0) < 0:
         raise FormatError(f"{name}: {values.size} values, but the shape {shape} has {prod(shape)}")
     try:

@@ -24,6 +24,7 @@ _UNKNOWN_VALUE = re.compile(r'Enum type "(?P<type>[\w.]+)" has no value (named|w
 _UNCLOSED = re.compile(r'Expected "([}>])"\.')  # said only at the end of the text
 _STRAY_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")  # how "surrogateescape" shows a byte that is not UTF-8
 _FEW = 12  # more alternatives than this are not listed
+_LONGEST = 200  # characters of a message that quotes the text
 
 
 def read_net(path: str | Path) -> NetParameter:
@@ -76,10 +77,16 @@ def _explain(error: text_format.ParseError, text: str) -> str:
         return _unknown_value(descriptor_pool.Default().FindEnumTypeByName(unknown["type"]), unknown["name"])
     if unclosed := _UNCLOSED.fullmatch(message):
         return f"the file ends inside a block: a {unclosed[1]} is missing"
-    return message.replace(_PACKAGE, "")
+    return _short(message.replace(_PACKAGE, ""))
+
+
+def _short(message: str) -> str:
+    """protobuf quotes a word of the text whole, however long it is."""
+    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
 
 
 def _unknown_field(message: Descriptor, name: str) -> str:
+    name = _short(name)
     homes = [f.name for f in message.fields if f.message_type and name in f.message_type.fields_by_name]
     if homes:
         hint = f"it belongs inside {' or '.join(homes[:4])}" + (" (and others)" if len(homes) > 4 else "")
@@ -89,10 +96,12 @@ def _unknown_field(message: Descriptor, name: str) -> str:
 
 
 def _unknown_value(enum: EnumDescriptor, name: str) -> str:
-    return f"{enum.name} has no value {name}; {_suggest(name, [v.name for v in enum.values])}"
+    return f"{enum.name} has no value {_short(name)}; {_suggest(name, [v.name for v in enum.values])}"
 
 
 def _suggest(name: str, known: list[str]) -> str:
+    """What `name` may have been meant to be; difflib's time grows with the square of a name's length."""
+    name = name[:_LONGEST]
     near = get_close_matches(name, known, n=1) or get_close_matches(name.upper(), known, n=1)
     if near:
         return f"did you mean {near[0]}?"

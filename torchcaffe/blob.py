@@ -3,7 +3,14 @@
 import numpy as np
 import torch
 
+from caffeformat import FormatError
 from torchcaffe.context import Context
+
+_MOST_AXES, _MOST_VALUES = 32, 2**31 - 1  # Caffe's kMaxBlobAxes and INT_MAX
+
+
+class ShapeError(FormatError):
+    """A shape that no blob can have. The layer that asks for it adds its name."""
 
 
 class Blob:
@@ -15,6 +22,7 @@ class Blob:
     """
 
     def __init__(self, context: Context, shape: tuple[int, ...] = (), name: str = ""):
+        check_shape(shape)
         self.name = name
         self._context = context
         self._shape = tuple(shape)
@@ -79,6 +87,7 @@ class Blob:
         """Give the blob a new shape. The values are kept where their number stays, else they are zeros."""
         if tuple(shape) == self.shape:
             return
+        check_shape(shape)
         if self._value is not None and self._value.numel() == int(np.prod(shape, dtype=np.int64)):
             self._value = self._value.reshape(shape)
         else:
@@ -104,6 +113,23 @@ class Blob:
 
     def _zeros(self) -> torch.Tensor:
         return torch.zeros(self._shape, dtype=self._context.dtype, device=self._context.device)
+
+
+def check_shape(shape: tuple[int, ...]) -> None:
+    """Raises ShapeError for what Caffe's Blob::Reshape stops on: too many axes, a size below 0, too many values."""
+    count = 1
+    for size in shape[: _MOST_AXES + 1]:
+        if size < 0:
+            raise ShapeError(f"a blob of {_size(shape)}: a size is below 0")
+        count *= size
+        if count > _MOST_VALUES:
+            raise ShapeError(f"a blob of {_size(shape)}: blob size exceeds INT_MAX, {_MOST_VALUES} values")
+    if len(shape) > _MOST_AXES:
+        raise ShapeError(f"a blob of {len(shape)} axes; there are {_MOST_AXES} at most")
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape[:_MOST_AXES]))
 
 
 def to_device(array: np.ndarray, context: Context) -> torch.Tensor:

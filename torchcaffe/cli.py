@@ -11,6 +11,7 @@ Exit codes: 0; 1 for a flag that is none; 134, as of a process that aborted, for
 PyTorch is imported only when there is something to do.
 """
 
+import signal
 import sys
 from dataclasses import dataclass, fields
 
@@ -73,6 +74,8 @@ class _BadFlag(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Does what `arguments`, or the command line, say; returns the exit code."""
+    if arguments is None:
+        _take_signals_as_in_c()
     try:
         flags, switches, words = _parse(sys.argv[1:] if arguments is None else arguments)
     except _BadFlag as error:
@@ -92,10 +95,14 @@ def main(arguments: list[str] | None = None) -> int:
     except FormatError as error:
         log.fatal(getattr(error, "place", "") or "io.cpp:39", f"Check failed: {error}")
         return _ABORTED
-    except RuntimeError as error:
-        if "CUDA" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        if _is_of_memory(error):
+            where = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
+            log.fatal("syncedmem.hpp:34", f"Check failed: allocation failed{where}: {error}")
+        elif "CUDA" in str(error):
+            log.fatal("syncedmem.cpp:71", f"Check failed: the GPU reports: {_gpu_trouble(str(error))}")
+        else:
             raise
-        log.fatal("syncedmem.cpp:71", f"Check failed: the GPU reports: {_gpu_trouble(str(error))}")
         return _ABORTED
     finally:
         log.Logger.enabled = False
@@ -118,9 +125,23 @@ def _run(command: str, flags: Flags) -> int:
         for name in _COMMANDS:
             log.error("caffe.cpp:81", f"\t{name}")
         raise log.Fatal(f"Unknown action: {command}", "caffe.cpp:83")
+    import numpy as np
+
     from torchcaffe import commands
 
-    return getattr(commands, command)(flags)
+    with np.errstate(all="ignore"):  # as in C: what overflows is inf, 0 / 0 is nan, and nobody is warned
+        return getattr(commands, command)(flags)
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """numpy has an error of its own for memory that is not there; PyTorch's is told by its text."""
+    return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
+
+
+def _take_signals_as_in_c() -> None:
+    """Ctrl-C, where no command handles it, and a log whose reader has gone end the process at once, untold."""
+    for number in (signal.SIGINT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _parse(arguments: list[str]) -> tuple[Flags, set[str], list[str]]:

@@ -4,6 +4,7 @@ Source followed: BVLC Caffe's net.cpp, decision for decision, so that a net mean
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import torch
@@ -81,7 +82,8 @@ class Net:
         self.layers.append(layer)
         self.bottoms.append(bottom)
         self.tops.append(top)
-        layer.setup(bottom, top)
+        with _named(layer):
+            layer.setup(bottom, top)
         self._log_setup(layer, top)
         specs = list(layer.param.param)
         check(
@@ -186,7 +188,8 @@ class Net:
         last = len(self.layers) - 1 if end is None else end
         for index in range(start, last + 1):
             layer, top = self.layers[index], self.tops[index]
-            (layer.compute if fetched else layer.forward)(self.bottoms[index], top)
+            with _named(layer):
+                (layer.compute if fetched else layer.forward)(self.bottoms[index], top)
             if not self.layer_need_backward[index]:
                 layer.forget()
             if layer.resized and not fetched:
@@ -203,7 +206,8 @@ class Net:
         first = len(self.layers) - 1 if start is None else start
         for index in range(first, end - 1, -1):
             if self.layer_need_backward[index]:
-                self.layers[index].backward(self.tops[index], self._propagate_down[index], self.bottoms[index])
+                with _named(self.layers[index]):
+                    self.layers[index].backward(self.tops[index], self._propagate_down[index], self.bottoms[index])
                 if self.debug_info:
                     debug_info.backward(self.layers[index], self.bottoms[index], self._propagate_down[index])
         if self.debug_info and start is None and end == 0:
@@ -238,3 +242,13 @@ class Net:
                         "net.cpp:688",
                     )
                 blob.value = given.value
+
+
+@contextmanager
+def _named(layer: layers.Layer) -> Iterator[None]:
+    """Adds the layer to what says that there is no memory for it."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        error.add_note(f"{layer.where}: layer '{layer.name}' ({layer.type})")
+        raise

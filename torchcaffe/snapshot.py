@@ -6,10 +6,9 @@ knows nothing of, holds what it leaves out: where each data layer stands, the ra
 bound to its solverstate by a checksum, and without it a run resumes as BVLC Caffe does.
 """
 
-import hashlib
 import io
+from hashlib import sha256
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -24,6 +23,7 @@ from torchcaffe.net import Net
 State = dict[str, np.ndarray]
 
 _SIDE = ".torchcaffe"
+_DIGEST = 32  # bytes of a sha256
 
 
 def write(
@@ -65,26 +65,29 @@ def read_state(path: str, shapes: list[tuple[int, ...]]) -> tuple[SolverState, l
     except DecodeError:
         raise Fatal(f"{path}: no solverstate, or cut off; resume from another snapshot", "io.cpp:57") from None
     check(state.HasField("iter"), f"{path}: no solverstate: there is no iteration in it", "io.cpp:57")
-    return state, [blobs.blob_to_array(blob) for blob in state.history]
+    return state, [blobs.blob_to_array(blob, f"{path}: history {i}") for i, blob in enumerate(state.history)]
 
 
 def write_side(path: str, state: State) -> None:
     """Writes the file beside the solverstate `path`."""
     out = io.BytesIO()
     np.savez(out, solverstate=_checksum(path), **state)
-    write_file(path + _SIDE, [out.getvalue()])
+    write_file(path + _SIDE, [sha256(out.getvalue()).digest(), out.getvalue()])
 
 
 def read_side(path: str) -> State | None:
-    """What was written beside the solverstate `path`; None where that is missing or belongs to another one."""
+    """What was written beside the solverstate `path`; None where that is missing or belongs to another one.
+
+    Its own checksum comes first in it, so that what numpy reads is what numpy wrote. Raises Fatal.
+    """
     side = Path(path + _SIDE)
     if not side.is_file():
         return None
-    try:
-        with np.load(side, allow_pickle=False) as archive:
-            state = dict(archive)
-    except (OSError, ValueError, EOFError, KeyError, BadZipFile) as error:
-        raise Fatal(f"{side}: damaged ({error}); remove it to resume without it", "sgd_solver.cpp:290") from None
+    data = side.read_bytes()
+    whole = sha256(data[_DIGEST:]).digest() == data[:_DIGEST]
+    check(whole, f"{side}: damaged; remove it to resume without it", "sgd_solver.cpp:290")
+    with np.load(io.BytesIO(data[_DIGEST:]), allow_pickle=False) as archive:
+        state = dict(archive)
     if not np.array_equal(state.pop("solverstate", None), _checksum(path)):
         log.warning("sgd_solver.cpp:290", f"{side} belongs to another solverstate and is left aside")
         return None
@@ -92,7 +95,7 @@ def read_side(path: str) -> State | None:
 
 
 def _checksum(path: str) -> np.ndarray:
-    return np.frombuffer(hashlib.sha256(Path(path).read_bytes()).digest(), np.uint8)
+    return np.frombuffer(sha256(Path(path).read_bytes()).digest(), np.uint8)
 
 
 def net_state(net: Net, prefix: str) -> State:

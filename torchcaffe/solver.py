@@ -111,6 +111,7 @@ class Solver:
         net = Net(source, state)
         for names in self.param.weights:
             for name in names.split(","):
+                check(name.strip(), f"--weights={names}: a name in the list is empty", "net.cpp:794")
                 log.info("solver.cpp:72", f"Finetuning from {name.strip()}")
                 weights.load(net, name.strip())
         return net

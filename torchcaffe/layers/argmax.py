@@ -3,6 +3,8 @@
 Source followed: BVLC Caffe's argmax_layer.cpp.
 """
 
+from math import prod
+
 import torch
 
 from torchcaffe.layers.base import Blob, Layer
@@ -21,7 +23,7 @@ class ArgMax(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape, top_k = list(bottom[0].shape), self.param.argmax_param.top_k
-        size = shape[self._axis] if self._axis is not None else bottom[0].count // shape[0]
+        size = shape[self._axis] if self._axis is not None else prod(shape[1:])
         self.check(top_k <= size, f"top_k must be less than or equal to the {size} values there are; found {top_k}")
         if self._axis is not None:
             shape[self._axis] = top_k

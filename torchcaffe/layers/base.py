@@ -12,7 +12,7 @@ import torch
 from caffeformat import FormatError
 from caffeformat.caffeformat_pb2 import FillerParameter, LayerParameter
 from torchcaffe import fillers
-from torchcaffe.blob import Blob, laid_out, to_device
+from torchcaffe.blob import Blob, ShapeError, laid_out, to_device
 from torchcaffe.context import Context
 from torchcaffe.log import Fatal
 
@@ -60,8 +60,11 @@ class Layer:
         """Checks the counts of bottoms and tops, makes and fills the parameters, shapes the tops."""
         self._check_count("bottom", len(bottom), self.n_bottoms)
         self._check_count("top", len(top), self.n_tops)
-        self.layer_setup(bottom, top)
-        self.reshape(bottom, top)
+        try:
+            self.layer_setup(bottom, top)
+            self.reshape(bottom, top)
+        except ShapeError as error:
+            raise self.refuse(str(error)) from None
         self._set_loss_weights(top)
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
@@ -104,14 +107,18 @@ class Layer:
         if not condition:
             raise self.refuse(found)
 
+    def check_sizes(self, sizes: list[int]) -> None:
+        """Kernels, strides, pads: uint32 in a prototxt, int in Caffe and PyTorch."""
+        self.check(max(sizes) < 2**31, f"a size of {max(sizes)}; {2**31 - 1} is the largest")
+
     def check_apart(self, bottom: list[Blob], top: list[Blob]) -> None:
         """For a type that cannot work in place."""
         self.check(not any(blob is below for blob in top for below in bottom), "does not allow in-place computation")
 
     def add_param(self, shape: tuple[int, ...], filler: FillerParameter) -> None:
         """A new parameter blob, filled with Caffe's own draws."""
-        blob = Blob(self.context, shape)
         try:
+            blob = Blob(self.context, shape)
             blob.value = to_device(fillers.fill(filler, shape, self.context.rng), self.context)
         except FormatError as error:
             raise self.refuse(str(error)) from None

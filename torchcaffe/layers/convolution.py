@@ -21,6 +21,7 @@ class Convolution(Layer):
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.convolution_param
         axes = len(bottom[0].shape)
+        self.check_apart(bottom, top)
         self.check(self.axis(param.axis, bottom[0]) == 1, f"axis {param.axis}; only 1 (channels) is supported")
         self.check(3 <= axes <= 5, f"a bottom of {axes} axes; 3 to 5 are supported")
         self._spatial = axes - 2
@@ -30,6 +31,8 @@ class Convolution(Layer):
         self._dilation = self._sizes("dilation", param.dilation, (), 1)
         self.check(min(self._kernel) > 0, "Filter dimensions must be nonzero: give kernel_size")
         self.check(min(self._stride) > 0, "Stride dimensions must be nonzero")
+        self.check(min(self._dilation) > 0, "Dilation dimensions must be nonzero")
+        self.check_sizes(self._kernel + self._stride + self._pad + self._dilation)
         channels, self._channels = bottom[0].shape[1], bottom[0].shape[1]
         self.check(param.num_output > 0, "num_output is not given, or 0")
         self.check(

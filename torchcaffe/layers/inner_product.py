@@ -13,6 +13,7 @@ class InnerProduct(Layer):
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.inner_product_param
+        self.check_apart(bottom, top)
         self.check(param.num_output > 0, "num_output is not given, or 0")
         self._axis = self.axis(param.axis, bottom[0])
         self._inputs = prod(bottom[0].shape[self._axis :])

@@ -113,7 +113,7 @@ class EuclideanLoss(_Loss):
 def label_axis(layer: Layer, axis: int, bottom: list[Blob]) -> int:
     """The axis of the classes, once the labels are as many as the predictions."""
     axis = layer.axis(axis, bottom[0])
-    predictions = prod(bottom[0].shape) // bottom[0].shape[axis]
+    predictions = prod(bottom[0].shape[:axis] + bottom[0].shape[axis + 1 :])
     layer.check(
         predictions == prod(bottom[1].shape),
         f"Number of labels must match number of predictions: {prod(bottom[1].shape)} labels in "

@@ -16,6 +16,7 @@ class LRN(Layer):
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.lrn_param
         self.check(param.local_size % 2 == 1, f"LRN only supports odd values for local_size; found {param.local_size}")
+        self.check_sizes([param.local_size])
         self.check(len(bottom[0].shape) == 4, f"a bottom of {len(bottom[0].shape)} axes; 4 are needed (N, C, H, W)")
         self._within = param.norm_region == LRNParameter.WITHIN_CHANNEL
         self._size, self._beta = param.local_size, param.beta

@@ -23,6 +23,7 @@ class Pooling(Layer):
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.pooling_param
+        self.check_apart(bottom, top)
         self.check(len(bottom[0].shape) == 4, f"a bottom of {len(bottom[0].shape)} axes; 4 are needed (N, C, H, W)")
         self.check(
             param.pool != PoolingParameter.STOCHASTIC,
@@ -35,6 +36,8 @@ class Pooling(Layer):
             self.check(not sized, "With global_pooling: true Filter size cannot be specified")
         self._stride = self._pair("stride", param.stride)
         self._pad = self._pair("pad", param.pad)
+        self.check(min(self._stride) > 0, "Stride dimensions cannot be zero")
+        self.check_sizes(self._stride + self._pad)
         if param.global_pooling:
             plain = self._pad == [0, 0] and self._stride == [1, 1]
             self.check(plain, "With global_pooling: true; only pad = 0 and stride = 1")

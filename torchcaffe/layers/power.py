@@ -7,6 +7,7 @@ gradient is refused there.
 
 import math
 
+import numpy as np
 import torch
 
 from torchcaffe.layers.base import Blob, Layer
@@ -55,7 +56,8 @@ class Exp(_Neuron):
         param = self.param.exp_param
         log_base = _log_base(self, param.base)
         self._inner = log_base * param.scale
-        self._outer = math.exp(log_base * param.shift)
+        with np.errstate(over="ignore"):  # as in C, what overflows is inf
+            self._outer = float(np.exp(log_base * param.shift))
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].value = (bottom[0].value * self._inner).exp_().mul_(self._outer)

@@ -1,0 +1,154 @@
+"""Nets with wrong values, snapshots that are damaged: only a FormatError comes out, or the net works."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import runs
+from damage import bounds, damaged
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from parity import net_of
+from small import NET, TRAIN, experiment
+
+import torchcaffe as caffe
+from caffeformat import FormatError
+from torchcaffe import snapshot, weights
+
+
+def quick(examples: int) -> settings:
+    unhealthy = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    return settings(max_examples=examples, deadline=None, suppress_health_check=unhealthy)
+
+
+LAYERS = {
+    "Convolution": "convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 dilation: 1 group: 2 axis: 1 }",
+    "Deconvolution": "convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 group: 2 }",
+    "InnerProduct": 'inner_product_param { num_output: 5 axis: 2 weight_filler { type: "gaussian" std: 0.1 sparse: 2 } }',
+    "Pooling": "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }",
+    "LRN": "lrn_param { local_size: 3 alpha: 2 beta: 0.75 k: 1 }",
+    "Softmax": "softmax_param { axis: 2 }",
+    "Power": "power_param { power: 3 scale: 0.5 shift: 9 }",
+    "Exp": "exp_param { base: 2 scale: 0.5 shift: 1 }",
+    "Log": "log_param { base: 3 scale: 0.5 shift: 9 }",
+    "Scale": "scale_param { axis: 1 num_axes: 2 bias_term: true }",
+    "BatchNorm": "batch_norm_param { use_global_stats: false moving_average_fraction: 0.5 eps: 0.1 }",
+    "Flatten": "flatten_param { axis: 1 end_axis: 2 }",
+    "Reshape": "reshape_param { axis: 0 num_axes: -1 shape { dim: 0 dim: -1 dim: 3 } }",
+    "ArgMax": "argmax_param { axis: 1 top_k: 2 out_max_val: true }",
+    "Embed": "embed_param { num_output: 3 input_dim: 7 }",
+    "Dropout": "dropout_param { dropout_ratio: 0.3 }",
+    "DummyData": 'dummy_data_param { shape { dim: 2 dim: 3 } data_filler { type: "gaussian" std: 2 } }',
+    "Slice": "slice_param { axis: 1 slice_point: 2 }",
+}
+PAIRS = {
+    "Eltwise": "eltwise_param { operation: SUM coeff: 2 coeff: -3 }",
+    "Concat": "concat_param { axis: 1 }",
+    "Crop": "crop_param { axis: 1 offset: 0 }",
+    "SoftmaxWithLoss": "softmax_param { axis: 1 } loss_param { ignore_label: 1 }",
+    "Accuracy": "accuracy_param { top_k: 2 axis: 1 }",
+    "HingeLoss": "hinge_loss_param { norm: L2 }",
+    "EuclideanLoss": "loss_weight: 2",
+}
+NUMBERS = [0, -1, 1, 3, 100, 65536, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1, 0.5, 1e30, -1e30]
+VALUES = [*map(str, NUMBERS), "nan", "inf", "true"]
+VALUE = re.compile(r"(?<=: )(-?\d+(\.\d+)?|true|false|[A-Z]{3})")
+
+
+def net_text(name: str) -> str:
+    if name in PAIRS:
+        bottoms = 'bottom: "x" bottom: "z"'
+        return net_of(f'layer {{ name: "it" type: "{name}" {bottoms} top: "y" {PAIRS[name]} }}', x=(3, 4), z=(3, 1))
+    bottoms = "" if name == "DummyData" else 'bottom: "x"'
+    tops = 'top: "y" top: "z"' if name == "Slice" else 'top: "y"'
+    return net_of(f'layer {{ name: "it" type: "{name}" {bottoms} {tops} {LAYERS[name]} }}', x=(2, 4, 5, 6))
+
+
+@st.composite
+def wrong_nets(draw: st.DrawFn) -> str:
+    """A net of one layer with one to three of its values, those of its inputs' shapes too, replaced."""
+    text = net_text(draw(st.sampled_from([*LAYERS, *PAIRS])))
+    for _ in range(draw(st.integers(1, 3))):
+        place = draw(st.sampled_from(list(VALUE.finditer(text))))
+        text = text[: place.start()] + draw(st.sampled_from(VALUES)) + text[place.end() :]
+    return text
+
+
+@quick(300)
+@given(text=wrong_nets(), phase=st.sampled_from([caffe.TRAIN, caffe.TEST]))
+def test_a_net_with_wrong_values_is_refused_with_its_line_or_runs(tmp_path_factory, text: str, phase: int) -> None:
+    """So large a blob that there is no memory for it is a MemoryError; the command line has a message for that."""
+    path = tmp_path_factory.getbasetemp() / "wrong.prototxt"
+    path.write_text(text)
+    try:
+        with bounds():
+            net = caffe.Net(path, phase)
+            net.forward()
+            for name in net.outputs:
+                net.blobs[name].diff = np.ones(net.blobs[name].shape, np.float32)
+            net.backward()
+    except FormatError as error:
+        assert str(path) in str(error)
+    except (MemoryError, RuntimeError) as error:
+        assert isinstance(error, MemoryError) or "can't allocate memory" in str(error)
+
+
+@pytest.fixture(scope="module")
+def trained(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = experiment(tmp_path_factory.mktemp("trained") / "run", small_data, "base_lr: 0.01 momentum: 0.9")
+    assert runs.ours(folder, *TRAIN).code == 0
+    return folder
+
+
+PIECES = [
+    b"\xff" * 12,
+    b"\x0b" * 3000,
+    b"\x12\x7f" * 500,
+    b"\x3a\xff\xff\xff\xff\x07",
+    b"\x18\x00",
+    b"\x08\xff\xff\xff\xff\x0f",
+]
+
+
+@quick(60)
+@given(data=st.data())
+def test_a_damaged_snapshot(trained: Path, tmp_path_factory, data: st.DataObject) -> None:
+    """Solverstate, and the file beside it, of which every flipped bit is noticed."""
+    good = {
+        name: (trained / name).read_bytes()
+        for name in ("out_iter_20.solverstate", "out_iter_20.solverstate.torchcaffe")
+    }
+    name = data.draw(st.sampled_from(list(good)))
+    content = data.draw(damaged([good[name]], PIECES))
+    folder = tmp_path_factory.getbasetemp()
+    for each in good:
+        (folder / each).write_bytes(content if each == name else good[each])
+    path = str(folder / "out_iter_20.solverstate")
+    try:
+        with bounds():
+            state, history = snapshot.read_state(path, [])
+            side = snapshot.read_side(path)
+    except FormatError as error:
+        assert str(error).startswith(path)
+    else:
+        assert sum(array.nbytes for array in history) <= len(
+            content if name in path else good["out_iter_20.solverstate"]
+        )
+        assert (side is None) == (content != good[name])
+        assert isinstance(state.iter, int)
+
+
+@quick(40)
+@given(data=st.data())
+def test_a_damaged_caffemodel_meets_a_net(trained: Path, tmp_path_factory, data: st.DataObject) -> None:
+    path = tmp_path_factory.getbasetemp() / "damaged.caffemodel"
+    path.write_bytes(data.draw(damaged([(trained / "out_iter_20.caffemodel").read_bytes()], PIECES)))
+    text = NET.replace('source: "', f'source: "{trained}/').replace('mean_file: "', f'mean_file: "{trained}/')
+    (trained / "here.prototxt").write_text(text)
+    net = caffe.Net(trained / "here.prototxt", caffe.TEST)
+    try:
+        with bounds():
+            weights.load(net.core, path)
+    except FormatError as error:
+        assert str(path) in str(error)
