@@ -9,7 +9,7 @@ PYTHON := .venv/bin/python
 TOOLS := $(PYTHON) -m tools
 FILE := experiments/$(EXPERIMENT).yaml
 
-.PHONY: help venv caffe torchcaffe engine test parity bench bench-gpu doctor status summarize plot report tensorboard \
+.PHONY: help venv caffe torchcaffe engine test parity equivalence bench bench-gpu doctor status summarize plot report tensorboard \
   tensorboard-packages browser retain scores controls-sweep claims publish advise reliability lint
 .DEFAULT_GOAL := help
 
@@ -30,6 +30,7 @@ help:
 	@echo 'make caffe              real BVLC Caffe into .caffe/'
 	@echo 'make torchcaffe         the engine on PyTorch; then make demo-sweep CAFFE=torchcaffe'
 	@echo 'make test               the tests;  make lint: ruff;  make bench: the benchmarks;  make bench-gpu: on a GPU'
+	@echo 'make parity, make equivalence        how far torchcaffe is from Caffe: docs/parity.md'
 
 venv:
 	@sh tools/bootstrap.sh .venv
@@ -107,7 +108,18 @@ parity: venv torchcaffe
 	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe
 	@mkdir -p results
 	@OMP_NUM_THREADS=1 PARITY_FIGURES=results/parity.json $(PYTHON) -m pytest tests/torchcaffe
-	@$(PYTHON) tests/torchcaffe/report.py results/parity.json docs/parity.md
+	@PYTHONPATH=. $(PYTHON) tests/torchcaffe/report.py results/parity.json docs/parity.md
+
+# Outside `make test`: ten seeds of a training in each engine, and a seeded AlexNet in its full width; docs/parity.md has
+# the result. Ten minutes on two free cores; killed, it goes on from where it was.
+EQUIVALENCE := experiments/equivalence.yaml
+equivalence: venv torchcaffe
+	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe
+	@$(TOOLS) sweep $(EQUIVALENCE)
+	@CAFFE=torchcaffe $(TOOLS) sweep $(EQUIVALENCE)
+	@PYTHONPATH=. OMP_NUM_THREADS=1 $(PYTHON) tests/torchcaffe/full_width.py "$${CAFFE:-.caffe/caffe}" docs/parity-alexnet.csv
+	@PYTHONPATH=. $(PYTHON) tests/torchcaffe/equivalence.py results docs/parity-seeds.csv; \
+	  code=$$?; PYTHONPATH=. $(PYTHON) tests/torchcaffe/report.py docs/parity.md && exit $$code
 
 lint: venv
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .

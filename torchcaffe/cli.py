@@ -96,11 +96,11 @@ def main(arguments: list[str] | None = None) -> int:
         log.fatal(getattr(error, "place", "") or "io.cpp:39", f"Check failed: {error}")
         return _ABORTED
     except (MemoryError, RuntimeError) as error:
-        if _is_of_memory(error):
-            where = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
+        where = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
+        if "CUDA" in str(error):
+            log.fatal("syncedmem.cpp:71", f"Check failed: the GPU reports{where}: {_gpu_trouble(str(error))}")
+        elif _is_of_memory(error):
             log.fatal("syncedmem.hpp:34", f"Check failed: allocation failed{where}: {error}")
-        elif "CUDA" in str(error):
-            log.fatal("syncedmem.cpp:71", f"Check failed: the GPU reports: {_gpu_trouble(str(error))}")
         else:
             raise
         return _ABORTED
@@ -135,7 +135,7 @@ def _run(command: str, flags: Flags) -> int:
 
 def _is_of_memory(error: Exception) -> bool:
     """numpy has an error of its own for memory that is not there; PyTorch's is told by its text."""
-    return isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error)
+    return isinstance(error, MemoryError) or "allocate memory" in str(error)
 
 
 def _take_signals_as_in_c() -> None:

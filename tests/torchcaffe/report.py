@@ -1,12 +1,19 @@
-"""docs/parity.md from the figures that the tests saw: `make parity`.
+"""docs/parity.md from the figures that the tests saw, and from what `make equivalence` found: `make parity`.
 
-PARITY_FIGURES=results/parity.json python -m pytest tests/torchcaffe
-python tests/torchcaffe/report.py results/parity.json docs/parity.md
+    PARITY_FIGURES=results/parity.json python -m pytest tests/torchcaffe
+    python tests/torchcaffe/report.py results/parity.json docs/parity.md
+
+`python tests/torchcaffe/report.py docs/parity.md` renews the parts of `make equivalence` alone.
 """
 
 import json
 import sys
 from pathlib import Path
+
+import equivalence
+import full_width
+
+from tools.files import write_atomic
 
 HEAD = """\
 # torchcaffe beside BVLC Caffe: what was compared, and how far apart they were at worst
@@ -29,6 +36,14 @@ def report(figures: dict[str, dict[str, float | int]]) -> str:
     return HEAD + "".join(rows)
 
 
+def with_sections(page: str, folder: Path) -> str:
+    """`page`, its first part kept, with what the CSVs in `folder` say behind it."""
+    sections = {"parity-alexnet.csv": full_width.section, "parity-seeds.csv": equivalence.section}
+    head = page.partition("\n## ")[0].rstrip("\n") + "\n"
+    return head + "".join(make(folder / name) for name, make in sections.items() if (folder / name).exists())
+
+
 if __name__ == "__main__":
-    source, target = map(Path, sys.argv[1:])
-    target.write_text(report(json.loads(source.read_text())))
+    *source, target = map(Path, sys.argv[1:])
+    page = report(json.loads(source[0].read_text())) if source else target.read_text()
+    write_atomic(target, with_sections(page, target.parent))

@@ -37,9 +37,9 @@ class Run:
         return [line for line in clean if not words or any(word in line for word in words)]
 
 
-def real(caffe: Path, folder: Path, *arguments: str) -> Run:
-    """Runs real Caffe in `folder`, on one thread."""
-    environment = {"OPENBLAS_NUM_THREADS": "1", "PATH": os.environ["PATH"]}
+def real(caffe: Path, folder: Path, *arguments: str, **more: str) -> Run:
+    """Runs real Caffe in `folder`, on one thread, with `more` in its environment."""
+    environment = {"OPENBLAS_NUM_THREADS": "1", "PATH": os.environ["PATH"], **more}
     done = subprocess.run([str(caffe), *arguments], cwd=folder, capture_output=True, text=True, env=environment)
     return Run(done.returncode, done.stderr)
 

@@ -25,7 +25,7 @@ def quick(examples: int) -> settings:
 LAYERS = {
     "Convolution": "convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 dilation: 1 group: 2 axis: 1 }",
     "Deconvolution": "convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 group: 2 }",
-    "InnerProduct": 'inner_product_param { num_output: 5 axis: 2 weight_filler { type: "gaussian" std: 0.1 sparse: 2 } }',
+    "InnerProduct": 'inner_product_param { num_output: 5 axis: 2 weight_filler { type: "gaussian" sparse: 2 } }',
     "Pooling": "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }",
     "LRN": "lrn_param { local_size: 3 alpha: 2 beta: 0.75 k: 1 }",
     "Softmax": "softmax_param { axis: 2 }",
