@@ -11,6 +11,7 @@ is the measure for what another program can be asked for.
 
 import csv
 import io
+import re
 import shutil
 import sys
 import tempfile
@@ -23,7 +24,6 @@ import torch
 
 from caffeformat import datum, lmdb_file, prototxt
 from caffeformat.caffeformat_pb2 import NetParameter
-from tools.caffe_log import LogReader
 from tools.files import write_atomic
 
 ITERATIONS, DISPLAY = 100, 20  # DISPLAY: that of the reference solver, beside one every iteration
@@ -62,15 +62,15 @@ def make_experiment(folder: Path) -> None:
 def losses(run: runs.Run) -> dict[tuple[str, int], str]:
     """Each loss that a log shows, with its digits: (train or test, iteration) -> loss."""
     assert run.code == 0, run.log[-2000:]
-    reader = LogReader()
-    for line in run.log.splitlines():
-        reader.feed(line)
-    log = reader.finish()
-    return {
-        (kind, int(row["NumIters"])): f"{row['loss']:.6g}"
-        for kind, table in (("train", log.train), ("test", log.test))
-        for row in table.rows()
-    }
+    found, testing = {}, 0
+    for line in run.lines():
+        if at := re.search(r"Iteration (\d+), Testing net", line):
+            testing = int(at[1])
+        elif train := re.search(r"Iteration (\d+), loss = (\S+)", line):
+            found["train", int(train[1])] = train[2]
+        elif test := re.search(r"Test net output #\d+: loss = (\S+)", line):
+            found["test", testing] = test[1]
+    return found
 
 
 def compare(caffe: Path) -> str:

@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import test_gradients
 from parity import Figures, net_of
 from test_gradients import built, check, in_float64
+
+import torchcaffe as caffe
 
 __all__ = ["in_float64"]  # every test here runs in float64
 
@@ -23,6 +27,7 @@ LAYERS = {
     "Scale": "scale_param { num_axes: 2 bias_term: true }",
     "Deconvolution": "convolution_param { num_output: 6 kernel_size: 3 pad: 1 stride: 2 group: 2 }",
     "BatchNorm": "batch_norm_param { use_global_stats: false eps: 0.1 }",
+    "Dropout": "",
     "Flatten": "flatten_param { axis: 2 }",
     "Reshape": "reshape_param { shape { dim: 0 dim: -1 dim: 3 } }",
 }
@@ -35,6 +40,39 @@ PAIRS = {
     "Eltwise MAX": "eltwise_param { operation: MAX }",
     "Concat": "concat_param { axis: 0 }",
 }
+OTHERS = {
+    "Slice": 'bottom: "x" top: "y" top: "z" slice_param { axis: 1 slice_point: 1 }',
+    "Split": 'bottom: "x" top: "y" top: "z"',
+    "Crop": 'bottom: "x" bottom: "size" top: "y" crop_param { axis: 1 offset: 1 }',
+    "Embed": 'bottom: "label" top: "y" loss_weight: 1 embed_param { num_output: 3 input_dim: 4 }',
+}
+LOSSES = ["SigmoidCrossEntropyLoss", "HingeLoss", "HingeLoss hinge_loss_param { norm: L2 }"]
+WITHOUT_GRADIENT = {
+    "Accuracy",
+    "ArgMax",
+    "Silence",
+    "Data",
+    "DummyData",
+    "HDF5Data",
+    "HDF5Output",
+    "ImageData",
+    "Input",
+}
+
+
+def test_no_layer_is_left_out() -> None:
+    here = [*LAYERS, *PAIRS, *OTHERS, *LOSSES, *test_gradients.LAYERS, "SoftmaxWithLoss", "EuclideanLoss"]
+    assert {name.split()[0] for name in here} == set(caffe.layer_type_list()) - WITHOUT_GRADIENT
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_gradients_of_layers_with_other_bottoms_or_tops(tmp_path: Path, figures: Figures, name: str) -> None:
+    layer = f'layer {{ name: "it" type: "{name}" {OTHERS[name]} }}'
+    shapes = {"x": (2, 4, 5), "size": (2, 2, 3), "label": (4,)}
+    text = net_of(layer, **{blob: shape for blob, shape in shapes.items() if f'bottom: "{blob}"' in layer})
+    if "label" in layer:  # indices have no gradient, and are not forced to have one
+        text = text.removeprefix("force_backward: true\n")
+    check_weighted_sum(tmp_path, figures, text, label=np.array([3, 0, 1, 3]))
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -49,7 +87,7 @@ def test_the_gradients_of_two_bottoms(tmp_path: Path, figures: Figures, name: st
     check_weighted_sum(tmp_path, figures, net_of(layer, x=(3, 4), z=(3, 4)))
 
 
-@pytest.mark.parametrize("loss", ["SigmoidCrossEntropyLoss", "HingeLoss", "HingeLoss hinge_loss_param { norm: L2 }"])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_the_gradient_of_a_loss(tmp_path: Path, figures: Figures, loss: str) -> None:
     type_, _, settings = loss.partition(" ")
     bottoms = 'bottom: "x" bottom: "label" propagate_down: true propagate_down: false'
@@ -62,8 +100,10 @@ def test_the_gradient_of_a_loss(tmp_path: Path, figures: Figures, loss: str) -> 
     check(net, random, lambda: float(net.core.forward()), figures)
 
 
-def check_weighted_sum(tmp_path: Path, figures: Figures, text: str) -> None:
+def check_weighted_sum(tmp_path: Path, figures: Figures, text: str, **inputs: np.ndarray) -> None:
     net, random = built(tmp_path, text)
+    for name in inputs.keys() & set(net.inputs):
+        net.blobs[name].data = inputs[name]
     for blobs in net.params.values():
         for blob in blobs:
             blob.data = random.standard_normal(blob.shape)

@@ -1,5 +1,8 @@
 """The whole log beside Caffe's, line for line, for the settings of solvers and nets that change what it says."""
 
+import re
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -125,3 +128,36 @@ def write(folder: Path, settings: dict, net: str = NET) -> None:
     dropped = [name for name, value in given.items() if value is None]
     lines = [line for line in text.splitlines() if line.split(":")[0] not in dropped]
     (folder / "solver.prototxt").write_text("\n".join(lines).replace("test_state: {", "test_state {"))
+
+
+# What Caffe's own tools/extra/parse_log.py looks for in a line, and what it takes from its first two words.
+OF_PARSE_LOG = {
+    "iteration": r"Iteration (\d+)",
+    "train": r"Train net output #(\d+): (\S+) = ([.\deE+-]+)",
+    "test": r"Test net output #(\d+): (\S+) = ([.\deE+-]+)",
+    "rate": r"lr = ([-+]?[0-9]*\.?[0-9]+([eE]?[-+]?[0-9]+)?)",
+}
+SPEED = re.compile(r"Iteration \d+ \(-?[\d.e+-]+ iter/s, [\d.e-]+s/\d+ iters\), loss = [\d.e+-]+$")
+
+
+def test_caffes_own_reader_of_logs_finds_the_same_in_both(caffe: Path, tmp_path: Path) -> None:
+    write(tmp_path, {})
+    found = {}
+    for engine, run in (("caffe", partial(runs.real, caffe)), ("torchcaffe", runs.ours)):
+        log = run(tmp_path, "train", "--solver=solver.prototxt").log.splitlines()
+        start = next(i for i, line in enumerate(log) if "Solving" in line)
+        lines = [line for line in log[start:] if "Restarting" not in line]  # another thread's
+        times = [datetime.strptime(" ".join(line.split()[:2]), "I%m%d %H:%M:%S.%f") for line in lines]
+        assert times == sorted(times), engine
+        found[engine] = {
+            name: [m.groups() for line in log if (m := re.search(pattern, line))]
+            for name, pattern in OF_PARSE_LOG.items()
+        }
+        assert len([line for line in log if SPEED.search(line)]) == 4, engine  # displays at 0, 5, 10, 15
+    assert found["torchcaffe"] == found["caffe"]
+    assert {name: len(matches) for name, matches in found["caffe"].items()} == {
+        "iteration": 12,
+        "train": 32,
+        "test": 24,
+        "rate": 4,
+    }
