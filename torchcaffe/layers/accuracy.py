@@ -16,6 +16,7 @@ class Accuracy(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.accuracy_param
         self._axis = label_axis(self, param.axis, bottom)
+        self.check_values(bottom[0])
         classes = bottom[0].shape[self._axis]
         self.check(
             param.top_k <= classes,

@@ -107,6 +107,10 @@ class Layer:
         if not condition:
             raise self.refuse(found)
 
+    def check_values(self, bottom: Blob) -> None:
+        """For a type of whose arithmetic an empty blob makes nonsense, in Caffe too."""
+        self.check(bottom.count, f"bottom '{bottom.name}' has no values: its shape is {bottom.shape}")
+
     def check_sizes(self, sizes: list[int]) -> None:
         """Kernels, strides, pads: uint32 in a prototxt, int in Caffe and PyTorch."""
         self.check(max(sizes) < 2**31, f"a size of {max(sizes)}; {2**31 - 1} is the largest")
@@ -117,13 +121,17 @@ class Layer:
 
     def add_param(self, shape: tuple[int, ...], filler: FillerParameter) -> None:
         """A new parameter blob, filled with Caffe's own draws."""
-        try:
-            blob = Blob(self.context, shape)
-            blob.value = to_device(fillers.fill(filler, shape, self.context.rng), self.context)
-        except FormatError as error:
-            raise self.refuse(str(error)) from None
+        blob = Blob(self.context, shape)
+        blob.value = self.filled(shape, filler)
         self.blobs.append(blob)
         self.learns.append(True)
+
+    def filled(self, shape: tuple[int, ...], filler: FillerParameter) -> torch.Tensor:
+        """A tensor of Caffe's own draws."""
+        try:
+            return to_device(fillers.fill(filler, shape, self.context.rng), self.context)
+        except FormatError as error:
+            raise self.refuse(str(error)) from None
 
     def laid_out(self, tensor: torch.Tensor) -> torch.Tensor:
         """`tensor` in the memory layout in which convolutions are fastest."""

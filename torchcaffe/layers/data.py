@@ -8,7 +8,7 @@ import torch
 
 from caffeformat import FormatError
 from caffeformat.caffeformat_pb2 import FillerParameter, LayerParameter
-from torchcaffe import fillers, log, resident
+from torchcaffe import log, resident
 from torchcaffe.context import Context
 from torchcaffe.data_source import LmdbSource
 from torchcaffe.image_source import ImageSource
@@ -231,4 +231,4 @@ class DummyData(_Source):
                 blob.value = self._fill(index)
 
     def _fill(self, index: int) -> torch.Tensor:
-        return to_device(fillers.fill(self._fillers[index], self._shapes[index], self.context.rng), self.context)
+        return self.filled(self._shapes[index], self._fillers[index])

@@ -21,6 +21,7 @@ class _Loss(Layer):
         first, second = bottom[0].shape, bottom[1].shape
         same = first[:1] == second[:1]
         self.check(same, f"The data and label should have the same first dimension: {first} and {second}")
+        self.check_values(bottom[0])
         top[0].reshape()
 
 

@@ -6,6 +6,8 @@ from torch.nn import functional
 from caffeformat.caffeformat_pb2 import LRNParameter
 from torchcaffe.layers.base import Blob, Layer
 
+_LARGEST = torch.finfo(torch.float32).max
+
 
 class LRN(Layer):
     """x / s^beta, s = k + alpha / local_size * (sum of x^2 over local_size channels); within a channel, over a square
@@ -22,6 +24,8 @@ class LRN(Layer):
         self._size, self._beta = param.local_size, param.beta
         self._k = 1.0 if self._within else param.k
         self._alpha = param.alpha if self._within else param.alpha / param.local_size
+        slope = 2 * self._alpha * self._beta
+        self.check(not abs(slope) > _LARGEST, f"alpha * beta is too large for a float32: {slope:g}")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         top[0].reshape(*bottom[0].shape)

@@ -35,6 +35,7 @@ class BatchNorm(Layer):
             self.param.param.append(ParamSpec(lr_mult=0))
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self.check_values(bottom[0])
         shape, channels = bottom[0].shape, self.blobs[0].shape[0]
         self.check(shape[1:2] == (channels,), f"bottom '{bottom[0].name}' of {shape}; {channels} channels are needed")
         if top[0] is not bottom[0]:
