@@ -108,7 +108,7 @@ def _array(blob: PackedBlob, name: str) -> np.ndarray:
     values = _values(blob, name)
     shape = _shape(blob)
     if len(shape) > _MOST_AXES:
-        raise FormatError(f"{name}: a blob of {len(shape)} axes; there are {_MOST_AXES} at most")
+        raise FormatError(f"{name}: a shape of {len(shape)} axes; there are {_MOST_AXES} at most")
     if prod(shape) != values.size or min(shape, default=0) < 0:
         raise FormatError(f"{name}: {values.size} values, but the shape {shape} has {prod(shape)}")
     try:

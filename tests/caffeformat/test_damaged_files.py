@@ -16,7 +16,10 @@ from caffeformat.wire import varint
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 quick = settings(
-    max_examples=150, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=150,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 HUGE = [varint(2**31 - 1), varint(2**32), varint(2**63 - 1), b"\xff" * 12, b"\x80" * 40]
@@ -149,5 +152,5 @@ def test_a_blob_of_a_million_axes_is_refused_at_once(shape: bytes, tmp_path: Pat
     layer = b"\x0a\x02fc\x3a" + varint(len(blob)) + blob
     path = tmp_path / "axes.caffemodel"
     path.write_bytes(b"\xa2\x06" + varint(len(layer)) + layer)
-    with bounds(), pytest.raises(FormatError, match=r"layer fc, blob 0: a blob of 1000000 axes; there are 32 at most"):
+    with bounds(), pytest.raises(FormatError, match=r"layer fc, blob 0: a shape of 1000000 axes; there are 32 at most"):
         blobs.read_caffemodel(path)

@@ -91,8 +91,8 @@ def section(path: Path) -> str:
 ## Where nets learn: final accuracies
 
 Written by `make equivalence`: experiments/equivalence.yaml, {verdict.n} seeds in each engine, five classes of
-Fashion-MNIST, the net of prototxt/mini; each seed's accuracies are in [{path.name}]({path.name}). Runs of one seed
-start from the same weights and see the same crops, mirrors and dropout masks; rounding parts them in time.
+Fashion-MNIST, the net of prototxt/mini; each seed's accuracies are in [{path.name}]({path.name}). Runs
+of one seed start from the same weights and see the same crops, mirrors and dropout masks; rounding parts them in time.
 
 | engine | runs | mean accuracy | sd, points |
 |---|---|---|---|
