@@ -111,7 +111,7 @@ parity: venv torchcaffe
 	@PYTHONPATH=. $(PYTHON) tests/torchcaffe/report.py results/parity.json docs/parity.md
 
 # Outside `make test`: ten seeds of a training in each engine, and a seeded AlexNet in its full width; docs/parity.md has
-# the result. Ten minutes on two free cores; killed, it goes on from where it was.
+# the result. It took 40 minutes on two cores that had much else to do; killed, the trainings go on where they were.
 EQUIVALENCE := experiments/equivalence.yaml
 equivalence: venv torchcaffe
 	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe

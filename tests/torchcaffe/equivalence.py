@@ -83,6 +83,10 @@ def section(path: Path) -> str:
     verdict = tost(read(path))
     low, high = (f"{100 * end:+.2f}" for end in verdict.interval)
     judgement = "equivalent" if verdict.equivalent else "equivalence is not shown"
+    outside = not verdict.interval[0] < 0 < verdict.interval[1]
+    beside = (
+        " The interval lies on one side of 0: the\ndifference is small, but may be more than chance." if outside else ""
+    )
     rows = "".join(
         f"| {engine} | {verdict.n} | {100 * verdict.means[engine]:.2f} % | {100 * verdict.sds[engine]:.2f} |\n"
         for engine in ENGINES
@@ -98,7 +102,7 @@ of one seed start from the same weights and see the same crops, mirrors and drop
 |---|---|---|---|
 {rows}
 torchcaffe - Caffe, paired by seed: {100 * verdict.difference:+.2f} points, 90 % interval {low} to {high}. Two one-sided
-t-tests with a margin of {100 * MARGIN:g} point, p = {verdict.p:.2g}: {judgement}.
+t-tests with a margin of {100 * MARGIN:g} point, p = {verdict.p:.2g}: {judgement}.{beside}
 """
 
 

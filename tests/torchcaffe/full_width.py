@@ -1,6 +1,6 @@
 """The seeded log of AlexNet in its full width, at its plateau: how long do the engines print the same digits?
 
-    python tests/torchcaffe/full_width.py .caffe/caffe docs/parity-alexnet.csv      of `make equivalence`: 2 minutes
+    python tests/torchcaffe/full_width.py .caffe/caffe docs/parity-alexnet.csv      of `make equivalence`
 
 prototxt/alexnet, batches of 16, random crop, mirror and dropout, random_seed 1, one BLAS thread, 100 iterations with a
 display each and a test every 25. Labels drawn at random keep the net where it is. Three runs: Caffe, torchcaffe, and
