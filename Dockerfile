@@ -68,9 +68,9 @@ RUN apt-get update \
  && useradd --no-log-init --no-create-home --home-dir /tmp --uid 1000 caffe \
  && install -d -o caffe -g caffe /work
 COPY --from=python /opt/venv /opt/venv
-COPY docker/make.sh /usr/local/bin/make
-# Any user id may be given, and need have no name and no home here.
-ENV PATH=/opt/caffe/bin:/opt/venv/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp
+COPY --chmod=755 docker/make.sh /usr/local/bin/make
+# Any user id may be given, and need have no home here, and no name, which Snakemake asks for.
+ENV PATH=/opt/caffe/bin:/opt/venv/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp USER=caffe
 WORKDIR /work
 CMD ["make"]
 

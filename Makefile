@@ -40,7 +40,7 @@ help:
 	@echo 'make test-image         build it, and test what is inside;  make test-image-cuda'
 
 venv:
-	@sh $(PROJECT)/tools/bootstrap.sh $(VENV)
+	@[ $(VENV) != .venv ] || sh tools/bootstrap.sh .venv
 
 caffe:
 	@sh $(PROJECT)/tools/get_caffe.sh .caffe

@@ -74,7 +74,7 @@ def test_what_built_it_is_not_in_it(image):
     tools = "gcc g++ cmake nvcc cuobjdump protoc patch"
     assert image.shell(f"for tool in {tools}; do command -v $tool || true; done") == ""
     leftovers = "/src /var/lib/apt/lists/*_* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb /root/.cache /tmp/*"
-    headers = "/usr/include/* /opt/caffe/include /opt/caffe/lib/*.a /usr/lib/*/libcudart_static.a"
+    headers = "/usr/include/*/ /opt/caffe/include /opt/caffe/lib/*.a /usr/lib/*/libcudart_static.a"
     assert image.shell(f"for path in {leftovers} {headers}; do [ ! -e $path ] || echo $path; done") == ""
 
 

@@ -43,6 +43,11 @@ def test_a_mounted_checkout_is_what_runs(image, somebodys):
     said = somebodys("make", "mine-sweep", "DRY_RUN=1")
     assert "B2A/n0010/S7T/seed7" in said and "models/mine/" in said
 
+    with open(image.work / "requirements.txt", "a") as file:
+        file.write("another-package==1.0\n")
+    refused = somebodys("make", "mine-sweep", status=2)
+    assert "/work/requirements.txt is not the one that this image was built with" in refused
+
 
 def test_a_folder_that_the_user_may_not_write_is_one_clear_error(image):
     image.work.chmod(0o755)

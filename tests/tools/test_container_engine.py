@@ -51,7 +51,9 @@ def test_without_any_the_error_says_what_to_install(called):
 
 
 def test_mirrors_reach_the_build(called):
-    done = called("build.sh", "cuda", docker=PRINTS, CAFFE_MIRROR="http://a.example/x", DEBIAN_MIRROR="http://b.example")
+    done = called(
+        "build.sh", "cuda", docker=PRINTS, CAFFE_MIRROR="http://a.example/x", DEBIAN_MIRROR="http://b.example"
+    )
     assert "--build-arg CAFFE_MIRROR=http://a.example/x --build-arg DEBIAN_MIRROR=http://b.example" in done.stdout
 
 
