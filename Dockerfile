@@ -93,4 +93,6 @@ FROM cpu AS gtest
 COPY --from=build-gtest /src/build/test/test.testbin /opt/caffe/bin/caffe-gtest
 COPY --from=build-gtest /src/caffe/src/caffe/test/test_data /src/caffe/src/caffe/test/test_data
 COPY --from=build-gtest /src/caffe/examples/images /src/caffe/examples/images
+# cmake sets the path of a library when it installs a program, and it does not install this one
+ENV LD_LIBRARY_PATH=/opt/caffe/lib
 WORKDIR /src/caffe
