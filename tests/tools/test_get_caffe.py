@@ -5,6 +5,7 @@ the same layout go the same way, from a folder of .debs (CAFFE_DEBS).
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from debian_mirror import deb, suite
 from shell import before_path, environment, path_without, run, stand_in
 
 LOADER = "lib/x86_64-linux-gnu/ld-2.31.so"
@@ -23,18 +25,6 @@ PROGRAMS = {
     "perl": ":",
     "python3.9": 'echo "home $PYTHONHOME, path $PYTHONPATH"',
 }
-
-
-def deb(folder: Path, name: str, files: dict[str, str]) -> None:
-    tree = folder / name
-    for path, script in files.items():
-        stand_in((tree / path).parent, Path(path).name, script)
-    (tree / "DEBIAN").mkdir()
-    (tree / "DEBIAN" / "control").write_text(
-        f"Package: {name}\nVersion: 1\nArchitecture: amd64\nMaintainer: A Test <test@example.org>\nDescription: small\n"
-    )
-    subprocess.run(["dpkg-deb", "--build", tree, folder], check=True, capture_output=True)
-    shutil.rmtree(tree)
 
 
 def kept(folder: Path, loader: str = STARTS) -> Path:
@@ -203,6 +193,33 @@ def test_where_bullseye_has_left_the_mirror_the_settings_that_help_are_named(scr
     assert "E: " in done.stderr, "apt's own words"
     assert "CAFFE_MIRROR=URL" in done.stderr and "CAFFE_DEBS=FOLDER" in done.stderr
     assert left(dest) == []
+
+
+def test_where_bullseye_has_left_the_mirror_kept_debs_and_a_snapshot_still_give_caffe(
+    script, debs, dest, tmp_path, tmp_path_factory
+):
+    gone = {"CAFFE_MIRROR": f"file:{tmp_path}/gone", "CAFFE_SECURITY_MIRROR": ""}
+    assert run("sh", script, dest, **gone).returncode == 1
+    assert run("sh", script, dest, **gone, CAFFE_DEBS=debs).returncode == 0
+
+    if not shutil.which("gpg"):
+        pytest.skip("no gpg here, to sign a snapshot with")
+    snapshot, keyring = signed_snapshot(tmp_path, script, tmp_path_factory.mktemp("k"))
+    settings = {"CAFFE_MIRROR": f"file:{tmp_path}/gone {snapshot}", "CAFFE_SECURITY_MIRROR": ""}
+    done = run("sh", script, tmp_path / "again", **settings, CAFFE_KEYRING=keyring)
+    assert done.returncode == 0, done.stderr
+    assert run(tmp_path / "again" / "caffe").returncode == 0
+
+
+def signed_snapshot(folder: Path, script: Path, gnupg: Path) -> tuple[str, Path]:
+    """(the address, the keyring) of a mirror with every package that the script asks for; Caffe's brings the loader."""
+    lists = (script.parent / "get_caffe_debs.sh").read_text()
+    names = " ".join(re.findall(r'^(?:packages|alone)="([^"]*)"', lists, re.M)).split()
+    pool = folder / "snapshot" / "pool"
+    programs = {LOADER: STARTS} | {f"usr/bin/{program}": text for program, text in PROGRAMS.items()}
+    programs |= {"usr/lib/python3/dist-packages/caffe/x": ""}
+    packages = [deb(pool, name, programs if name == "caffe" else {}) for name in names]
+    return f"copy:{folder}/snapshot", suite(folder / "snapshot", "bullseye", packages, gnupg)
 
 
 def test_an_unsigned_mirror_is_refused(script, dest, tmp_path):

@@ -1,0 +1,12 @@
+#!/bin/sh
+# unpack.sh SOURCE DEST: Caffe's source, which tools/get_caffe_source.sh put into the folder SOURCE, in the new folder
+# DEST: with Debian's patches, then with ours, each of which begins with its reason.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd -P)
+source=$(cd "$1" && pwd -P)
+mkdir "$2"
+cd "$2"
+tar -xf "$source"/caffe_*.orig.tar.gz
+tar -xf "$source"/caffe_*.debian.tar.xz
+while read -r name; do patch -p1 <"debian/patches/$name"; done <debian/patches/series
+for file in "$here"/patches/*.patch; do patch -p1 <"$file"; done
