@@ -25,6 +25,7 @@ VERBS = {
     "claims": "judge the thesis' claims, or your own, from the tables",
     "advise": "the condition to use with n images a class, and what it gains",
     "publish": "copy the tables and figures into docs/results/",
+    "restore": "put published runs back into models/, for a sweep to go on from",
     "plot": "draw the figures",
     "retain": "score target nets on the source task: what they have kept of it",
     "scores": "transferability scores before training, beside the accuracy that was measured",

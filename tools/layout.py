@@ -129,6 +129,11 @@ class Run:
         return self.folder / "manifest.withdrawn.json"
 
     @property
+    def before(self) -> Path:
+        """The manifest of a source net that is gone and will be trained again, to compare the two."""
+        return self.folder / "manifest.before.json"
+
+    @property
     def failed(self) -> Path:
         return self.folder / "failed.json"
 

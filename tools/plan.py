@@ -108,7 +108,7 @@ def withdraw(exp: Experiment, engine: Engine, plan: Plan) -> None:
         if run.manifest.exists():
             if plan.runs[run].startswith("stale: its caffemodel"):
                 (run.folder / "train.json").unlink(missing_ok=True)
-                run.manifest.unlink()
+                run.manifest.rename(run.before)
             else:
                 run.manifest.rename(run.withdrawn)
     for run in others_on_disk(exp, engine):

@@ -1,6 +1,6 @@
 """Copy the results of an experiment into docs/results/, whole: its tables, figures and manifests, without the models.
 
-    python -m tools publish experiments/tiny.yaml
+    python -m tools publish experiments/tiny.yaml [--to docs/results/tiny]
 
 Everything that claims, figures and the page are made from is there, so that they can be made again from it alone:
 python -m tools claims experiments/tiny.yaml --from docs/results/tiny. manifests.jsonl has the manifest of every run, a
@@ -8,23 +8,24 @@ line each: inputs with their checksums, engine, commit, proofs, result.
 """
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 from tools import cli
 from tools.errors import UserError
-from tools.experiment import Experiment
+from tools.experiment import Experiment, load
 from tools.files import new_folder, read_json, sha256
 from tools.layout import experiment_name, results_folder
-from tools.results import RUNS, engine_name, runs_on_disk
+from tools.results import MANIFESTS, RUNS, engine_name, runs_on_disk
 from tools.tables import PUBLISHED
 
-MANIFESTS = "manifests.jsonl"
+_PATH = re.compile(r"""(^|\s)path=("[^"]*"|'[^']*'|\S+)""")
 COPIED = ("*.csv", "predictions.npz", "summary.json", "report.json", "figures/*")
 
 
-def publish(exp: Experiment) -> Path:
-    """Writes docs/results/<experiment>/ anew, by rename; what else lay there (a README.md) is kept.
+def publish(exp: Experiment, to: Path | None = None) -> Path:
+    """Writes docs/results/<experiment>/, or `to`, anew, by rename; what else lay there (a README.md) is kept.
 
     Raises UserError where summarize has not been run since the runs changed.
     """
@@ -38,7 +39,7 @@ def publish(exp: Experiment) -> Path:
             raise UserError(
                 f"{run.manifest}: not as {results / RUNS} tells of it; run `python -m tools summarize {exp.file}` first"
             )
-    target = PUBLISHED / results.name
+    target = to or PUBLISHED / results.name
     before = [path for path in target.glob("*.md") if path.is_file()] if target.is_dir() else []
     with new_folder(target) as folder:
         for path in before:
@@ -47,14 +48,28 @@ def publish(exp: Experiment) -> Path:
             for path in results.glob(pattern):
                 (folder / path.relative_to(results)).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, folder / path.relative_to(results))
-        lines = [json.dumps(read_json(run.manifest), sort_keys=True) for run in runs]
+        lines = [json.dumps(_portable(read_json(run.manifest)), sort_keys=True) for run in runs]
         (folder / MANIFESTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return target
 
 
+def _portable(manifest: dict) -> dict:
+    """Without where this machine has its engine and its images."""
+    engine, config = manifest["engine"], manifest.get("config", {})
+    if "command" in engine:
+        program, _, arguments = engine["command"].partition(" train ")
+        engine["command"] = f"{Path(program).name} train {arguments}"
+    config.pop("path", None)
+    manifest["set"] = _PATH.sub("", manifest.get("set", "")).strip()
+    return manifest
+
+
 def main(argv: list[str]) -> None:
-    exp = cli.experiment("publish", __doc__, argv)
-    folder = publish(exp)
+    parser = cli.parser("publish", __doc__)
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="instead of docs/results/<experiment>")
+    arguments = parser.parse_args(argv)
+    exp = load(arguments.experiment, arguments.set)
+    folder = publish(exp, arguments.to)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     size = sum(path.stat().st_size for path in files)
     print(f"{folder}/: {len(files)} files, {size / 1e6:.1f} MB")

@@ -18,6 +18,7 @@ from tools.layout import MODELS, Run, condition_of
 
 RUNS, SUMMARY, CURVES, CLAIMS = "runs.csv", "summary.csv", "curves.csv", "claims.csv"
 PREDICTIONS = "predictions.npz"  # in a run's folder: that run's; beside the tables: of all runs
+MANIFESTS = "manifests.jsonl"  # where results are published: the manifest of every run, a line each
 RESULT_COLUMNS = ("accuracy", "best_accuracy", "best_iter", "loss", "iters", "seconds", "images_per_s")
 RUN_COLUMNS = (
     *("dataset", "direction", "size", "condition", "seed"),
@@ -57,7 +58,7 @@ def runs_on_disk(experiment: str, retained: bool = False) -> list[Run]:
     Those that tell what was retained of the source task are scored on another half: they are left out, or alone given.
     A folder whose name is no run's specification (a copy named `seed0.bak`, say) is none.
     """
-    found = [_run(experiment, folder) for folder in (MODELS / experiment).glob("*/*/*/*/")]
+    found = [run_of(experiment, "/".join(folder.parts[-4:])) for folder in (MODELS / experiment).glob("*/*/*/*/")]
     return sorted((run for run in found if run and bool(condition_of(run).retained) == retained), key=order)
 
 
@@ -78,8 +79,9 @@ def condition_order(name: str) -> tuple:
     return (99,) if name == "source" else Condition.parse(name).order
 
 
-def _run(experiment: str, folder: Path) -> Run | None:
-    match = re.fullmatch(r"(A2B|B2A)/n(\d+|all)/([\w+-]+)/seed(\d+)", "/".join(folder.parts[-4:]))
+def run_of(experiment: str, key: str) -> Run | None:
+    """The run of a key, A2B/n0300/S3T/seed0; None where it is no specification, or not as it would be written."""
+    match = re.fullmatch(r"(A2B|B2A)/n(\d+|all)/([\w+-]+)/seed(\d+)", key)
     if not match:
         return None
     direction, size, condition, seed = match.groups()
@@ -88,7 +90,7 @@ def _run(experiment: str, folder: Path) -> Run | None:
         condition_order(condition)
     except ValueError:
         return None
-    return run if run.folder == folder else None
+    return run if run.key == key else None
 
 
 def run_key(row: Row) -> str:

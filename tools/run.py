@@ -42,10 +42,23 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
             if not isinstance(error, judge.NotReady):
                 write_json(run.failed, {"run": run.key, "error": str(error), "attempts": _attempts(run)})
             raise
+        _compare(run, manifest)
         write_json(run.manifest, manifest)
+        run.before.unlink(missing_ok=True)
         if exp.keep_models != "all" and not _is_source(exp, run, engine):
             (run.folder / done["model"]["file"]).unlink()
         return manifest
+
+
+def _compare(run: Run, manifest: dict) -> None:
+    """Of a net that was gone and is trained again, the manifest keeps the first one's checksum. Says if it differs."""
+    before = read_json(run.before)
+    if before is None or before["inputs"] != manifest["inputs"]:
+        return
+    manifest["model"]["sha256_before"] = before["model"]["sha256"]
+    same = manifest["model"]["sha256"] == before["model"]["sha256"]
+    what = "the same net, byte by byte" if same else "not the same net: what was copied from the first is trained again"
+    print(f"{run.key}: trained again: {what}", flush=True)
 
 
 def _predictions(run: Run, engine: Engine, manifest: dict) -> dict | None:

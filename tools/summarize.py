@@ -167,7 +167,9 @@ def _predictions(records: list[_Record]) -> dict[str, np.ndarray]:
 
 
 def _curve(run: Run) -> list[Row]:
-    """A row an iteration that was displayed or tested; none of a run that has no CSVs."""
+    """A row an iteration that was displayed or tested; none of a run that has no CSVs. A restored run has the rows."""
+    if (run.folder / CURVES).exists():
+        return read_csv(run.folder / CURVES)
     net = run.folder / NET
     if not all((run.folder / name).exists() for name in (NET, "train.csv", "test.csv")):
         return []

@@ -150,7 +150,7 @@ def _model(run: Run) -> Path:
 
 def _clear(run: Run) -> None:
     """Removes what an earlier attempt, or a run with other inputs, left behind."""
-    for pattern in ("net_iter_*", "start*", LOG, "train.csv", "test*.csv", "predict*"):
+    for pattern in ("net_iter_*", "start*", LOG, "train.csv", "test*.csv", "curves.csv", "predict*"):
         for path in run.folder.glob(pattern):
             path.unlink()
 

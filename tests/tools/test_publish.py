@@ -43,7 +43,21 @@ def test_tables_figures_and_manifests_are_copied_byte_by_byte(summarized):
     for name in names:
         assert (folder / name).read_bytes() == (Path("results/demo") / name).read_bytes()
     (line,) = (folder / "manifests.jsonl").read_text().splitlines()
-    assert json.loads(line) == json.loads(Path(f"models/demo/{KEY}/manifest.json").read_text())
+    assert json.loads(line) == json.loads(Path(f"models/demo/{KEY}/manifest.json").read_text()) | {"set": ""}
+
+
+def test_what_is_published_does_not_tell_where_this_machine_has_its_engine_and_images(summarized):
+    manifest = Path(f"models/demo/{KEY}/manifest.json")
+    there = json.loads(manifest.read_text())
+    there["engine"]["command"] = "/home/me/my caffe/caffe train --solver=models/demo/solver.prototxt"
+    there |= {"config": {"path": "/home/me/images", "model": "mini"}, "set": "path='/home/me/images' max_iter=9"}
+    manifest.write_text(json.dumps(there))
+    summarize(summarized, "caffe")
+    text = (publish(summarized, Path("docs/elsewhere")) / "manifests.jsonl").read_text()
+    assert "/home/me" not in text
+    published = json.loads(text)
+    assert published["engine"]["command"] == "caffe train --solver=models/demo/solver.prototxt"
+    assert (published["set"], published["config"]) == ("max_iter=9", {"model": "mini"})
 
 
 def test_a_second_publication_replaces_the_first_and_keeps_its_remarks(summarized):

@@ -6,6 +6,8 @@ import torch
 from torchcaffe.layers.base import Blob, Layer
 from torchcaffe.layers.small_maps import SmallMaps, suits
 
+_SUMMED = 4096  # places at most that oneDNN sums over at once
+
 
 class Convolution(Layer):
     """Several bottoms share the filters, bottom i giving top i. The output's size is rounded down.
@@ -116,23 +118,35 @@ class Convolution(Layer):
             below.grad = products.backward(diff)
 
     def _backward_one(self, above: Blob, below: Blob, wanted: list[bool]) -> None:
+        diff, x = self.operand(above.gradient()), self.operand(self.laid_out(below.value))
+        if wanted[0]:
+            below.grad = self.result(self._gradients(diff, x, [True, False, False])[0])
+        if not any(wanted[1:]):
+            return
+        images = self._images_at_once(x if self._transposed else diff)
+        for piece, of in zip(diff.split(images), x.split(images), strict=True):
+            _, *gradients = self._gradients(piece, of, [False, *wanted[1:]])
+            for blob, gradient in zip(self.blobs, gradients, strict=False):
+                if gradient is not None:
+                    blob.add_gradient(self.result(gradient))
+
+    def _gradients(self, diff: torch.Tensor, x: torch.Tensor, wanted: list[bool]) -> tuple:
+        """Of bottom, weights and bias; None for what is not wanted."""
         sizes = [self.param.convolution_param.num_output] if wanted[2] else None
         *geometry, groups = self._geometry()
-        below_diff, weight_diff, bias_diff = torch.ops.aten.convolution_backward(
-            self.operand(above.gradient()),
-            self.operand(self.laid_out(below.value)),
-            self.operand(self.blobs[0].value),
-            sizes,
-            *geometry,
-            groups,
-            wanted,
-        )
-        if wanted[0]:
-            below.grad = self.result(below_diff)
-        if wanted[1]:
-            self.blobs[0].add_gradient(self.result(weight_diff))
-        if wanted[2]:
-            self.blobs[1].add_gradient(self.result(bias_diff))
+        weight = self.operand(self.blobs[0].value)
+        found = torch.ops.aten.convolution_backward(diff, x, weight, sizes, *geometry, groups, wanted)
+        return tuple(gradient if of else None for gradient, of in zip(found, wanted, strict=True))
+
+    def _images_at_once(self, maps: torch.Tensor) -> int:
+        """Over how many images a gradient of the parameters is summed at once; `maps` has the places that it sums over.
+
+        oneDNN adds one product to the next, over the whole batch: of 30,000 in float32 the sum is ten times as far from
+        the true one as Caffe's, which adds up image by image.
+        """
+        if maps.device.type != "cpu":
+            return len(maps)
+        return max(1, _SUMMED * len(maps) // max(1, maps[:, 0].numel()))
 
     def _geometry(self) -> tuple:
         """stride, padding, dilation, transposed, output padding, groups: the order of PyTorch's arguments."""

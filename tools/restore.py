@@ -1,0 +1,73 @@
+"""Put published runs back into models/, so that a sweep goes on from them on another machine, or after a clean-up.
+
+    python -m tools restore experiments/tiny-small.yaml [--from docs/results/tiny-small]
+
+Needs what `publish` wrote (manifests, predictions, learning curves) and the data set packed: a run stands only where
+its manifest's inputs are those that it would have here. Nets are not published. The next sweep trains a source net
+again where a run has still to copy from it, and says whether that is the same net, byte by byte.
+"""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+from tools import cli, plan
+from tools.engine import Engine, find
+from tools.errors import UserError
+from tools.experiment import Experiment, load
+from tools.files import write_atomic, write_json
+from tools.layout import Run, experiment_name, results_folder
+from tools.results import CURVE_COLUMNS, CURVES, MANIFESTS, PREDICTIONS, csv_text, label_key, npz_bytes, run_of
+from tools.tables import PUBLISHED, Tables
+
+
+def restore(exp: Experiment, engine: Engine, folder: Path) -> list[Run]:
+    """Writes the folders of all published runs that have none, and returns these runs.
+
+    Raises UserError where `folder` holds no publication, one of another experiment or engine, or data are missing.
+    """
+    manifests = _manifests(exp, engine, folder)
+    if not plan.make(exp, engine).stages["mean"]:
+        raise UserError(f"{exp.file}: its data are not packed; run `python -m tools` fetch, split, pack and mean first")
+    tables, curves = Tables(folder), defaultdict(list)
+    for row in tables.curves:
+        curves[row["run"]].append(row)
+    restored = []
+    for run, manifest in manifests.items():
+        if run.manifest.exists() or run.withdrawn.exists():
+            continue
+        write_atomic(run.folder / CURVES, csv_text(CURVE_COLUMNS, curves[run.key]))
+        if run.key in tables.predictions:
+            arrays = {"label": tables.predictions[label_key(run.key)], "predicted": tables.predictions[run.key]}
+            write_atomic(run.folder / PREDICTIONS, npz_bytes(arrays))
+        write_json(run.manifest, manifest)
+        restored.append(run)
+    return restored
+
+
+def _manifests(exp: Experiment, engine: Engine, folder: Path) -> dict[Run, dict]:
+    path, name = folder / MANIFESTS, experiment_name(exp, engine.name)
+    if not path.is_file():
+        raise UserError(f"{path}: not there; --from names a folder that `python -m tools publish` wrote")
+    found = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            manifest = json.loads(line)
+            run = run_of(manifest["experiment"], manifest["run"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}:{number}: no manifest of a run ({error!r}); publish it again") from None
+        if run is None or run.experiment != name:
+            other = manifest["experiment"]
+            raise UserError(f"{path}:{number}: a run of {other}, not of {name}; CAFFE names the engine")
+        found[run] = manifest
+    return found
+
+
+def main(argv: list[str]) -> None:
+    parser = cli.parser("restore", __doc__)
+    cli.add_from(parser)
+    arguments = parser.parse_args(argv)
+    exp, engine = load(arguments.experiment, arguments.set), find()
+    folder = arguments.tables or PUBLISHED / results_folder(exp, engine.name).name
+    restored = restore(exp, engine, folder)
+    print(f"models/{experiment_name(exp, engine.name)}/: {len(restored)} runs restored from {folder}/")
