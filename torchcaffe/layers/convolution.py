@@ -6,7 +6,7 @@ import torch
 from torchcaffe.layers.base import Blob, Layer
 from torchcaffe.layers.small_maps import SmallMaps, suits
 
-_SUMMED = 4096  # places at most that oneDNN sums over at once
+_SUMMED = 2048  # places at most that oneDNN sums over at once
 
 
 class Convolution(Layer):
