@@ -2,7 +2,9 @@
 #   cpu    trains on the CPU                                                                       make image
 #   cuda   native code for GPUs of sm_52 (GTX Titan X) to sm_90 (H100, H200), PTX for newer ones   make image-cuda
 # Caffe is Debian's source package, which bookworm has no more, with Debian's patches and those of docker/caffe/patches;
-# CUDA is bookworm's own 11.8, the last that still knows sm_52, without cuDNN: Caffe needs a version 7 or older.
+# CUDA is bookworm's own 11.8, which knows sm_52 and sm_90 both, without cuDNN: Caffe needs a version 7 or older.
+# Debian's packages are those of one stable release, which keeps a single version of each, so none is pinned here
+# (DL3008): DEBIAN_MIRROR takes all of them from a snapshot of one day.
 # hadolint global ignore=DL3008
 
 FROM debian:bookworm-slim AS base
