@@ -44,14 +44,15 @@ COPY docker/caffe ./docker/caffe
 ARG CAFFE_MIRROR=
 RUN if [ -d docker/caffe/source ]; then export CAFFE_SOURCE=/src/docker/caffe/source; fi \
  && sh tools/get_caffe_source.sh debian && sh docker/caffe/unpack.sh debian caffe
-COPY --from=python /opt/venv /opt/venv
 
 FROM source AS build-cpu
+COPY --from=python /opt/venv /opt/venv
 RUN sh docker/caffe/build.sh caffe cpu
 
 FROM source AS build-cuda
 RUN apt-get update && apt-get install -y --no-install-recommends nvidia-cuda-toolkit \
  && rm -rf /var/lib/apt/lists/*
+COPY --from=python /opt/venv /opt/venv
 ARG ARCH_BIN="52 61 70 75 80 86 90"
 ARG ARCH_PTX="90"
 RUN sh docker/caffe/build.sh caffe cuda
