@@ -41,7 +41,7 @@ def facts(exp: Experiment, rows: list[Row], shown: list[Row]) -> str:
 def _bar(shown: list[Row]) -> str:
     kinds = {row.get("interval") for row in shown if row.get("low") is not None}
     if kinds:
-        return "; bar: 95 % interval" + (" of one seed: validation images only" if kinds == {"images"} else "")
+        return "; bar: 95 % interval" + (", images only" if kinds == {"images"} else "")
     return "; bar: ± sd" if any(row["sd"] is not None for row in shown) else ""
 
 
