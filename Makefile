@@ -60,7 +60,8 @@ engine: venv
 	esac
 
 %-sweep: venv engine
-	@$(TOOLS) sweep $(call experiment,$*) --set '$(SET)' $(if $(JOBS),--jobs $(JOBS)) $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
+	@$(TOOLS) sweep $(call experiment,$*) --set '$(SET)' $(if $(JOBS),--jobs $(JOBS)) \
+	  $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
 # The sweep of experiments/demo-controls.yaml, and the two verbs that need its nets.
 controls-sweep: venv engine

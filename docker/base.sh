@@ -1,6 +1,6 @@
 #!/bin/sh
-# docker/base.sh: the image debian:bookworm-slim, made here from this machine's own mirror of Debian, signatures verified,
-# for an engine that reaches no registry. Needs root and debootstrap.
+# docker/base.sh: the image debian:bookworm-slim, made here from this machine's own mirror of Debian, signatures
+# verified, for an engine that reaches no registry. Needs root and debootstrap.
 set -eu
 me=image-base
 . "$(dirname "$0")/engine.sh"

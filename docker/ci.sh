@@ -1,6 +1,6 @@
 #!/bin/sh
-# docker/ci.sh: `make test-image` with buildah, for machines that have no engine and reach no registry, as root. It takes
-# longer than all other tests, so it is left out where everything that goes into the image (.dockerignore names it) and
+# docker/ci.sh: `make test-image` with buildah, for machines that have no engine and reach no registry, as root. It
+# takes longer than all other tests, so it is left out where everything that goes into the image (.dockerignore names it) and
 # the tests of it are as they were when it last passed here: their checksum is kept in the user's cache.
 set -eu
 me=ci

@@ -1,6 +1,6 @@
 #!/bin/sh
-# tools/get_caffe_source.sh DEST: the source of BVLC Caffe 1.0 as Debian bullseye has it, the release and Debian's patches,
-# 8.5 MB, in the folder DEST. The checksums below stand in Debian's signed caffe_1.0.0+git20180821.99bd997-8.dsc.
+# tools/get_caffe_source.sh DEST: the source of BVLC Caffe 1.0 as Debian bullseye has it, the release and Debian's
+# patches, 8.5 MB, in the folder DEST. The checksums below stand in Debian's signed caffe_1.0.0+git20180821.99bd997-8.dsc.
 # The Dockerfile builds from it; it need not change, so keep it: then no mirror has to.
 #
 # CAFFE_SOURCE   a folder that an earlier call made: nothing is downloaded
@@ -57,8 +57,8 @@ download() {
     download_from "$site" >"$part/log" 2>&1 && rm "$part/log" && return
   done
   fail "no mirror gave Caffe's source; apt said:" "$(grep '^[EW]: ' "$part/log" | head -n 4)" \
-    "If the network is up, then bullseye has left this mirror: name one that keeps it, of Debian's archive or snapshots," \
-    "with CAFFE_MIRROR=URL, or a folder that an earlier call made, with CAFFE_SOURCE=FOLDER."
+    "If the network is up, then bullseye has left this mirror: name one that keeps it, of Debian's archive or" \
+    "snapshots, with CAFFE_MIRROR=URL, or a folder that an earlier call made, with CAFFE_SOURCE=FOLDER."
 }
 
 download_from() {

@@ -1,6 +1,6 @@
 #!/bin/sh
 # build.sh TREE cpu|cuda: builds Caffe's source TREE in the folder build beside it, and installs it, stripped, in
-# /opt/caffe. For cuda, ARCH_BIN names the GPUs that get native code (52: sm_52), ARCH_PTX that which newer ones compile.
+# /opt/caffe. For cuda, ARCH_BIN names the GPUs that get native code (52: sm_52), ARCH_PTX what newer ones compile.
 set -eu
 tree=$1
 build=$(dirname "$tree")/build
