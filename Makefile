@@ -120,8 +120,8 @@ parity: venv torchcaffe
 	@OMP_NUM_THREADS=1 PARITY_FIGURES=results/parity.json $(PYTHON) -m pytest tests/torchcaffe
 	@PYTHONPATH=. $(PYTHON) tests/torchcaffe/report.py results/parity.json docs/parity.md
 
-# Outside `make test`: ten seeds of a training in each engine, and a seeded AlexNet in its full width; docs/parity.md has
-# the result. It took 40 minutes on two cores that had much else to do; killed, the trainings go on where they were.
+# Outside `make test`: twenty seeds of a training in each engine, and a seeded AlexNet in its full width; docs/parity.md
+# has the result. On two busy cores either sweep took 14 minutes; killed, they go on where they were.
 EQUIVALENCE := experiments/equivalence.yaml
 equivalence: venv torchcaffe
 	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe

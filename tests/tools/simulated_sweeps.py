@@ -26,7 +26,7 @@ from tools.tables import Tables
 
 CONDITIONS = ("base", "FTall", *(f"S{n}T" for n in range(1, 8)))
 SIZES = (500, 400, 300, 200, 100, 50)
-# Standard deviations in accuracy: about what the demo's runs show (docs/demo).
+# Standard deviations in accuracy: about what the demo's runs show (docs/results/demo).
 SPLIT, DIRECTION, SOURCE, RUN = 0.02, 0.03, 0.01, 0.015
 BAD_START, BAD_BY = 0.05, 0.04  # one run in twenty loses four points
 SHARED_DIFFICULTY = 0.8  # correlation of two nets' scores of one image
