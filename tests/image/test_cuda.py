@@ -3,14 +3,7 @@
 import re
 from collections import Counter
 
-import pytest
-
 NATIVE = ["sm_52", "sm_61", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"]
-
-
-@pytest.fixture(autouse=True)
-def cuda(only):
-    only("cuda")
 
 
 def architectures(image, option: str) -> Counter:

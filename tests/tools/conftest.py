@@ -1,6 +1,7 @@
-"""What the tests of the pipeline share: a web server on this machine."""
+"""What the tests of the pipeline share: a project root of their own, a web server on this machine."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from file_server import FileServer
@@ -11,3 +12,11 @@ def server() -> Iterator[FileServer]:
     server = FileServer()
     yield server
     server.close()
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty project root, the current folder, where no setting names another engine than BVLC Caffe."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CAFFE", raising=False)
+    return tmp_path

@@ -14,12 +14,7 @@ from tools.errors import UserError
 from tools.summarize import summarize
 from tools.tables import Tables
 
-
-@pytest.fixture(autouse=True)
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CAFFE", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("root")
 
 
 def judged(tables: Tables, **others: Tables) -> dict[str, dict]:

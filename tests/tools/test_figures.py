@@ -21,11 +21,7 @@ from tools.results import read_csv
 
 FAMILIES = ["base", "FTall"] + [name.format(n) for name in ("S{}T", "T{}T", "S{}T+", "R{}T") for n in range(1, 8)]
 
-
-@pytest.fixture(autouse=True)
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("root")
 
 
 @pytest.fixture

@@ -24,12 +24,7 @@ from tools.summarize import summarize
 FIGURES = Path("results/demo/figures")
 NAMES = ("accuracy", "by_size", "gain", "learning_curves", "samples")
 
-
-@pytest.fixture(autouse=True)
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CAFFE", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("root")
 
 
 @pytest.fixture(scope="module")

@@ -16,12 +16,7 @@ from tools.tables import frames
 
 KEY = "A2B/n0060/S3T/seed0"
 
-
-@pytest.fixture(autouse=True)
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CAFFE", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("root")
 
 
 @pytest.fixture

@@ -22,12 +22,7 @@ C1,holds,base accuracy falls,10,accuracy,-0.021,-0.03,-0.01,0.001,0.012,,base at
 C5,undecided,S5T > S6T > S7T,2,accuracy,0.041,-0.01,0.09,0.08,0.4,4,S6T - S7T at 60,one seed: other nets may differ
 """
 
-
-@pytest.fixture(autouse=True)
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CAFFE", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("root")
 
 
 @pytest.fixture

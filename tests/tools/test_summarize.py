@@ -19,12 +19,7 @@ HEADER = (
     "attempts,run"
 )
 
-
-@pytest.fixture(autouse=True)
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CAFFE", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("root")
 
 
 def table(name: str, experiment: str = "demo") -> list[dict[str, str]]:

@@ -12,12 +12,7 @@ from tools.tensorboard import Follower, main
 
 pytest.importorskip("tensorboardX", reason="no tensorboardX here: make tensorboard-packages")
 
-
-@pytest.fixture(autouse=True)
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CAFFE", raising=False)
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("root")
 
 
 def log_text(last: int) -> str:
