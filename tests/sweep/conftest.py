@@ -1,6 +1,7 @@
 """Whole graphs on small real data: a root of one's own, and `python -m tools` as a user calls it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -50,3 +51,23 @@ max_iter: 10
 display: 2
 """)
     return file
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def sweep_once(root, small, kept):
+    """`sweep_once(overrides)`: the small experiment swept in the current folder; a module sweeps, then it copies."""
+
+    def sweep(overrides: str) -> None:
+        if (kept / "models").exists():
+            shutil.copytree(kept, ".", dirs_exist_ok=True)
+            return
+        root("sweep", small, "--set", overrides)
+        for part in ("data", "models", "results"):
+            shutil.copytree(part, kept / part)
+
+    return sweep

@@ -3,7 +3,6 @@
 import csv
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -42,20 +41,10 @@ def manifest(condition: str, folder: Path = FOLDER) -> dict:
     return json.loads((folder / condition / "seed0" / "manifest.json").read_text())
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("controls")
-
-
 @pytest.fixture
-def swept(root, small, kept):
-    """The controls of the small experiment in one direction and size, done. Made once, then copied."""
-    if not (kept / "models").exists():
-        root("sweep", small, "--set", SWEPT)
-        for name in ("data", "models", "results"):
-            shutil.copytree(name, kept / name)
-    else:
-        shutil.copytree(kept, ".", dirs_exist_ok=True)
+def swept(root, sweep_once):
+    """The controls of the small experiment in one direction and size, done."""
+    sweep_once(SWEPT)
     return root
 
 

@@ -28,20 +28,10 @@ np.save(folder + '/oracle.npy', np.array([np.concatenate(part) for part in zip(*
 """
 
 
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("kept")
-
-
 @pytest.fixture
-def swept(root, small, kept):
-    """One run of the small experiment, done: 10 classes, 100 validation images in two batches. Made once."""
-    if not (kept / "models").exists():
-        root("sweep", small, "--set", ONE)
-        for part in ("data", "models", "results"):
-            shutil.copytree(part, kept / part)
-    else:
-        shutil.copytree(kept, ".", dirs_exist_ok=True)
+def swept(root, sweep_once):
+    """One run of the small experiment, done: 10 classes, 100 validation images in two batches."""
+    sweep_once(ONE)
     return root
 
 
