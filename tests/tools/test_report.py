@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 from made_runs import demo, fail, finish, whole_sweep
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
 
 from tools.errors import UserError
-from tools.figures import style
+from tools.figures import gain, style
 from tools.files import write_atomic
 from tools.page.template import FOLDER
 from tools.plot import plot
@@ -136,6 +138,12 @@ def test_text_and_lines_have_the_contrast_of_wcag_aa(dark: bool):
     scheme = "dark" if dark else "light"
     lines = [colors[f"run-{i}"] for i in range(6)] + style.sizes_on_page(6)[scheme] + [colors["edge"]]
     assert min(contrast(line, colors["paper"]) for line in lines) >= 3
+
+
+def test_the_gains_are_read_on_every_colour_of_their_map():
+    for way in (-1, 1):
+        darkest = to_hex(colormaps[gain.COLORS](0.5 + way / (2 * gain.MARGIN)))
+        assert contrast(to_hex(gain.INK), darkest) >= 4.5
 
 
 def test_contrast_is_computed_as_wcag_has_it():

@@ -16,6 +16,9 @@ CAPTION = (
     "direction and seed."
 )
 COLUMNS = ("size", "condition", "gain", "n")
+INK, COLORS = "0.1", "BrBG"
+# how far the map reaches beyond the largest gain: on its dark ends, which are left out, ink cannot be read
+MARGIN = 1.7
 _LEAST = 0.01  # the scale reaches at least one point to each side: noise alone shall not look like a result
 
 
@@ -33,10 +36,10 @@ def draw(exp: Experiment, rows: list[Row], folder: Path) -> None:
     figure = style.new_figure(1.35 + 0.36 * len(sizes))
     axes = figure.subplots()
     # Brown loses, blue-green gains: told apart by every colour vision; in grey the sign in the cell tells.
-    axes.imshow(grid, cmap="BrBG", vmin=-1.35 * reach, vmax=1.35 * reach, aspect="auto")
+    axes.imshow(grid, cmap=COLORS, vmin=-MARGIN * reach, vmax=MARGIN * reach, aspect="auto")
     for (y, x), gain in np.ndenumerate(grid):
         text = "–" if np.isnan(gain) else f"{100 * gain:+.1f}".replace("-", "−")
-        axes.text(x, y, text, ha="center", va="center", fontsize=8.5, color="0.1")
+        axes.text(x, y, text, ha="center", va="center", fontsize=8.5, color=INK)
     axes.set_xticks(range(len(conditions)), conditions)
     axes.set_yticks(range(len(sizes)), ["all" if size == "all" else f"{size:,}" for size in sizes])
     axes.tick_params(length=0)
