@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _beside(path)
     try:
-        with open(part, "wb") as out:
+        with held(part, Path.touch), open(part, "wb") as out:
             out.write(data.encode() if isinstance(data, str) else data)
             out.flush()
             os.fsync(out.fileno())
-        os.replace(part, path)
+            os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -53,14 +53,23 @@ def new_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _beside(path)
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
     try:
-        yield part
-        if path.exists():
-            shutil.rmtree(path)
-        os.replace(part, path)
+        with held(part, Path.mkdir):
+            yield part
+            if path.exists():
+                shutil.rmtree(path)
+            os.replace(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes what killed writers left in `folder` and below it. What a living one is at work on stays."""
+    for parent, folders, files in os.walk(folder):  # which does not mind that others make and remove things here
+        for name in [*folders, *files]:
+            if name.startswith(".") and name.endswith(".part"):
+                _remove_if_left(Path(parent, name))
+        folders[:] = [name for name in folders if not name.endswith(".part")]
 
 
 def sha256(path: Path) -> str:
@@ -88,6 +97,47 @@ def is_locked(path: Path) -> bool:
     except BlockingIOError:
         return True
     return False
+
+
+@contextlib.contextmanager
+def held(part: Path, make: Callable[[Path], None]) -> Iterator[None]:
+    """Makes `part` and keeps a lock on it, by which `remove_leftovers` knows that its writer lives."""
+    file = None
+    while file is None:
+        file = _take(part, make)
+    try:
+        yield
+    finally:
+        os.close(file)
+
+
+def _take(part: Path, make: Callable[[Path], None]) -> int | None:
+    """The locked descriptor of what `make` made; None if that was taken for a leftover before it was locked."""
+    make(part)
+    try:
+        file = os.open(part, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    fcntl.flock(file, fcntl.LOCK_SH)
+    if part.exists() and os.path.samestat(os.fstat(file), part.stat()):
+        return file
+    os.close(file)
+    return None
+
+
+def _remove_if_left(part: Path) -> None:
+    try:
+        file = os.open(part, os.O_RDONLY)
+    except FileNotFoundError:  # its writer has finished it
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # its writer lives; or it is a folder, and on a file system (NFS) that locks files only
+        return
+    else:
+        shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+    finally:
+        os.close(file)
 
 
 def _beside(path: Path) -> Path:

@@ -20,7 +20,7 @@ from tools import cli
 from tools.datasets import DataSet, open_dataset
 from tools.errors import UserError
 from tools.experiment import Experiment
-from tools.files import lock, read_json, sha256, write_json
+from tools.files import lock, read_json, remove_leftovers, sha256, write_json
 from tools.layout import Split, split_of, split_seeds, train_sizes
 from tools.packing import Database, Half, shape
 
@@ -37,7 +37,7 @@ def pack(exp: Experiment, seed: int) -> bool:
     with lock(place.folder / ".lock"):
         if is_complete(exp, seed):
             return False
-        _clean(place.folder)
+        remove_leftovers(place.folder)
         data = open_dataset(exp)
         wanted = _wanted(exp, place, data)
         halves = [[database for database in wanted if database.name.startswith(half)] for half in "AB"]
@@ -112,15 +112,6 @@ def _present(place: Split) -> dict[str, str]:
     root = place.folder / place.images
     found = sorted(root.glob("[AB]/[nv]*/pack.json"))
     return {str(path.parent.relative_to(root)): read_json(path)["list_sha256"] for path in found}
-
-
-def _clean(folder: Path) -> None:
-    """Removes what killed processes left. Nobody else writes here: the caller holds the split's lock."""
-    for part in folder.rglob(".*.part"):
-        if part.is_dir():
-            shutil.rmtree(part)
-        else:
-            part.unlink(missing_ok=True)
 
 
 def _check_room(exp: Experiment, place: Split, halves: list[list[Database]]) -> None:

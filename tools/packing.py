@@ -19,7 +19,7 @@ from tools.bad_images import refuse
 from tools.datasets import BadImage, DataSet
 from tools.errors import UserError
 from tools.experiment import Experiment
-from tools.files import new_folder, write_json
+from tools.files import held, new_folder, write_json
 from tools.progress import progress
 from tools.shuffle import shuffled
 from tools.workers import spread
@@ -61,21 +61,24 @@ class Half:
         spool = folder / f".spool.{os.getpid()}.part"
         with contextlib.suppress(BadImage):  # found again below
             self._data.read(self._references[0])  # what a data set keeps in memory is there before the workers fork
-        self._file = os.open(spool, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
-            with progress(f"half {half}: decode", len(self._references), "images") as update:
-                for count, bad in spread(self._decode, range(0, len(self._references), _CHUNK)):
-                    self._bad |= bad
-                    update(count)
-            if self._bad and self._exp.on_bad_image == "error":
-                raise refuse(self._exp, self._data, self._bad)
-            self._databases.sort(key=lambda d: -len(d.labels))  # the longest first: then the cores end together
-            with progress(f"half {half}: write", sum(len(d.labels) for d in self._databases), "entries") as update:
-                for index in spread(self._write, range(len(self._databases))):
-                    update(len(self._databases[index].labels))
+            with held(spool, Path.touch), open(spool, "r+b") as file:
+                self._file = file.fileno()
+                self._fill_and_write(half)
         finally:
-            os.close(self._file)
             spool.unlink(missing_ok=True)
+
+    def _fill_and_write(self, half: str) -> None:
+        with progress(f"half {half}: decode", len(self._references), "images") as update:
+            for count, bad in spread(self._decode, range(0, len(self._references), _CHUNK)):
+                self._bad |= bad
+                update(count)
+        if self._bad and self._exp.on_bad_image == "error":
+            raise refuse(self._exp, self._data, self._bad)
+        self._databases.sort(key=lambda d: -len(d.labels))  # the longest first: then the cores end together
+        with progress(f"half {half}: write", sum(len(d.labels) for d in self._databases), "entries") as update:
+            for index in spread(self._write, range(len(self._databases))):
+                update(len(self._databases[index].labels))
 
     def _decode(self, start: int) -> tuple[int, dict[str, str]]:
         """Puts a chunk of images into the spool; returns how many, and reference -> reason of the unreadable ones."""
@@ -101,8 +104,11 @@ class Half:
     def _write(self, index: int) -> int:
         database = self._databases[index]
         with new_folder(database.folder) as part:
-            part.rmdir()  # the writer makes it
-            entries = lmdb_file.write(part, self._records(database))
+            new = part / "new"  # the writer makes its folder itself
+            entries = lmdb_file.write(new, self._records(database))
+            for file in new.iterdir():
+                file.rename(part / file.name)
+            new.rmdir()
             if not entries:
                 raise UserError(f"{database.folder}: not one of its {len(database.labels)} images can be read")
             made = {

@@ -14,14 +14,16 @@ import time
 from tools import cli, device, estimate, layout, plan, summarize
 from tools.engine import Engine, find
 from tools.experiment import Experiment, load
-from tools.files import write_json
+from tools.files import remove_leftovers, write_json
 from tools.layout import CHECKOUT, MODELS
 
 
 def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     """Runs what is left of the experiment, `jobs` trainings at a time; returns the exit status, 1 if a run failed."""
-    found = plan.make(exp, engine)
     results = layout.results_folder(exp, engine.name)
+    for folder in (layout.dataset_folder(exp), MODELS / results.name, results):
+        remove_leftovers(folder)
+    found = plan.make(exp, engine)
     if found.complete:
         print(f"{exp.name}: nothing to do: all {len(found.runs)} runs and figures are there, in {results}/")
         return 0

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +36,45 @@ def test_a_folder_that_fails_half_way_leaves_the_old_one(tmp_path):
         raise RuntimeError
     assert (tmp_path / "out" / "x").read_text() == "old"
     assert os.listdir(tmp_path) == ["out"]
+
+
+def test_what_killed_writers_left_goes_and_what_a_living_one_writes_stays(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / ".a.txt.1.part").write_text("half")
+    (tmp_path / ".b.2.part" / "x").mkdir(parents=True)
+    (tmp_path / "c.zip.part").write_text("a download that will be gone on with")
+    with files.new_folder(tmp_path / "out") as part, files.held(tmp_path / ".d.3.part", Path.touch):
+        (part / "y").write_text("new")
+        files.remove_leftovers(tmp_path)
+        assert sorted(os.listdir(tmp_path)) == sorted([part.name, ".d.3.part", "c.zip.part", "deep"])
+    assert (tmp_path / "out" / "y").read_text() == "new" and os.listdir(tmp_path / "deep") == []
+    files.remove_leftovers(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == ["c.zip.part", "deep", "out"]
+
+
+def test_a_writer_whose_part_is_taken_for_a_leftover_before_it_is_held_begins_anew(tmp_path):
+    """One process removes, over and over, all that is not held; another writes: nothing is lost."""
+    remover = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from tools import files\n"
+            "print('on', flush=True)\n"
+            "while True: files.remove_leftovers(sys.argv[1])",
+            tmp_path,
+        ],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert remover.stdout.readline() == b"on\n"
+    for count in range(300):
+        files.write_atomic(tmp_path / "a.txt", str(count))
+        with files.new_folder(tmp_path / "b") as part:
+            (part / "x").write_text(str(count))
+        assert (tmp_path / "a.txt").read_text() == (tmp_path / "b" / "x").read_text() == str(count)
+    assert remover.poll() is None
+    remover.kill()
+    remover.wait()
 
 
 def test_an_unfinished_marker_counts_as_none(tmp_path):
