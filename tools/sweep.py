@@ -12,6 +12,7 @@ import sys
 import time
 
 from tools import cli, device, estimate, layout, plan, summarize
+from tools.drive import die_with_parent
 from tools.engine import Engine, find
 from tools.experiment import Experiment, load
 from tools.files import remove_leftovers, write_json
@@ -91,7 +92,7 @@ def _graph(exp: Experiment, engine: Engine, jobs: int) -> int:
     # A mark is there whole or not at all; and after a kill --rerun-incomplete would forget the rest of the graph.
     command += ["--ignore-incomplete"]
     command += ["--quiet", "all", *shlex.split(os.environ.get("SNAKEMAKE_FLAGS", ""))]
-    return subprocess.run(command, env=environment).returncode
+    return subprocess.run(command, env=environment, preexec_fn=die_with_parent).returncode
 
 
 def dry_run(exp: Experiment, engine: Engine, jobs: int) -> None:
