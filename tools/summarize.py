@@ -3,7 +3,8 @@
     python -m tools summarize experiments/demo.yaml
 
 writes them into results/<experiment>/ and prints the means. Every run that lies below models/<experiment>/ counts, also
-one that the experiment does not select now. A run that is stuck, diverged or failed has its row, but is in no mean.
+one that the experiment does not select now; of those that were set aside while a source net was trained again, all that
+stand after all. A run that is stuck, diverged or failed has its row, but is in no mean.
 
 summary.csv: accuracy and sd are the mean and the sample standard deviation of the test at the last iteration, over the
 n ok runs of a size and condition: directions and seeds alike (thesis section 6.1 averages the two directions). sd is
@@ -29,7 +30,8 @@ from typing import Any
 import numpy as np
 
 from caffeformat import prototxt
-from tools import cli
+from tools import cli, judge
+from tools.engine import NoEngine, find
 from tools.errors import UserError
 from tools.experiment import Experiment
 from tools.files import read_json, sha256, write_atomic, write_json
@@ -210,8 +212,18 @@ def _numbers(values: list[float | None], widths: list[int]) -> str:
     return "".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
 
 
+def _take_back(exp: Experiment) -> None:
+    try:
+        engine = find()
+    except NoEngine:  # what stands depends on its version, too: the tables are of the runs as they lie
+        return
+    for run in runs_on_disk(experiment_name(exp, engine.name)):
+        judge.take_back(exp, run, engine)
+
+
 def main(argv: list[str]) -> None:
     exp = cli.experiment("summarize", __doc__, argv)
+    _take_back(exp)
     folder = results_folder(exp, engine_name())
     done = summarize(exp, engine_name())
     print(report(folder))

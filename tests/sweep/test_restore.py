@@ -36,6 +36,17 @@ def test_published_runs_stand_again_and_a_source_net_is_compared_with_the_one_th
     assert manifest("B2A/n0060/S2T/seed0")["proofs"]["start"]["copied_equal"] == 2
     assert not list(Path("models/small/B2A/n0060/base").rglob("*.caffemodel"))
 
+    # a run that the next sweep does not select stands, though its source net is trained again: it came out the same
+    (Path("models/small/A2B/n0060/base/seed0") / manifest("A2B/n0060/base/seed0")["model"]["file"]).unlink()
+    root("sweep", small, "--set", "sizes=[60] directions=[B2A] conditions=[base,S1T]")
+    assert [row.split(",")[3] for row in Path("results/small/runs.csv").read_text().splitlines()[1:]] == [
+        "base",
+        "base",
+        "S1T",
+        "S2T",
+    ]
+    assert not list(Path("models").rglob("manifest.withdrawn.json"))
+
 
 def test_what_cannot_be_restored_is_told(root, small):
     assert "docs/results/small/manifests.jsonl: not there; --from names" in root("restore", small, status=2)
