@@ -21,6 +21,7 @@ displayed but not tested, or tested but not displayed. predictions.npz: each run
 labels of a direction and seed under label/A2B/seed0 (tools/predict.py). All claims and figures come from these tables.
 """
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ import numpy as np
 
 from caffeformat import prototxt
 from tools import cli, judge
-from tools.engine import NoEngine, find
+from tools.engine import Engine, NoEngine, find
 from tools.errors import UserError
 from tools.experiment import Experiment
 from tools.files import read_json, sha256, write_atomic, write_json
@@ -212,18 +213,16 @@ def _numbers(values: list[float | None], widths: list[int]) -> str:
     return "".join(f"{text:>{width}}" for text, width in zip(texts, widths, strict=True))
 
 
-def _take_back(exp: Experiment) -> None:
-    try:
-        engine = find()
-    except NoEngine:  # what stands depends on its version, too: the tables are of the runs as they lie
-        return
+def take_back(exp: Experiment, engine: Engine) -> None:
+    """Puts back what was set aside and stands after all, of all runs below models/<experiment>/."""
     for run in runs_on_disk(experiment_name(exp, engine.name)):
         judge.take_back(exp, run, engine)
 
 
 def main(argv: list[str]) -> None:
     exp = cli.experiment("summarize", __doc__, argv)
-    _take_back(exp)
+    with contextlib.suppress(NoEngine):  # what stands depends on its version, too: then it is as it lies
+        take_back(exp, find())
     folder = results_folder(exp, engine_name())
     done = summarize(exp, engine_name())
     print(report(folder))

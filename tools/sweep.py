@@ -50,6 +50,7 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
         if state == "failed":
             print(f"  failed: {run.folder}/ (failed.json, caffe.log)", file=sys.stderr)
     if any(run.manifest.exists() or run.failed.exists() for run in after.runs):
+        summarize.take_back(exp, engine)
         summarize.summarize(exp, engine.name)
         print(f"  what there is: {results}/runs.csv, summary.csv. The same command goes on from here.", file=sys.stderr)
     return 1
