@@ -128,7 +128,7 @@ def _take(part: Path, make: Callable[[Path], None]) -> int | None:
 def _remove_if_left(part: Path) -> None:
     try:
         file = os.open(part, os.O_RDONLY)
-    except FileNotFoundError:  # its writer has finished it
+    except OSError:  # its writer has finished it, or it is another user's
         return
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
