@@ -119,7 +119,7 @@ def _take(part: Path, make: Callable[[Path], None]) -> int | None:
     except FileNotFoundError:
         return None
     fcntl.flock(file, fcntl.LOCK_SH)
-    if part.exists() and os.path.samestat(os.fstat(file), part.stat()):
+    if _is_at(part, file):
         return file
     os.close(file)
     return None
@@ -135,9 +135,17 @@ def _remove_if_left(part: Path) -> None:
     except OSError:  # its writer lives; or it is a folder, and on a file system (NFS) that locks files only
         return
     else:
-        shutil.rmtree(part) if part.is_dir() else part.unlink(missing_ok=True)
+        if _is_at(part, file):  # or else its writer has finished it, and perhaps begun another of the same name
+            shutil.rmtree(part) if part.is_dir() else part.unlink()
     finally:
         os.close(file)
+
+
+def _is_at(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def _beside(path: Path) -> Path:
