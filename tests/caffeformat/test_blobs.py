@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -20,7 +20,6 @@ FLOATS = arrays.arrays(np.float32, arrays.array_shapes(min_dims=0, max_dims=5, m
 # ---- Blobs ---------------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(FLOATS)
 def test_an_array_comes_back_from_a_blob_bit_for_bit(array):
     found = blobs.blob_to_array(BlobProto.FromString(blobs.array_to_blob(array).SerializeToString()))
@@ -253,7 +252,6 @@ def test_a_caffemodel_cut_off_is_refused(share, saved, tmp_path):
         blobs.read_caffemodel(tmp_path / "cut.caffemodel")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=80).flatmap(lambda blob: st.sampled_from([blob, model(blob[:20])])))
 def test_whatever_the_bytes_are_only_a_format_error_escapes(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "fuzz.caffemodel"

@@ -17,8 +17,6 @@ from caffeformat.wire import varint
 CHECKOUT = Path(__file__).resolve().parents[2]
 quick = settings(
     max_examples=150,
-    derandomize=True,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

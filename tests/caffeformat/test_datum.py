@@ -5,7 +5,7 @@ import subprocess
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -16,7 +16,6 @@ IMAGES = arrays.arrays(np.uint8, arrays.array_shapes(min_dims=3, max_dims=3, max
 LABELS = st.integers(-(1 << 31), (1 << 31) - 1)
 
 
-@settings(deadline=None)
 @given(IMAGES, LABELS)
 def test_what_is_encoded_is_decoded_again(image, label):
     found, found_label = datum.decode(datum.encode(image, label))
@@ -25,7 +24,6 @@ def test_what_is_encoded_is_decoded_again(image, label):
     assert found_label == label
 
 
-@settings(deadline=None)
 @given(IMAGES, LABELS)
 def test_the_bytes_are_those_of_protobuf(image, label):
     channels, height, width = image.shape
@@ -72,7 +70,6 @@ def test_a_datum_without_plain_pixels_is_refused(message, phrase):
     assert phrase in str(error.value)
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_whatever_the_bytes_are_only_a_format_error_escapes(data):
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from caffeformat import FormatError, caffeformat_pb2, prototxt
@@ -110,7 +110,6 @@ WORDS = r"layer layers name type input_dim pool pooling_param { } < > [ ] : , ; 
 PIECES = st.sampled_from([*WORDS.split(), '"', "\n", "\0", "é", "\udce9"]) | st.text(max_size=3)
 
 
-@settings(deadline=None)
 @given(st.lists(PIECES).map(" ".join))
 def test_whatever_the_text_is_only_a_format_error_escapes(text):
     try:

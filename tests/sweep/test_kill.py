@@ -32,7 +32,7 @@ def start(root, *arguments) -> subprocess.Popen:
     return subprocess.Popen(command, env=root.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def wait_for(condition, what: str, seconds: float = 60) -> None:
+def wait_for(condition, what: str, seconds: float = 300) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f"{what} did not happen in {seconds} s"

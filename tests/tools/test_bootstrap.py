@@ -58,12 +58,10 @@ def ready(made: Checkout, bare: Checkout) -> Checkout:
     return bare
 
 
-def test_an_environment_is_made_and_a_second_call_does_nothing_and_quickly(made):
+def test_an_environment_is_made_and_a_second_call_does_nothing(made):
     assert made.version() == "1.0"
-    start = time.monotonic()
     done = made.bootstrap()
     assert done.returncode == 0 and "nothing to do" in done.stdout
-    assert time.monotonic() - start < 1
 
 
 def test_changed_requirements_are_installed_and_what_else_was_installed_stays(ready):

@@ -96,7 +96,7 @@ def attempt(start: int, end: int, base: datetime, header: bool, finished: bool) 
     return "".join(lines), rows
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 12)), min_size=1, max_size=6))
 def test_rows_of_a_later_attempt_replace_the_earlier_ones_from_its_first_iteration_on(spans):
     text, merged = "", {}
@@ -187,7 +187,7 @@ def test_layers_are_ignored_in_the_attempt_that_copies_and_a_resume_keeps_them()
 # Time without a year
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.datetimes(datetime(1999, 1, 1), datetime(2101, 1, 1)),
     st.lists(st.floats(0, 23.9), min_size=1, max_size=40),
@@ -340,12 +340,12 @@ def test_real_caffe_stopped_by_a_signal(caffe, tmp_path):
     log = tmp_path / "caffe.log"
     with open(log, "w") as out:
         process = subprocess.Popen([caffe, "train", "--solver=solver.prototxt"], cwd=tmp_path, stderr=out)
-    give_up = time.monotonic() + 20
+    give_up = time.monotonic() + 120
     while "Iteration 1000," not in log.read_text():
         assert time.monotonic() < give_up, log.read_text()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    assert process.wait(120) == 0
     read = parse_log(log)
     assert "Optimization Done." in log.read_text()
     assert (read.stopped_early, read.finished) == (True, False)

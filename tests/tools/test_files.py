@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -99,7 +98,6 @@ def test_the_kernel_frees_a_lock_after_kill_9(tmp_path):
     assert files.is_locked(tmp_path / ".lock")
     holder.send_signal(signal.SIGKILL)
     holder.wait()
-    began = time.monotonic()
-    with files.lock(tmp_path / ".lock"):
-        assert time.monotonic() - began < 5
     assert not files.is_locked(tmp_path / ".lock")
+    with files.lock(tmp_path / ".lock"):
+        assert files.is_locked(tmp_path / ".lock")

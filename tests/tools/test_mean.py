@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_project import experiment, verb
+from stamps import stamp
 
 from caffeformat import blobs
 from tools.errors import UserError
@@ -74,14 +75,14 @@ def test_a_second_call_does_nothing_and_another_size_adds_its_own(tiny_sample: P
     exp = packed(tiny_sample)
     mean(exp, 0)
     place = split_of(exp, 0)
-    stamps = {f: f.stat() for f in place.folder.rglob("mean.*")}
+    stamps = {f: stamp(f) for f in place.folder.rglob("mean.*")}
     assert is_complete(exp, 0)
     assert not mean(exp, 0)
-    assert {f: f.stat() for f in stamps} == stamps
+    assert {f: stamp(f) for f in stamps} == stamps
     more = packed(tiny_sample, sizes=[20])
     assert not is_complete(more, 0)
     assert mean(more, 0)
-    assert {f: f.stat() for f in stamps if f != place.means} == {f: s for f, s in stamps.items() if f != place.means}
+    assert {f: stamp(f) for f in stamps if f != place.means} == {f: s for f, s in stamps.items() if f != place.means}
     assert is_complete(exp, 0)
     assert is_complete(more, 0)
 

@@ -1,5 +1,6 @@
 """The page in a real browser: headless Chromium opens it from disk."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import browser
@@ -62,6 +63,13 @@ def one(driver, selector: str):
     return driver.find_element("css selector", selector)
 
 
+def soon(driver, condition: Callable[[], bool]) -> None:
+    """What an event brings (hashchange, close, reset) comes after the click or the key that WebDriver waits for."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(driver, 30, 0.02).until(lambda _: condition())
+
+
 def test_it_opens_with_all_its_runs_and_the_first_chart(opened):
     assert len(column(opened, 0)) == 24
     assert len(opened.find_elements("css selector", "#headline svg.plot .curve")) == 2
@@ -97,23 +105,23 @@ def test_a_choice_and_a_word_filter_and_clear_shows_all_again(opened):
     assert set(zip(column(opened, 1), column(opened, 2), strict=True)) == {("50", "A2B")}
     assert one(opened, "#count").text == "2 of 24 runs"
     one(opened, "button[type=reset]").click()
-    opened.implicitly_wait(1)
-    assert one(opened, "#count").text == "24 runs" and len(column(opened, 0)) == 24
+    soon(opened, lambda: one(opened, "#count").text == "24 runs")
+    assert len(column(opened, 0)) == 24
 
 
 def test_a_point_opens_the_curves_of_its_runs_and_escape_closes_them(opened):
     from selenium.webdriver.common.keys import Keys
 
     one(opened, "#headline a[href='#cell/50/S3T'] .hit").click()
-    assert one(opened, "#viewer-title").text == "S3T, 50 a class: 4 runs"
+    soon(opened, lambda: one(opened, "#viewer-title").text == "S3T, 50 a class: 4 runs")
     assert len(opened.find_elements("css selector", "#viewer svg.plot")) == 2
     assert len(opened.find_elements("css selector", "#viewer .curve")) == 4 + 2 * 4 + 4  # accuracy, losses, legend keys
     links = [a.get_attribute("href") for a in opened.find_elements("css selector", "#viewer .files a")]
     assert [Path(link).name for link in links] == ["caffe.log"]
     assert Path(links[0].removeprefix("file://")).is_file()
     one(opened, "#viewer button").send_keys(Keys.ESCAPE)
-    assert not one(opened, "#viewer").is_displayed()
-    assert opened.execute_script("return location.hash") == ""
+    soon(opened, lambda: not one(opened, "#viewer").is_displayed())
+    soon(opened, lambda: opened.execute_script("return location.hash") == "")
 
 
 def test_a_run_can_be_opened_with_the_keyboard_alone(opened):
@@ -121,16 +129,16 @@ def test_a_run_can_be_opened_with_the_keyboard_alone(opened):
 
     opened.execute_script("document.querySelector('#run-table tbody tr:nth-child(3) a').focus()")
     opened.switch_to.active_element.send_keys(Keys.ENTER)
-    assert one(opened, "#viewer-title").text == "A2B/n0500/base/seed1"
+    soon(opened, lambda: one(opened, "#viewer-title").text == "A2B/n0500/base/seed1")
     assert opened.switch_to.active_element.text == "Close"
     opened.switch_to.active_element.send_keys(Keys.ENTER)
-    assert not one(opened, "#viewer").is_displayed()
+    soon(opened, lambda: not one(opened, "#viewer").is_displayed())
 
 
 def test_an_address_with_a_run_opens_it(chromium, page: Path):
     browser.open_page(chromium, page)
     chromium.get(f"{page.resolve().as_uri()}#run/B2A/n0050/FTall/seed0")
-    assert one(chromium, "#viewer-title").text == "B2A/n0050/FTall/seed0"
+    soon(chromium, lambda: one(chromium, "#viewer-title").text == "B2A/n0050/FTall/seed0")
 
 
 def test_it_prints_without_what_only_works_on_a_screen(opened):

@@ -19,7 +19,7 @@ from torchcaffe import snapshot, weights
 
 def quick(examples: int) -> settings:
     unhealthy = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(max_examples=examples, derandomize=True, deadline=None, suppress_health_check=unhealthy)
+    return settings(max_examples=examples, suppress_health_check=unhealthy)
 
 
 LAYERS = {

@@ -107,7 +107,7 @@ def some_filler(draw: st.DrawFn) -> tuple[str, Shape]:
     return text, shape
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**32 - 1), wanted=st.lists(some_filler(), min_size=1, max_size=6))
 def test_any_fillers_in_a_row_equal_caffes(real_caffe, seed, wanted):
     for one, other in zip(ours(seed, wanted), caffes(real_caffe, seed, wanted), strict=True):

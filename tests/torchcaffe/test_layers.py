@@ -12,9 +12,7 @@ from real_caffe import RealCaffe
 
 import torchcaffe as caffe
 
-quick = settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+quick = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def layer(type_: str, settings_: str = "", bottoms: str = "x", tops: str = "y") -> str:

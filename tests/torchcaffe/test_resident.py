@@ -41,7 +41,7 @@ def source(folder: Path, batch: int, transform: str, phase: int) -> LmdbSource:
 TRANSFORMS = ["", "mean_value: 100", "mean_value: 90 mean_value: 100 mean_value: 110", "mean"]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     crop=st.sampled_from([0, 5, 8]),
     mirror=st.booleans(),

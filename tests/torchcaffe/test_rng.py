@@ -40,7 +40,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, cut=st.integers(0, 5000))
 def test_numbers_asked_for_in_two_parts_are_those_asked_for_at_once(kind, seed, cut):
     ask, parts, whole = KINDS[kind], Generator(seed), Generator(seed)
@@ -55,7 +55,7 @@ def test_gaussians_are_the_same_whatever_the_size_of_the_pieces_drawn_at_a_time(
     assert np.array_equal(Generator(3).gaussian(200_000, 0, 1), expected)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=SEEDS, before=st.integers(0, 1500), kind=st.sampled_from(sorted(KINDS)))
 def test_a_restored_state_goes_on_as_if_nothing_had_been(seed, before, kind):
     rng = Generator(seed)
@@ -95,7 +95,6 @@ def test_the_strips_are_marsaglias_and_of_one_area(strips, edge, area):
     assert (strips.x[-1], strips.y[0], strips.y[-1]) == (0, 0, 1)
 
 
-@settings(deadline=None)
 @given(seed=SEEDS, cut=st.integers(0, 3000))
 def test_a_number_cut_off_by_the_end_of_the_draws_is_made_when_they_come_again_with_more(seed, cut):
     draws = Generator(seed).raw(3000)

@@ -95,7 +95,7 @@ def some_transform(draw: st.DrawFn) -> str:
     return text
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(text=some_transform(), phase=st.sampled_from(sorted(PHASES)), seed=st.integers(0, 2**32 - 1))
 def test_any_transform_equals_caffes(real_caffe, files, text, phase, seed):
     expected = caffes(real_caffe, files, text, phase, seed, 9, 2)
