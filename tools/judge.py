@@ -10,7 +10,7 @@ from pathlib import Path
 from tools.engine import Engine
 from tools.errors import UserError
 from tools.experiment import Experiment
-from tools.files import is_locked, read_json, sha256
+from tools.files import read_json, sha256
 from tools.layout import Run, mean_of, source_run, split_of, train_set
 from tools.rendering import NET, SOLVER, render
 from tools.results import PREDICTIONS
@@ -59,9 +59,7 @@ def is_complete(exp: Experiment, run: Run, engine: Engine) -> bool:
 
 def take_back(exp: Experiment, run: Run, engine: Engine) -> None:
     """Puts back a manifest that was set aside (its source net was to be trained again, say), if it stands after all."""
-    if run.manifest.exists() or run.failed.exists() or is_locked(run.folder / ".lock"):
-        return
-    if _stands(exp, run, engine, read_json(run.withdrawn)):
+    if not run.manifest.exists() and _stands(exp, run, engine, read_json(run.withdrawn)):
         run.withdrawn.rename(run.manifest)
 
 

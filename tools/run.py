@@ -24,8 +24,7 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
     Raises RunFailed (then failed.json in the run's folder says why) and whatever the verbs raise.
     """
     with lock(run.folder / ".lock"):
-        if run.withdrawn.exists() and not run.manifest.exists():
-            run.withdrawn.rename(run.manifest)
+        judge.take_back(exp, run, engine)
         if judge.is_complete(exp, run, engine):
             return _with_predictions(run, engine)
         for old in (run.manifest, run.withdrawn, run.failed):

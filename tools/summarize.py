@@ -35,7 +35,7 @@ from tools import cli, judge
 from tools.engine import Engine, NoEngine, find
 from tools.errors import UserError
 from tools.experiment import Experiment
-from tools.files import read_json, sha256, write_atomic, write_json
+from tools.files import is_locked, read_json, sha256, write_atomic, write_json
 from tools.layout import Run, experiment_name, results_folder
 from tools.outcome import FLAGS
 from tools.rendering import NET, headline_outputs
@@ -214,9 +214,10 @@ def _numbers(values: list[float | None], widths: list[int]) -> str:
 
 
 def take_back(exp: Experiment, engine: Engine) -> None:
-    """Puts back what was set aside and stands after all, of all runs below models/<experiment>/."""
+    """Puts back what was set aside and stands after all, of all runs in models/<experiment>/ that nobody works on."""
     for run in runs_on_disk(experiment_name(exp, engine.name)):
-        judge.take_back(exp, run, engine)
+        if not run.failed.exists() and not is_locked(run.folder / ".lock"):
+            judge.take_back(exp, run, engine)
 
 
 def main(argv: list[str]) -> None:
