@@ -3,20 +3,23 @@
     python -m tools advise experiments/tiny.yaml 120 [--from docs/results/tiny]
 
 Between two measured sizes accuracies are interpolated along log2(size), within each seed; a size outside the measured
-ones is refused. The condition with the best mean is advised. Its gains over base and FTall are estimated by seeds, or
-with one seed by images (tools/intervals.py). As the best of several is picked from the same runs that then measure it,
-its gain is flattered; the interval is that of a comparison named beforehand, with the level shared among the conditions
-that it was picked from (Bonferroni), which bounds this.
+ones is refused. The condition with the best mean is advised. All means are of the same seeds and directions, lest an
+easy split count for the one condition that was measured on it; a condition with less than half of base's is not
+compared. Its gains over base and FTall are estimated by seeds, or with one seed by images (tools/intervals.py). As the
+best of several is picked from the same runs that then measure it, its gain is flattered; the interval is that of a
+comparison named beforehand, with the level shared among the conditions that it was picked from (Bonferroni), which
+bounds this.
 """
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools import cli
 from tools.errors import UserError
 from tools.experiment import load
-from tools.results import condition_order, size_order
+from tools.results import Row, condition_order, size_order
 from tools.tables import Tables, tables_of
 
 
@@ -35,11 +38,10 @@ def advise(tables: Tables, n: int) -> Advice:
     """Raises UserError where n lies outside the measured sizes, or base was not measured there."""
     from tools.intervals import Measured
 
-    measured = Measured(tables.runs, tables.predictions)
     at = _interpolation([size for size in tables.sizes if size != "all"], n, tables.folder)
-    cells = set(measured.cells)
-    conditions = sorted({condition for _, condition in cells} - {"source"}, key=condition_order)
-    conditions = [condition for condition in conditions if all((size, condition) in cells for size in at)]
+    conditions, places = _compared(tables.runs, set(at))
+    shared = [row for row in tables.runs if (row["seed"], row["direction"]) in places]
+    measured = Measured(shared, tables.predictions)
     found = {c: measured.estimate({(size, c): weight for size, weight in at.items()}) for c in conditions}
     found = {condition: estimate for condition, estimate in found.items() if estimate}
     if "base" not in found or len(found) < 2:
@@ -64,6 +66,18 @@ def advise(tables: Tables, n: int) -> Advice:
     behind = sorted(keys[(*cell, *place)] for cell, place in runs)
     estimate = found[best]
     return Advice(best, estimate.effect, gains, others, estimate.unit, estimate.seeds, behind)
+
+
+def _compared(rows: list[Row], sizes: set[int]) -> tuple[list[str], set[tuple[int, str]]]:
+    """The conditions to choose from, and the seeds and directions in which all have an ok run at all `sizes`."""
+    places: dict[str, dict[int, set]] = defaultdict(lambda: {size: set() for size in sizes})
+    for row in rows:
+        if row["size"] in sizes and row["status"] == "ok" and row["condition"] != "source":
+            places[row["condition"]][row["size"]].add((row["seed"], row["direction"]))
+    of = {condition: set.intersection(*by_size.values()) for condition, by_size in places.items()}
+    base = of.get("base", set())
+    of = {condition: places & base for condition, places in of.items() if len(places & base) * 2 >= max(len(base), 1)}
+    return sorted(of, key=condition_order), set.intersection(base, *of.values())
 
 
 def _interpolation(sizes: list[int], n: int, folder: Path) -> dict[int, float]:

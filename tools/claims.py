@@ -71,13 +71,12 @@ def judge(tables: Tables, claims: Claims, prestudy: Tables | None = None, other:
 def _facts(test) -> Row:
     """What a test is about, before it is known how many others there are."""
     estimates = [term.estimate for term in test.terms]
-    units = {estimate.unit for estimate in estimates}
     shown = test.shown
     low, high = shown.estimate.interval
     return {
         "n": len(frozenset().union(*(estimate.runs for estimate in estimates))),
-        "seeds": min(estimate.seeds for estimate in estimates),
-        "interval": "" if "" in units else "images" if "images" in units else units.pop(),
+        "seeds": shown.estimate.seeds,
+        "interval": shown.estimate.unit,
         "effect": round(shown.estimate.effect, 6),
         "low": round(low, 6) if math.isfinite(low) else None,
         "high": round(high, 6) if math.isfinite(high) else None,
@@ -90,15 +89,19 @@ def _facts(test) -> Row:
 
 def _decide(rows: list[Row], tests: dict) -> None:
     """Verdicts, by Holm's correction among the claims that there are seeds (or conditions, C17) enough to test."""
-    family = [row for row in rows if row.get("interval") in ("seeds", "conditions")]
+    weak = {name: [term for term in test.terms if term.estimate.unit in ("images", "")] for name, test in tests.items()}
+    family = [row for row in rows if row["claim"] in tests and not weak[row["claim"]]]
     for row, p, corrected in _corrected(family, tests):
         row["verdict"] = _verdict(tests[row["claim"]], corrected)
         row |= {"p": float(f"{p:.4g}"), "p_corrected": float(f"{corrected:.4g}")}
         if row["verdict"] == "undecided" and row["interval"] == "seeds":
             row["more_seeds"] = _more_seeds(tests[row["claim"]], len(family))
     for row in rows:
-        if row.get("interval") in ("images", ""):
-            row |= {"verdict": "undecided", "more_seeds": 2, "note": "one seed: other nets may differ"}
+        if terms := weak.get(row["claim"]):
+            note = "one seed: other nets may differ"
+            if len(terms) < len(tests[row["claim"]].terms):
+                note = f"one seed only has all runs of {terms[0].what}"
+            row |= {"verdict": "undecided", "more_seeds": 2 if row["interval"] != "seeds" else 1, "note": note}
 
 
 def _decide_of_these_nets(rows: list[Row], tests: dict) -> None:
@@ -158,9 +161,7 @@ def line(row: Row) -> str:
         facts.append(f"in these nets: {row['these_nets']}")
     if row["verdict"] == "undecided":
         more = row.get("more_seeds")
-        facts.append(
-            f"{'at least ' if row['interval'] != 'seeds' else ''}{more} more seeds" if more else "seeds: many more"
-        )
+        facts.append(f"{'at least ' if row.get('p') is None else ''}{more} more seeds" if more else "seeds: many more")
     return f"{head}: {effect}; {'; '.join(facts)}: {row['text']}"
 
 

@@ -8,12 +8,14 @@ The seed is the unit. Runs are not independent: a seed's two directions share th
 conditions copy from the same source nets and are scored on the same images. All of that stays within a seed; between
 two seeds nothing is shared but the data set. So the contrast is computed within each seed, over the mean of its
 directions, and the seeds' values are taken as independent draws: their mean, and Student's t with seeds - 1 degrees of
-freedom. A seed counts only if it has all of the contrast's runs.
+freedom. A seed counts only if it has all of the contrast's runs. Accuracies come in steps of one validation image, and
+two seeds may agree by chance: their spread is never taken to be less than that rounding.
 
 With one seed that is impossible. What can be told then is told of these very nets: the contrast is computed for each
 validation image (a pair of conditions by the pair of its predictions, as McNemar's test does), and its mean over the
 images, stratified by direction, has a normal interval. It says how far other images of the same classes would move the
-result. It says nothing of another split, draw or start, and no claim is decided by it. docs/statistics.md has the
+result. It says nothing of another split, draw or start, and no claim is decided by it. Asked of the nets of several
+seeds, which are scored on images that they may share, it is as wide as if they shared all. docs/statistics.md has the
 measured coverage of both.
 """
 
@@ -70,8 +72,9 @@ class Measured:
     """The ok runs of a results table, ready for contrasts.
 
     rows: of runs.csv. predictions: as in predictions.npz. values: what is estimated, by the run's key, where it is not
-    the accuracy; then there is no estimate from images, and `resolution` is the step in which values come: uniform
-    rounding bounds their standard deviation from below. these_nets: estimate by images even where there are seeds.
+    the accuracy; then there is no estimate from images. resolution: the step in which values come, if not given that of
+    accuracies: uniform rounding bounds their standard deviation from below. these_nets: estimate by images even where
+    there are seeds.
     """
 
     def __init__(
@@ -79,13 +82,12 @@ class Measured:
         rows: list[Row],
         predictions: dict[str, np.ndarray] | None = None,
         values: dict[str, float] | None = None,
-        resolution: float = 0.0,
+        resolution: float | None = None,
         these_nets: bool = False,
     ) -> None:
         self._these_nets = these_nets
         self._values: dict[Cell, dict[tuple[int, str], float]] = defaultdict(dict)
         self._correct: dict[Cell, dict[tuple[int, str], np.ndarray]] = defaultdict(dict)
-        self._floor = resolution / math.sqrt(12)
         for row in rows:
             key = run_key(row)
             if row["status"] != "ok" or (values is not None and key not in values):
@@ -95,6 +97,15 @@ class Measured:
             if values is None and predictions and key in predictions:
                 labels = predictions[label_key(key)]
                 self._correct[cell][place] = labels == predictions[key]
+        self._floor = (self._step() if resolution is None else resolution) / math.sqrt(12)
+
+    def _step(self) -> float:
+        """One image of the smallest validation set; without predictions the least distance of two accuracies."""
+        images = [len(right) for places in self._correct.values() for right in places.values()]
+        if images:
+            return 1 / min(images)
+        values = np.unique([round(value, 8) for places in self._values.values() for value in places.values()])
+        return float(np.diff(values).min()) if len(values) > 1 else 0.0
 
     @property
     def cells(self) -> list[Cell]:
@@ -125,16 +136,20 @@ class Measured:
         return Estimate(float(every.mean()), sd / math.sqrt(len(every)), len(every) - 1, "seeds", len(every), runs)
 
     def _by_images(self, weights: dict[Cell, float], seeds: dict[int, float], runs: frozenset) -> Estimate:
-        """The seeds' nets as they are, and the images a sample of all images: stratified by seed and direction."""
-        places = [(seed, direction) for seed in seeds for direction in self._directions(weights)]
+        """The seeds' nets as they are, and the images a sample of all images: stratified by direction."""
+        directions = self._directions(weights)
         effect = float(np.mean(list(seeds.values())))
-        if not all(place in self._correct[cell] for cell in weights for place in places):
+        places = {(seed, direction) for seed in seeds for direction in directions}
+        if any(places - self._correct[cell].keys() for cell in weights):
             return Estimate(effect, math.nan, math.nan, "", len(seeds), runs)
-        variance = 0.0
-        for place in places:
-            image = sum(weight * self._correct[cell][place].astype(float) for cell, weight in weights.items())
-            variance += image.var(ddof=1) / len(image) / len(places) ** 2
-        return Estimate(effect, math.sqrt(variance), math.inf, "images", len(seeds), runs)
+        errors = []
+        for seed in seeds:
+            variance = 0.0
+            for direction in directions:
+                image = sum(w * self._correct[cell][seed, direction].astype(float) for cell, w in weights.items())
+                variance += image.var(ddof=1) / len(image) / len(directions) ** 2
+            errors.append(math.sqrt(variance))
+        return Estimate(effect, float(np.mean(errors)), math.inf, "images", len(seeds), runs)
 
     def _directions(self, weights: dict[Cell, float]) -> list[str]:
         """Those that every cell has at all: source nets exist in a direction that is not selected, too."""

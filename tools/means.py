@@ -6,17 +6,21 @@ from itertools import groupby
 import numpy as np
 from scipy.stats import binomtest
 
-from tools.intervals import LEVEL, Cell, Measured
+from tools.intervals import LEVEL, Estimate, Measured
 from tools.results import Row, label_key, run_key
 
 
 def means(rows: list[Row], predictions: dict[str, np.ndarray]) -> list[Row]:
-    """One row a size and condition, in the order of `rows`."""
+    """One row a size and condition, in the order of `rows`. The mean is of whole seeds, as its interval is: were half a
+    seed counted, the mean would lean to the direction that is there. If no seed is whole it is of what there is."""
     found = []
     measured = Measured(rows, predictions)
     for (size, condition), group in groupby(rows, key=lambda row: (row["size"], row["condition"])):
         every = list(group)
+        estimate = measured.estimate({(size, condition): 1.0})
+        whole = {place for _, place in estimate.runs} if estimate else None
         ok = [row for row in every if row["status"] == "ok"]
+        ok = [row for row in ok if whole is None or (row["seed"], row["direction"]) in whole]
         accuracies = [row["accuracy"] for row in ok]
         sd = round(statistics.stdev(accuracies), 6) if len(ok) > 1 else None
         mean = {
@@ -24,13 +28,12 @@ def means(rows: list[Row], predictions: dict[str, np.ndarray]) -> list[Row]:
             for name in ("accuracy", "best_accuracy", "best_iter", "loss")
         }
         counts = {"n": len(ok), "excluded": len(every) - len(ok)}
-        interval = _interval(measured, (size, condition), ok, predictions)
+        interval = _interval(estimate, ok, predictions)
         found.append({"size": size, "condition": condition, "sd": sd, **counts, **interval, **mean})
     return found
 
 
-def _interval(measured: Measured, cell: Cell, ok: list[Row], predictions: dict[str, np.ndarray]) -> Row:
-    estimate = measured.estimate({cell: 1.0})
+def _interval(estimate: Estimate | None, ok: list[Row], predictions: dict[str, np.ndarray]) -> Row:
     if estimate is None or not estimate.unit:
         return {"seeds": estimate.seeds if estimate else 0}
     if estimate.unit == "seeds":

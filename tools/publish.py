@@ -12,12 +12,12 @@ import re
 import shutil
 from pathlib import Path
 
-from tools import cli
+from tools import claims, cli, plot, summarize
 from tools.errors import UserError
 from tools.experiment import Experiment, load
 from tools.files import new_folder, read_json, sha256
 from tools.layout import experiment_name, results_folder
-from tools.results import MANIFESTS, RUNS, engine_name, runs_on_disk
+from tools.results import CLAIMS, MANIFESTS, RUNS, engine_name, runs_on_disk
 from tools.tables import PUBLISHED
 
 _PATH = re.compile(r"""(^|\s)path=("[^"]*"|'[^']*'|\S+)""")
@@ -27,7 +27,7 @@ COPIED = ("*.csv", "predictions.npz", "summary.json", "report.json", "figures/*"
 def publish(exp: Experiment, to: Path | None = None) -> Path:
     """Writes docs/results/<experiment>/, or `to`, anew, by rename; what else lay there (a README.md) is kept.
 
-    Raises UserError where summarize has not been run since the runs changed.
+    Raises UserError where the tables are not of the runs as they are, or the claims or figures not of the tables.
     """
     results = results_folder(exp, engine_name())
     made = read_json(results / "summary.json")
@@ -39,6 +39,13 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
             raise UserError(
                 f"{run.manifest}: not as {results / RUNS} tells of it; run `python -m tools summarize {exp.file}` first"
             )
+    again = f"run `python -m tools {{}} {exp.file}` first".format
+    if not summarize.is_complete(exp, engine_name()):
+        raise UserError(f"{results / RUNS}: a run that it tells of is gone, or a table changed; {again('summarize')}")
+    if (results / CLAIMS).is_file() and not claims.is_complete(exp, engine_name()):
+        raise UserError(f"{results / CLAIMS}: not judged from {results / RUNS} as it is; {again('claims')}")
+    if (results / "figures").is_dir() and not plot.is_complete(exp, engine_name()):
+        raise UserError(f"{results / 'figures'}/: not drawn from {results / RUNS} as it is; {again('plot')}")
     target = to or PUBLISHED / results.name
     before = [path for path in target.glob("*.md") if path.is_file()] if target.is_dir() else []
     with new_folder(target) as folder:

@@ -55,6 +55,19 @@ def test_where_base_is_the_best_it_is_advised_and_gains_nothing_over_itself(tabl
     assert found.condition == "base" and set(found.gains) == {"FTall"}
 
 
+def test_an_easy_split_that_one_condition_alone_was_measured_on_does_not_make_it_the_best(tables: Tables):
+    more = [dict(row, seed=3, accuracy=0.9) for row in tables.runs if row["condition"] == "S1T" and row["seed"] == 0]
+    tables.runs.extend(more)
+    found = advise(tables, 158)
+    assert (found.condition, found.seeds) == ("S3T", 3)
+
+
+def test_a_condition_of_few_seeds_is_not_compared_and_costs_the_others_none(tables: Tables):
+    tables.runs[:] = [row for row in tables.runs if row["condition"] != "S1T" or row["seed"] == 0]
+    found = advise(tables, 158)
+    assert (found.condition, found.seeds, found.unit) == ("S3T", 3, "seeds")
+
+
 @pytest.mark.parametrize("n", [49, 501, 0, -3])
 def test_it_does_not_extrapolate(tables: Tables, n: int):
     with pytest.raises(UserError, match=rf"{n} images a class: simulated has measured 50 to 500 images a class"):

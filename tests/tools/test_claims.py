@@ -79,6 +79,17 @@ def test_one_seed_decides_nothing_but_of_its_own_nets():
     assert rows["C3"]["more_seeds"] == 2
 
 
+def test_a_comparison_that_one_seed_alone_has_leaves_the_claim_undecided_and_is_named():
+    tables = exact(as_the_thesis_has_it, spread=0.0001)
+    for row in tables.runs:
+        if (row["size"], row["condition"], row["direction"]) == (50, "S5T", "A2B") and row["seed"] > 0:
+            row["status"] = "stuck"
+    row = judged(tables)["C13"]
+    assert (row["verdict"], row["note"]) == ("undecided", "one seed only has all runs of S5T - base at 50")
+    seeds = {row["seed"] for row in tables.runs}
+    assert (row["interval"], row["seeds"]) in {("seeds", len(seeds)), ("", 1)}
+
+
 def test_more_seeds_are_more_for_a_smaller_effect_and_none_are_named_for_none():
     def rows(effect: float) -> dict:
         return judged(exact(lambda size, name: 0.5 + effect * (name == "S3T"), spread=0.01, seeds=4))["C3"]

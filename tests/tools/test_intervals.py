@@ -82,3 +82,30 @@ def test_values_in_steps_are_never_surer_than_their_rounding():
     values = {f"A2B/n0060/base/seed{seed}": 9000.0 for seed in range(3)}
     found = Measured(rows, values=values, resolution=1000).estimate({(60, "base"): 1.0})
     assert found.se == pytest.approx(1000 / math.sqrt(12) / math.sqrt(3))
+
+
+def test_two_seeds_that_agree_by_chance_are_no_proof():
+    """Both differences are 11 of 10,000 images: a spread of 0, and p = 0, were it not for the steps of one image."""
+    rows = paired({0: (0.5, 0.5011), 1: (0.42, 0.4211)})
+    predictions = {f"label/{d}/seed{seed}": np.ones(10_000, np.uint16) for d in ("A2B", "B2A") for seed in (0, 1)}
+    predictions |= {"/".join(row["run"].split("/")[-4:]): np.ones(10_000, np.uint16) for row in rows}
+    found = Measured(rows, predictions).estimate(DIFFERENCE)
+    assert found.se == pytest.approx(1e-4 / math.sqrt(12) / math.sqrt(2))
+    assert 2 * found.p_above() > 0.01
+    without = Measured(rows).estimate(DIFFERENCE)
+    assert without.se == pytest.approx(0.0011 / math.sqrt(12) / math.sqrt(2)), "the least distance of two accuracies"
+
+
+def test_images_that_seeds_share_do_not_count_twice():
+    random, rows, predictions = np.random.RandomState(0), [], {}
+    for seed in range(4):
+        predictions[f"label/A2B/seed{seed}"] = np.ones(1000, np.uint16)
+    for condition in ("base", "S3T"):
+        right = random.uniform(size=1000) < 0.5
+        for seed in range(4):  # the same nets, again and again
+            rows.append(run("A2B", condition, seed, right.mean()))
+            predictions["/".join(rows[-1]["run"].split("/")[-4:])] = right.astype(np.uint16)
+    one = Measured(rows[::4], predictions).estimate(DIFFERENCE)
+    four = Measured(rows, predictions, these_nets=True).estimate(DIFFERENCE)
+    assert (one.seeds, four.seeds, four.unit) == (1, 4, "images")
+    assert four.se == pytest.approx(one.se) and four.effect == pytest.approx(one.effect)

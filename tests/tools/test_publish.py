@@ -1,6 +1,7 @@
 """publish: docs/results/EXP holds everything that claims, figures and the page need; tables as pandas frames."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from made_runs import demo, finish, predict
 
 from tools.claims import claims
 from tools.errors import UserError
+from tools.plot import plot
 from tools.publish import publish
 from tools.summarize import summarize
 from tools.tables import frames
@@ -30,7 +32,7 @@ def summarized():
 
 
 def test_tables_figures_and_manifests_are_copied_byte_by_byte(summarized):
-    Path("results/demo/figures").mkdir()
+    plot(summarized, "caffe")
     Path("results/demo/figures/accuracy.png").write_bytes(b"png")
     folder = publish(summarized)
     assert folder == Path("docs/results/demo")
@@ -69,6 +71,25 @@ def test_tables_that_do_not_tell_of_the_runs_as_they_are_are_not_published(summa
     with pytest.raises(UserError, match=r"S3T/seed0/manifest.json: not as results/demo/runs.csv tells of it"):
         publish(summarized)
     assert not Path("docs").exists()
+
+
+def test_claims_and_figures_of_other_tables_are_not_published(summarized):
+    plot(summarized, "caffe")
+    finish(KEY, 0.7)
+    summarize(summarized, "caffe")
+    with pytest.raises(UserError, match=r"claims.csv: not judged from results/demo/runs.csv as it is; .* tools claims"):
+        publish(summarized)
+    claims(summarized)
+    with pytest.raises(UserError, match=r"figures/: not drawn from results/demo/runs.csv as it is; .* tools plot exp"):
+        publish(summarized)
+    plot(summarized, "caffe")
+    assert publish(summarized).is_dir()
+
+
+def test_tables_of_runs_that_are_gone_are_not_published(summarized):
+    shutil.rmtree("models")
+    with pytest.raises(UserError, match=r"runs.csv: a run that it tells of is gone, or a table changed"):
+        publish(summarized)
 
 
 def test_nothing_is_published_before_a_sweep():

@@ -93,6 +93,15 @@ def test_a_second_call_does_nothing_until_something_changes(exp):
     assert not is_complete(exp, "caffe")
 
 
+def test_figures_of_other_tables_are_left_out_and_the_page_says_so(exp):
+    plot(exp, "caffe")
+    shutil.copytree("results/demo", "published")
+    write_atomic(Path("published/runs.csv"), Path("published/runs.csv").read_text() + "\n")
+    report(exp, "caffe", Path("published"))
+    assert "results/demo/figures/ was drawn from other tables than those in published/" in PAGE.read_text()
+    assert "data:image/png" not in PAGE.read_text()
+
+
 def test_published_tables_alone_are_enough(exp, capsys: pytest.CaptureFixture):
     shutil.copytree("results/demo", "published")
     shutil.rmtree("results")

@@ -87,7 +87,8 @@ def test_the_interval_is_students_t_over_the_seeds_means_of_both_directions():
     found = cell("60", "S2T")
     # Seeds 0 and 1: 0.65 and 0.68; seed 2 has no second direction. t(0.975, 1) = 12.7062.
     half = 12.7062 * 0.03 / math.sqrt(2) / math.sqrt(2)
-    assert (found["seeds"], found["interval"], found["n"]) == ("2", "seeds", "5")
+    assert (found["seeds"], found["interval"], found["n"], found["excluded"]) == ("2", "seeds", "4", "2")
+    assert float(found["accuracy"]) == pytest.approx(0.665), "the mean of what its interval is of"
     assert float(found["low"]) == pytest.approx(0.665 - half, abs=1e-4)
     assert float(found["high"]) == pytest.approx(0.665 + half, abs=1e-4)
 

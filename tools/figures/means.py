@@ -17,9 +17,10 @@ def interval(row: Row) -> tuple[float, float] | None:
 
 
 def bars(axes: Axes, places: list[float], rows: list[Row], color: Any) -> None:
-    """The intervals of the means `rows`, drawn at `places`."""
+    """The intervals of the means `rows`, drawn at `places`; standard deviations only where no row has an interval."""
+    known = any(row.get("low") is not None for row in rows)
     for x, row in zip(places, rows, strict=True):
-        if span := interval(row):
+        if (span := interval(row)) and (row.get("low") is not None or not known):
             axes.vlines(x, *span, color=color, linewidth=0.8, alpha=0.8, zorder=1.5)
 
 
@@ -29,7 +30,8 @@ def size_label(size: int | str) -> str:
 
 def facts(exp: Experiment, rows: list[Row], shown: list[Row]) -> str:
     """The line below a title: network, iterations, what a point is, what its bar is."""
-    believed = [row for row in rows if row["status"] == "ok"]
+    cells = {(row["size"], row["condition"]) for row in shown}
+    believed = [row for row in rows if row["status"] == "ok" and (row["size"], row["condition"]) in cells]
     seeds, directions = (len({row[key] for row in believed}) for key in ("seed", "direction"))
     count = _span(row["n"] for row in shown)
     mean = "one run" if count == "1" else f"mean of {count} runs"
@@ -41,7 +43,8 @@ def facts(exp: Experiment, rows: list[Row], shown: list[Row]) -> str:
 def _bar(shown: list[Row]) -> str:
     kinds = {row.get("interval") for row in shown if row.get("low") is not None}
     if kinds:
-        return "; bar: 95 % interval" + (", images only" if kinds == {"images"} else "")
+        of_one = ", images only" if kinds == {"images"} else "; of one seed: images only" if "images" in kinds else ""
+        return f"; bar: 95 % interval{of_one}"
     return "; bar: ± sd" if any(row["sd"] is not None for row in shown) else ""
 
 

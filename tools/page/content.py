@@ -12,7 +12,7 @@ from typing import Any
 
 from tools.experiment import Experiment
 from tools.figures import is_of_the_thesis
-from tools.files import read_json
+from tools.files import read_json, sha256
 from tools.results import Row, condition_order, read_csv, run_key, size_order
 
 OTHER_TABLES = {
@@ -95,9 +95,12 @@ def _files(run: str, folder: Path) -> dict[str, str]:
     return {name: f"{up}{run}/{name}" for name in RUN_FILES if Path(run, name).is_file()}
 
 
-def figures(folder: Path) -> list[dict[str, Any]]:
-    """The figures that figures.json names, in its order: name, caption, PNG as a data URI, links to PDF and CSV."""
-    made = read_json(folder / "figures.json") or {}
+def figures(folder: Path, tables: Path) -> list[dict[str, Any]]:
+    """The figures that figures.json names, in its order: name, caption, PNG as a data URI, links to PDF and CSV.
+
+    None where they were drawn from other tables than those in `tables`.
+    """
+    made = {} if _are_of_others(folder, tables) else read_json(folder / "figures.json") or {}
     found = []
     for name, caption in made.get("figures", {}).items():
         picture = folder / f"{name}.png"
@@ -111,8 +114,16 @@ def figures(folder: Path) -> list[dict[str, Any]]:
     return found
 
 
-def left_out(folder: Path) -> dict[str, str]:
+def _are_of_others(folder: Path, tables: Path) -> bool:
+    inputs = (read_json(folder / "figures.json") or {}).get("inputs", {})
+    files = {tables / Path(name).name: digest for name, digest in inputs.items()}
+    return any(not file.is_file() or sha256(file) != digest for file, digest in files.items())
+
+
+def left_out(folder: Path, tables: Path) -> dict[str, str]:
     """Figure -> why it was not drawn."""
+    if _are_of_others(folder, tables):
+        return {"all": f"{folder}/ was drawn from other tables than those in {tables}/; `plot` draws them again"}
     return (read_json(folder / "figures.json") or {}).get("left_out", {})
 
 

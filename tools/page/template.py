@@ -80,7 +80,7 @@ def effect_interval(row: dict[str, Any]) -> str:
 
 
 def _scaled(row: dict[str, Any], number: float) -> str:
-    text = f"{100 * number:+.1f}" if _is_accuracy(row) else f"{number:+.3g}"
+    text = f"{100 * number:+.1f}" if _is_accuracy(row) else f"{number:+,.{2 if row['unit'] == 'rho' else 0}f}"
     return text.replace("-", "−")
 
 
