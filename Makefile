@@ -4,6 +4,7 @@
 # Settings: CAFFE (the engine's executable), JOBS (trainings at a time), GPUS (0,1; empty: the CPU), PER_GPU,
 # SET="max_iter=200 sizes=[50,100]" (keys of the experiment file to override), DRY_RUN=1, EXPERIMENT=demo.
 SHELL := /bin/sh
+export SET  # so that it reaches the verbs as it was given, quotes included
 EXPERIMENT ?= demo
 # In the image (docker/make.sh) the Python environment is made already, and the current folder need hold no checkout.
 VENV := .venv
@@ -60,7 +61,7 @@ engine: venv
 	esac
 
 %-sweep: venv engine
-	@$(TOOLS) sweep $(call experiment,$*) --set '$(SET)' $(if $(JOBS),--jobs $(JOBS)) \
+	@$(TOOLS) sweep $(call experiment,$*) --set "$$SET" $(if $(JOBS),--jobs $(JOBS)) \
 	  $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
 # The sweep of experiments/demo-controls.yaml, and the two verbs that need its nets.
@@ -69,20 +70,20 @@ controls-sweep: venv engine
 	@$(if $(filter-out 0,$(DRY_RUN)),:,$(MAKE) -s -f $(MAKEFILE_LIST) retain scores EXPERIMENT=demo-controls)
 
 status summarize publish retain scores: venv
-	@$(TOOLS) $@ $(FILE) --set '$(SET)'
+	@$(TOOLS) $@ $(FILE) --set "$$SET"
 
 # FROM=docs/results/tiny: from published tables, without the models.
 plot report: venv
-	@$(TOOLS) $@ $(FILE) --set '$(SET)' $(if $(FROM),--from '$(FROM)')
+	@$(TOOLS) $@ $(FILE) --set "$$SET" $(if $(FROM),--from '$(FROM)')
 report: plot
 
 # FROM=docs/results/tiny judges published tables; OTHER=results/places names another data set's, for C17.
 claims: venv
-	@$(TOOLS) claims $(FILE) --set '$(SET)' $(if $(FROM),--from '$(FROM)') $(if $(OTHER),--other '$(OTHER)')
+	@$(TOOLS) claims $(FILE) --set "$$SET" $(if $(FROM),--from '$(FROM)') $(if $(OTHER),--other '$(OTHER)')
 
 advise: venv
 	@[ -n '$(N)' ] || { echo 'make advise N=120 EXPERIMENT=tiny: N is the images a class that you have'; exit 2; }
-	@$(TOOLS) advise $(FILE) $(N) --set '$(SET)' $(if $(FROM),--from '$(FROM)')
+	@$(TOOLS) advise $(FILE) $(N) --set "$$SET" $(if $(FROM),--from '$(FROM)')
 
 # How far the intervals and verdicts can be trusted, on simulated sweeps: the figures of docs/statistics.md. Minutes.
 reliability: venv
@@ -94,7 +95,7 @@ tensorboard-packages: venv
 	@$(PYTHON) -c 'import tensorboard, tensorboardX' 2>/dev/null || { \
 	  echo 'tensorboard: installing $(TENSORBOARD)'; $(PYTHON) -m pip install -q $(TENSORBOARD); }
 tensorboard: tensorboard-packages
-	@$(TOOLS) tensorboard $(FILE) --set '$(SET)' $(if $(PORT),--port $(PORT))
+	@$(TOOLS) tensorboard $(FILE) --set "$$SET" $(if $(PORT),--port $(PORT))
 
 doctor: venv
 	@$(TOOLS) doctor
@@ -154,7 +155,7 @@ image-base:
 IMAGE := cpu
 docker-%-sweep:
 	@sh docker/build.sh $(IMAGE)
-	@sh docker/run.sh $(IMAGE) make $*-sweep SET='$(SET)' JOBS='$(JOBS)' DRY_RUN='$(DRY_RUN)'
+	@sh docker/run.sh $(IMAGE) make $*-sweep SET="$$SET" JOBS='$(JOBS)' DRY_RUN='$(DRY_RUN)'
 
 test-image: venv
 	@sh docker/build.sh cpu && sh docker/build.sh gtest
@@ -170,7 +171,7 @@ bench: venv engine torchcaffe
 	@$(PYTHON) benchmarks/parse.py
 	@$(PYTHON) benchmarks/train.py $(if $(filter-out 0,$(QUICK)),--quick)
 ifneq ($(EXPERIMENT),demo)
-	@$(PYTHON) benchmarks/pack.py $(FILE) --set '$(SET)' --work results/bench
+	@$(PYTHON) benchmarks/pack.py $(FILE) --set "$$SET" --work results/bench
 endif
 
 # AlexNet on a GPU; CAFFE=/path/to/caffe runs a BVLC Caffe built with CUDA beside it.

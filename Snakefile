@@ -55,7 +55,7 @@ rule mean:
 
 rule run:
     input: ancient(f"{GRAPH}/mean"), source_manifest
-    output: "models/{run}/manifest.json"
+    output: update("models/{run}/manifest.json")  # Snakemake removes other outputs first: one that another sweep made
     shell: f"{TOOLS} run {EXPERIMENT} models/{{wildcards.run}}"
 
 rule summarize:

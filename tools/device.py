@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from tools.engine import Engine
+from tools.errors import UserError
 
 SLOTS = Path("models") / ".slots"
 
@@ -30,7 +31,10 @@ def gpus(engine: Engine) -> tuple[str, ...]:
 
 
 def per_gpu() -> int:
-    return max(1, int(os.environ.get("PER_GPU", "1")))
+    given = os.environ.get("PER_GPU") or "1"
+    if not given.isdecimal() or int(given) < 1:
+        raise UserError(f"PER_GPU={given}: not a number of runs; PER_GPU=2 lets two share a GPU")
+    return int(given)
 
 
 @contextlib.contextmanager

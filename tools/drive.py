@@ -30,7 +30,8 @@ def drive(
     process.
     """
     command = [str(engine.path), *arguments, *([] if gpu is None else ["--gpu=0"])]
-    environment = os.environ | {"GLOG_logtostderr": "1"} | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
+    environment = os.environ | {"GLOG_logtostderr": "1", "TZ": "UTC"}  # UTC: whose log has no hour twice, none left out
+    environment |= {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
     with open(log, "a" if append else "w", buffering=1) as out:
         print(f"# {' '.join(command)}", file=out)
         with _started(command, environment) as process:

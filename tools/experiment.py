@@ -23,8 +23,8 @@ from tools.errors import UserError
 SELECTING = {"sizes", "conditions", "controls", "directions", "seeds"}
 LOCAL = {"path", "on_bad_image", "keep_models", "resume"}
 
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Size = Positive | Literal["all"]
 
@@ -155,7 +155,10 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
         if key.value in lines:
             raise UserError(f"{place}: {key.value}: given twice, first at {lines[key.value]}; keep one")
         lines[key.value] = place
-    return {str(key): value for key, value in yaml.safe_load(text).items()}, lines
+    try:
+        return {str(key): value for key, value in yaml.safe_load(text).items()}, lines
+    except ValueError as error:
+        raise UserError(f"{file}: {error}; put a text that looks like a date in quotes") from None
 
 
 def _parse_overrides(text: str) -> dict[str, Any]:
@@ -170,7 +173,7 @@ def _parse_overrides(text: str) -> dict[str, Any]:
             raise UserError(f"SET: {key}: given twice; keep one")
         try:
             changes[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError):  # a ValueError of what looks like a date, and is none
             raise UserError(
                 f"SET: {key}: {value!r} is no value; put a text with special characters in quotes"
             ) from None

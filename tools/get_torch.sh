@@ -10,7 +10,7 @@ version=torch==2.13.0
 main() {
   [ $# -eq 1 ] || fail "one argument, not $#" "usage: tools/get_torch.sh PYTHON"
   python=$1
-  "$python" -c 'import torch' 2>/dev/null && exit 0
+  [ -z "${TORCH:-}" ] && "$python" -c 'import torch' 2>/dev/null && exit 0
   if [ -n "${TORCH:-}" ]; then
     install "$TORCH" || give_up "$TORCH"
   elif has_gpu; then

@@ -23,6 +23,8 @@ class NotReady(UserError):
 def inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
     """What the run's result depends on, as checksums. Raises NotReady where some of it is not there yet."""
     split = split_of(exp, run.seed)
+    if read_json(split.marker) is None:
+        raise NotReady(f"{split.marker}: not there yet; run `python -m tools split {exp.file}` first")
     rendered = render(exp, run)
     found = {NET: _digest(rendered.net), SOLVER: _digest(rendered.solver)}
     half, size = train_set(exp, run)

@@ -21,6 +21,7 @@ from tools.results import CLAIMS, MANIFESTS, RUNS, engine_name, runs_on_disk
 from tools.tables import PUBLISHED
 
 _PATH = re.compile(r"""(^|\s)path=("[^"]*"|'[^']*'|\S+)""")
+OWN = (MANIFESTS, "predictions.npz", "summary.json", "report.json", "figures")  # and tables: what is made anew
 COPIED = ("*.csv", "predictions.npz", "summary.json", "report.json", "figures/*")
 
 
@@ -47,10 +48,13 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
     if (results / "figures").is_dir() and not plot.is_complete(exp, engine_name()):
         raise UserError(f"{results / 'figures'}/: not drawn from {results / RUNS} as it is; {again('plot')}")
     target = to or PUBLISHED / results.name
-    before = [path for path in target.glob("*.md") if path.is_file()] if target.is_dir() else []
-    with new_folder(target) as folder:
+    before = list(target.iterdir()) if target.is_dir() else []
+    if before and not (target / MANIFESTS).is_file():
+        raise UserError(f"{target}: holds other things than a publication (no {MANIFESTS}); name a folder of its own")
+    with new_folder(target.absolute()) as folder:
         for path in before:
-            shutil.copy2(path, folder)
+            if not (path.suffix == ".csv" or path.name in OWN):
+                (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name)
         for pattern in COPIED:
             for path in results.glob(pattern):
                 (folder / path.relative_to(results)).parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ python -m tools render experiments/demo.yaml A2B/n0600/S3T/seed0
 from tools import cli
 from tools.engine import find
 from tools.experiment import Experiment, load
-from tools.files import write_if_changed
+from tools.files import lock, write_if_changed
 from tools.layout import Run, find_run, source_run
 from tools.rendering import NET, SOLVER, Rendered, render
 from tools.surgery import LayerPlan
@@ -34,6 +34,7 @@ def main(argv: list[str]) -> None:
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
     run = find_run(exp, find().name, arguments.run)
-    rendered = write(exp, run)
+    with lock(run.folder / ".lock"):
+        rendered = write(exp, run)
     print(copy_plan(run, source_run(exp, run), rendered.plan))
     print(f"wrote {run.folder / NET} and {run.folder / SOLVER}")

@@ -121,6 +121,8 @@ def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) ->
     for key in ("max_iter", "test_interval", "display", "snapshot", "base_lr"):
         if getattr(exp, key) is not None:
             setattr(solver, key, getattr(exp, key))
+    if not solver.display:
+        raise exp.fault("display", "0 (nothing is shown)", "an interval: the training loss is read from the log")
     if exp.test_interval is None:
         solver.test_interval = min(solver.test_interval, solver.max_iter)
     if not solver.test_interval or solver.max_iter % solver.test_interval:
@@ -132,6 +134,7 @@ def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) ->
     solver.test_iter.append(val_images // batch)
     for field in ("train_net", "test_net", "net_param", "train_net_param", "test_net_param", "weights"):
         solver.ClearField(field)
+    solver.snapshot_after_train = True
     solver.net = str(run.folder / NET)
     solver.snapshot_prefix = str(run.folder / "net")
     solver.random_seed = random_seed(exp, run)

@@ -76,12 +76,13 @@ def _lost(run: Run, manifest: dict) -> str | None:
 def _row(exp: Experiment, run: Run, engine: Engine, manifest: dict) -> Row:
     retained = replace(run, condition=f"{run.condition}-retain")
     copied = condition_of(run).origin == "source"
+    source = read_json(_source(exp, run).manifest)
     return {
         "direction": run.direction,
         "size": run.size,
         "condition": run.condition,
         "seed": run.seed,
-        "source_accuracy": read_json(_source(exp, run).manifest)["result"]["accuracy"],
+        "source_accuracy": source["result"]["accuracy"] if source else None,
         OWN: own_classifier(exp, run, retained, engine) if copied else None,
         "new_fc8": run_one(exp, retained, engine)["result"]["accuracy"],
         "target_accuracy": manifest["result"]["accuracy"],
@@ -127,9 +128,8 @@ def _joined(exp: Experiment, run: Run, rendered: Rendered, weights: Path, source
 def _line(row: Row) -> str:
     own = "" if row[OWN] is None else f"{row[OWN]:.4f} under the source net's fc8, "
     what = f"{row['direction']}/{layout.size_name(row['size'])}/{row['condition']}/seed{row['seed']}"
-    return (
-        f"{what}: on V_source {own}{row['new_fc8']:.4f} under a fresh one; the source net {row['source_accuracy']:.4f}"
-    )
+    source = "not known" if row["source_accuracy"] is None else f"{row['source_accuracy']:.4f}"
+    return f"{what}: on V_source {own}{row['new_fc8']:.4f} under a fresh one; the source net {source}"
 
 
 def main(argv: list[str]) -> None:

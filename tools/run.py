@@ -5,6 +5,7 @@
 Does nothing when the run is complete already. After a kill at any moment the same command ends with the same result.
 """
 
+import os
 import subprocess
 import time
 
@@ -144,7 +145,8 @@ def main(argv: list[str]) -> None:
     parser = cli.parser("run", __doc__)
     parser.add_argument("run", help="the run's key or folder: A2B/n0300/S3T/seed0")
     arguments = parser.parse_args(argv)
-    die_with_parent()
+    if "TOOLS_OF_SWEEP" in os.environ:
+        die_with_parent()
     exp = load(arguments.experiment, arguments.set)
     engine = find()
     run = find_run(exp, engine.name, arguments.run)

@@ -5,17 +5,19 @@
 Safe to call again at any time: it goes on where things stand, and does nothing where nothing is left to do.
 """
 
+import json
 import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import time
 
 from tools import cli, device, estimate, layout, plan, summarize
 from tools.drive import die_with_parent
 from tools.engine import Engine, find
 from tools.experiment import Experiment, load
-from tools.files import remove_leftovers, write_json
+from tools.files import remove_leftovers
 from tools.layout import CHECKOUT, MODELS
 
 
@@ -33,12 +35,11 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     if not device.gpus(engine) and found.waiting:
         print(f"No GPU here. {estimate.time_left(exp, engine, found, jobs)}", flush=True)
     plan.withdraw(exp, engine, found)
-    write_json(results / "sweep.json", {"experiment": str(exp.file), "set": exp.overrides, "engine": engine.name})
     began = time.monotonic()
     status = _graph(exp, engine, jobs)
     after = plan.make(exp, engine)
     took = f"{(time.monotonic() - began) / 60:.1f} min"
-    if status == 0 and after.complete:
+    if status == 0 and not after.waiting:
         _drop_sources(exp, after)
         print(f"{exp.name}: done in {took}: {results}/report.html, summary.csv, figures/")
         return 0
@@ -84,16 +85,20 @@ def _graph(exp: Experiment, engine: Engine, jobs: int) -> int:
     cores = len(os.sched_getaffinity(0))
     threads = str(max(1, cores // jobs))
     environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ
-    environment |= {"GPUS": ",".join(device.gpus(engine)), "PYTHONUNBUFFERED": "1"}
+    environment |= {"GPUS": ",".join(device.gpus(engine)), "PYTHONUNBUFFERED": "1", "TOOLS_OF_SWEEP": "1"}
     if jobs > 1:
         environment["TOOLS_PLAIN"] = "1"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", "."]
-    command += ["--configfile", str(layout.results_folder(exp, engine.name) / "sweep.json")]
     command += ["--cores", str(jobs), "--rerun-triggers", "mtime", "--nolock", "--keep-going"]
     # A mark is there whole or not at all; and after a kill --rerun-incomplete would forget the rest of the graph.
     command += ["--ignore-incomplete"]
     command += ["--quiet", "all", *shlex.split(os.environ.get("SNAKEMAKE_FLAGS", ""))]
-    return subprocess.run(command, env=environment, preexec_fn=die_with_parent).returncode
+    config = {"experiment": str(exp.file), "set": exp.overrides, "engine": engine.name}
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # its own: another sweep may select other runs
+        json.dump(config, file)
+        file.flush()
+        command += ["--configfile", file.name]
+        return subprocess.run(command, env=environment, preexec_fn=die_with_parent).returncode
 
 
 def dry_run(exp: Experiment, engine: Engine, jobs: int) -> None:

@@ -16,10 +16,10 @@ from tools.caffe_log import Log, LogReader
 from tools.drive import RunFailed, drive, said_last
 from tools.engine import Engine, find
 from tools.experiment import Experiment, load
-from tools.files import read_json, sha256, write_json
+from tools.files import lock, read_json, sha256, write_json
 from tools.layout import Run, condition_of, find_run, source_run
 from tools.live import Live
-from tools.rendering import SOLVER, Rendered, render
+from tools.rendering import NET, SOLVER, Rendered, render
 
 LOG = "caffe.log"
 
@@ -36,6 +36,10 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
         return done
     (run.folder / "train.json").unlink(missing_ok=True)
     rendered = render(exp, run)
+    for path, text in ((run.folder / NET, rendered.net), (run.folder / SOLVER, rendered.solver)):
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            what = "not as its template renders it now" if path.is_file() else "not there"
+            raise RunFailed(f"{path}: {what}; run `python -m tools render {exp.file} {run.key}` first")
     source = source_run(exp, run)
     weights = judge.weights(source)[0] if source else None
     attempts = _count_attempt(run, inputs)
@@ -162,7 +166,8 @@ def main(argv: list[str]) -> None:
     exp = load(arguments.experiment, arguments.set)
     engine = find()
     run = find_run(exp, engine.name, arguments.run)
-    done = train(exp, run, engine)
+    with lock(run.folder / ".lock"):
+        done = train(exp, run, engine)
     print(
         f"{run.folder}: trained in {done['seconds']} s: {done['model']['file']}; "
         f"proofs: {done['proofs'] or 'nothing was copied'}"

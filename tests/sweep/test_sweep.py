@@ -4,6 +4,10 @@ import csv
 import json
 import re
 import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -13,6 +17,7 @@ import pytest
 from caffeformat.blobs import read_caffemodel
 
 MODELS = Path("models")
+ONE = "sizes=[10] conditions=[S2T] directions=[A2B]"  # and the net that it copies from
 
 
 def table(path: str) -> list[dict[str, str]]:
@@ -229,3 +234,60 @@ max_iter: 4
         "A2B/n0004/base/seed0",
         "A2B/n0004/S1T/seed0",
     ]
+
+
+def test_data_that_were_deleted_are_made_again_and_the_runs_still_stand(root, small):
+    root("sweep", small, "--set", ONE)
+    stamps = {path: path.read_bytes() for path in MODELS.rglob("manifest.json")}
+    shutil.rmtree("data/tiny-imagenet/split0")
+    assert "2 runs, 0 done" in root("sweep", small, "--set", ONE, "--dry-run")
+    root("status", small)
+    assert "2 of 2 runs to do" in root("sweep", small, "--set", ONE)
+    assert {path: path.read_bytes() for path in MODELS.rglob("manifest.json")} == stamps
+
+
+def test_the_data_of_another_seed_may_be_deleted(root, small):
+    root("sweep", small, "--set", f"{ONE} seeds=[0,1]")
+    shutil.rmtree("data/tiny-imagenet/split1")
+    root("sweep", small, "--set", ONE)
+    assert len(list(MODELS.rglob("manifest.json"))) == 4
+
+
+def test_two_sweeps_of_one_experiment_at_a_time_train_what_each_was_asked_for_and_nothing_twice(root, small):
+    selections = ("conditions=[base] sizes=[60]", "conditions=[base] sizes=[10]", "conditions=[S2T] sizes=[10]")
+    command = [sys.executable, "-m", "tools", "sweep", small, "--jobs", "1", "--set"]
+    for verb in ("fetch", "split", "pack", "mean"):
+        root(verb, small)
+    with ThreadPoolExecutor(len(selections)) as pool:
+        calls = [
+            pool.submit(subprocess.run, [*command, chosen], env=root.environment, capture_output=True, text=True)
+            for chosen in selections
+        ]
+    said = [call.result() for call in calls]
+    assert [call.returncode for call in said] == [0, 0, 0], "".join(call.stdout + call.stderr for call in said)
+    manifests = [json.loads(path.read_text()) for path in MODELS.rglob("manifest.json")]
+    assert len(manifests) == 6 and {manifest["attempts"] for manifest in manifests} == {1}
+
+
+def test_a_prototxt_that_is_not_of_the_template_is_not_trained(root, small):
+    for verb in ("fetch", "split", "pack", "mean"):
+        root(verb, small)
+    key = "B2A/n0060/base/seed0"
+    assert "train_val.prototxt: not there; run `python -m tools render" in root("train", small, key, status=2)
+    root("render", small, key)
+    solver = MODELS / "small" / key / "solver.prototxt"
+    solver.write_text(solver.read_text().replace("base_lr: 0.02", "base_lr: 0.04"))
+    assert "solver.prototxt: not as its template renders it now" in root("train", small, key, status=2)
+    root("render", small, key)
+    root("train", small, key)
+
+
+def test_a_run_that_a_user_starts_outlives_the_shell(root, small):
+    for verb in ("fetch", "split", "pack", "mean"):
+        root(verb, small)
+    command = f"{sys.executable} -m tools run {small} B2A/n0060/base/seed0 > run.log 2>&1 & sleep 1"
+    subprocess.run(["bash", "-c", command], env=root.environment, check=True)
+    end = time.monotonic() + 300
+    while not (MODELS / "small/B2A/n0060/base/seed0/manifest.json").exists():
+        assert time.monotonic() < end, Path("run.log").read_text()
+        time.sleep(0.1)

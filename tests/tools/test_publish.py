@@ -92,6 +92,20 @@ def test_tables_of_runs_that_are_gone_are_not_published(summarized):
         publish(summarized)
 
 
+def test_what_else_lies_in_the_folder_is_kept_and_a_folder_of_other_things_is_refused(summarized):
+    folder = publish(summarized, Path("pub"))
+    (folder / "notes.txt").write_text("mine")
+    (folder / "more").mkdir()
+    (folder / "more" / "runs.csv").write_text("mine, too")
+    publish(summarized, folder)
+    assert (folder / "notes.txt").read_text() == "mine" and (folder / "more" / "runs.csv").read_text() == "mine, too"
+    (folder / "manifests.jsonl").unlink()
+    for other in (folder, Path(".")):
+        with pytest.raises(UserError, match=r"holds other things than a publication"):
+            publish(summarized, other)
+    assert (folder / "notes.txt").is_file()
+
+
 def test_nothing_is_published_before_a_sweep():
     with pytest.raises(UserError, match=r"results/demo/runs.csv: not there yet; run `python -m tools sweep"):
         publish(demo())

@@ -42,6 +42,9 @@ class Folder(DataSet):
         for entry in sorted(os.scandir(folder), key=lambda e: e.name):
             if entry.is_dir() and not entry.name.startswith("."):
                 images = sorted(f"{part}/{entry.name}/{name}" for name in _images(entry.path))
+                for image in images:
+                    if not image.isprintable():
+                        raise UserError(f"{self.root}: {image!r}: a name that is not plain UTF-8 text; rename the file")
                 if images:
                     classes[entry.name] = images
         if not classes:
