@@ -174,6 +174,9 @@ def _parse(arguments: list[str]) -> tuple[Flags, set[str], list[str]]:
 
 def _number(name: str, value: str) -> int:
     try:
-        return int(value)
+        number = int(value)
     except ValueError:
-        raise _BadFlag(f"illegal value '{value}' specified for int32 flag '{name}'") from None
+        number = None
+    if number is None or not -(2**31) <= number < 2**31:
+        raise _BadFlag(f"illegal value '{value}' specified for int32 flag '{name}'")
+    return number

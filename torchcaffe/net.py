@@ -47,6 +47,8 @@ class Net:
         self._backward_blobs: set[int] = set()  # id() of each blob that a gradient reaches
         self.layer_need_backward: list[bool] = []
         self._free: set[str] = set()  # blobs that no layer has read yet
+        self._shared: dict[int, list[Blob]] = {}  # id() of a blob -> all that are one memory with it in Caffe
+        self._written: dict[int, list[tuple[Blob, Blob]]] = {}  # layer in place -> its top, what else it changes
         self._bytes = 0
         for layer, place in zip(source.param.layer, source.places, strict=True):
             if not layer.HasField("phase"):
@@ -85,6 +87,7 @@ class Net:
         with _named(layer):
             layer.setup(bottom, top)
         self._log_setup(layer, top)
+        self._note_shared(layer, bottom, top)
         specs = list(layer.param.param)
         check(
             len(specs) <= len(layer.blobs),
@@ -100,6 +103,17 @@ class Net:
         self.layer_need_backward.append(need_backward)
         if need_backward:
             self._backward_blobs.update(id(blob) for blob in top)
+
+    def _note_shared(self, layer: layers.Layer, bottom: list[Blob], top: list[Blob]) -> None:
+        in_place = [blob for blob in top if any(blob is below for below in bottom)]
+        pairs = [(blob, other) for blob in in_place for other in self._shared.get(id(blob), []) if other is not blob]
+        if pairs:
+            self._written[len(self.layers) - 1] = pairs
+        if layer.shares(bottom, top):
+            group = self._shared.setdefault(id(bottom[0]), [bottom[0]])
+            for blob in top:
+                group.append(blob)
+                self._shared[id(blob)] = group
 
     def _bottom(self, layer: layers.Layer, index: int) -> Blob:
         name = layer.param.bottom[index]
@@ -190,13 +204,15 @@ class Net:
             layer, top = self.layers[index], self.tops[index]
             with _named(layer):
                 (layer.compute if fetched else layer.forward)(self.bottoms[index], top)
+            for blob, other in self._written.get(index, ()):
+                other.value = blob.value.reshape(other.shape)
             if not self.layer_need_backward[index]:
                 layer.forget()
             if layer.resized and not fetched:
                 self.reshape(index + 1)
             for blob, weight in zip(top, layer.loss_weights, strict=True):
                 if weight:
-                    loss = loss + blob.value.sum() * weight
+                    loss = loss + _weighted(blob, weight)
             if self.debug_info:
                 debug_info.forward(layer, top)
         return loss
@@ -252,3 +268,11 @@ def _named(layer: layers.Layer) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         error.add_note(f"{layer.where}: layer '{layer.name}' ({layer.type})")
         raise
+
+
+def _weighted(blob: Blob, weight: float) -> torch.Tensor:
+    """Caffe's dot product of a top with its diff: setup wrote the weight there, and since then what reads the top has
+    left its gradient there."""
+    if blob.grad is None or blob.grad.shape != blob.value.shape:
+        return blob.value.sum() * weight
+    return (blob.value * blob.grad).sum()

@@ -120,7 +120,8 @@ class Solver:
         if not self.param.snapshot:
             return
         prefix = self.param.snapshot_prefix
-        check(prefix, "In solver params, snapshot is specified but snapshot_prefix is not", "solver.cpp:440")
+        given = self.param.HasField("snapshot_prefix")
+        check(given, "In solver params, snapshot is specified but snapshot_prefix is not", "solver.cpp:440")
         probe = Path(self._snapshot_name(".tempfile"))
         try:
             probe.write_bytes(b"")

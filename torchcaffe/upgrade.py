@@ -4,6 +4,7 @@
 Source followed: BVLC Caffe's util/upgrade_proto.cpp.
 """
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -166,9 +167,9 @@ def solver(param: SolverParameter, path: str) -> SolverParameter:
         future = "Note that future Caffe releases will only support 'type' field (string) for a solver's type."
         log.warning("upgrade_proto.cpp:1093", future)
     if not param.HasField("snapshot_prefix"):
-        param.snapshot_prefix = str(Path(path).with_suffix(""))
+        param.snapshot_prefix = os.path.splitext(path)[0]
         log.info("upgrade_proto.cpp:1108", f"snapshot_prefix was not specified and is set to {param.snapshot_prefix}")
-    elif Path(param.snapshot_prefix).is_dir():
-        param.snapshot_prefix = prefix = str(Path(param.snapshot_prefix) / Path(path).stem)
+    elif os.path.isdir(param.snapshot_prefix):
+        param.snapshot_prefix = prefix = os.path.join(param.snapshot_prefix, Path(path).stem)
         log.info("upgrade_proto.cpp:1113", f"snapshot_prefix was a directory and is replaced to {prefix}")
     return param

@@ -72,6 +72,7 @@ class PReLU(_Neuron):
     """x above 0, else slope * x, with a learned slope a channel, (C,), or one for all, ()."""
 
     kept = ("_x",)
+    skips_at = "prelu_layer.cpp:20"
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, axes = self.param.prelu_param, len(bottom[0].shape)

@@ -10,8 +10,9 @@ from typing import ClassVar
 import torch
 
 from caffeformat import FormatError
+from caffeformat.blobs import blob_to_array
 from caffeformat.caffeformat_pb2 import FillerParameter, LayerParameter
-from torchcaffe import fillers
+from torchcaffe import fillers, log
 from torchcaffe.blob import Blob, ShapeError, laid_out, to_device
 from torchcaffe.context import Context
 from torchcaffe.log import Fatal
@@ -39,6 +40,7 @@ class Layer:
     resized = False  # whether the last forward pass has changed the size of the tops
     kept: ClassVar[tuple[str, ...]] = ()  # attributes that forward leaves for backward
     recordable: ClassVar[bool] = True  # False for a type that reads values back from the device
+    skips_at: ClassVar[str] = ""  # where BVLC Caffe logs that the parameters are given: file:line
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
@@ -96,6 +98,10 @@ class Layer:
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         raise NotImplementedError
 
+    def shares(self, bottom: list[Blob], top: list[Blob]) -> bool:
+        """Whether tops and bottom are one memory in Caffe, so that a layer in place on one of them changes all."""
+        return False
+
     def allow_force_backward(self, bottom_index: int) -> bool:
         return True
 
@@ -120,11 +126,25 @@ class Layer:
         self.check(not any(blob is below for blob in top for below in bottom), "does not allow in-place computation")
 
     def add_param(self, shape: tuple[int, ...], filler: FillerParameter) -> None:
-        """A new parameter blob, filled with Caffe's own draws."""
+        """A new parameter blob: what the layer's `blobs` in the prototxt give, else filled with Caffe's own draws."""
         blob = Blob(self.context, shape)
-        blob.value = self.filled(shape, filler)
+        blob.value = self._given(shape) if self.param.blobs else self.filled(shape, filler)
         self.blobs.append(blob)
         self.learns.append(True)
+
+    def _given(self, shape: tuple[int, ...]) -> torch.Tensor:
+        index = len(self.blobs)
+        if not index:
+            log.info(self.skips_at, "Skipping parameter initialization")
+        count = len(self.param.blobs)
+        self.check(index < count, f"Incorrect number of weight blobs: {count} given by `blobs`; more are needed")
+        try:
+            array = blob_to_array(self.param.blobs[index], f"blobs[{index}]")
+        except FormatError as error:
+            raise self.refuse(str(error)) from None
+        old = array.ndim == 4 and array.shape == (1,) * (4 - len(shape)) + shape
+        self.check(array.shape == shape or old, f"blobs[{index}] is of {array.shape}; the layer needs {shape}")
+        return to_device(array.reshape(shape), self.context)
 
     def filled(self, shape: tuple[int, ...], filler: FillerParameter) -> torch.Tensor:
         """A tensor of Caffe's own draws."""

@@ -20,6 +20,8 @@ class Convolution(Layer):
     _transposed = False
     _eater = "kernel"  # what an output of no size is due to
 
+    skips_at = "base_conv_layer.cpp:157"
+
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.convolution_param
         axes = len(bottom[0].shape)

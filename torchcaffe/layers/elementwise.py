@@ -43,6 +43,8 @@ class _Spread(Layer):
 
 
 class Bias(_Spread):
+    skips_at = "bias_layer.cpp:13"
+
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         if len(bottom) == 1:
             param = self.param.bias_param
@@ -73,6 +75,7 @@ class Scale(_Spread):
     """A product, and with bias_term a sum. The blobs are the scale, unless it is a bottom, and the bias."""
 
     kept = ("_x",)
+    skips_at = "scale_layer.cpp:16"
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.scale_param
@@ -81,6 +84,8 @@ class Scale(_Spread):
             self.add_param(self._operand_shape(param, bottom[0]), filler)
         if param.bias_term:
             log.info("layer_factory.hpp:77", f"Creating layer {self.name}")  # Caffe makes a Bias layer of this name
+            if self.param.blobs:
+                log.info(Bias.skips_at, "Skipping parameter initialization")
             self._place(param.axis, bottom[0], self._scale(bottom))
             self.add_param(self._scale(bottom).shape, param.bias_filler)
 

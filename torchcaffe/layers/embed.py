@@ -16,6 +16,8 @@ class Embed(Layer):
     part, as there.
     """
 
+    skips_at = "embed_layer.cpp:19"
+
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.embed_param
         self.check_apart(bottom, top)

@@ -11,6 +11,8 @@ from torchcaffe.products import linear
 class InnerProduct(Layer):
     """y = x W^T + b, x flattened from `axis` on. W is (num_output, K), with `transpose` (K, num_output)."""
 
+    skips_at = "inner_product_layer.cpp:24"
+
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.inner_product_param
         self.check_apart(bottom, top)

@@ -39,9 +39,11 @@ class LRN(Layer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
-        diff = self.laid_out(top[0].gradient())
-        ratio = (diff * top[0].value).div_(self._scale)
-        spread = self._window(ratio).mul_(self.laid_out(bottom[0].value))
+        diff, x = self.laid_out(top[0].gradient()), self.laid_out(bottom[0].value)
+        # A layer in place may have changed the top since: Caffe reads it across channels, and not within one.
+        y = x * self._power if self._within else top[0].value
+        ratio = (diff * y).div_(self._scale)
+        spread = self._window(ratio).mul_(x)
         bottom[0].grad = (diff * self._power).add_(spread, alpha=-2 * self._alpha * self._beta)
 
     def _window(self, x: torch.Tensor) -> torch.Tensor:

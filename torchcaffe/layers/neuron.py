@@ -47,7 +47,7 @@ class Dropout(_Neuron):
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.ratio = self.param.dropout_param.dropout_ratio
-        self.check(0 < self.ratio < 1, f"dropout_ratio {self.ratio}; it lies between 0 and 1")
+        self.check(0 <= self.ratio < 1, f"dropout_ratio {self.ratio}; it lies between 0 and 1")
         self._mask: torch.Tensor | None = None
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -20,6 +20,7 @@ class BatchNorm(Layer):
     """
 
     kept = ("_x", "_mean", "_scale")
+    skips_at = "batch_norm_layer.cpp:23"
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, axes = self.param.batch_norm_param, len(bottom[0].shape)

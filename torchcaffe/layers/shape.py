@@ -18,6 +18,9 @@ class Concat(Layer):
 
     n_bottoms = (1, None)
 
+    def shares(self, bottom: list[Blob], top: list[Blob]) -> bool:
+        return len(bottom) == 1
+
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.check_apart(bottom, top)
 
@@ -53,6 +56,9 @@ class Slice(Layer):
     """Pieces of the bottom along an axis: cut before the places of slice_point, or into equal ones."""
 
     n_tops = (1, None)
+
+    def shares(self, bottom: list[Blob], top: list[Blob]) -> bool:
+        return len(top) == 1
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.check_apart(bottom, top)
@@ -93,6 +99,9 @@ class Slice(Layer):
 
 class _Reshaping(Layer):
     """The bottom's values, in their order, in another shape."""
+
+    def shares(self, bottom: list[Blob], top: list[Blob]) -> bool:
+        return True
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.check_apart(bottom, top)

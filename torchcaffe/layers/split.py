@@ -8,6 +8,9 @@ class Split(Layer):
 
     n_tops = (1, None)
 
+    def shares(self, bottom: list[Blob], top: list[Blob]) -> bool:
+        return True
+
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         for blob in top:
             self.check(blob is not bottom[0], "does not allow in-place computation")
