@@ -103,7 +103,7 @@ doctor: venv
 # Tests hold everything against real Caffe: its tools and pycaffe are those of .caffe/, unless CAFFE names others.
 test: venv torchcaffe tensorboard-packages browser
 	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 tests)
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 --dist worksteal tests)
 
 # The browser in which the tests open the page. Where it cannot be installed these tests are skipped, and say so.
 browser:

@@ -122,7 +122,7 @@ def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) ->
         if getattr(exp, key) is not None:
             setattr(solver, key, getattr(exp, key))
     if not solver.display:
-        raise exp.fault("display", "0 (nothing is shown)", "an interval: the training loss is read from the log")
+        raise UserError(f"{file}: display: 0 or not given; give an interval: the training loss is read from the log")
     if exp.test_interval is None:
         solver.test_interval = min(solver.test_interval, solver.max_iter)
     if not solver.test_interval or solver.max_iter % solver.test_interval:

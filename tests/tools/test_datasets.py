@@ -70,6 +70,15 @@ def test_a_class_of_one_part_only_is_named(folder: Path, there: str, absent: str
         Folder(folder).scan()
 
 
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"a\nb.png"])
+def test_a_name_that_no_list_can_hold_is_refused(folder: Path, name: bytes) -> None:
+    save(folder / "train/cat/ok\u202fay \u732b.png")
+    assert len(Folder(folder).scan().train["cat"]) == 4
+    (folder / "train/cat" / os.fsdecode(name)).touch()
+    with pytest.raises(UserError, match=r"mine: 'train/cat/.*': no line of UTF-8 text"):
+        Folder(folder).scan()
+
+
 def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "train/cat").mkdir(parents=True)
     (tmp_path / "val").mkdir()

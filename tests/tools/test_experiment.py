@@ -98,6 +98,8 @@ def test_a_missing_key_and_a_missing_file_are_told(tmp_path):
         ("speed=9", "SET: speed: unknown key"),
         ("sizes=[10", "not `key=value`"),
         ("path={a", "SET: path: '{a' is no value"),
+        ("path=2024-13-45", "SET: path: '2024-13-45' is no value"),
+        ("max_iter=3000000000", "SET: max_iter: found 3000000000"),
     ],
 )
 def test_a_wrong_override_is_told_as_such(tmp_path, text, told):

@@ -50,10 +50,12 @@ def test_with_a_gpu_it_asks_for_the_build_for_cuda(checkout: Path, venv: Path) -
     assert version(venv) == CUDA
 
 
-def test_torch_names_another_and_what_is_there_stays(checkout: Path, venv: Path) -> None:
+def test_torch_names_another_and_unless_it_does_what_is_there_stays(checkout: Path, venv: Path) -> None:
     assert get_torch(checkout, venv, "2.9.1", CUDA, TORCH="torch==2.9.1").returncode == 0
     assert get_torch(checkout, venv, CUDA).returncode == 0
     assert version(venv) == "2.9.1"
+    assert get_torch(checkout, venv, "2.10.0", TORCH="torch==2.10.0").returncode == 0
+    assert version(venv) == "2.10.0"
 
 
 def test_a_version_that_is_nowhere_is_one_error(checkout: Path, venv: Path) -> None:

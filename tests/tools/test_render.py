@@ -1,6 +1,7 @@
 """Rendering: what each condition does to a template, held against real Caffe's own reading of the result."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -173,6 +174,7 @@ def test_the_keys_that_change_the_science_reach_the_prototxt(tiny):
 REFUSED = {
     "test_batch_size=64": r"SET: test_batch_size: 5000 validation images in test batches of 64; .* as 50 does",
     "max_iter=1500 test_interval=1000": r"SET: test_interval: 1000 with max_iter 1500; it must divide max_iter",
+    "solver=silent": r"solvers/silent.prototxt: display: 0 or not given; give an interval",
     "crop_size=65": r"SET: crop_size: crops of 65 in images of 64",
     "fc8_outputs=99": r"SET: fc8_outputs: 99; at least the 100 classes of a half",
     "model=alexnett": r"SET: model: alexnett; a folder of prototxt/",
@@ -186,7 +188,10 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("overrides, told", REFUSED.items(), ids=REFUSED)
-def test_what_does_not_fit_is_refused_with_its_place(tiny, overrides, told):
+def test_what_does_not_fit_is_refused_with_its_place(tiny, checkout, tmp_path, overrides, told):
+    (tmp_path / "solvers").mkdir()
+    solver = (checkout / "solvers" / "alexnet.prototxt").read_text()
+    (tmp_path / "solvers" / "silent.prototxt").write_text(re.sub("display: .*", "display: 0", solver))
     exp = tiny(overrides)
     with pytest.raises(UserError, match=told):
         rendered(exp, exp.conditions[-1])

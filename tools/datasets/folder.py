@@ -43,13 +43,21 @@ class Folder(DataSet):
             if entry.is_dir() and not entry.name.startswith("."):
                 images = sorted(f"{part}/{entry.name}/{name}" for name in _images(entry.path))
                 for image in images:
-                    if not image.isprintable():
-                        raise UserError(f"{self.root}: {image!r}: a name that is not plain UTF-8 text; rename the file")
+                    if not _is_one_line(image):
+                        raise UserError(f"{self.root}: {image!r}: no line of UTF-8 text; rename the file")
                 if images:
                     classes[entry.name] = images
         if not classes:
             raise UserError(f"{folder}: no images in class folders; it should hold <class>/*.jpg, *.png, ...")
         return classes
+
+
+def _is_one_line(name: str) -> bool:
+    """Lists of images are text, one a line."""
+    try:
+        return len(name.encode().decode().splitlines()) == 1
+    except UnicodeEncodeError:
+        return False
 
 
 def _images(folder: str) -> list[str]:
