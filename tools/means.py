@@ -17,10 +17,10 @@ def means(rows: list[Row], predictions: dict[str, np.ndarray]) -> list[Row]:
     measured = Measured(rows, predictions)
     for (size, condition), group in groupby(rows, key=lambda row: (row["size"], row["condition"])):
         every = list(group)
-        estimate = measured.estimate({(size, condition): 1.0})
-        whole = {place for _, place in estimate.runs} if estimate else None
         ok = [row for row in every if row["status"] == "ok"]
-        ok = [row for row in ok if whole is None or (row["seed"], row["direction"]) in whole]
+        if estimate := measured.estimate({(size, condition): 1.0}):
+            whole = {place for _, place in estimate.runs}
+            ok = [row for row in ok if (row["seed"], row["direction"]) in whole]
         accuracies = [row["accuracy"] for row in ok]
         sd = round(statistics.stdev(accuracies), 6) if len(ok) > 1 else None
         mean = {

@@ -53,6 +53,14 @@ display: 2
     return file
 
 
+@pytest.fixture
+def packed(root, small):
+    """`root` with the small experiment's data done, and no net."""
+    for verb in ("fetch", "split", "pack", "mean"):
+        root(verb, small)
+    return root
+
+
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("kept")

@@ -70,12 +70,10 @@ def _alive(process: psutil.Process) -> bool:
 
 
 @pytest.fixture
-def prepared(root, small):
+def prepared(packed, small):
     """The data and the source net of one run, done."""
-    for verb in ("fetch", "split", "pack", "mean"):
-        root(verb, small)
-    root("run", small, "B2A/n0060/base/seed0")
-    return root
+    packed("run", small, "B2A/n0060/base/seed0")
+    return packed
 
 
 def test_a_run_killed_in_training_starts_again_and_counts_its_attempts(prepared, small):

@@ -253,14 +253,12 @@ def test_the_data_of_another_seed_may_be_deleted(root, small):
     assert len(list(MODELS.rglob("manifest.json"))) == 4
 
 
-def test_two_sweeps_of_one_experiment_at_a_time_train_what_each_was_asked_for_and_nothing_twice(root, small):
+def test_two_sweeps_of_one_experiment_at_a_time_train_what_each_was_asked_for_and_nothing_twice(packed, small):
     selections = ("conditions=[base] sizes=[60]", "conditions=[base] sizes=[10]", "conditions=[S2T] sizes=[10]")
     command = [sys.executable, "-m", "tools", "sweep", small, "--jobs", "1", "--set"]
-    for verb in ("fetch", "split", "pack", "mean"):
-        root(verb, small)
     with ThreadPoolExecutor(len(selections)) as pool:
         calls = [
-            pool.submit(subprocess.run, [*command, chosen], env=root.environment, capture_output=True, text=True)
+            pool.submit(subprocess.run, [*command, chosen], env=packed.environment, capture_output=True, text=True)
             for chosen in selections
         ]
     said = [call.result() for call in calls]
@@ -269,24 +267,20 @@ def test_two_sweeps_of_one_experiment_at_a_time_train_what_each_was_asked_for_an
     assert len(manifests) == 6 and {manifest["attempts"] for manifest in manifests} == {1}
 
 
-def test_a_prototxt_that_is_not_of_the_template_is_not_trained(root, small):
-    for verb in ("fetch", "split", "pack", "mean"):
-        root(verb, small)
+def test_a_prototxt_that_is_not_of_the_template_is_not_trained(packed, small):
     key = "B2A/n0060/base/seed0"
-    assert "train_val.prototxt: not there; run `python -m tools render" in root("train", small, key, status=2)
-    root("render", small, key)
+    assert "train_val.prototxt: not there; run `python -m tools render" in packed("train", small, key, status=2)
+    packed("render", small, key)
     solver = MODELS / "small" / key / "solver.prototxt"
     solver.write_text(solver.read_text().replace("base_lr: 0.02", "base_lr: 0.04"))
-    assert "solver.prototxt: not as its template renders it now" in root("train", small, key, status=2)
-    root("render", small, key)
-    root("train", small, key)
+    assert "solver.prototxt: not as its template renders it now" in packed("train", small, key, status=2)
+    packed("render", small, key)
+    packed("train", small, key)
 
 
-def test_a_run_that_a_user_starts_outlives_the_shell(root, small):
-    for verb in ("fetch", "split", "pack", "mean"):
-        root(verb, small)
+def test_a_run_that_a_user_starts_outlives_the_shell(packed, small):
     command = f"{sys.executable} -m tools run {small} B2A/n0060/base/seed0 > run.log 2>&1 & sleep 1"
-    subprocess.run(["bash", "-c", command], env=root.environment, check=True)
+    subprocess.run(["bash", "-c", command], env=packed.environment, check=True)
     end = time.monotonic() + 300
     while not (MODELS / "small/B2A/n0060/base/seed0/manifest.json").exists():
         assert time.monotonic() < end, Path("run.log").read_text()

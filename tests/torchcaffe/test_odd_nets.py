@@ -1,6 +1,7 @@
 """Whole nets that no test of a single layer thinks of, trained in both engines: the logs agree line by line."""
 
 import re
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -30,9 +31,7 @@ def given(*shapes: tuple[int, ...]) -> str:
     """`blobs` of these shapes, with some numbers."""
     blobs, start = [], 0
     for shape in shapes:
-        count = 1
-        for size in shape:
-            count *= size
+        count = prod(shape)
         data = " ".join(f"data: {((start + i) * 37 % 19 - 9) / 10}" for i in range(count))
         blobs.append(f"blobs {{ shape {{ {' '.join(f'dim: {size}' for size in shape)} }} {data} }}")
         start += count
