@@ -21,14 +21,14 @@ RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates
 WORKDIR /src
 COPY requirements.txt ./
 COPY docker/requirements.txt ./docker/
-COPY tools/bootstrap.sh tools/shell_common.sh ./tools/
+COPY setup/bootstrap.sh setup/shell_common.sh ./setup/
 ARG PIP_INDEX_URL
 # certificates: those that the building machine trusts, for a network whose proxy has one of its own
 RUN --mount=type=secret,id=certificates \
     if [ -s /run/secrets/certificates ]; then export PIP_CERT=/run/secrets/certificates; fi \
  && export PIP_NO_CACHE_DIR=1 \
- && sh tools/bootstrap.sh /opt/venv && /opt/venv/bin/python -m pip install -q -r docker/requirements.txt \
- && printf '%s\n' /opt/caffe/lib/python3/dist-packages /opt/caffe-transfer/tools/pycaffe_needs \
+ && sh setup/bootstrap.sh /opt/venv && /opt/venv/bin/python -m pip install -q -r docker/requirements.txt \
+ && printf '%s\n' /opt/caffe/lib/python3/dist-packages /opt/caffe-transfer/setup/pycaffe_needs \
       >/opt/venv/lib/python3.11/site-packages/pycaffe.pth
 
 FROM base AS source
@@ -39,11 +39,11 @@ RUN apt-get update \
       xz-utils \
  && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY tools/get_caffe_source.sh tools/shell_common.sh ./tools/
+COPY setup/get_caffe_source.sh setup/shell_common.sh ./setup/
 COPY docker/caffe ./docker/caffe
 ARG CAFFE_MIRROR=
 RUN if [ -d docker/caffe/source ]; then export CAFFE_SOURCE=/src/docker/caffe/source; fi \
- && sh tools/get_caffe_source.sh debian && sh docker/caffe/unpack.sh debian caffe
+ && sh setup/get_caffe_source.sh debian && sh docker/caffe/unpack.sh debian caffe
 
 FROM source AS build-cpu
 COPY --from=python /opt/venv /opt/venv

@@ -43,21 +43,21 @@ help:
 	@echo 'make test-image         build it, and test what is inside;  make test-image-cuda'
 
 venv:
-	@[ $(VENV) != .venv ] || sh tools/bootstrap.sh .venv
+	@[ $(VENV) != .venv ] || sh setup/bootstrap.sh .venv
 
 caffe:
-	@sh $(PROJECT)/tools/get_caffe.sh .caffe
+	@sh $(PROJECT)/setup/get_caffe.sh .caffe
 
 # `caffe train` on PyTorch, in the build of it that fits the machine.
 torchcaffe: venv
-	@TORCH='$(TORCH)' sh tools/get_torch.sh $(PYTHON)
+	@TORCH='$(TORCH)' sh setup/get_torch.sh $(PYTHON)
 	@[ -x $(VENV)/bin/torchcaffe ] || $(PYTHON) -m pip install -q --no-deps -e .
 
-# The engine that tools/engine.py will find; only where there is none is one brought.
+# The engine that tools/training/engine.py will find; only where there is none is one brought.
 engine: venv
 	@case "$$CAFFE" in \
 	  torchcaffe) $(MAKE) -s -f $(MAKEFILE_LIST) torchcaffe ;; \
-	  '') command -v caffe >/dev/null 2>&1 || sh $(PROJECT)/tools/get_caffe.sh .caffe ;; \
+	  '') command -v caffe >/dev/null 2>&1 || sh $(PROJECT)/setup/get_caffe.sh .caffe ;; \
 	esac
 
 %-sweep: venv engine
@@ -102,7 +102,7 @@ doctor: venv
 
 # Tests hold everything against real Caffe: its tools and pycaffe are those of .caffe/, unless CAFFE names others.
 test: venv torchcaffe tensorboard-packages browser
-	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe
+	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 --dist worksteal tests)
 
 # The browser in which the tests open the page. Where it cannot be installed these tests are skipped, and say so.
@@ -116,7 +116,7 @@ INSTALL = DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends 
 
 # docs/parity.md: how far torchcaffe is from Caffe, from the figures that its tests see.
 parity: venv torchcaffe
-	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe
+	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@mkdir -p results
 	@OMP_NUM_THREADS=1 PARITY_FIGURES=results/parity.json $(PYTHON) -m pytest tests/torchcaffe
 	@PYTHONPATH=. $(PYTHON) tests/torchcaffe/report.py results/parity.json docs/parity.md
@@ -125,7 +125,7 @@ parity: venv torchcaffe
 # has the result. On two busy cores either sweep took 14 minutes; killed, they go on where they were.
 EQUIVALENCE := experiments/equivalence.yaml
 equivalence: venv torchcaffe
-	@[ -n "$$CAFFE" ] || sh tools/get_caffe.sh .caffe
+	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@$(TOOLS) sweep $(EQUIVALENCE)
 	@CAFFE=torchcaffe $(TOOLS) sweep $(EQUIVALENCE)
 	@PYTHONPATH=. OMP_NUM_THREADS=1 $(PYTHON) tests/torchcaffe/full_width.py "$${CAFFE:-.caffe/caffe}" docs/parity-alexnet.csv

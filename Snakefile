@@ -1,19 +1,20 @@
 # The sweep as a graph of files: fetch -> split -> pack -> mean -> run (sources first) -> summarize -> claims -> plot ->
-# report. `python -m tools sweep` starts it, after the judge (tools/plan.py) has withdrawn what no longer stands: what is
+# report. `python -m tools sweep` starts it, after the judge (tools/planning/state.py) has withdrawn what no longer stands: what is
 # missing is all that the graph has to know, so inputs are `ancient` and only the marks of finished work are declared.
 import shlex
 import sys
 from pathlib import Path
 
 sys.path.insert(0, workflow.basedir)
-from tools import layout
-from tools.experiment import load
-from tools.layout import CHECKOUT
+from tools.protocol import layout
+from tools.protocol.experiment import load
+from tools.protocol.layout import CHECKOUT
+from tools.protocol.runs import runs_of, source_run
 
 exp = load(Path(config["experiment"]), config["set"])
 ENGINE = config["engine"]
 GRAPH = str(layout.results_folder(exp, ENGINE) / "graph")
-RUNS = {str(run.manifest): run for run in layout.runs(exp, ENGINE)}
+RUNS = {str(run.manifest): run for run in runs_of(exp, ENGINE)}
 TOOLS = f"PYTHONPATH={shlex.quote(str(CHECKOUT))} exec {shlex.quote(sys.executable)} -m tools"
 EXPERIMENT = f"{shlex.quote(config['experiment'])} --set {shlex.quote(config['set'])}"
 
@@ -26,7 +27,7 @@ def verb(name, after=""):
 def source_manifest(wildcards):
     """The run that must be finished before this one: its source net's, if it copies any."""
     run = RUNS[f"models/{wildcards.run}/manifest.json"]
-    source = layout.source_run(exp, run)
+    source = source_run(exp, run)
     return ancient(str(source.manifest)) if source else []
 
 

@@ -11,11 +11,11 @@ sys.path.insert(0, str(CHECKOUT))
 
 from caffeformat import blobs, datum, lmdb_file, prototxt  # noqa: E402
 from caffeformat.caffeformat_pb2 import TRAIN, LayerParameter, NetParameter, NetState, SolverParameter  # noqa: E402
-from tools.conditions import Condition  # noqa: E402
-from tools.surgery import RENAMED, freeze  # noqa: E402
-from tools.weighted import Block, weighted_blocks  # noqa: E402
-from torchcaffe import net_param  # noqa: E402
-from torchcaffe.net import Net  # noqa: E402
+from tools.nets.surgery import RENAMED, freeze  # noqa: E402
+from tools.protocol.conditions import Condition  # noqa: E402
+from tools.protocol.weighted_layers import Block, weighted_blocks  # noqa: E402
+from torchcaffe.nets import parsed_net  # noqa: E402
+from torchcaffe.nets.net import Net  # noqa: E402
 
 IMAGES = 1024  # read again and again
 
@@ -106,7 +106,7 @@ def operations_an_image(exp: Experiment, folder: Path) -> float:
     A layer's forward product costs two a weight and place of the top; so does the gradient of its weights, if they
     learn, and that of its bottom, if anything below learns. Padding is counted as if it were multiplied.
     """
-    net = Net(net_param.Source(*_read(exp, folder)), NetState(phase=TRAIN))
+    net = Net(parsed_net.Source(*_read(exp, folder)), NetState(phase=TRAIN))
     total, below = 0, False
     for layer, top in zip(net.layers, net.tops, strict=True):
         if layer.type in ("Convolution", "InnerProduct"):

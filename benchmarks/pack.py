@@ -24,12 +24,12 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
 from caffeformat import lmdb_file  # noqa: E402
-from tools import engine  # noqa: E402
+from tools.common.errors import UserError  # noqa: E402
+from tools.common.files import read_json  # noqa: E402
 from tools.datasets import fetched, open_dataset  # noqa: E402
-from tools.errors import UserError  # noqa: E402
-from tools.experiment import Experiment, load  # noqa: E402
-from tools.files import read_json  # noqa: E402
-from tools.layout import size_name, split_of  # noqa: E402
+from tools.protocol.experiment import Experiment, load  # noqa: E402
+from tools.protocol.layout import size_name, split_of  # noqa: E402
+from tools.training import engine  # noqa: E402
 
 
 @dataclass

@@ -20,7 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tools")]
 import browser  # noqa: E402
 from made_tables import CONDITIONS, SIZES, made_up  # noqa: E402
 
-from tools.experiment import load  # noqa: E402
+from tools.protocol.experiment import load  # noqa: E402
 from tools.report import report  # noqa: E402
 
 RUNS = int(os.environ.get("RUNS", 2000))

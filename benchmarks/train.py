@@ -23,8 +23,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from experiments import ALEXNET, CHECKOUT, SMALL, Experiment, operations_an_image, write_images, write_net, write_solver
-from tools import engine
-from tools.errors import UserError
+from tools.common.errors import UserError
+from tools.training import engine
 
 DISPLAYS = 4  # a process
 SPAN = 1.2  # seconds that BVLC Caffe takes from one display to the next, as far as can be foreseen

@@ -2,7 +2,7 @@
 # docker/build.sh TARGET: the image caffe-transfer:TARGET, from the Dockerfile's target of that name.
 #
 # CONTAINER_ENGINE   docker, podman or buildah; otherwise the first of these that works here
-# CAFFE_SOURCE       a folder that tools/get_caffe_source.sh made: Caffe's source is not downloaded
+# CAFFE_SOURCE       a folder that setup/get_caffe_source.sh made: Caffe's source is not downloaded
 # CAFFE_MIRROR       a mirror of Debian, or of its archive or snapshots, that still has bullseye's caffe
 # DEBIAN_MIRROR      a mirror or snapshot for everything else of Debian's
 # PIP_INDEX_URL, PIP_CERT   pip's own settings
@@ -15,7 +15,7 @@ source=docker/caffe/source
 
 choose_engine
 # a folder outside the checkout is out of the engine's sight
-if [ -n "${CAFFE_SOURCE:-}" ]; then sh tools/get_caffe_source.sh "$source"; else rm -rf "$source"; fi
+if [ -n "${CAFFE_SOURCE:-}" ]; then sh setup/get_caffe_source.sh "$source"; else rm -rf "$source"; fi
 
 certificates=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}
 [ -r "$certificates" ] || certificates=/dev/null

@@ -1,5 +1,5 @@
 # Sourced by the scripts beside it, which set $me: what builds and runs the images.
-. "$(dirname "$0")/../tools/shell_common.sh"
+. "$(dirname "$0")/../setup/shell_common.sh"
 
 # $engine: CONTAINER_ENGINE, or else the first of docker, podman and buildah that works here.
 choose_engine() {

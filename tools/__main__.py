@@ -5,7 +5,7 @@ import sys
 
 try:
     from caffeformat import FormatError
-    from tools.errors import UserError
+    from tools.common.errors import UserError
 except ModuleNotFoundError as missing:
     sys.exit(f"error: no module {missing.name} in {sys.executable}; `make venv`, then .venv/bin/python -m tools ...")
 

@@ -5,9 +5,9 @@
 Between two measured sizes accuracies are interpolated along log2(size), within each seed; a size outside the measured
 ones is refused. The condition with the best mean is advised. All means are of the same seeds and directions, lest an
 easy split count for the one condition that was measured on it; a condition with less than half of base's is not
-compared. Its gains over base and FTall are estimated by seeds, or with one seed by images (tools/intervals.py). As the
-best of several is picked from the same runs that then measure it, its gain is flattered; the interval is that of a
-comparison named beforehand, with the level shared among the conditions that it was picked from (Bonferroni), which
+compared. Its gains over base and FTall are estimated by seeds, or with one seed by images (tools/stats/intervals.py).
+As the best of several is picked from the same runs that then measure it, its gain is flattered; the interval is that of
+a comparison named beforehand, with the level shared among the conditions that it was picked from (Bonferroni), which
 bounds this.
 """
 
@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools import cli
-from tools.errors import UserError
-from tools.experiment import load
-from tools.results import Row, condition_order, size_order
-from tools.tables import Tables, tables_of
+from tools.common.errors import UserError
+from tools.protocol.experiment import load
+from tools.results.columns import Row, condition_order, size_order
+from tools.results.tables import Tables, tables_of
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Advice:
 
 def advise(tables: Tables, n: int) -> Advice:
     """Raises UserError where n lies outside the measured sizes, or base was not measured there."""
-    from tools.intervals import Measured
+    from tools.stats.intervals import Measured
 
     at = _interpolation([size for size in tables.sizes if size != "all"], n, tables.folder)
     conditions, places = _compared(tables.runs, set(at))

@@ -7,11 +7,11 @@ prints a line a claim and writes results/<experiment>/claims.csv. The claims are
 
 verdict: holds or fails where the claim's p-value, corrected for how many were tested (Holm), is at most 0.05; else
 undecided; not applicable where the claim is of another data set, or what it compares was not measured. Seeds decide
-(tools/intervals.py): with one seed a claim is undecided. these_nets is the verdict of the same test over validation
-images: true of the very nets that were trained, not of others. effect, low and high are of the comparison that the
-answer hangs on, named in `at`: the weakest of a conjunction. The interval is 95 % and not corrected. more_seeds is how
-many more seeds would decide an undecided claim with 80 % power, if the effect and spread of the seeds so far are the
-true ones; blank where 200 would not, and 2 where a single seed knows no spread.
+(tools/stats/intervals.py): with one seed a claim is undecided. these_nets is the verdict of the same test over
+validation images: true of the very nets that were trained, not of others. effect, low and high are of the comparison
+that the answer hangs on, named in `at`: the weakest of a conjunction. The interval is 95 % and not corrected.
+more_seeds is how many more seeds would decide an undecided claim with 80 % power, if the effect and spread of the seeds
+so far are the true ones; blank where 200 would not, and 2 where a single seed knows no spread.
 """
 
 import math
@@ -21,14 +21,14 @@ from pathlib import Path
 import numpy as np
 
 from tools import cli
-from tools.claims_file import THESIS, Claims, load
-from tools.errors import UserError
-from tools.experiment import Experiment
-from tools.experiment import load as load_experiment
-from tools.files import read_json, sha256, write_atomic, write_json
-from tools.layout import RESULTS, results_folder
-from tools.results import CLAIMS, CURVES, PREDICTIONS, RUNS, Row, csv_text, engine_name, read_csv, size_order
-from tools.tables import Tables, tables_of
+from tools.common.errors import UserError
+from tools.common.files import read_json, sha256, write_atomic, write_json
+from tools.protocol.experiment import Experiment
+from tools.protocol.experiment import load as load_experiment
+from tools.protocol.layout import RESULTS, results_folder
+from tools.results.columns import CLAIMS, CURVES, PREDICTIONS, RUNS, Row, csv_text, engine_name, read_csv, size_order
+from tools.results.tables import Tables, tables_of
+from tools.stats.claims_file import THESIS, Claims, load
 
 MARKER = "claims.json"
 COLUMNS = (
@@ -50,7 +50,7 @@ class Places:
 
 def judge(tables: Tables, claims: Claims, prestudy: Tables | None = None, other: Tables | None = None) -> list[Row]:
     """A row of claims.csv for each claim."""
-    from tools.judging import Judge, NotApplicable
+    from tools.stats.claim_tests import Judge, NotApplicable
 
     by_seeds = Judge(tables, claims.margin, prestudy, other)
     by_images = Judge(tables, claims.margin, prestudy, other, these_nets=True)

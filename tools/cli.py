@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from tools.experiment import Experiment, load
+from tools.protocol.experiment import Experiment, load
 
 
 def parser(verb: str, text: str) -> argparse.ArgumentParser:

@@ -15,11 +15,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from tools.common.files import read_json
 from tools.datasets import KINDS
-from tools.device import gpus
-from tools.engine import Engine, NoEngine, find
-from tools.files import read_json
-from tools.layout import CHECKOUT
+from tools.protocol.layout import CHECKOUT
+from tools.training.engine import Engine, NoEngine, find
+from tools.training.gpus import selected_gpus
 
 DEBIAN_DATASETS = Path("/usr/share/datasets")
 # GB per split seed: LMDBs (16.4 KB an image of 64x64), and the models of all runs (82 MB a full AlexNet)
@@ -68,7 +68,7 @@ def examine() -> Iterator[Finding]:
 
 def training(engine: Engine) -> Finding:
     """What the runs will train on, and where that is less than the machine has, why."""
-    cores, cards, chosen = len(os.sched_getaffinity(0)), machine_gpus(), gpus(engine)
+    cores, cards, chosen = len(os.sched_getaffinity(0)), machine_gpus(), selected_gpus(engine)
     on_cpu = f"on the CPU, {cores} cores"
     if chosen:
         return Finding("training", "ok", f"on GPU {', '.join(chosen)} of {'; '.join(cards)}; {cores} cores")

@@ -10,12 +10,12 @@ what was brought; where it is missing, fetch goes on with whatever lies in data/
 from pathlib import Path
 
 from tools import cli
+from tools.common.files import lock, read_json, write_json
 from tools.datasets import KINDS, check_classes, fetched
 from tools.datasets.bring import bring
 from tools.datasets.cards import card
-from tools.experiment import Experiment
-from tools.files import lock, read_json, write_json
-from tools.layout import dataset_folder
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import dataset_folder
 
 
 def fetch(exp: Experiment) -> bool:

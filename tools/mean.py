@@ -12,12 +12,12 @@ import numpy as np
 
 from caffeformat import blobs, datum, lmdb_file
 from tools import cli
-from tools.errors import UserError
-from tools.experiment import Experiment
-from tools.files import lock, read_json, sha256, write_atomic, write_json
-from tools.layout import Split, split_of, train_sizes
-from tools.progress import progress
-from tools.workers import spread
+from tools.common.errors import UserError
+from tools.common.files import lock, read_json, sha256, write_atomic, write_json
+from tools.common.progress import progress
+from tools.common.workers import spread
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import Split, split_of, train_sizes
 
 
 def mean(exp: Experiment, seed: int) -> bool:

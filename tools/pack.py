@@ -5,7 +5,7 @@
 turns every list of a split into an LMDB, data/tiny-imagenet/split0/64x64/A/n0500 and so on: CHW, BGR, uint8, resized
 (bilinear) as Caffe's convert_imageset does, under its keys, shuffled with a seed (protocol.md, Data 4).
 
-tools/packing.py does the work, half by half; this file knows what is wanted, what is there and what it takes.
+tools/datasets/packing.py does the work, half by half; this file knows what is wanted, what is there and what it takes.
 """
 
 import contextlib
@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from tools import cli
+from tools.common.errors import UserError
+from tools.common.files import lock, read_json, remove_leftovers, sha256, write_json
 from tools.datasets import DataSet, open_dataset
-from tools.errors import UserError
-from tools.experiment import Experiment
-from tools.files import lock, read_json, remove_leftovers, sha256, write_json
-from tools.layout import Split, split_of, split_seeds, train_sizes
-from tools.packing import Database, Half, shape
+from tools.datasets.packing import Database, Half, shape
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import Split, split_of, split_seeds, train_sizes
 
 _PAGE = 4096  # bytes of an LMDB page, at the least
 

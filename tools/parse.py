@@ -15,8 +15,8 @@ import argparse
 from pathlib import Path
 
 from tools.caffe_log import Log, LogReader
-from tools.errors import UserError
-from tools.files import write_if_changed
+from tools.common.errors import UserError
+from tools.common.files import write_if_changed
 
 TRAIN, TEST = "train.csv", "test.csv"
 _LINE = "I0228 10:00:00.123456  1234 solver.cpp:218] Iteration 0, loss = 2.3"

@@ -17,11 +17,11 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from tools import cli
-from tools.errors import UserError
-from tools.experiment import Experiment, load
-from tools.files import read_json, sha256, write_atomic, write_json
-from tools.layout import results_folder
-from tools.results import CURVES, RUNS, SUMMARY, Row, engine_name, read_csv
+from tools.common.errors import UserError
+from tools.common.files import read_json, sha256, write_atomic, write_json
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import results_folder
+from tools.results.columns import CURVES, RUNS, SUMMARY, Row, engine_name, read_csv
 
 MARKER = "figures.json"
 
@@ -29,8 +29,8 @@ MARKER = "figures.json"
 def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     """Draws every figure whose data is there, and prints why another is not; returns False if all were complete.
 
-    `engine` is the engine's name (tools/engine.py); `tables` a folder of published tables, else the experiment's own.
-    Raises UserError where there are no tables yet.
+    `engine` is the engine's name (tools/training/engine.py); `tables` a folder of published tables, else
+    the experiment's own. Raises UserError where there are no tables yet.
     """
     from tools.figures import NoData, style  # takes a second; is_complete must not
 

@@ -17,15 +17,16 @@ import numpy as np
 from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import TEST, NetParameter
 from tools import cli
-from tools.caffe_test import outputs, what_makes
-from tools.drive import RunFailed
-from tools.engine import Engine, find
-from tools.errors import UserError
-from tools.experiment import load
-from tools.files import lock, read_json, sha256, write_atomic
-from tools.layout import Run, find_run
-from tools.rendering import NET, SOLVER, headline_outputs
-from tools.results import PREDICTIONS, npz_bytes, read_csv
+from tools.common.errors import UserError
+from tools.common.files import lock, read_json, sha256, write_atomic
+from tools.nets.templates import NET, SOLVER, headline_outputs
+from tools.protocol.experiment import load
+from tools.protocol.layout import Run
+from tools.protocol.runs import find_run
+from tools.results.columns import PREDICTIONS, npz_bytes, read_csv
+from tools.training.engine import Engine, find
+from tools.training.engine_outputs import outputs, what_makes
+from tools.training.process import RunFailed
 
 MODEL, LOG = "predict.prototxt", "predict.log"
 PREDICTED = "predicted"  # the top of the ArgMax layer

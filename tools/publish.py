@@ -13,12 +13,12 @@ import shutil
 from pathlib import Path
 
 from tools import claims, cli, plot, summarize
-from tools.errors import UserError
-from tools.experiment import Experiment, load
-from tools.files import new_folder, read_json, sha256
-from tools.layout import experiment_name, results_folder
-from tools.results import CLAIMS, MANIFESTS, RUNS, engine_name, runs_on_disk
-from tools.tables import PUBLISHED
+from tools.common.errors import UserError
+from tools.common.files import new_folder, read_json, sha256
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import experiment_name, results_folder
+from tools.results.columns import CLAIMS, MANIFESTS, RUNS, engine_name, runs_on_disk
+from tools.results.tables import PUBLISHED
 
 _PATH = re.compile(r"""(^|\s)path=("[^"]*"|'[^']*'|\S+)""")
 OWN = (MANIFESTS, "predictions.npz", "summary.json", "report.json", "figures")  # and tables: what is made anew

@@ -4,12 +4,13 @@ python -m tools render experiments/demo.yaml A2B/n0600/S3T/seed0
 """
 
 from tools import cli
-from tools.engine import find
-from tools.experiment import Experiment, load
-from tools.files import lock, write_if_changed
-from tools.layout import Run, find_run, source_run
-from tools.rendering import NET, SOLVER, Rendered, render
-from tools.surgery import LayerPlan
+from tools.common.files import lock, write_if_changed
+from tools.nets.surgery import LayerPlan
+from tools.nets.templates import NET, SOLVER, Rendered, render
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import Run
+from tools.protocol.runs import find_run, source_run
+from tools.training.engine import find
 
 
 def write(exp: Experiment, run: Run) -> Rendered:

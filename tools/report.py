@@ -13,13 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tools import cli
-from tools.errors import UserError
-from tools.experiment import Experiment, load
-from tools.files import read_json, sha256, write_atomic, write_json
-from tools.layout import CHECKOUT, experiment_name, results_folder
-from tools.outcome import FLAGS
+from tools.common.errors import UserError
+from tools.common.files import read_json, sha256, write_atomic, write_json
 from tools.page import content, provenance, template
-from tools.results import (
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import CHECKOUT, experiment_name, results_folder
+from tools.results.columns import (
     CLAIMS,
     CURVES,
     RUNS,
@@ -31,6 +30,7 @@ from tools.results import (
     run_key,
     size_order,
 )
+from tools.training.outcome import FLAGS
 
 PAGE, MARKER = "report.html", "report.json"
 COLUMNS = (
@@ -44,8 +44,8 @@ FILTERS = ("condition", "size", "direction", "seed", "status")
 def report(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     """Writes the page; returns False if it was complete already.
 
-    `engine` is the engine's name (tools/engine.py); `tables` a folder of published tables, else the experiment's own.
-    Raises UserError where there are no tables.
+    `engine` is the engine's name (tools/training/engine.py); `tables` a folder of published tables, else
+    the experiment's own. Raises UserError where there are no tables.
     """
     results = results_folder(exp, engine)
     tables = tables or results

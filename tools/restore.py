@@ -11,14 +11,15 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-from tools import cli, plan
-from tools.engine import Engine, find
-from tools.errors import UserError
-from tools.experiment import Experiment, load
-from tools.files import write_atomic, write_json
-from tools.layout import Run, experiment_name, results_folder
-from tools.results import CURVE_COLUMNS, CURVES, MANIFESTS, PREDICTIONS, csv_text, label_key, npz_bytes, run_of
-from tools.tables import PUBLISHED, Tables
+from tools import cli
+from tools.common.errors import UserError
+from tools.common.files import write_atomic, write_json
+from tools.planning.state import make_plan
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import Run, experiment_name, results_folder
+from tools.results.columns import CURVE_COLUMNS, CURVES, MANIFESTS, PREDICTIONS, csv_text, label_key, npz_bytes, run_of
+from tools.results.tables import PUBLISHED, Tables
+from tools.training.engine import Engine, find
 
 
 def restore(exp: Experiment, engine: Engine, folder: Path) -> list[Run]:
@@ -27,7 +28,7 @@ def restore(exp: Experiment, engine: Engine, folder: Path) -> list[Run]:
     Raises UserError where `folder` holds no publication, one of another experiment or engine, or data are missing.
     """
     manifests = _manifests(exp, engine, folder)
-    if not plan.make(exp, engine).stages["mean"]:
+    if not make_plan(exp, engine).stages["mean"]:
         raise UserError(f"{exp.file}: its data are not packed; run `python -m tools` fetch, split, pack and mean first")
     tables, curves = Tables(folder), defaultdict(list)
     for row in tables.curves:

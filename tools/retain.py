@@ -7,8 +7,8 @@ Two scores on V_source for every selected, finished run that began with layers o
 own_fc8   its layers 1..7 under the source net's own classifier: how much of the source task they still do as they
           are. With seven frozen layers it is the source net's accuracy itself.
 new_fc8   its layers 1..7 frozen, under a fresh classifier trained on N_source: how much of it they can still do. This
-          is the run X-retain, a training like any other (tools/conditions.py), which this verb does if it is not done.
-          Named among the conditions (FTall-retain, base-retain), it is one of the sweep's, several at a time.
+          is the run X-retain, a training like any other (tools/protocol/conditions.py), which this verb does if it
+          is not done. Named among the conditions (FTall-retain, base-retain), it is one of the sweep's.
 
 retention.csv in results/<experiment>/ has these beside source_accuracy, the source net's own on V_source, and
 target_accuracy, the run's on V_target. own_fc8 is blank where the net has no layer of the source net (base-retain).
@@ -21,16 +21,19 @@ from statistics import fmean
 from caffeformat import prototxt
 from caffeformat.blobs import caffemodel_bytes, read_caffemodel
 from caffeformat.caffeformat_pb2 import NetParameter, SolverParameter
-from tools import cli, judge, layout
-from tools.caffe_test import outputs, what_makes
-from tools.engine import Engine, find
-from tools.errors import UserError
-from tools.experiment import Experiment
-from tools.files import read_json, write_atomic, write_json
-from tools.layout import Run, condition_of, results_folder, source_run
-from tools.rendering import Rendered, render
-from tools.results import RETENTION, RETENTION_COLUMNS, Row, csv_text, order
+from tools import cli
+from tools.common.errors import UserError
+from tools.common.files import read_json, write_atomic, write_json
+from tools.nets.templates import Rendered, render
+from tools.protocol import layout
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import Run, results_folder
+from tools.protocol.runs import condition_of, runs_of, source_run
+from tools.results.columns import RETENTION, RETENTION_COLUMNS, Row, csv_text, order
 from tools.run import run_one
+from tools.training.engine import Engine, find
+from tools.training.engine_outputs import outputs, what_makes
+from tools.training.inputs import run_inputs, source_weights
 
 OWN = "own_fc8"
 
@@ -58,7 +61,7 @@ def retain(exp: Experiment, engine: Engine) -> list[Row]:
 def _scored(exp: Experiment, engine: Engine) -> set[Run]:
     """The runs that copied from the source net, and those whose X-retain is selected."""
     found = set()
-    for run in layout.runs(exp, engine.name):
+    for run in runs_of(exp, engine.name):
         condition = condition_of(run)
         if condition.retained:
             found.add(source_run(exp, run))
@@ -98,8 +101,8 @@ def _source(exp: Experiment, run: Run) -> Run:
 def own_classifier(exp: Experiment, run: Run, retained: Run, engine: Engine) -> float:
     """The accuracy on V_source of the run's layers under the source net's last one; kept in the run's own_fc8.json."""
     rendered = render(exp, retained)
-    weights, source = judge.weights(run), judge.weights(source_run(exp, run))
-    inputs = judge.inputs(exp, retained, engine) | {"source": source[1]}
+    weights, source = source_weights(run), source_weights(source_run(exp, run))
+    inputs = run_inputs(exp, retained, engine) | {"source": source[1]}
     known = read_json(run.folder / f"{OWN}.json")
     if known and known["inputs"] == inputs:
         return known["accuracy"]

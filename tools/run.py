@@ -9,14 +9,16 @@ import os
 import subprocess
 import time
 
-from tools import cli, judge, parse, predict, render, train
-from tools.drive import RunFailed, die_with_parent
-from tools.engine import Engine, find
-from tools.experiment import Experiment, load
-from tools.files import lock, read_json, sha256, write_atomic, write_json
-from tools.layout import CHECKOUT, Run, find_run, runs, source_run, split_of, train_set
-from tools.outcome import outcome
-from tools.rendering import Rendered
+from tools import cli, parse, predict, render, train
+from tools.common.files import lock, read_json, sha256, write_atomic, write_json
+from tools.nets.templates import Rendered
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import CHECKOUT, Run, split_of
+from tools.protocol.runs import find_run, runs_of, source_run, train_set
+from tools.training.engine import Engine, find
+from tools.training.inputs import NotReady, is_complete, lacks_predictions, take_back
+from tools.training.outcome import outcome
+from tools.training.process import RunFailed, die_with_parent
 
 
 def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
@@ -25,8 +27,8 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
     Raises RunFailed (then failed.json in the run's folder says why) and whatever the verbs raise.
     """
     with lock(run.folder / ".lock"):
-        judge.take_back(exp, run, engine)
-        if judge.is_complete(exp, run, engine):
+        take_back(exp, run, engine)
+        if is_complete(exp, run, engine):
             return _with_predictions(run, engine)
         for old in (run.manifest, run.withdrawn, run.failed):
             old.unlink(missing_ok=True)
@@ -39,7 +41,7 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
             manifest = _manifest(exp, run, engine, done, _outcome(exp, run, rendered, log))
             manifest["predictions"] = _predictions(run, engine, manifest)
         except Exception as error:
-            if not isinstance(error, judge.NotReady):
+            if not isinstance(error, NotReady):
                 write_json(run.failed, {"run": run.key, "error": str(error), "attempts": _attempts(run)})
             raise
         _compare(run, manifest)
@@ -72,7 +74,7 @@ def _predictions(run: Run, engine: Engine, manifest: dict) -> dict | None:
 def _with_predictions(run: Run, engine: Engine) -> dict:
     """The manifest of a complete run, and its predictions if it lacks them. If they fail, the manifest is set aside."""
     manifest = read_json(run.manifest)
-    if not judge.lacks_predictions(run, manifest):
+    if not lacks_predictions(run, manifest):
         return manifest
     try:
         model = run.folder / manifest["model"]["file"]
@@ -123,7 +125,7 @@ def _is_source(exp: Experiment, run: Run, engine: Engine) -> bool:
     """Whether others copy from the run's net: from a source net some day, from another (TnT) if they are selected."""
     if run.size == exp.full_size and run.condition == ("base" if exp.mean == "target" else "source"):
         return True
-    return run in {source_run(exp, other) for other in runs(exp, engine.name)}
+    return run in {source_run(exp, other) for other in runs_of(exp, engine.name)}
 
 
 def _attempts(run: Run) -> int:
@@ -155,7 +157,7 @@ def main(argv: list[str]) -> None:
     result = manifest["result"]
     flag = "" if result["status"] == "ok" else f"  {result['status'].upper()}"
     took = time.monotonic() - began
-    every = runs(exp, engine.name)
+    every = runs_of(exp, engine.name)
     count = f"[{sum(other.manifest.exists() for other in every)}/{len(every)}]"
     print(
         f"{count} {run.key}: accuracy {result['accuracy']:.4f}, loss {result['loss']:.4f}, {took:.0f} s{flag}",

@@ -4,7 +4,7 @@
 
 `caffe test` runs the source net over the target training set, and prints what each layer n of a selected SnT gives to
 the next (a convolution's channels averaged over the image) and the source classes' probabilities. Of these
-tools/transferability.py makes scores; nothing is trained for them.
+tools/stats/transferability.py makes scores; nothing is trained for them.
 
 scores.csv in results/<experiment>/: a row a target set and condition SnT or FTall, with the scores of its last copied
 layer; LEEP, which is about the source net as a whole, is in the rows of S7T and FTall. Of a set of more than --images
@@ -19,17 +19,21 @@ from pathlib import Path
 
 from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import TEST, NetParameter, PoolingParameter
-from tools import cli, judge, layout, transferability
-from tools.caffe_test import outputs, what_makes
-from tools.drive import RunFailed
-from tools.engine import Engine, find
-from tools.errors import UserError
-from tools.experiment import Experiment, load
-from tools.files import read_json, write_atomic, write_json
-from tools.layout import Run, condition_of, results_folder, source_run, split_of
-from tools.rendering import headline_outputs, render
-from tools.results import CORRELATION_COLUMNS, CORRELATIONS, SCORE_COLUMNS, SCORES, Row, csv_text, order
-from tools.weighted import Block, weighted_blocks
+from tools import cli
+from tools.common.errors import UserError
+from tools.common.files import read_json, write_atomic, write_json
+from tools.nets.templates import headline_outputs, render
+from tools.protocol import layout
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import Run, results_folder, split_of
+from tools.protocol.runs import condition_of, mean_of, runs_of, source_run
+from tools.protocol.weighted_layers import Block, weighted_blocks
+from tools.results.columns import CORRELATION_COLUMNS, CORRELATIONS, SCORE_COLUMNS, SCORES, Row, csv_text, order
+from tools.stats import transferability
+from tools.training.engine import Engine, find
+from tools.training.engine_outputs import outputs, what_makes
+from tools.training.inputs import run_inputs, source_weights
+from tools.training.process import RunFailed
 
 PROBABILITIES, FEATURES = "probabilities", "features"  # the added tops; features1 is what layer 1 gives to the next
 MOST_IMAGES = 5000
@@ -42,11 +46,11 @@ def scores(exp: Experiment, engine: Engine, most: int = MOST_IMAGES) -> tuple[li
     A set that was scored with the same inputs is not scored again (scores.json remembers). Raises UserError where no
     SnT or FTall is selected or the source net is not trained, RunFailed where the engine ends badly.
     """
-    from tools.rank_correlation import correlations  # takes a second: scipy
+    from tools.stats.rank_correlation import correlations  # takes a second: scipy
 
     folder = results_folder(exp, engine.name)
     known = read_json(folder / "scores.json") or {}
-    selected = sorted(filter(_is_scored, layout.runs(exp, engine.name)), key=lambda run: (_set_key(run), order(run)))
+    selected = sorted(filter(_is_scored, runs_of(exp, engine.name)), key=lambda run: (_set_key(run), order(run)))
     if not selected:
         raise exp.fault("conditions", ", ".join(exp.conditions), "scores are of SnT and FTall: name some")
     rows = []
@@ -74,8 +78,8 @@ def _set_key(run: Run) -> str:
 def _score(exp: Experiment, runs: list[Run], engine: Engine, most: int, known: dict | None, model: Path) -> dict:
     """The scores of one target set by the conditions of its `runs`: those that are known, if nothing has changed."""
     packed = split_of(exp, runs[0].seed).train_lmdb(runs[0].target, runs[0].size) / "pack.json"
-    judge.inputs(exp, runs[0], engine)  # raises NotReady where the LMDB, the mean or the source net is missing
-    weights, digest = judge.weights(source_run(exp, runs[0]))
+    run_inputs(exp, runs[0], engine)  # raises NotReady where the LMDB, the mean or the source net is missing
+    weights, digest = source_weights(source_run(exp, runs[0]))
     if not weights.exists():
         raise UserError(f"{weights}: gone (keep_models); the next sweep that needs it trains it again")
     images = min(most, read_json(packed)["entries"])
@@ -122,7 +126,7 @@ def scoring_net(exp: Experiment, runs: list[Run]) -> tuple[NetParameter, dict[in
     (data,) = (x for x in cut.layer if x.type == "Data" and any(rule.phase == TEST for rule in x.include))
     data.data_param.source = str(split_of(exp, runs[0].seed).train_lmdb(runs[0].target, runs[0].size))
     if data.transform_param.HasField("mean_file"):
-        data.transform_param.mean_file = str(layout.mean_of(exp, runs[0]))
+        data.transform_param.mean_file = str(mean_of(exp, runs[0]))
     cut.layer.add(name=PROBABILITIES, type="Softmax", bottom=[logits], top=[PROBABILITIES])
     for n, top in tops.items():
         _give_out(cut, blocks[n - 1], top, f"{FEATURES}{n}")

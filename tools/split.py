@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from tools import cli
-from tools.bad_images import refuse, unreadable
+from tools.common.errors import UserError
+from tools.common.files import lock, read_json, sha256, write_if_changed, write_json
+from tools.common.shuffle import shuffled
 from tools.datasets import open_dataset
-from tools.errors import UserError
-from tools.experiment import Experiment
-from tools.files import lock, read_json, sha256, write_if_changed, write_json
-from tools.layout import Size, Split, size_name, split_of, split_seeds, train_sizes
-from tools.shuffle import shuffled
+from tools.datasets.unreadable import refuse, unreadable
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import Size, Split, size_name, split_of, split_seeds, train_sizes
 
 _SHOWN = 20  # how many bad images split.json names
 

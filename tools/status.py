@@ -5,9 +5,11 @@ python -m tools status experiments/demo.yaml
 
 from collections import Counter
 
-from tools import cli, layout, plan
-from tools.engine import find
-from tools.layout import Run, size_name
+from tools import cli
+from tools.planning.state import make_plan
+from tools.protocol import layout
+from tools.protocol.layout import Run, size_name
+from tools.training.engine import find
 
 MARKS = {
     "done": "done",
@@ -36,7 +38,7 @@ def table(states: dict[Run, str]) -> str:
 def main(argv: list[str]) -> None:
     exp = cli.experiment("status", __doc__, argv)
     engine = find()
-    found = plan.make(exp, engine)
+    found = make_plan(exp, engine)
     print(table(found.runs))
     counts = Counter(what.split(":")[0] for what in found.runs.values())
     print(", ".join(f"{counts[word]} {word}" for word in MARKS if counts[word]) + f" of {len(found.runs)} runs")

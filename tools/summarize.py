@@ -14,7 +14,7 @@ low and high are the mean's 95 % interval. A seed's two directions share its spl
 (interval: `seeds`): the mean of the directions in each of the `seeds` seeds that have all, and Student's t over them.
 With one seed (interval: `images`) it is Wilson's interval for the share of right predictions among all validation
 images: it covers the finite validation set alone, not what another split, draw or start would do; blank without
-predictions. tools/intervals.py says why.
+predictions. tools/stats/intervals.py says why.
 
 curves.csv: the learning curves of every run, by its key (A2B/n0300/S3T/seed0); a cell is blank at an iteration that was
 displayed but not tested, or tested but not displayed. predictions.npz: each run's predictions under its key, and the
@@ -31,15 +31,13 @@ from typing import Any
 import numpy as np
 
 from caffeformat import prototxt
-from tools import cli, judge
-from tools.engine import Engine, NoEngine, find
-from tools.errors import UserError
-from tools.experiment import Experiment
-from tools.files import is_locked, read_json, sha256, write_atomic, write_json
-from tools.layout import Run, experiment_name, results_folder
-from tools.outcome import FLAGS
-from tools.rendering import NET, headline_outputs
-from tools.results import (
+from tools import cli
+from tools.common.errors import UserError
+from tools.common.files import is_locked, read_json, sha256, write_atomic, write_json
+from tools.nets.templates import NET, headline_outputs
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import Run, experiment_name, results_folder
+from tools.results.columns import (
     CURVE_COLUMNS,
     CURVES,
     PREDICTIONS,
@@ -57,6 +55,9 @@ from tools.results import (
     read_csv,
     runs_on_disk,
 )
+from tools.training.engine import Engine, NoEngine, find
+from tools.training.inputs import take_back as take_back_run
+from tools.training.outcome import FLAGS
 
 MARKER = "summary.json"
 TABLES = (RUNS, SUMMARY, CURVES, PREDICTIONS)
@@ -74,9 +75,9 @@ class _Record:
 def summarize(exp: Experiment, engine: str) -> bool:
     """Writes the tables; returns False if they were complete already.
 
-    `engine` is the engine's name (tools/engine.py). Raises UserError where no run has ended yet.
+    `engine` is the engine's name (tools/training/engine.py). Raises UserError where no run has ended yet.
     """
-    from tools.means import means  # takes a second; is_complete must not
+    from tools.stats.summary_rows import means  # takes a second; is_complete must not
 
     records = _records(exp, engine)
     folder = results_folder(exp, engine)
@@ -217,7 +218,7 @@ def take_back(exp: Experiment, engine: Engine) -> None:
     """Puts back what was set aside and stands after all, of all runs in models/<experiment>/ that nobody works on."""
     for run in runs_on_disk(experiment_name(exp, engine.name)):
         if not run.failed.exists() and not is_locked(run.folder / ".lock"):
-            judge.take_back(exp, run, engine)
+            take_back_run(exp, run, engine)
 
 
 def main(argv: list[str]) -> None:

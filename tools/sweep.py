@@ -13,12 +13,16 @@ import sys
 import tempfile
 import time
 
-from tools import cli, device, estimate, layout, plan, summarize
-from tools.drive import die_with_parent
-from tools.engine import Engine, find
-from tools.experiment import Experiment, load
-from tools.files import remove_leftovers
-from tools.layout import CHECKOUT, MODELS
+from tools import cli, summarize
+from tools.common.files import remove_leftovers
+from tools.planning import estimate
+from tools.planning.state import Plan, check, make_plan, withdraw
+from tools.protocol import layout
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import CHECKOUT, MODELS
+from tools.training.engine import Engine, find
+from tools.training.gpus import runs_per_gpu, selected_gpus
+from tools.training.process import die_with_parent
 
 
 def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
@@ -26,18 +30,18 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     results = layout.results_folder(exp, engine.name)
     for folder in (layout.dataset_folder(exp), MODELS / results.name, results):
         remove_leftovers(folder)
-    found = plan.make(exp, engine)
+    found = make_plan(exp, engine)
     if found.complete:
         print(f"{exp.name}: nothing to do: all {len(found.runs)} runs and figures are there, in {results}/")
         return 0
     print(header(exp, engine, jobs))
     print(f"{len(found.waiting)} of {len(found.runs)} runs to do.")
-    if not device.gpus(engine) and found.waiting:
+    if not selected_gpus(engine) and found.waiting:
         print(f"No GPU here. {estimate.time_left(exp, engine, found, jobs)}", flush=True)
-    plan.withdraw(exp, engine, found)
+    withdraw(exp, engine, found)
     began = time.monotonic()
     status = _graph(exp, engine, jobs)
-    after = plan.make(exp, engine)
+    after = make_plan(exp, engine)
     took = f"{(time.monotonic() - began) / 60:.1f} min"
     if status == 0 and not after.waiting:
         _drop_sources(exp, after)
@@ -57,7 +61,7 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     return 1
 
 
-def _drop_sources(exp: Experiment, done: plan.Plan) -> None:
+def _drop_sources(exp: Experiment, done: Plan) -> None:
     """keep_models: none. The source nets are needed until every run that copies from them is finished."""
     if exp.keep_models == "none":
         for run in done.runs:
@@ -67,7 +71,7 @@ def _drop_sources(exp: Experiment, done: plan.Plan) -> None:
 
 def header(exp: Experiment, engine: Engine, jobs: int) -> str:
     """Everything that is needed to do it again, as the log's first lines."""
-    gpus = device.gpus(engine)
+    gpus = selected_gpus(engine)
     where = f"GPUs {', '.join(gpus)}" if gpus else "the CPU"
     values = "\n".join(f"  {key}: {value}" for key, value in exp.model_dump().items() if value is not None)
     overrides = f' with SET="{exp.overrides}"' if exp.overrides else ""
@@ -76,8 +80,8 @@ def header(exp: Experiment, engine: Engine, jobs: int) -> str:
 
 def default_jobs(engine: Engine) -> int:
     """As many trainings at a time as there are places on the GPUs, or cores."""
-    gpus = device.gpus(engine)
-    return len(gpus) * device.per_gpu() if gpus else len(os.sched_getaffinity(0))
+    gpus = selected_gpus(engine)
+    return len(gpus) * runs_per_gpu() if gpus else len(os.sched_getaffinity(0))
 
 
 def _graph(exp: Experiment, engine: Engine, jobs: int) -> int:
@@ -85,7 +89,7 @@ def _graph(exp: Experiment, engine: Engine, jobs: int) -> int:
     cores = len(os.sched_getaffinity(0))
     threads = str(max(1, cores // jobs))
     environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ
-    environment |= {"GPUS": ",".join(device.gpus(engine)), "PYTHONUNBUFFERED": "1", "TOOLS_OF_SWEEP": "1"}
+    environment |= {"GPUS": ",".join(selected_gpus(engine)), "PYTHONUNBUFFERED": "1", "TOOLS_OF_SWEEP": "1"}
     if jobs > 1:
         environment["TOOLS_PLAIN"] = "1"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", "."]
@@ -103,7 +107,7 @@ def _graph(exp: Experiment, engine: Engine, jobs: int) -> int:
 
 def dry_run(exp: Experiment, engine: Engine, jobs: int) -> None:
     """Lists the stages and runs, what is done already, and an estimate of the time left."""
-    found = plan.make(exp, engine)
+    found = make_plan(exp, engine)
     print(header(exp, engine, jobs))
     for stage, complete in found.stages.items():
         print(f"  {stage:9}  {'done' if complete else 'to do'}")
@@ -125,7 +129,7 @@ def main(argv: list[str]) -> int:
     exp = load(arguments.experiment, arguments.set)
     engine = find()
     jobs = arguments.jobs or default_jobs(engine)
-    plan.check(exp, engine)
+    check(exp, engine)
     if arguments.dry_run:
         dry_run(exp, engine, jobs)
         return 0

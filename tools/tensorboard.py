@@ -16,10 +16,10 @@ from pathlib import Path
 
 from tools import cli
 from tools.caffe_log import LogReader
-from tools.errors import UserError
-from tools.experiment import Experiment, load
-from tools.layout import experiment_name, results_folder
-from tools.results import engine_name, runs_on_disk
+from tools.common.errors import UserError
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import experiment_name, results_folder
+from tools.results.columns import engine_name, runs_on_disk
 
 FOLDER = "tensorboard"
 LOG = "caffe.log"

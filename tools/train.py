@@ -11,15 +11,19 @@ import time
 from pathlib import Path
 
 from caffeformat.blobs import layer_blob_bytes
-from tools import cli, device, judge, proofs, subset
+from tools import cli
 from tools.caffe_log import Log, LogReader
-from tools.drive import RunFailed, drive, said_last
-from tools.engine import Engine, find
-from tools.experiment import Experiment, load
-from tools.files import lock, read_json, sha256, write_json
-from tools.layout import Run, condition_of, find_run, source_run
-from tools.live import Live
-from tools.rendering import NET, SOLVER, Rendered, render
+from tools.common.files import lock, read_json, sha256, write_json
+from tools.nets.templates import NET, SOLVER, Rendered, render
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import Run
+from tools.protocol.runs import condition_of, find_run, source_run
+from tools.training import filter_subset, proofs
+from tools.training.engine import Engine, find
+from tools.training.gpus import gpu_slot
+from tools.training.inputs import run_inputs, source_weights
+from tools.training.live_line import Live
+from tools.training.process import RunFailed, drive, said_last
 
 LOG = "caffe.log"
 
@@ -29,7 +33,7 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
 
     Raises RunFailed where the engine ends badly, ProofFailed where it did not do what the prototxt says.
     """
-    inputs = judge.inputs(exp, run, engine)
+    inputs = run_inputs(exp, run, engine)
     done = read_json(run.folder / "train.json")
     if done and done["inputs"] == inputs and (run.folder / done["model"]["file"]).exists():
         _tidy(run)
@@ -41,7 +45,7 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
             what = "not as its template renders it now" if path.is_file() else "not there"
             raise RunFailed(f"{path}: {what}; run `python -m tools render {exp.file} {run.key}` first")
     source = source_run(exp, run)
-    weights = judge.weights(source)[0] if source else None
+    weights = source_weights(source)[0] if source else None
     attempts = _count_attempt(run, inputs)
     snapshot = _last_snapshot(run) if exp.resume and attempts > 1 else None
     if snapshot is None:
@@ -51,7 +55,7 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
         weights, proof["subset"] = _part_of(run, rendered, weights)
     copied = [f"--weights={weights}"] if source else []
     start = run.folder / "start_iter_0.caffemodel" if source or condition_of(run).frozen else None
-    with device.slot(engine) as gpu:
+    with gpu_slot(engine) as gpu:
         if start:
             _caffe(engine, run, gpu, [f"--solver={proofs.start_solver(run)}", *copied], "start.log")
         if source:
@@ -84,8 +88,8 @@ def _part_of(run: Run, rendered: Rendered, source: Path) -> tuple[Path, dict]:
     """The source net with only the chosen filters of a layer, as a caffemodel, and which they are."""
     (layer,) = (row.layer for row in rendered.plan if " of " in row.what)
     part = run.folder / "start_subset.caffemodel"
-    chosen = subset.write(part, source, layer, condition_of(run).subset, rendered.seed)
-    subset.check(part, source, chosen)
+    chosen = filter_subset.write(part, source, layer, condition_of(run).subset, rendered.seed)
+    filter_subset.check(part, source, chosen)
     return part, chosen
 
 

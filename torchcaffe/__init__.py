@@ -19,11 +19,11 @@ _FACE = {
     "SGDSolver": "torchcaffe.pycaffe",
     "get_solver": "torchcaffe.pycaffe",
     "layer_type_list": "torchcaffe.pycaffe",
-    "set_mode_cpu": "torchcaffe.context",
-    "set_mode_gpu": "torchcaffe.context",
-    "set_device": "torchcaffe.context",
-    "set_precision": "torchcaffe.context",
-    "set_random_seed": "torchcaffe.context",
+    "set_mode_cpu": "torchcaffe.common.context",
+    "set_mode_gpu": "torchcaffe.common.context",
+    "set_device": "torchcaffe.common.context",
+    "set_precision": "torchcaffe.common.context",
+    "set_random_seed": "torchcaffe.common.context",
 }
 
 __all__ = ["TEST", "TRAIN", *_FACE]

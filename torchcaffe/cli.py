@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     if "help" in switches or len(words) != 1:
         print(_USAGE, file=sys.stderr)
         return 1 if "help" in switches else 0
-    from torchcaffe import log
+    from torchcaffe.common import log
 
     log.Logger.enabled = True
     try:
@@ -118,7 +118,7 @@ def _gpu_trouble(text: str) -> str:
 
 
 def _run(command: str, flags: Flags) -> int:
-    from torchcaffe import log
+    from torchcaffe.common import log
 
     if command not in _COMMANDS:
         log.error("caffe.cpp:78", "Available caffe actions:")

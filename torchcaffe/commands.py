@@ -6,12 +6,14 @@ import numpy as np
 import torch
 
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetState, SolverParameter
-from torchcaffe import context, log, memory, net_param, weights
 from torchcaffe.cli import Flags
-from torchcaffe.log import Fatal, check, number
-from torchcaffe.net import Net
-from torchcaffe.signals import Signals
-from torchcaffe.solver import Solver, read_solver
+from torchcaffe.common import context, log, memory
+from torchcaffe.common.log import Fatal, check, number
+from torchcaffe.common.signals import Signals
+from torchcaffe.nets import parsed_net
+from torchcaffe.nets.net import Net
+from torchcaffe.snapshots import weights
+from torchcaffe.solvers.solver import Solver, read_solver
 
 
 def train(flags: Flags) -> int:
@@ -140,7 +142,7 @@ def _facts(index: int, found: object) -> list[tuple[int, str, object]]:
 
 
 def _net(flags: Flags, phase: int) -> Net:
-    source = net_param.read(flags.model)
+    source = parsed_net.read(flags.model)
     state = NetState()
     state.CopyFrom(source.param.state)
     state.phase, state.level = phase, flags.level

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from caffeformat.caffeformat_pb2 import NetState
-from torchcaffe import net_param, solver, weights
-from torchcaffe.blob import Blob
-from torchcaffe.layers import known_types
-from torchcaffe.net import Net as CoreNet
+from torchcaffe.common.blob import Blob
+from torchcaffe.layer_types import known_types
+from torchcaffe.nets import parsed_net
+from torchcaffe.nets.net import Net as CoreNet
+from torchcaffe.snapshots import weights
+from torchcaffe.solvers import solver
 
 
 class Net:
@@ -32,7 +34,7 @@ class Net:
             weights, phase = old
         elif len(old) == 1:
             phase = old[0]
-        source = net_param.read(model)
+        source = parsed_net.read(model)
         state = NetState()
         state.CopyFrom(source.param.state)
         state.phase, state.level = phase, level

@@ -1,5 +1,5 @@
 #!/bin/sh
-# unpack.sh SOURCE DEST: Caffe's source, which tools/get_caffe_source.sh put into the folder SOURCE, in the new folder
+# unpack.sh SOURCE DEST: Caffe's source, which setup/get_caffe_source.sh put into the folder SOURCE, in the new folder
 # DEST: with Debian's patches, then with ours, each of which begins with its reason.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd -P)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from caffeformat.blobs import read_caffemodel
-from tools import transferability
+from tools.stats import transferability
 
 FOLDER = Path("models/small/A2B/n0010")
 SOURCE = Path("models/small/B2A/n0060/base/seed0")

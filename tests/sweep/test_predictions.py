@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from caffeformat import datum, lmdb_file
-from tools.drive import RunFailed
-from tools.engine import Engine
-from tools.layout import Run
 from tools.predict import predict
+from tools.protocol.layout import Run
+from tools.training.engine import Engine
+from tools.training.process import RunFailed
 
 RUN = Run("small", "B2A", 60, "base", 0)
 ONE = "sizes=[60] directions=[B2A] conditions=[base]"

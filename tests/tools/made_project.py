@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from caffeformat import lmdb_file
-from tools.experiment import Experiment, load
-from tools.layout import Split
 from tools.pack import pack
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import Split
 from tools.split import split
 
 CHECKOUT = Path(__file__).resolve().parents[2]

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from caffeformat import datum, lmdb_file
-from tools.experiment import Experiment, load
-from tools.files import read_json, write_atomic, write_json
-from tools.layout import CHECKOUT, Run, split_of
-from tools.results import PREDICTIONS, npz_bytes
+from tools.common.files import read_json, write_atomic, write_json
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import CHECKOUT, Run, split_of
+from tools.results.columns import PREDICTIONS, npz_bytes
 
 NET = CHECKOUT / "prototxt" / "mini" / "train_val.prototxt"
 

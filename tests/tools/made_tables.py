@@ -3,8 +3,8 @@
 import math
 from pathlib import Path
 
-from tools.files import write_atomic
-from tools.results import csv_text
+from tools.common.files import write_atomic
+from tools.results.columns import csv_text
 
 CONDITIONS = ["base", "FTall", *(f"S{n}T" for n in range(1, 8))]
 SIZES = [500, 400, 300, 200, 100, 50]

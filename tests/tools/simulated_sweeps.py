@@ -18,11 +18,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from scipy.special import ndtri
 
-from tools import claims_file
 from tools.claims import judge
-from tools.conditions import Condition
-from tools.intervals import Measured
-from tools.tables import Tables
+from tools.protocol.conditions import Condition
+from tools.results.tables import Tables
+from tools.stats import claims_file
+from tools.stats.intervals import Measured
 
 CONDITIONS = ("base", "FTall", *(f"S{n}T" for n in range(1, 8)))
 SIZES = (500, 400, 300, 200, 100, 50)

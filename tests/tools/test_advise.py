@@ -8,10 +8,10 @@ from made_runs import demo
 from simulated_sweeps import sweep
 
 from tools.advise import advise, main, report
-from tools.errors import UserError
-from tools.files import write_atomic
-from tools.results import RUN_COLUMNS, csv_text
-from tools.tables import Tables
+from tools.common.errors import UserError
+from tools.common.files import write_atomic
+from tools.results.columns import RUN_COLUMNS, csv_text
+from tools.results.tables import Tables
 
 
 def line(size: int, condition: str) -> float:

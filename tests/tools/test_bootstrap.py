@@ -1,4 +1,4 @@
-"""tools/bootstrap.sh: a finished environment or none, and the right word where Python is missing.
+"""setup/bootstrap.sh: a finished environment or none, and the right word where Python is missing.
 
 A checkout of our own pins one small wheel that lies beside it, so that no test asks the network.
 """
@@ -17,7 +17,7 @@ from shell import before_path, environment, path_without, run, stand_in, wheel
 class Checkout:
     def __init__(self, root: Path, scripts: Path) -> None:
         self.root = root
-        shutil.copytree(scripts, root / "tools", ignore=lambda _, names: [n for n in names if not n.endswith(".sh")])
+        shutil.copytree(scripts, root / "setup", ignore=lambda _, names: [n for n in names if not n.endswith(".sh")])
         self.pin("small", "1.0")
 
     @property
@@ -28,7 +28,7 @@ class Checkout:
         (self.root / "requirements.txt").write_text(f"{name} @ {wheel(self.root, name, version).as_uri()}\n")
 
     def bootstrap(self, *arguments: object, **settings: object) -> subprocess.CompletedProcess:
-        return run("sh", self.root / "tools" / "bootstrap.sh", *arguments, PIP_NO_INDEX=1, **settings)
+        return run("sh", self.root / "setup" / "bootstrap.sh", *arguments, PIP_NO_INDEX=1, **settings)
 
     def version(self, name: str = "small") -> str:
         return run(self.venv / "bin" / "python", "-c", f"import {name}; print({name}.VERSION)").stdout.strip()
@@ -36,13 +36,13 @@ class Checkout:
 
 @pytest.fixture
 def bare(checkout: Path, tmp_path: Path) -> Checkout:
-    return Checkout(tmp_path / "a project", checkout / "tools")
+    return Checkout(tmp_path / "a project", checkout / "setup")
 
 
 @pytest.fixture(scope="module")
 def made(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkout:
     """Made once, for that takes seconds; not to be changed."""
-    made = Checkout(tmp_path_factory.mktemp("made") / "a project", checkout / "tools")
+    made = Checkout(tmp_path_factory.mktemp("made") / "a project", checkout / "setup")
     done = made.bootstrap()
     assert done.returncode == 0, done.stderr
     return made
@@ -82,7 +82,7 @@ def test_an_environment_that_was_moved_counts_neither_as_finished_nor_as_worth_a
 
 
 def test_after_kill_9_while_installing_a_second_call_ends_well(bare):
-    script = bare.root / "tools" / "bootstrap.sh"
+    script = bare.root / "setup" / "bootstrap.sh"
     first = subprocess.Popen(
         ["sh", script], env=environment(PIP_NO_INDEX=1), stdout=subprocess.DEVNULL, start_new_session=True
     )
@@ -129,6 +129,6 @@ def test_an_old_python_is_refused_with_its_version(bare, tmp_path):
 def test_without_python_a_user_who_is_not_root_is_told_what_to_ask_for(bare, tmp_path):
     path = path_without(tmp_path / "bin", "id")
     stand_in(tmp_path / "bin", "id", 'if [ "$1" = -u ]; then echo 1000; else echo someone; fi')
-    done = run("/bin/sh", bare.root / "tools" / "bootstrap.sh", PATH=path)
+    done = run("/bin/sh", bare.root / "setup" / "bootstrap.sh", PATH=path)
     assert done.returncode == 1 and "apt-get install python3 python3-venv" in done.stderr
     assert not bare.venv.exists()

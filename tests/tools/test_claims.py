@@ -9,10 +9,10 @@ from made_runs import demo, finish, predict
 from simulated_sweeps import coverage, false_decisions, null, sweep, verdicts
 
 from tools.claims import COLUMNS, claims, is_complete, judge, main
-from tools.claims_file import THESIS, load
-from tools.errors import UserError
+from tools.common.errors import UserError
+from tools.results.tables import Tables
+from tools.stats.claims_file import THESIS, load
 from tools.summarize import summarize
-from tools.tables import Tables
 
 pytestmark = pytest.mark.usefixtures("root")
 

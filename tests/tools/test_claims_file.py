@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.claims_file import THESIS, in_sizes, load
-from tools.errors import UserError
+from tools.common.errors import UserError
+from tools.stats.claims_file import THESIS, in_sizes, load
 
 
 def test_the_thesis_claims_are_all_there_and_each_data_set_has_its_own_parts():

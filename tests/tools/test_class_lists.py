@@ -6,7 +6,7 @@ import pytest
 
 from tools.datasets import check_classes, open_dataset
 from tools.datasets.cards import card, thesis_classes
-from tools.experiment import load
+from tools.protocol.experiment import load
 
 
 @pytest.mark.parametrize(("dataset", "count"), [("tiny-imagenet", 200), ("miniplaces", 100)])

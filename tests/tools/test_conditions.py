@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.conditions import Condition, Subset, controls
+from tools.protocol.conditions import Condition, Subset, controls
 
 NAMES = {
     "base": (None, 0, False),

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from pictures import picture, save
 
+from tools.common.errors import UserError
 from tools.datasets import BadImage, open_dataset
 from tools.datasets.fashion_mnist import FashionMnist
 from tools.datasets.folder import Folder
 from tools.datasets.miniplaces import MiniPlaces
 from tools.datasets.tiny_imagenet import TinyImageNet
-from tools.errors import UserError
-from tools.experiment import Experiment, load
+from tools.protocol.experiment import Experiment, load
 
 
 def experiment(tmp_path: Path, dataset: str, path: Path | None) -> Experiment:

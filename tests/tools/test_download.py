@@ -7,10 +7,10 @@ import pytest
 from file_server import FileServer
 from urllib3.util import Retry
 
+from tools.common.errors import UserError
 from tools.datasets import download as module
 from tools.datasets.cards import Remote
 from tools.datasets.download import download, require_disk
-from tools.errors import UserError
 
 DATA = bytes(range(256)) * 4000  # 1 MB
 

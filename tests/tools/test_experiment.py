@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.errors import UserError
-from tools.experiment import load
+from tools.common.errors import UserError
+from tools.protocol.experiment import load
 
 GOOD = """\
 # a comment

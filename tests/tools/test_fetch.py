@@ -15,13 +15,13 @@ import yaml
 from file_server import FileServer
 from pictures import save
 
+from tools.common.errors import UserError
+from tools.common.files import read_json
 from tools.datasets import bring as sources
 from tools.datasets import open_dataset
 from tools.datasets.cards import card
-from tools.errors import UserError
-from tools.experiment import Experiment, load
 from tools.fetch import fetch, main
-from tools.files import read_json
+from tools.protocol.experiment import Experiment, load
 
 
 @pytest.fixture(autouse=True)
@@ -342,7 +342,7 @@ def test_without_it_apt_brings_the_package(
     )
     monkeypatch.setenv("APT_CONFIG", str(tmp_path / "apt/apt.conf"))
     subprocess.run(["apt-get", "-qq", "update"], check=True, capture_output=True)
-    monkeypatch.setattr(sources, "GET_DEB", checkout / "tools" / "get_deb.sh")
+    monkeypatch.setattr(sources, "GET_DEB", checkout / "setup" / "get_deb.sh")
     fetch(experiment("fashion-mnist"))
     assert origins() == {"Debian's package dataset-fashion-mnist, unpacked"}
     assert server.asked == []

@@ -12,12 +12,12 @@ from made_tables import made_up
 
 from caffeformat import datum, lmdb_file
 from caffeformat.blobs import caffemodel_bytes
-from tools.engine import Engine
-from tools.errors import UserError
-from tools.features import features
+from tools.common.errors import UserError
+from tools.common.files import write_atomic
 from tools.figures import NoData, by_size, controls, filters, gain, style, tsne
-from tools.files import write_atomic
-from tools.results import read_csv
+from tools.results.columns import read_csv
+from tools.training.engine import Engine
+from tools.training.features import features
 
 FAMILIES = ["base", "FTall"] + [name.format(n) for name in ("S{}T", "T{}T", "S{}T+", "R{}T") for n in range(1, 8)]
 

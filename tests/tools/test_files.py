@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools import files
+from tools.common import files
 
 
 def test_a_file_appears_whole_and_leaves_nothing_beside_it(tmp_path):
@@ -57,7 +57,7 @@ def test_a_writer_whose_part_is_taken_for_a_leftover_before_it_is_held_begins_an
         [
             sys.executable,
             "-c",
-            "import sys; from tools import files\n"
+            "import sys; from tools.common import files\n"
             "print('on', flush=True)\n"
             "while True: files.remove_leftovers(sys.argv[1])",
             tmp_path,
@@ -87,7 +87,7 @@ def test_the_kernel_frees_a_lock_after_kill_9(tmp_path):
         [
             sys.executable,
             "-c",
-            "import sys, time; from pathlib import Path; from tools import files\n"
+            "import sys, time; from pathlib import Path; from tools.common import files\n"
             "with files.lock(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)",
             tmp_path / ".lock",
         ],

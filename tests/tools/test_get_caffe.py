@@ -1,4 +1,4 @@
-"""tools/get_caffe.sh: whole or absent, and each way in which it can fail says what to do next.
+"""setup/get_caffe.sh: whole or absent, and each way in which it can fail says what to do next.
 
 Bringing real Caffe takes half a minute, and every other test stands on its result. Here, small packages of our own with
 the same layout go the same way, from a folder of .debs (CAFFE_DEBS).
@@ -46,7 +46,7 @@ def debs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def script(checkout: Path) -> Path:
-    return checkout / "tools" / "get_caffe.sh"
+    return checkout / "setup" / "get_caffe.sh"
 
 
 @pytest.fixture

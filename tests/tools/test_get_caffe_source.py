@@ -1,4 +1,4 @@
-"""tools/get_caffe_source.sh: Caffe's source from a mirror, from a kept folder, or a word on what to name instead.
+"""setup/get_caffe_source.sh: Caffe's source from a mirror, from a kept folder, or a word on what to name instead.
 
 Checksums are pinned in the script: here, of two small files of the same names, in a copy of it.
 """
@@ -28,16 +28,16 @@ def kept(tmp_path: Path) -> Path:
 @pytest.fixture
 def script(checkout: Path, kept: Path, tmp_path: Path) -> Path:
     """The script, with the checksums of the small files in the place of its own."""
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    shutil.copy(checkout / "tools" / "shell_common.sh", tools)
-    text = (checkout / "tools" / "get_caffe_source.sh").read_text()
+    setup = tmp_path / "setup"
+    setup.mkdir()
+    shutil.copy(checkout / "setup" / "shell_common.sh", setup)
+    text = (checkout / "setup" / "get_caffe_source.sh").read_text()
     for name in NAMES:
         before, _, after = text.partition(f"  {name}")
         assert after, f"{name} is pinned"
         text = before[:-64] + hashlib.sha256((kept / name).read_bytes()).hexdigest() + f"  {name}" + after
-    (tools / "get_caffe_source.sh").write_text(text)
-    return tools / "get_caffe_source.sh"
+    (setup / "get_caffe_source.sh").write_text(text)
+    return setup / "get_caffe_source.sh"
 
 
 @pytest.fixture

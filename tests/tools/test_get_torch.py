@@ -1,4 +1,4 @@
-"""tools/get_torch.sh: which build of PyTorch a machine gets. Small wheels of that name stand in for it."""
+"""setup/get_torch.sh: which build of PyTorch a machine gets. Small wheels of that name stand in for it."""
 
 import subprocess
 import sys
@@ -23,7 +23,7 @@ def get_torch(checkout: Path, venv: Path, *builds: str, gpu: bool = False, **set
         wheel(wheels, "torch", version)
     stand_in(programs, "nvidia-smi", "echo 'GPU 0: NVIDIA H100 (UUID: ...)'" if gpu else "exit 9")
     settings |= {"PIP_NO_INDEX": 1, "PIP_FIND_LINKS": wheels, "PATH": before_path(programs)}
-    return run("sh", checkout / "tools" / "get_torch.sh", venv / "bin" / "python", **settings)
+    return run("sh", checkout / "setup" / "get_torch.sh", venv / "bin" / "python", **settings)
 
 
 def version(venv: Path) -> str:

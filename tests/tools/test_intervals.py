@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tools.intervals import Measured
+from tools.stats.intervals import Measured
 
 DIFFERENCE = {(60, "S3T"): 1.0, (60, "base"): -1.0}
 

@@ -9,12 +9,12 @@ from made_project import experiment, verb
 from stamps import stamp
 
 from caffeformat import blobs
-from tools.errors import UserError
-from tools.experiment import Experiment
-from tools.files import read_json, sha256
-from tools.layout import split_of
+from tools.common.errors import UserError
+from tools.common.files import read_json, sha256
 from tools.mean import is_complete, mean
 from tools.pack import pack
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import split_of
 from tools.split import split
 
 

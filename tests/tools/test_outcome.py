@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from tools.caffe_log import LogReader
-from tools.outcome import outcome
+from tools.training.outcome import outcome
 
 RENDERED = SimpleNamespace(accuracy="accuracy", loss="loss", train_batch=50)
 

@@ -14,12 +14,12 @@ from made_project import digests, experiment, image_folder, inside, packed, reco
 from stamps import stamp
 
 from tools import pack as pack_module
-from tools.errors import UserError
-from tools.experiment import Experiment
-from tools.files import is_locked, read_json
-from tools.layout import split_of
+from tools.common.errors import UserError
+from tools.common.files import is_locked, read_json
+from tools.datasets.packing import shape
 from tools.pack import is_complete, pack
-from tools.packing import shape
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import split_of
 from tools.split import split
 
 

@@ -1,4 +1,4 @@
-"""tools/packing.py: each LMDB is the one that Caffe's convert_imageset would make of the same list."""
+"""tools/datasets/packing.py: each LMDB is the one that Caffe's convert_imageset would make of the same list."""
 
 import shutil
 import subprocess
@@ -10,10 +10,10 @@ from made_project import digests, experiment, image_folder, inside, packed, read
 from pictures import picture, save
 
 from caffeformat import datum
-from tools.files import read_json, sha256
-from tools.layout import Split, split_of
+from tools.common.files import read_json, sha256
+from tools.datasets.packing import shape
 from tools.pack import pack
-from tools.packing import shape
+from tools.protocol.layout import Split, split_of
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from made_runs import demo
 from made_tables import made_up
 
-from tools.files import write_atomic
+from tools.common.files import write_atomic
 from tools.report import report
 
 pytestmark = pytest.mark.skipif(browser.MISSING is not None, reason=str(browser.MISSING))

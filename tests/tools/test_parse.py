@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stamps import stamp
 
-from tools.errors import UserError
+from tools.common.errors import UserError
 from tools.parse import main, parse, parse_log
 
 LOGS = Path(__file__).parent / "logs"

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from made_runs import demo, fail, finish, pack_samples, whole_sweep
 
-from tools.errors import UserError
-from tools.experiment import Experiment
+from tools.common.errors import UserError
+from tools.common.files import read_json
 from tools.figures import accuracy, curves, samples
-from tools.files import read_json
-from tools.layout import split_of
 from tools.plot import is_complete, main, plot, plot_runs
-from tools.results import read_csv
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import split_of
+from tools.results.columns import read_csv
 from tools.summarize import summarize
 
 FIGURES = Path("results/demo/figures")

@@ -1,4 +1,4 @@
-"""tools/progress.py: a bar for people, lines for logs."""
+"""tools/common/progress.py: a bar for people, lines for logs."""
 
 import contextlib
 import io
@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from tools import progress as module
-from tools.progress import progress
+from tools.common import progress as module
+from tools.common.progress import progress
 
 
 def test_on_a_terminal_it_is_one_bar_with_rate_and_time_left() -> None:

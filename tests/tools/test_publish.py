@@ -10,11 +10,11 @@ import pytest
 from made_runs import demo, finish, predict
 
 from tools.claims import claims
-from tools.errors import UserError
+from tools.common.errors import UserError
 from tools.plot import plot
 from tools.publish import publish
+from tools.results.tables import frames
 from tools.summarize import summarize
-from tools.tables import frames
 
 KEY = "A2B/n0060/S3T/seed0"
 

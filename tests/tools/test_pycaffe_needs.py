@@ -1,4 +1,4 @@
-"""The stand-in for scikit-image beside pycaffe (tools/pycaffe_needs): what caffe.io gives with it, by its numbers."""
+"""The stand-in for scikit-image beside pycaffe (setup/pycaffe_needs): what caffe.io gives with it, by its numbers."""
 
 import json
 import subprocess

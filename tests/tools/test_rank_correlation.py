@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from tools.rank_correlation import correlations, p_value, rho
+from tools.stats.rank_correlation import correlations, p_value, rho
 
 X, Y = [1.0, 2.0, 4.0, 3.0, 5.0, 7.0], [0.1, 0.3, 0.2, 0.4, 0.4, 0.9]
 

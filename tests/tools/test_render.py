@@ -7,10 +7,10 @@ import subprocess
 import pytest
 
 from caffeformat import FormatError, prototxt
-from tools.errors import UserError
-from tools.experiment import load
-from tools.layout import Run, split_of
-from tools.rendering import render
+from tools.common.errors import UserError
+from tools.nets.templates import render
+from tools.protocol.experiment import load
+from tools.protocol.layout import Run, split_of
 
 LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
 

@@ -9,9 +9,9 @@ from made_runs import demo, fail, finish, whole_sweep
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
-from tools.errors import UserError
+from tools.common.errors import UserError
+from tools.common.files import write_atomic
 from tools.figures import gain, style
-from tools.files import write_atomic
 from tools.page.template import FOLDER
 from tools.plot import plot
 from tools.report import is_complete, main, report

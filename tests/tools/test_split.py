@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from made_project import experiment, image_folder, inside, read_list, verb
 from stamps import stamp
 
-from tools.errors import UserError
-from tools.experiment import Experiment
-from tools.files import sha256
-from tools.layout import split_of, train_sizes
+from tools.common.errors import UserError
+from tools.common.files import sha256
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import split_of, train_sizes
 from tools.split import is_complete, split
 
 

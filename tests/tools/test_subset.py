@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from caffeformat.blobs import caffemodel_bytes, read_caffemodel
-from tools.conditions import Subset
-from tools.errors import UserError
-from tools.proofs import ProofFailed
-from tools.subset import check, choose, write
+from tools.common.errors import UserError
+from tools.protocol.conditions import Subset
+from tools.training.filter_subset import check, choose, write
+from tools.training.proofs import ProofFailed
 
 RANDOM = np.random.RandomState(5)
 FILTERS = RANDOM.standard_normal((12, 3, 2, 2)).astype(np.float32)

@@ -10,8 +10,8 @@ import pytest
 from made_runs import demo, fail, finish, predict, run_of, whole_sweep
 
 from tools import __main__ as command_line
-from tools.errors import UserError
-from tools.results import engine_name, runs_on_disk
+from tools.common.errors import UserError
+from tools.results.columns import engine_name, runs_on_disk
 from tools.summarize import is_complete, main, summarize
 
 HEADER = (

@@ -6,8 +6,8 @@ import pytest
 from made_runs import demo, run_of
 
 from tools.caffe_log import LogReader
-from tools.errors import UserError
-from tools.files import write_atomic
+from tools.common.errors import UserError
+from tools.common.files import write_atomic
 from tools.tensorboard import Follower, main
 
 pytest.importorskip("tensorboardX", reason="no tensorboardX here: make tensorboard-packages")

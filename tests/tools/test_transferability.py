@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from tools.transferability import h_score, h_score_shrunk, leep, logme
+from tools.stats.transferability import h_score, h_score_shrunk, leep, logme
 
 RANDOM = np.random.RandomState(3)
 LABELS = np.arange(40) % 4

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tools.common.errors import UserError
 from tools.datasets.cards import Archive
 from tools.datasets.unpack import unpacked
-from tools.errors import UserError
 
 LIMITS = Archive(name="a.zip", disk=0, most_files=20, most_bytes=1_000_000)
 

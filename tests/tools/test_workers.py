@@ -1,4 +1,4 @@
-"""tools/workers.py: work on all cores, by processes that never outlive their parent."""
+"""tools/common/workers.py: work on all cores, by processes that never outlive their parent."""
 
 import os
 import signal
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tools.errors import UserError
-from tools.workers import spread
+from tools.common.errors import UserError
+from tools.common.workers import spread
 
 
 def test_every_item_is_worked_on_once_in_other_processes() -> None:
@@ -45,7 +45,7 @@ def test_a_worker_that_is_killed_is_reported() -> None:
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, checkout: Path) -> None:
     code = (
-        "import os, time; from pathlib import Path; from tools.workers import spread\n"
+        "import os, time; from pathlib import Path; from tools.common.workers import spread\n"
         "def work(i):\n    Path(str(os.getpid())).touch(); time.sleep(60)\n"
         "list(spread(work, range(2)))"
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from tools.files import write_atomic
+from tools.common.files import write_atomic
 
 MARGIN = 0.01
 ENGINES = {"caffe": "equivalence", "torchcaffe": "equivalence+engine=torchcaffe"}

@@ -24,7 +24,7 @@ import torch
 
 from caffeformat import datum, lmdb_file, prototxt
 from caffeformat.caffeformat_pb2 import NetParameter
-from tools.files import write_atomic
+from tools.common.files import write_atomic
 
 ITERATIONS, DISPLAY = 100, 20  # DISPLAY: that of the reference solver, beside one every iteration
 OTHER = "Sandybridge"  # AVX without FMA: kernels that no current processor would choose

@@ -13,7 +13,7 @@ from pathlib import Path
 import equivalence
 import full_width
 
-from tools.files import write_atomic
+from tools.common.files import write_atomic
 
 HEAD = """\
 # torchcaffe beside BVLC Caffe: what was compared, and how far apart they were at worst

@@ -10,7 +10,7 @@ from real_caffe import Arrays, RealCaffe
 import torchcaffe as caffe
 from caffeformat import blobs
 from caffeformat.caffeformat_pb2 import SolverState
-from torchcaffe import context
+from torchcaffe.common import context
 
 NET = """
 layer {{ name: "x" type: "Input" top: "x" input_param {{ shape {{ dim: 8 dim: 2 dim: 6 dim: 6 }} }} }}

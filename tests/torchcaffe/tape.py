@@ -9,9 +9,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from torchcaffe import context, step
-from torchcaffe.blob import Blob
-from torchcaffe.graph import Recording, Work
+from torchcaffe.common import context
+from torchcaffe.common.blob import Blob
+from torchcaffe.solvers import step
+from torchcaffe.solvers.recording import Recording, Work
 
 # What a graph cannot hold: values that the host reads, sizes that depend on values, and tensors made of the host's
 # numbers, which would be copied to a GPU.

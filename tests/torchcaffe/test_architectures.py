@@ -17,7 +17,7 @@ from real_caffe import Arrays
 
 import torchcaffe
 from caffeformat import prototxt
-from torchcaffe import context
+from torchcaffe.common import context
 
 # One pass there and back in the phase TRAIN. Weights, data and dropout masks are what seed 1 gives, in either engine.
 PASS = """

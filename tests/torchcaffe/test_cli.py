@@ -147,7 +147,7 @@ def test_what_pytorch_says_of_a_gpu_is_told_in_one_line(experiment: Path, monkey
     def fails(self: object) -> None:
         raise error
 
-    monkeypatch.setattr("torchcaffe.step.Step.forward_backward", fails)
+    monkeypatch.setattr("torchcaffe.solvers.step.Step.forward_backward", fails)
     found = runs.ours(experiment, *TRAIN.split())
     assert (found.code, found.log.count(message)) == (134, 1), found.log[-2000:]
     assert "more\n" not in found.log

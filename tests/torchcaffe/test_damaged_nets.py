@@ -14,7 +14,7 @@ from small import NET, TRAIN, experiment
 
 import torchcaffe as caffe
 from caffeformat import FormatError
-from torchcaffe import snapshot, weights
+from torchcaffe.snapshots import snapshot, weights
 
 
 def quick(examples: int) -> settings:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from caffeformat import FormatError, blobs, datum, lmdb_file, prototxt
 from caffeformat.caffeformat_pb2 import TRAIN, Datum, LayerParameter
-from torchcaffe.data_source import LmdbSource
-from torchcaffe.rng import Generator
+from torchcaffe.data.data_source import LmdbSource
+from torchcaffe.random.rng import Generator
 
 COUNT = 11
 IMAGES = np.random.RandomState(0).randint(0, 256, (COUNT, 3, 8, 7)).astype(np.uint8)

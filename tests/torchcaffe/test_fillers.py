@@ -8,8 +8,8 @@ from real_caffe import CaffeAborted, RealCaffe
 
 from caffeformat import FormatError, prototxt
 from caffeformat.caffeformat_pb2 import FillerParameter
-from torchcaffe import fillers
-from torchcaffe.rng import Generator
+from torchcaffe.random import fillers
+from torchcaffe.random.rng import Generator
 
 Shape = tuple[int, ...]
 

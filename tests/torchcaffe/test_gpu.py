@@ -23,7 +23,7 @@ from parity import distance
 from test_step import ACCURACY, SOLVERS, experiment, outcome
 
 import torchcaffe as caffe
-from torchcaffe import context
+from torchcaffe.common import context
 
 pytestmark = [
     pytest.mark.gpu,

@@ -9,7 +9,7 @@ import torch
 from parity import Figures, net_of
 
 import torchcaffe as caffe
-from torchcaffe import context
+from torchcaffe.common import context
 
 STEP = 1e-6
 TOLERANCE = 1e-6

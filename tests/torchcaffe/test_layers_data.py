@@ -13,8 +13,8 @@ from real_caffe import Arrays, CaffeAborted, RealCaffe
 
 import torchcaffe
 from caffeformat import FormatError, blobs
-from torchcaffe import context, hdf5_file
-from torchcaffe.c_rand import CRand
+from torchcaffe.common import context, hdf5_file
+from torchcaffe.random.c_rand import CRand
 
 SIZES = [(20, 23), (20, 23), (31, 18), (25, 25), (20, 30), (19, 40), (50, 22)]  # height, width
 

@@ -13,7 +13,7 @@ from any_layer import HEAD, NETS, SCORES, SOFTMAX, one
 
 import torchcaffe as caffe
 from caffeformat import FormatError, blobs
-from torchcaffe import context
+from torchcaffe.common import context
 
 SETTINGS = "base_lr: 0.01 momentum: 0.9"
 BF16 = 2.0**-8  # half a unit in the last place of its 8 bits, relative

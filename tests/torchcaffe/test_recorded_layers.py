@@ -12,7 +12,7 @@ from tape import Tape, on_tape
 from test_step import ACCURACY, STATIC, experiment, outcome
 
 import torchcaffe as caffe
-from torchcaffe import context
+from torchcaffe.common import context
 
 ITERATIONS = 6
 

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 import torchcaffe as caffe
 from caffeformat import FormatError, blobs, datum, lmdb_file
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetParameter
-from torchcaffe import context, log, resident
-from torchcaffe.context import Context
-from torchcaffe.data_source import LmdbSource
-from torchcaffe.resident import ResidentImages
-from torchcaffe.rng import Generator
+from torchcaffe.common import context, log
+from torchcaffe.common.context import Context
+from torchcaffe.data import resident
+from torchcaffe.data.data_source import LmdbSource
+from torchcaffe.data.resident import ResidentImages
+from torchcaffe.random.rng import Generator
 
 COUNT, SHAPE = 37, (3, 9, 8)
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from caffeformat import datum, lmdb_file, prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, FillerParameter, LayerParameter
-from torchcaffe import fillers, ziggurat
-from torchcaffe.data_source import LmdbSource
-from torchcaffe.rng import Generator
+from torchcaffe.data.data_source import LmdbSource
+from torchcaffe.random import fillers, ziggurat
+from torchcaffe.random.rng import Generator
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -51,7 +51,7 @@ def test_numbers_asked_for_in_two_parts_are_those_asked_for_at_once(kind, seed, 
 
 def test_gaussians_are_the_same_whatever_the_size_of_the_pieces_drawn_at_a_time(monkeypatch):
     expected = Generator(3).gaussian(200_000, 0, 1)
-    monkeypatch.setattr("torchcaffe.rng._PIECE", 997)
+    monkeypatch.setattr("torchcaffe.random.rng._PIECE", 997)
     assert np.array_equal(Generator(3).gaussian(200_000, 0, 1), expected)
 
 

@@ -18,8 +18,9 @@ import steps
 from tape import on_tape
 
 import torchcaffe as caffe
-from torchcaffe import context, step
-from torchcaffe.graph import Recording
+from torchcaffe.common import context
+from torchcaffe.solvers import step
+from torchcaffe.solvers.recording import Recording
 
 STATIC = "--step=static"
 ACCURACY = """

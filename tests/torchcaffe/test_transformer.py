@@ -10,8 +10,8 @@ from real_caffe import CaffeAborted, RealCaffe
 
 from caffeformat import FormatError, blobs, datum, lmdb_file, prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, TransformationParameter
-from torchcaffe.rng import Generator
-from torchcaffe.transformer import Transformer, own_generator
+from torchcaffe.data.transformer import Transformer, own_generator
+from torchcaffe.random.rng import Generator
 
 PHASES = {"TRAIN": TRAIN, "TEST": TEST}
 SHAPE = (3, 20, 23)

@@ -8,6 +8,8 @@ Example:
 
 from pathlib import Path
 
+from tools.common.errors import UserError
+from tools.common.files import read_json
 from tools.datasets.base import DataSet, Scan
 from tools.datasets.cards import check_classes
 from tools.datasets.decode import BadImage
@@ -15,10 +17,8 @@ from tools.datasets.fashion_mnist import FashionMnist
 from tools.datasets.folder import Folder
 from tools.datasets.miniplaces import MiniPlaces
 from tools.datasets.tiny_imagenet import TinyImageNet
-from tools.errors import UserError
-from tools.experiment import Experiment
-from tools.files import read_json
-from tools.layout import dataset_folder
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import dataset_folder
 
 __all__ = ["BadImage", "DataSet", "Scan", "check_classes", "fetched", "find_in", "open_dataset"]
 

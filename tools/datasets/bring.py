@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tools.common.errors import UserError
+from tools.common.files import write_atomic
 from tools.datasets import KINDS, find_in, named_folder
 from tools.datasets.cards import Card, Remote, card
 from tools.datasets.download import download, md5, require_disk
 from tools.datasets.unpack import unpacked
-from tools.errors import UserError
-from tools.experiment import Experiment
-from tools.files import write_atomic
-from tools.layout import CHECKOUT
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import CHECKOUT
 
 ROOT = Path("/")  # where Debian's packages install their files
-GET_DEB = CHECKOUT / "tools" / "get_deb.sh"
+GET_DEB = CHECKOUT / "setup" / "get_deb.sh"
 
 
 @dataclass

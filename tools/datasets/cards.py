@@ -5,7 +5,7 @@ import csv
 import yaml
 from pydantic import BaseModel, ConfigDict
 
-from tools.layout import template
+from tools.protocol.layout import template
 
 
 class _Strict(BaseModel):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tools.common.errors import UserError
 from tools.datasets.base import DataSet, Scan
 from tools.datasets.decode import BadImage
-from tools.errors import UserError
 
 FILES = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),

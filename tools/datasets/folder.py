@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from tools.common.errors import UserError
 from tools.datasets.base import DataSet, Scan
-from tools.errors import UserError
 
 # What OpenCV reads in every build. A file with another suffix is taken for a note, not for an image.
 SUFFIXES = {".bmp", ".dib", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".ras"}

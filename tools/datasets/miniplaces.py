@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
+from tools.common.errors import UserError
 from tools.datasets.base import DataSet, Scan
-from tools.errors import UserError
 
 
 class MiniPlaces(DataSet):

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tools.common.errors import UserError
+from tools.common.files import new_folder
+from tools.common.progress import progress
 from tools.datasets.cards import Archive
-from tools.errors import UserError
-from tools.files import new_folder
-from tools.progress import progress
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from tools.experiment import Experiment
+from tools.common.files import read_json, write_atomic
 from tools.figures import NoData, is_of_the_thesis, style
 from tools.figures import means as means_of
-from tools.files import read_json, write_atomic
-from tools.layout import split_of
-from tools.results import Row, condition_order, csv_text, size_order
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import split_of
+from tools.results.columns import Row, condition_order, csv_text, size_order
 
 NAME = "accuracy"
 CAPTION = "Accuracy at the last iteration by condition, one line a target size (figures 6.1 and 6.2 of the thesis)."

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from tools.experiment import Experiment
+from tools.common.files import write_atomic
 from tools.figures import NoData, is_of_the_thesis, style
 from tools.figures import means as means_of
-from tools.files import write_atomic
-from tools.results import Row, condition_order, csv_text
+from tools.protocol.experiment import Experiment
+from tools.results.columns import Row, condition_order, csv_text
 
 NAME = "by_size"
 CAPTION = "Accuracy against the size of the target set (images a class, logarithmic), one line a condition."

@@ -10,11 +10,11 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.ticker import MultipleLocator
 
-from tools.experiment import Experiment
+from tools.common.files import write_atomic
 from tools.figures import NoData, style
 from tools.figures import means as means_of
-from tools.files import write_atomic
-from tools.results import Row, condition_order, csv_text, size_order
+from tools.protocol.experiment import Experiment
+from tools.results.columns import Row, condition_order, csv_text, size_order
 
 NAME = "controls"
 CAPTION = "Transfer (SnT) and its controls by depth n, one panel a target size; the dotted line is base."

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from tools.experiment import Experiment
+from tools.common.files import write_atomic
 from tools.figures import NoData, style
-from tools.files import write_atomic
-from tools.results import Row, condition_order, csv_text, run_key, size_order
+from tools.protocol.experiment import Experiment
+from tools.results.columns import Row, condition_order, csv_text, run_key, size_order
 
 NAME = "learning_curves"
 CAPTION = "Learning curves of the source nets (figures 5.4 and 5.5 of the thesis)."

@@ -10,10 +10,10 @@ import numpy as np
 
 from caffeformat import FormatError
 from caffeformat.blobs import read_caffemodel
-from tools.experiment import Experiment
+from tools.common.files import read_json, write_atomic
 from tools.figures import NoData, curves, style
-from tools.files import read_json, write_atomic
-from tools.results import Row, csv_text, size_order
+from tools.protocol.experiment import Experiment
+from tools.results.columns import Row, csv_text, size_order
 
 NAME = "filters"
 CAPTION = (

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tools.experiment import Experiment
+from tools.common.files import write_atomic
 from tools.figures import NoData, is_of_the_thesis, style
-from tools.files import write_atomic
-from tools.results import Row, condition_order, csv_text, size_order
+from tools.protocol.experiment import Experiment
+from tools.results.columns import Row, condition_order, csv_text, size_order
 
 NAME = "gain"
 CAPTION = (

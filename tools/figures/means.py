@@ -5,8 +5,8 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from tools.experiment import Experiment
-from tools.results import Row
+from tools.protocol.experiment import Experiment
+from tools.results.columns import Row
 
 
 def interval(row: Row) -> tuple[float, float] | None:

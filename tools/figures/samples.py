@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from caffeformat import FormatError, datum, lmdb_file
+from tools.common.files import read_json
 from tools.datasets.cards import card, thesis_classes
-from tools.experiment import Experiment
 from tools.figures import NoData, style
-from tools.files import read_json
-from tools.layout import split_of
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import split_of
 
 NAME = "samples"
 CAPTION = "Training images of three classes of each half, as the nets see them (figure 5.1 of the thesis)."

@@ -15,9 +15,9 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from tools.common.files import write_atomic
 from tools.datasets.cards import card
-from tools.experiment import Experiment
-from tools.files import write_atomic
+from tools.protocol.experiment import Experiment
 
 WIDTH = 7.0  # inches: the text width of a page
 HEAD = 0.5  # inches: a title, and a line of facts under it

@@ -12,17 +12,17 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from caffeformat import FormatError, datum, lmdb_file, prototxt
-from tools.engine import find
-from tools.errors import UserError
-from tools.experiment import Experiment
-from tools.features import features
+from tools.common.errors import UserError
+from tools.common.files import read_json, write_atomic
 from tools.figures import NoData, style
 from tools.figures.samples import class_names
-from tools.files import read_json, write_atomic
-from tools.layout import Run, Split, experiment_name, split_of
-from tools.rendering import NET
-from tools.results import csv_text
-from tools.weighted import weighted_blocks
+from tools.nets.templates import NET
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import Run, Split, experiment_name, split_of
+from tools.protocol.weighted_layers import weighted_blocks
+from tools.results.columns import csv_text
+from tools.training.engine import find
+from tools.training.features import features
 
 NAME = "tsne"
 CAPTION = (

@@ -10,10 +10,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from tools.experiment import Experiment
+from tools.common.files import read_json, sha256
 from tools.figures import is_of_the_thesis
-from tools.files import read_json, sha256
-from tools.results import Row, condition_order, read_csv, run_key, size_order
+from tools.protocol.experiment import Experiment
+from tools.results.columns import Row, condition_order, read_csv, run_key, size_order
 
 OTHER_TABLES = {
     "scores_correlation.csv": "How well a score of transferability, computed before training, ranks what was measured",

@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from tools.files import read_json
-from tools.results import Row
+from tools.common.files import read_json
+from tools.results.columns import Row
 
 _MANY = 3  # commits that are named one by one
 

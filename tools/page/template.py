@@ -5,7 +5,7 @@ from typing import Any
 
 import jinja2
 
-from tools.layout import Size
+from tools.protocol.layout import Size
 
 FOLDER = Path(__file__).parent
 _DECIMALS = {"accuracy": 4, "best_accuracy": 4, "loss": 4, "seconds": 1}  # by column; others: four significant digits

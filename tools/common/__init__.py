@@ -1,0 +1,1 @@
+"""What knows nothing of the experiment: errors, files, locks, progress, workers, the seeded shuffle."""

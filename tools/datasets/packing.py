@@ -1,0 +1,132 @@
+"""Half by half: images decoded once into a raw file, the spool, and every LMDB written from there.
+
+The spool is in the order of the lists: image files that lie together are read together, on all cores. Each LMDB then
+picks its images from it in its shuffled order, and all LMDBs of the half are written at the same time.
+"""
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from caffeformat import datum, lmdb_file
+from tools.common.errors import UserError
+from tools.common.files import held, new_folder, write_json
+from tools.common.progress import progress
+from tools.common.shuffle import shuffled
+from tools.common.workers import spread
+from tools.datasets import BadImage, DataSet
+from tools.datasets.unreadable import refuse
+from tools.protocol.experiment import Experiment
+
+_CHUNK = 128  # images a worker decodes at a time
+
+
+@dataclass(frozen=True)
+class Database:
+    """One LMDB to write."""
+
+    name: str  # A/n0500
+    folder: Path
+    list_sha256: str
+    labels: dict[str, int]  # reference -> label, in the order of the list
+
+
+def shape(exp: Experiment) -> tuple[int, int, int]:
+    """CHW of every Datum."""
+    return (1 if exp.gray else 3, exp.image_size, exp.image_size)
+
+
+class Half:
+    """The databases of one half, and the spool that they are written from."""
+
+    def __init__(self, exp: Experiment, data: DataSet, databases: list[Database], seed: int) -> None:
+        self._exp, self._data, self._databases, self._seed = exp, data, databases, seed
+        self._shape = shape(exp)
+        self._bytes = int(np.prod(self._shape))
+        self._references = list(dict.fromkeys(reference for d in databases for reference in d.labels))
+        self._order = shuffled(self._references, seed, "pack")
+        self._slots = {reference: slot for slot, reference in enumerate(self._references)}
+        self._bad: dict[str, str] = {}
+
+    def pack(self, folder: Path) -> None:
+        """Writes the databases, by way of a spool in `folder`. Raises UserError, and OSError for a disk that fails."""
+        half = self._databases[0].name[0]
+        folder.mkdir(parents=True, exist_ok=True)
+        spool = folder / f".spool.{os.getpid()}.part"
+        with contextlib.suppress(BadImage):  # found again below
+            self._data.read(self._references[0])  # what a data set keeps in memory is there before the workers fork
+        try:
+            with held(spool, Path.touch), open(spool, "r+b") as file:
+                self._file = file.fileno()
+                self._fill_and_write(half)
+        finally:
+            spool.unlink(missing_ok=True)
+
+    def _fill_and_write(self, half: str) -> None:
+        with progress(f"half {half}: decode", len(self._references), "images") as update:
+            for count, bad in spread(self._decode, range(0, len(self._references), _CHUNK)):
+                self._bad |= bad
+                update(count)
+        if self._bad and self._exp.on_bad_image == "error":
+            raise refuse(self._exp, self._data, self._bad)
+        self._databases.sort(key=lambda d: -len(d.labels))  # the longest first: then the cores end together
+        with progress(f"half {half}: write", sum(len(d.labels) for d in self._databases), "entries") as update:
+            for index in spread(self._write, range(len(self._databases))):
+                update(len(self._databases[index].labels))
+
+    def _decode(self, start: int) -> tuple[int, dict[str, str]]:
+        """Puts a chunk of images into the spool; returns how many, and reference -> reason of the unreadable ones."""
+        chunk = self._references[start : start + _CHUNK]
+        pixels = np.zeros((len(chunk), *self._shape), np.uint8)
+        bad = {}
+        for image, reference in zip(pixels, chunk, strict=True):
+            try:
+                image[:] = self._chw(self._data.read(reference, self._exp.gray))
+            except BadImage as error:
+                bad[reference] = str(error)
+        if os.pwrite(self._file, pixels, start * self._bytes) < pixels.nbytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return len(chunk), bad
+
+    def _chw(self, image: np.ndarray) -> np.ndarray:
+        """HxW or HxWx3 of any size -> CHW of `image_size`."""
+        _, height, width = self._shape
+        if image.shape[:2] != (height, width):
+            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+
+    def _write(self, index: int) -> int:
+        database = self._databases[index]
+        with new_folder(database.folder) as part:
+            new = part / "new"  # the writer makes its folder itself
+            entries = lmdb_file.write(new, self._records(database))
+            for file in new.iterdir():
+                file.rename(part / file.name)
+            new.rmdir()
+            if not entries:
+                raise UserError(f"{database.folder}: not one of its {len(database.labels)} images can be read")
+            made = {
+                "root": str(self._data.root),
+                "list_sha256": database.list_sha256,
+                "entries": entries,
+                "skipped": len(database.labels) - entries,
+                "shape": list(self._shape),
+                "shuffle_seed": self._seed,
+            }
+            write_json(part / "pack.json", made)
+        return index
+
+    def _records(self, database: Database) -> Iterator[tuple[bytes, bytes]]:
+        """(key, Datum) in packing order. As with convert_imageset, an image left out leaves its number out."""
+        labels = database.labels
+        for number, reference in enumerate(r for r in self._order if r in labels):
+            if reference not in self._bad:
+                pixels = os.pread(self._file, self._bytes, self._slots[reference] * self._bytes)
+                image = np.frombuffer(pixels, np.uint8).reshape(self._shape)
+                yield lmdb_file.key(number, reference), datum.encode(image, labels[reference])

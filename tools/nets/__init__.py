@@ -1,0 +1,1 @@
+"""Prototxt templates as messages, and what a condition changes in them."""

@@ -1,0 +1,133 @@
+"""How a run's train_val.prototxt and solver.prototxt come from the templates.
+
+A template is parsed, changed as a message and written back, never pasted together from strings. What changes is named
+at the top of each template; everything else stays as the template has it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from caffeformat import prototxt
+from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, SolverParameter
+from tools.common.errors import UserError
+from tools.common.files import read_json
+from tools.nets.surgery import LayerPlan, set_condition
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import NET, Run, split_of, template
+from tools.protocol.runs import condition_of, mean_of, net_template, random_seed, train_set
+from tools.protocol.weighted_layers import weighted_blocks
+
+SOLVER = "solver.prototxt"
+
+
+@dataclass(frozen=True)
+class Rendered:
+    net: str
+    solver: str
+    plan: list[LayerPlan]
+    train_batch: int
+    seed: int  # random_seed
+    accuracy: str  # the test output that is the headline: the first top-1 Accuracy layer's top
+    loss: str  # the loss layer's top
+
+
+def render(exp: Experiment, run: Run, split: dict | None = None) -> Rendered:
+    """The two prototxts of a run, as text. Reads the templates and the run's split.json, writes nothing.
+
+    `split` stands for a split.json that is not there yet: its `classes` and `counts`.
+    Raises UserError or FormatError for a template that is missing, broken or does not fit the experiment.
+    """
+    split = split or read_json(split_of(exp, run.seed).marker)
+    if split is None:
+        raise UserError(
+            f"{split_of(exp, run.seed).marker}: not there yet; run `python -m tools split {exp.file}` first"
+        )
+    net, net_file = net_template(exp)
+    blocks = weighted_blocks(net, net_file)
+    plan = set_condition(exp, net, blocks, condition_of(run))
+    half, _ = train_set(exp, run)
+    _set_outputs(exp, blocks[-1].main, len(split["classes"][half]))
+    train, test = (_data_layer(net, phase, net_file) for phase in (TRAIN, TEST))
+    _set_data(exp, run, train, test)
+    solver = _solver(exp, run, split["counts"][half]["val"], test)
+    batch = train.data_param.batch_size
+    texts = prototxt.to_text(net), prototxt.to_text(solver)
+    return Rendered(*texts, plan, batch, solver.random_seed, *headline_outputs(net, net_file))
+
+
+def headline_outputs(net: NetParameter, file: Path) -> tuple[str, str]:
+    """The columns of test.csv that results are read from: the tops of the first top-1 Accuracy and the loss layer."""
+    accuracy = [x.top[0] for x in net.layer if x.type == "Accuracy" and x.accuracy_param.top_k == 1 and x.top]
+    loss = [x.top[0] for x in net.layer if x.type.endswith("Loss") and x.top]
+    if not accuracy or not loss:
+        raise UserError(f"{file}: no top-1 Accuracy layer or no loss layer; the results are read from their tops")
+    return accuracy[0], loss[0]
+
+
+def _set_outputs(exp: Experiment, last: LayerParameter, classes: int) -> None:
+    outputs = exp.fc8_outputs or classes
+    if outputs < classes:
+        raise exp.fault("fc8_outputs", str(outputs), f"at least the {classes} classes of a half")
+    if last.type == "InnerProduct":
+        last.inner_product_param.num_output = outputs
+    else:
+        last.convolution_param.num_output = outputs
+
+
+def _data_layer(net: NetParameter, phase: int, file: Path) -> LayerParameter:
+    """The one Data layer of a phase."""
+    name = "TRAIN" if phase == TRAIN else "TEST"
+    found = [x for x in net.layer if x.type == "Data" and any(rule.phase == phase for rule in x.include)]
+    if len(found) != 1:
+        raise UserError(f"{file}: {len(found)} Data layers with include {{ phase: {name} }}; there must be exactly one")
+    return found[0]
+
+
+def _set_data(exp: Experiment, run: Run, train: LayerParameter, test: LayerParameter) -> None:
+    split, (half, size) = split_of(exp, run.seed), train_set(exp, run)
+    train.data_param.source = str(split.train_lmdb(half, size))
+    test.data_param.source = str(split.val_lmdb(half))
+    train.data_param.batch_size = exp.train_batch_size or train.data_param.batch_size
+    test.data_param.batch_size = exp.test_batch_size or test.data_param.batch_size
+    for layer in (train, test):
+        layer.data_param.backend = layer.data_param.LMDB
+        layer.transform_param.crop_size = exp.crop_size or layer.transform_param.crop_size
+        if layer.transform_param.crop_size > exp.image_size:
+            wrong = f"crops of {layer.transform_param.crop_size} in images of {exp.image_size}"
+            raise exp.fault("crop_size", wrong, "at most image_size")
+        if layer.transform_param.HasField("mean_file"):  # a template may subtract a mean_value, or nothing
+            layer.transform_param.mean_file = str(mean_of(exp, run))
+
+
+def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) -> SolverParameter:
+    file = template("solvers", f"{exp.solver}.prototxt")
+    if not file.exists():
+        raise exp.fault("solver", exp.solver, "the name of a file of solvers/, without .prototxt")
+    solver = prototxt.read_solver(file)
+    batch = test.data_param.batch_size
+    if val_images % batch:
+        near = max(n for n in range(1, batch + 1) if val_images % n == 0)
+        found = f"{val_images} validation images in test batches of {batch}"
+        raise exp.fault("test_batch_size", found, f"it must divide them exactly, as {near} does")
+    for key in ("max_iter", "test_interval", "display", "snapshot", "base_lr"):
+        if getattr(exp, key) is not None:
+            setattr(solver, key, getattr(exp, key))
+    if not solver.display:
+        raise UserError(f"{file}: display: 0 or not given; give an interval: the training loss is read from the log")
+    if exp.test_interval is None:
+        solver.test_interval = min(solver.test_interval, solver.max_iter)
+    if not solver.test_interval or solver.max_iter % solver.test_interval:
+        found = f"{solver.test_interval} with max_iter {solver.max_iter}"
+        raise exp.fault(
+            "test_interval", found, "it must divide max_iter: the headline accuracy is the test at the last iteration"
+        )
+    del solver.test_iter[:]
+    solver.test_iter.append(val_images // batch)
+    for field in ("train_net", "test_net", "net_param", "train_net_param", "test_net_param", "weights"):
+        solver.ClearField(field)
+    solver.snapshot_after_train = True
+    solver.net = str(run.folder / NET)
+    solver.snapshot_prefix = str(run.folder / "net")
+    solver.random_seed = random_seed(exp, run)
+    solver.solver_mode = SolverParameter.CPU  # `--gpu` on the command line decides
+    return solver

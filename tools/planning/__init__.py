@@ -1,0 +1,1 @@
+"""What an experiment still needs: its stages and runs, and how long they will take."""

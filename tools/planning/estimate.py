@@ -1,0 +1,106 @@
+"""How long an experiment will take, from a measured iteration."""
+
+import os
+import subprocess
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+from caffeformat import prototxt
+from caffeformat.caffeformat_pb2 import NetParameter, SolverParameter
+from tools.caffe_log import LogReader
+from tools.common.errors import UserError
+from tools.common.files import read_json, write_json
+from tools.nets.templates import NET
+from tools.planning.state import Plan
+from tools.protocol import layout
+from tools.protocol.experiment import Experiment
+from tools.training.engine import Engine
+from tools.training.gpus import selected_gpus
+
+ITERATIONS = 4  # measured; the first display's rate is garbage in Caffe
+
+
+def time_left(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> str:
+    """A sentence. Every run counts as a whole `base` training, so that frozen ones make it an upper estimate."""
+    if not plan.untrained:
+        return "Nothing is left to train."
+    seconds, iterations = seconds_per_iteration(exp, engine, jobs), max_iter(exp)
+    hours = len(plan.untrained) * iterations * seconds / jobs / 3600
+    left = f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.0f} minutes"
+    return (
+        f"Time left: at most about {left} of training: {len(plan.untrained)} runs of {iterations:,} iterations "
+        f"of {seconds:.3f} s, {jobs} at a time\n"
+        "(measured here: an iteration of `base`, in which all layers learn; the frozen conditions are quicker)."
+    )
+
+
+def max_iter(exp: Experiment) -> int:
+    return exp.max_iter or _solver(exp).max_iter
+
+
+def seconds_per_iteration(exp: Experiment, engine: Engine, jobs: int) -> float:
+    """One training iteration of the template on made-up images, timed once by the engine itself and then remembered."""
+    net = _net_without_data(exp)
+    threads = os.environ.get("OPENBLAS_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // jobs))
+    where = ",".join(selected_gpus(engine)) or f"cpu, {threads} threads"
+    key = sha256(f"{net}{engine.version}{where}".encode()).hexdigest()[:16]
+    memory = layout.results_folder(exp, engine.name) / "iteration.json"
+    known = read_json(memory) or {}
+    if key not in known:
+        known[key] = {"seconds": _measure(exp, engine, net, threads), "device": where, "engine": engine.version}
+        write_json(memory, known)
+    return known[key]["seconds"]
+
+
+def _solver(exp: Experiment) -> SolverParameter:
+    return prototxt.read_solver(layout.template("solvers", f"{exp.solver}.prototxt"))
+
+
+def _net_without_data(exp: Experiment) -> str:
+    """The template with DummyData in the place of the training Data layer, and without its test net."""
+    net = prototxt.read_net(layout.template("prototxt", exp.model) / NET)
+    kept = NetParameter(name=net.name)
+    for layer in net.layer:
+        phases = {rule.phase for rule in layer.include if rule.HasField("phase")}
+        if layer.type == "Data" and phases == {0}:
+            batch = exp.train_batch_size or layer.data_param.batch_size
+            crop = exp.crop_size or layer.transform_param.crop_size or exp.image_size
+            dummy = kept.layer.add(name=layer.name, type="DummyData", top=layer.top)
+            dummy.dummy_data_param.shape.add(dim=[batch, 1 if exp.gray else 3, crop, crop])
+            dummy.dummy_data_param.shape.add(dim=[batch])
+            dummy.dummy_data_param.data_filler.add(type="gaussian", std=50)
+            dummy.dummy_data_param.data_filler.add(type="constant", value=0)
+        elif phases != {1}:
+            kept.layer.add().CopyFrom(layer)
+    return prototxt.to_text(kept)
+
+
+def _measure(exp: Experiment, engine: Engine, net: str, threads: str) -> float:
+    solver = _solver(exp)
+    solver.max_iter, solver.display, solver.snapshot, solver.snapshot_after_train = ITERATIONS, 1, 0, False
+    solver.test_interval = 0
+    del solver.test_iter[:]
+    gpus = selected_gpus(engine)
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "net.prototxt").write_text(net)
+        solver.net = str(Path(folder) / "net.prototxt")
+        solver.snapshot_prefix = str(Path(folder) / "x")
+        (Path(folder) / "solver.prototxt").write_text(prototxt.to_text(solver))
+        command = [engine.path, "train", f"--solver={folder}/solver.prototxt", *(["--gpu=0"] if gpus else [])]
+        environment = os.environ | {
+            "GLOG_logtostderr": "1",
+            "OPENBLAS_NUM_THREADS": threads,
+            "OMP_NUM_THREADS": threads,
+        }
+        if gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[0]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    reader = LogReader()
+    for line in done.stderr.splitlines():
+        reader.feed(line)
+    log = reader.finish()
+    if not log.iters_per_s > 0:
+        said = "\n".join(f"    {line}" for line in log.fatal or log.tail)
+        raise UserError(f"{exp.model}: {engine.name} could not train the template; it said last:\n{said}")
+    return 1 / log.iters_per_s

@@ -1,0 +1,212 @@
+"""The experiment file: YAML, one documented key a line, read into a validated, typed `Experiment`.
+
+    exp = load(Path("experiments/tiny.yaml"), "max_iter=200 sizes=[50,100]")
+    exp.name                     # tiny+max_iter=200
+    raise exp.fault("sizes", "600 images a class", "at most 500")   # experiments/tiny.yaml:21: sizes: ...
+
+Keys that select runs, and keys that say how this machine goes about its work, keep the experiment's name; every other
+override becomes part of it, so that a trial never takes or overwrites a real run.
+"""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+
+from tools.common.errors import UserError
+from tools.protocol.conditions import Condition
+
+SELECTING = {"sizes", "conditions", "controls", "directions", "seeds"}
+LOCAL = {"path", "on_bad_image", "keep_models", "resume"}
+
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Size = Positive | Literal["all"]
+
+
+class Experiment(BaseModel):
+    """One experiment file. The thesis' numbers are in experiments/tiny.yaml and places.yaml, key by key."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    # data
+    dataset: Literal["fashion-mnist", "tiny-imagenet", "miniplaces", "folder"]
+    path: str | None = None  # where the data set lies already; None: tools/fetch.py brings it
+    image_size: Positive  # pixels a side in the LMDB; other images are resized (bilinear)
+    gray: bool = False  # one channel instead of three
+    on_bad_image: Literal["error", "skip"] = "error"
+
+    # the protocol
+    full_size: Size = "all"  # images a class in a whole half; "all" where the classes differ
+    sizes: list[Size] = Field(min_length=1)  # images a class in each target set; full_size is the half itself
+    nested: bool = True  # M_50 is inside M_100
+    directions: list[Literal["A2B", "B2A"]] = Field(["A2B", "B2A"], min_length=1)
+    conditions: list[str] = Field(["base", "FTall", *(f"S{n}T" for n in range(1, 8))], min_length=1)
+    controls: bool = False  # SnT+, TnT, TnT+ and RnT, too, for each n whose SnT is among the conditions
+    seeds: list[Seed] = Field([0], min_length=1)
+    split_seed: Seed | None = None  # None: the run's own seed, as for the next two
+    subsample_seed: Seed | None = None
+    init_seed: Seed | None = None
+    mean: Literal["target", "source"] = "target"
+
+    # network and solver: a template's own value holds where a key is None
+    model: str  # a folder of prototxt/
+    solver: str  # a file of solvers/, without .prototxt
+    fc8_outputs: Positive | None = None  # None: the half's class count
+    crop_size: Positive | None = None
+    train_batch_size: Positive | None = None
+    test_batch_size: Positive | None = None
+    max_iter: Positive | None = None
+    test_interval: Positive | None = None
+    display: Positive | None = None
+    snapshot: Count | None = None
+    base_lr: Annotated[float, Field(gt=0)] | None = None
+
+    # this machine
+    keep_models: Literal["sources", "all", "none"] = "all"
+    resume: bool = False  # go on from the last snapshot of a killed run: no longer the same result with BVLC Caffe
+
+    _file: Path = PrivateAttr()
+    _lines: dict[str, str] = PrivateAttr(default_factory=dict)
+    _name: str = PrivateAttr("")
+    _set: str = PrivateAttr("")
+
+    @field_validator("sizes", "directions", "conditions", "seeds")
+    @classmethod
+    def _no_repeats(cls, values: list) -> list:
+        if len(set(values)) < len(values):
+            raise ValueError(f"{values} names one twice; name each once")
+        return values
+
+    @field_validator("conditions")
+    @classmethod
+    def _known_conditions(cls, names: list[str]) -> list[str]:
+        for name in names:
+            Condition.parse(name)
+        return names
+
+    @property
+    def name(self) -> str:
+        """The file's name and the overrides that change results: `demo`, `demo+max_iter=200`."""
+        return self._name
+
+    @property
+    def file(self) -> Path:
+        return self._file
+
+    @property
+    def overrides(self) -> str:
+        """The `SET` text that this experiment was loaded with."""
+        return self._set
+
+    def where(self, key: str) -> str:
+        """`experiments/tiny.yaml:12` or `SET`: where the key's value was given (the file, where it was not)."""
+        return self._lines.get(key, str(self._file))
+
+    def fault(self, key: str, found: str, right: str) -> UserError:
+        """The error for a value that fits the schema but not the data: its line, what was found, what is right."""
+        return UserError(f"{self.where(key)}: {key}: {found}; {right}")
+
+
+def load(file: Path, overrides: str = "") -> Experiment:
+    """Reads and validates an experiment file, with `overrides` like `max_iter=200 sizes=[50,100]`.
+
+    Raises UserError naming file and line for: a missing file, no YAML, an unknown or repeated key, a wrong value.
+    """
+    file = Path(file)
+    values, lines = _read(file)
+    changes = _parse_overrides(overrides)
+    values.update(changes)
+    lines.update(dict.fromkeys(changes, "SET"))
+    try:
+        experiment = Experiment(**values)
+    except ValidationError as error:
+        raise UserError("\n".join(_explain(e, file, lines) for e in error.errors())) from None
+    experiment._file, experiment._lines, experiment._set = file, lines, overrides
+    experiment._name = _name(file, changes)
+    _check_sizes(experiment)
+    return experiment
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """Values and places (`file:line`) of the keys."""
+    try:
+        text = file.read_text(encoding="utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except FileNotFoundError:
+        have = ", ".join(sorted(str(f) for f in file.parent.glob("*.yaml"))) or "none"
+        raise UserError(f"{file}: no such experiment file; in that folder: {have}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file}: cannot be read as a text file ({error})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        raise UserError(f"{file}:{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(root, yaml.MappingNode):
+        raise UserError(f"{file}:1: an experiment file is a list of `key: value` lines; see experiments/demo.yaml")
+    lines: dict[str, str] = {}
+    for key, _ in root.value:
+        place = f"{file}:{key.start_mark.line + 1}"
+        if key.value in lines:
+            raise UserError(f"{place}: {key.value}: given twice, first at {lines[key.value]}; keep one")
+        lines[key.value] = place
+    try:
+        return {str(key): value for key, value in yaml.safe_load(text).items()}, lines
+    except ValueError as error:
+        raise UserError(f"{file}: {error}; put a text that looks like a date in quotes") from None
+
+
+def _parse_overrides(text: str) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    rest = text.strip()
+    while rest:
+        match = re.match(r"(\w+)=(\[[^\]]*\]|\"[^\"]*\"|'[^']*'|[^\s\[\"']\S*)(?:\s+|$)", rest)
+        if not match:
+            raise UserError(f'SET: {rest!r}: not `key=value`; for example SET="max_iter=200 sizes=[50,100]"')
+        key, value = match.groups()
+        if key in changes:
+            raise UserError(f"SET: {key}: given twice; keep one")
+        try:
+            changes[key] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError):  # a ValueError of what looks like a date, and is none
+            raise UserError(
+                f"SET: {key}: {value!r} is no value; put a text with special characters in quotes"
+            ) from None
+        rest = rest[match.end() :]
+    return changes
+
+
+def _explain(error: dict[str, Any], file: Path, lines: dict[str, str]) -> str:
+    key = str(error["loc"][0])
+    place = lines.get(key, str(file))
+    if error["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, Experiment.model_fields, 1)
+        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(Experiment.model_fields)}"
+        return f"{place}: {key}: unknown key; {hint}"
+    if error["type"] == "missing":
+        return f"{place}: {key}: missing; every experiment file gives it (see experiments/demo.yaml)"
+    text = str(error.get("ctx", {}).get("error", error["msg"]))
+    return f"{place}: {key}: found {error['input']!r}; {text[0].lower()}{text[1:]}"
+
+
+def _name(file: Path, changes: dict[str, Any]) -> str:
+    plain = {True: "true", False: "false", None: "none"}
+    parts = [file.stem]
+    for key in sorted(set(changes) - SELECTING - LOCAL):
+        value = changes[key]
+        text = plain[value] if isinstance(value, (bool, type(None))) else str(value)
+        parts.append(f"{key}={quote(text, safe='')}")
+    return "+".join(parts)
+
+
+def _check_sizes(exp: Experiment) -> None:
+    for size in exp.sizes:
+        if size != exp.full_size and "all" not in (size, exp.full_size) and size > exp.full_size:
+            raise exp.fault("sizes", f"{size} images a class", f"a whole class has full_size: {exp.full_size}")
+        if size == "all" != exp.full_size:
+            raise exp.fault("sizes", "all", f"the whole half is full_size here: write {exp.full_size}")

@@ -1,0 +1,156 @@
+"""The one place that knows where every artefact lies on disk. All paths are relative to the project's root, the cwd.
+
+data/tiny-imagenet/fetch.json                        the data set is here, checked
+data/tiny-imagenet/split0/split.json                 halves A and B, and lists: A/n0300.txt, A/val.txt
+data/tiny-imagenet/split0/64x64/A/n0300/             an LMDB: data.mdb, pack.json, mean.binaryproto
+models/tiny/A2B/n0300/S3T/seed0/                     a run: its name is its specification
+results/tiny/runs.csv
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tools.protocol.experiment import Experiment
+
+Half = Literal["A", "B"]
+Size = int | str
+CHECKOUT = Path(__file__).resolve().parents[2]
+MODELS, RESULTS = Path("models"), Path("results")
+NET = "train_val.prototxt"
+
+
+def size_name(size: Size) -> str:
+    """n0300, or nall for a whole half whose classes differ in size."""
+    return "nall" if size == "all" else f"n{size:04d}"
+
+
+def dataset_folder(exp: Experiment) -> Path:
+    """`data/tiny-imagenet`; a `folder` data set is told from others by its place."""
+    if exp.dataset != "folder":
+        return Path("data") / exp.dataset
+    if exp.path is None:
+        raise exp.fault("dataset", "folder without path", "path: names the folder that holds train/ and val/")
+    place = Path(exp.path).resolve()
+    return Path("data") / f"folder-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The lists, LMDBs and means of one random division of a data set's classes."""
+
+    folder: Path  # data/tiny-imagenet/split0
+    images: str  # 64x64, 28x28-gray
+
+    @property
+    def marker(self) -> Path:
+        """split.json: written last, so that where it is, every list is."""
+        return self.folder / "split.json"
+
+    @property
+    def packed(self) -> Path:
+        """pack.json of all LMDBs that an experiment needs: the graph's mark, renamed in last."""
+        return self.folder / self.images / "pack.json"
+
+    @property
+    def means(self) -> Path:
+        """mean.json, likewise: every training LMDB has its mean.binaryproto."""
+        return self.folder / self.images / "mean.json"
+
+    def train_list(self, half: Half, size: Size) -> Path:
+        return self.folder / half / f"{size_name(size)}.txt"
+
+    def val_list(self, half: Half) -> Path:
+        return self.folder / half / "val.txt"
+
+    def train_lmdb(self, half: Half, size: Size) -> Path:
+        return self.folder / self.images / half / size_name(size)
+
+    def val_lmdb(self, half: Half) -> Path:
+        return self.folder / self.images / half / "val"
+
+    def mean(self, half: Half, size: Size) -> Path:
+        return self.train_lmdb(half, size) / "mean.binaryproto"
+
+
+def split_of(exp: Experiment, seed: int) -> Split:
+    """Where the split of one of `exp.seeds` lies: `split0`, or `split0-1` if the subsample has a seed of its own."""
+    split, subsample = split_seeds(exp, seed)
+    name = f"split{split}" if split == subsample else f"split{split}-{subsample}"
+    images = f"{exp.image_size}x{exp.image_size}" + ("-gray" if exp.gray else "")
+    return Split(dataset_folder(exp) / (name if exp.nested else name + "+nested=false"), images)
+
+
+def split_seeds(exp: Experiment, seed: int) -> tuple[int, int]:
+    """(seed of the class halves, seed of the subsamples) of one of `exp.seeds`."""
+    return (
+        seed if exp.split_seed is None else exp.split_seed,
+        seed if exp.subsample_seed is None else exp.subsample_seed,
+    )
+
+
+def train_sizes(exp: Experiment) -> list[Size]:
+    """Every size that needs lists, an LMDB and a mean: the full one, for the source nets, and the selected ones."""
+    return list(dict.fromkeys([exp.full_size, *exp.sizes]))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a folder, and the specification that its name is."""
+
+    experiment: str
+    direction: str  # A2B: source half A, target half B
+    size: Size
+    condition: str  # of tools/protocol/conditions.py, or `source` where the source net is no base run (mean: source)
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """A2B/n0300/S3T/seed0"""
+        return f"{self.direction}/{size_name(self.size)}/{self.condition}/seed{self.seed}"
+
+    @property
+    def folder(self) -> Path:
+        return MODELS / self.experiment / self.key
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "manifest.json"
+
+    @property
+    def withdrawn(self) -> Path:
+        """Where a manifest goes that could not be judged when a sweep was planned (tools/planning/state.py)."""
+        return self.folder / "manifest.withdrawn.json"
+
+    @property
+    def before(self) -> Path:
+        """The manifest of a source net that is gone and will be trained again, to compare the two."""
+        return self.folder / "manifest.before.json"
+
+    @property
+    def failed(self) -> Path:
+        return self.folder / "failed.json"
+
+    @property
+    def source(self) -> Half:
+        return self.direction[0]
+
+    @property
+    def target(self) -> Half:
+        return self.direction[2]
+
+
+def experiment_name(exp: Experiment, engine: str) -> str:
+    """The experiment's name, with the engine in it where that is not BVLC Caffe."""
+    return exp.name if engine == "caffe" else f"{exp.name}+engine={engine}"
+
+
+def results_folder(exp: Experiment, engine: str) -> Path:
+    return RESULTS / experiment_name(exp, engine)
+
+
+def template(folder: str, name: str) -> Path:
+    """A template of the project's root, or of the checkout where the root has none of that name."""
+    here = Path(folder) / name
+    return here if here.exists() else CHECKOUT / folder / name

@@ -1,0 +1,1 @@
+"""The tables of an experiment: their columns, and reading them back."""

@@ -1,0 +1,107 @@
+"""The tables of an experiment, from results/EXP or from docs/results/EXP, where they are published.
+
+In a notebook, as pandas frames:
+
+    from tools.tables import frames
+    tables = frames("demo")      # tables["runs"], tables["summary"], tables["curves"], tables["claims"]
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tools.common.errors import UserError
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import CHECKOUT, RESULTS, results_folder
+from tools.results.columns import CURVES, PREDICTIONS, RUNS, Row, engine_name, read_csv, size_order
+
+if TYPE_CHECKING:
+    import pandas
+
+PUBLISHED = Path("docs") / "results"
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What a folder of tables holds, each read when it is first asked for."""
+
+    folder: Path
+
+    @cached_property
+    def runs(self) -> list[Row]:
+        return self._csv(RUNS)
+
+    @cached_property
+    def curves(self) -> list[Row]:
+        return self._csv(CURVES)
+
+    @cached_property
+    def predictions(self) -> dict[str, np.ndarray]:
+        """Predicted classes by run key, labels by `label/A2B/seed0`; empty where the tables are older."""
+        path = self.folder / PREDICTIONS
+        if not path.exists():
+            return {}
+        with np.load(path) as arrays:
+            return dict(arrays)
+
+    @property
+    def dataset(self) -> str:
+        return self.runs[0]["dataset"]
+
+    @property
+    def sizes(self) -> list[int | str]:
+        return sorted({row["size"] for row in self.runs}, key=size_order)
+
+    @property
+    def seeds(self) -> list[int]:
+        return sorted({row["seed"] for row in self.runs})
+
+    def _csv(self, name: str) -> list[Row]:
+        path = self.folder / name
+        if not path.is_file():
+            raise UserError(f"{path}: no such table; summarize the experiment first, or give another folder")
+        rows = read_csv(path)
+        if name == RUNS and not rows:
+            raise UserError(f"{path}: not one run in it; sweep first")
+        return rows
+
+
+def tables_of(exp: Experiment, folder: Path | None) -> Tables:
+    """The tables in `folder`, else those of the experiment in results/."""
+    found = Tables(folder or results_folder(exp, engine_name()))
+    found.runs  # noqa: B018  (raises where there are none)
+    return found
+
+
+def best_iterations(curves: list[Row]) -> tuple[dict[str, float], float]:
+    """Run key -> iteration of its lowest validation loss after iteration 0; and the iterations between two tests."""
+    best: dict[str, Row] = {}
+    tested: set[int] = set()
+    for row in curves:
+        if row["validation_loss"] is None or not row["iteration"] or not np.isfinite(row["validation_loss"]):
+            continue
+        tested.add(row["iteration"])
+        if row["run"] not in best or row["validation_loss"] < best[row["run"]]["validation_loss"]:
+            best[row["run"]] = row
+    steps = np.diff(sorted(tested))
+    return {key: float(row["iteration"]) for key, row in best.items()}, float(steps.min()) if len(steps) else 0.0
+
+
+def frames(experiment: str) -> dict[str, "pandas.DataFrame"]:
+    """The CSV tables of an experiment by name (`runs`, `summary`, `curves`, `claims`, ...) as pandas frames.
+
+    `experiment`: the name of a folder of results/ or docs/results/ below the cwd or the checkout, or a folder.
+    """
+    import pandas
+
+    places = [
+        Path(experiment),
+        *(root / top / experiment for root in (Path(), CHECKOUT) for top in (RESULTS, PUBLISHED)),
+    ]
+    folder = next((place for place in places if (place / RUNS).is_file()), None)
+    if folder is None:
+        raise UserError(f"{experiment}: no tables in {', '.join(map(str, places[1:3]))}; sweep or summarize it first")
+    return {path.stem: pandas.read_csv(path) for path in sorted(folder.glob("*.csv"))}

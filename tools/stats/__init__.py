@@ -1,0 +1,1 @@
+"""Statistics over tables: intervals, summary rows, tests of claims, rank correlation, transferability."""

@@ -1,0 +1,1 @@
+"""One training: the engine, its process, the proofs, and what its result depends on."""

@@ -1,0 +1,73 @@
+"""Which GPUs a run may use, and one slot of one of them, held while it trains.
+
+GPUS=0,1 names the GPUs, GPUS= (empty) the CPU; unset, they are those that the machine has and the engine can use.
+PER_GPU=2 lets two runs share each GPU. A scheduler that sets CUDA_VISIBLE_DEVICES (Slurm's gres) has chosen already.
+"""
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from tools.common.errors import UserError
+from tools.training.engine import Engine
+
+SLOTS = Path("models") / ".slots"
+
+
+@cache
+def selected_gpus(engine: Engine) -> tuple[str, ...]:
+    """The GPUs' names for CUDA_VISIBLE_DEVICES; empty where the runs train on the CPU."""
+    named = os.environ.get("GPUS")
+    if named is not None:
+        return tuple(name.strip() for name in named.split(",") if name.strip())
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = [x for x in visible.split(",") if x] if visible is not None else _machine_gpus()
+    return tuple(found) if found and _can_use_gpu(engine) else ()
+
+
+def runs_per_gpu() -> int:
+    given = os.environ.get("PER_GPU") or "1"
+    if not given.isdecimal() or int(given) < 1:
+        raise UserError(f"PER_GPU={given}: not a number of runs; PER_GPU=2 lets two share a GPU")
+    return int(given)
+
+
+@contextlib.contextmanager
+def gpu_slot(engine: Engine) -> Iterator[str | None]:
+    """Waits for a free slot and yields its GPU, None for the CPU. The lock is flock: freed even after `kill -9`."""
+    names = selected_gpus(engine)
+    if not names or "SLURM_JOB_ID" in os.environ:
+        yield names[0] if names else None
+        return
+    SLOTS.mkdir(parents=True, exist_ok=True)
+    while True:
+        for place in range(runs_per_gpu()):
+            for name in names:
+                with open(SLOTS / f"gpu{name}.{place}", "a") as file:
+                    try:
+                        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    except BlockingIOError:
+                        continue
+                    yield name
+                    return
+        time.sleep(0.2)
+
+
+def _machine_gpus() -> list[str]:
+    try:
+        done = subprocess.run(
+            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True
+        )
+    except OSError:
+        return []
+    return done.stdout.split() if done.returncode == 0 else []
+
+
+def _can_use_gpu(engine: Engine) -> bool:
+    """A CPU-only Caffe aborts here."""
+    return subprocess.run([engine.path, "device_query", "--gpu=all"], capture_output=True).returncode == 0

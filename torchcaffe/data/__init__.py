@@ -1,0 +1,1 @@
+"""Where images come from: LMDBs, lists, mean and crop."""

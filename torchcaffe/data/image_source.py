@@ -1,0 +1,156 @@
+"""The images of an ImageData layer: files that a list names, read by OpenCV as BVLC Caffe reads them, transformed.
+
+Source followed: BVLC Caffe's image_data_layer.cpp and ReadImageToCVMat in util/io.cpp.
+"""
+
+import re
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from caffeformat import FormatError
+from caffeformat.caffeformat_pb2 import LayerParameter
+from torchcaffe.data.images import chw, opencv
+from torchcaffe.data.transformer import Shape, Transformer, is_random, size
+from torchcaffe.random.rng import Generator, State
+
+_NUMBER = re.compile(r"\s*[+-]?\d+")
+
+
+class ImageSource:
+    """The images and labels that the ImageData layer `layer` names, without end; on request shuffled in each round.
+
+    Takes from `rng`, the solver's generator, the draws that Caffe's layer takes, in its order: two for the transformer
+    where that is random, between them one for the shuffling and one for what is skipped, where they are asked for; then
+    one for the prefetch thread. `skipped` is how many images were left out at first, None without rand_skip. Raises
+    FormatError, with the layer's name.
+    """
+
+    def __init__(self, layer: LayerParameter, phase: int, rng: Generator):
+        self._name, self._param, self._phase = layer.name, layer.image_data_param, phase
+        self._transform_param = layer.transform_param
+        self.batch_size = self._param.batch_size
+        self._check()
+        self._cv2 = opencv()
+        self._entries = self._listed()
+        self._order = np.arange(len(self._entries))
+        drawn = is_random(layer.transform_param, phase)
+        if drawn:
+            rng.rand()
+        self._shuffler = Generator(rng.rand()) if self._param.shuffle else None
+        self._shuffle()
+        self.skipped = rng.rand() % self._param.rand_skip if self._param.rand_skip else None
+        self._position = self.skipped or 0
+        enough = f"rand_skip: {self._position} of {len(self)} images are to be skipped"
+        self._require(self._position < len(self), f"{enough}; not enough points to skip")
+        self._rng = Generator(rng.rand()) if drawn else None
+        rng.rand()
+        self._transformers: dict[Shape, Transformer] = {}
+        self.shape = self._transformer(self._read(self._order[self._position]).shape).shape
+
+    def __len__(self) -> int:
+        """How many images there are."""
+        return len(self._entries)
+
+    def next_batch(self, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """The next `n` images (float32, NCHW) and their labels (float32, n). Raises FormatError."""
+        images, labels = [], np.empty(n, np.float32)
+        for i in range(n):
+            index = self._order[self._position]
+            images.append(self._read(index))
+            labels[i] = self._entries[index][1]
+            self._position += 1
+            if self._position == len(self):
+                self._position = 0
+                self._shuffle()
+        return self._transformed(images), labels
+
+    def restarts(self) -> int:
+        """Caffe's release builds do not log where a round begins."""
+        return 0
+
+    def state(self) -> State:
+        """What decides the next batches: arrays."""
+        state = {"position": np.array(self._position, np.int64), "order": self._order}
+        for name, rng in (("shuffle", self._shuffler), ("transformer", self._rng)):
+            if rng:
+                state |= {f"{name}.{part}": array for part, array in rng.state().items()}
+        return state
+
+    def restore(self, state: State) -> None:
+        """Go back to `state()`. Raises FormatError for the state of a layer with other settings or another list."""
+        known = state.keys() == self.state().keys() and len(state["order"]) == len(self)
+        other = (
+            "what is kept beside the snapshot is of another data layer: have shuffle, crop_size, mirror or the list "
+        )
+        self._require(known, other + "been changed? Remove the file beside the solverstate to begin the data anew")
+        for name, rng in (("shuffle", self._shuffler), ("transformer", self._rng)):
+            if rng:
+                rng.restore({part: state[f"{name}.{part}"] for part in ("key", "position")})
+        self._position, self._order = int(state["position"]), state["order"]
+
+    def _check(self) -> None:
+        param = self._param
+        self._require(param.batch_size > 0, "image_data_param needs batch_size: 1 or more; found 0")
+        both = f"found new_height: {param.new_height}, new_width: {param.new_width}"
+        self._require(
+            (param.new_height > 0) == (param.new_width > 0), f"new_height and new_width are given together; {both}"
+        )
+
+    def _listed(self) -> list[tuple[str, int]]:
+        """Path and label of each line."""
+        source = self._param.source
+        try:
+            lines = Path(source).read_bytes().decode(errors="surrogateescape").split("\n")
+        except OSError as error:
+            raise self._error(f"{source}: cannot be read: {error.strerror}; give a list of images") from None
+        if lines[-1] == "":
+            lines.pop()
+        self._require(lines, f"{source}: File is empty; a line is needed for each image, `path label`")
+        return [self._entry(line, number) for number, line in enumerate(lines, 1)]
+
+    def _entry(self, line: str, number: int) -> tuple[str, int]:
+        path, _, label = line.rstrip("\r").rpartition(" ")
+        found = f"{self._param.source}:{number}: `{line[:80]}`; a line is `path label`, the label a whole number"
+        self._require(path and _NUMBER.fullmatch(label), found)
+        return path, int(label)
+
+    def _shuffle(self) -> None:
+        if self._shuffler:
+            order = self._order.tolist()
+            self._shuffler.shuffle(order)
+            self._order = np.array(order)
+
+    def _read(self, index: int) -> np.ndarray:
+        """The image at `index` of the list: uint8, CHW, BGR."""
+        param, path = self._param, self._param.root_folder + self._entries[index][0]
+        flag = self._cv2.IMREAD_COLOR if param.is_color else self._cv2.IMREAD_GRAYSCALE
+        image = self._cv2.imread(path, flag)
+        self._require(image is not None, f"Could not load {path} ({param.source}:{index + 1})")
+        if param.new_height:
+            image = self._cv2.resize(image, (param.new_width, param.new_height))
+        return chw(image)
+
+    def _transformed(self, images: list[np.ndarray]) -> np.ndarray:
+        """The images, which may be of several sizes where they are cropped to one."""
+        runs = [self._transformer(shape)(list(run)) for shape, run in groupby(images, lambda image: image.shape)]
+        shapes = {run.shape[1:] for run in runs}
+        several = f"{self._param.source}: images of {' and '.join(sorted(map(size, shapes)))} in one batch"
+        self._require(len(shapes) == 1, f"{several}; give new_height and new_width, a crop_size, or batch_size: 1")
+        return np.concatenate(runs)
+
+    def _transformer(self, shape: Shape) -> Transformer:
+        if shape not in self._transformers:
+            try:
+                self._transformers[shape] = Transformer(self._transform_param, self._phase, shape, self._rng)
+            except FormatError as error:
+                raise self._error(str(error)) from None
+        return self._transformers[shape]
+
+    def _require(self, condition: object, text: str) -> None:
+        if not condition:
+            raise self._error(text)
+
+    def _error(self, text: str) -> FormatError:
+        return FormatError(f"layer {self._name}: {text}")

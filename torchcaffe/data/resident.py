@@ -1,0 +1,62 @@
+"""A data set held on the device: all images as uint8, cropped, mirrored and less the mean where they lie.
+
+Chance is drawn on the host, by the same transformer as for batches that are made there, so that the batches of both are
+equal to the bit.
+"""
+
+import numpy as np
+import torch
+
+from torchcaffe.common.blob import laid_out, sent
+from torchcaffe.common.context import Context
+from torchcaffe.data.data_source import LmdbSource
+
+SHARE = 0.25  # of a GPU's free memory that a data set may take: several runs may share one
+
+_PIECE = 1024  # records that are read at a time
+
+
+def bytes_of(source: LmdbSource) -> int:
+    """What the images of `source` take, and their labels."""
+    return len(source) * (int(np.prod(source.image_shape)) + 4)
+
+
+def room(device: torch.device) -> int:
+    """The bytes of a GPU that a data set may take."""
+    return int(torch.cuda.mem_get_info(device)[0] * SHARE)
+
+
+class ResidentImages:
+    """The images of `source`, read once. Raises FormatError for a record that is not as the first."""
+
+    def __init__(self, source: LmdbSource, context: Context):
+        self._context, device = context, context.device
+        count, (_, height, width) = len(source), source.shape
+        self._images = torch.empty((count, *source.image_shape), dtype=torch.uint8, device=device)
+        self._labels = torch.empty(count, dtype=context.dtype, device=device)
+        for start in range(0, count, _PIECE):
+            images, labels = (torch.from_numpy(array) for array in source.records(start, start + _PIECE))
+            self._images[start : start + len(images)].copy_(images)
+            self._labels[start : start + len(images)].copy_(labels)
+        mean = source.transform.mean
+        self._mean = None if mean is None else torch.from_numpy(np.array(mean)).to(device)
+        self._scale = float(source.transform.scale)
+        self._rows, self._columns = (torch.arange(size, device=device) for size in (height, width))
+        self._channels = torch.arange(source.image_shape[0], device=device)[:, None, None]
+        self._choices = torch.zeros((4, source.batch_size), dtype=torch.int64, device=device)
+
+    def choose(self, choices: np.ndarray) -> None:
+        """Sets what the next batch is made from, as `LmdbSource.next_choices` gives it."""
+        self._choices.copy_(sent(choices, self._context))
+
+    def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images and the labels that were chosen: (N, C, H, W) and (N,). Nothing comes from the host."""
+        index, mirror, top, left = (choice[:, None] for choice in self._choices)
+        rows = (top + self._rows)[:, None, :, None]
+        columns = torch.where(mirror == 1, self._columns.flip(0), self._columns) + left
+        place = (self._channels, rows, columns[:, None, None, :])
+        pixels = self._images[(index[:, :, None, None], *place)]
+        images = pixels.to(torch.float32) if self._mean is None else pixels - self._mean[place]
+        if self._scale != 1:
+            images.mul_(self._scale)
+        return laid_out(images.to(self._context.dtype), self._context), self._labels[self._choices[0]]

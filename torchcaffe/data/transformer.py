@@ -1,0 +1,116 @@
+"""Crop, mirror, mean and scale: BVLC Caffe's DataTransformer for images of uint8.
+
+Per image it draws, from a generator of its own: mirror (draw mod 2), then the offsets of the crop from above and from
+the left (draw mod (height - crop_size + 1), then the same of the width). It draws for the mirror where `mirror` is set,
+in either phase, and for the offsets where `crop_size` is set, in the phase TRAIN; the phase TEST takes the centre. A
+mean image is subtracted at the pixels that the crop takes, before the mirror; then comes the scale. All in float32.
+"""
+
+import numpy as np
+
+from caffeformat import FormatError, blobs
+from caffeformat.caffeformat_pb2 import TRAIN, TransformationParameter
+from torchcaffe.random.rng import Generator, State
+
+F = np.float32
+Shape = tuple[int, int, int]
+
+
+class Transformer:
+    """Transforms images of `shape` (channels, height, width) as `param` and `phase` say.
+
+    `mean`, of `shape` or None, and `scale` are float32. It draws from `rng`, its own generator (see `own_generator`),
+    None where nothing is random. Raises FormatError where image, crop and mean do not go together.
+    """
+
+    def __init__(self, param: TransformationParameter, phase: int, shape: Shape, rng: Generator | None):
+        self._input = shape
+        self._crop = param.crop_size
+        self._random_crop = phase == TRAIN and self._crop > 0
+        self._mirror = param.mirror
+        self.scale = F(param.scale)
+        if self._crop > min(shape[1:]):
+            raise FormatError(f"crop_size: {self._crop} is larger than the images, {shape[1]} by {shape[2]}")
+        self.mean = _mean(param, shape)
+        self._rng = rng
+
+    @property
+    def shape(self) -> Shape:
+        """Channels, height and width of what comes out."""
+        channels, height, width = self._input
+        return (channels, self._crop or height, self._crop or width)
+
+    def draw(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """What chance decides for the next `n` images: mirror (0 or 1), offset from above, offset from the left."""
+        _, height, width = self._input
+        mirror = np.zeros(n, np.int64)
+        top = np.full(n, (height - self.shape[1]) // 2)
+        left = np.full(n, (width - self.shape[2]) // 2)
+        if self._rng:
+            draws = self._rng.raw(n * (self._mirror + 2 * self._random_crop)).reshape(n, -1)
+            if self._mirror:
+                mirror = (draws[:, 0] % 2).astype(np.int64)
+            if self._random_crop:
+                top = (draws[:, -2] % (height - self._crop + 1)).astype(np.int64)
+                left = (draws[:, -1] % (width - self._crop + 1)).astype(np.int64)
+        return mirror, top, left
+
+    def __call__(self, images: list[np.ndarray]) -> np.ndarray:
+        """The `images` (uint8, CHW, each of the given shape), transformed: float32, NCHW."""
+        out = np.empty((len(images), *self.shape), F)
+        _, height, width = self.shape
+        choices = np.stack(self.draw(len(images)), axis=1).tolist()
+        for image, (mirror, top, left), place in zip(images, choices, out, strict=True):
+            window = (slice(None), slice(top, top + height), slice(left, left + width))
+            target = place[:, :, ::-1] if mirror else place
+            if self.mean is None:
+                target[...] = image[window]
+            else:
+                np.subtract(image[window], self.mean[window], out=target)
+        if self.scale != 1:
+            out *= self.scale
+        return out
+
+    def state(self) -> State:
+        """What decides the next draws; empty where nothing is random."""
+        return self._rng.state() if self._rng else {}
+
+    def restore(self, state: State) -> None:
+        """Go back to `state()`."""
+        if self._rng:
+            self._rng.restore(state)
+
+
+def is_random(param: TransformationParameter, phase: int) -> bool:
+    return param.mirror or (phase == TRAIN and param.crop_size > 0)
+
+
+def own_generator(param: TransformationParameter, phase: int, rng: Generator) -> Generator | None:
+    """A transformer's own generator, seeded from the solver's as Caffe's layers do: with two draws, the first of which
+    is for nothing, or none where nothing is random."""
+    if not is_random(param, phase):
+        return None
+    rng.rand()
+    return Generator(rng.rand())
+
+
+def _mean(param: TransformationParameter, shape: Shape) -> np.ndarray | None:
+    """The mean image, float32, of `shape`."""
+    values = param.mean_value
+    if param.HasField("mean_file"):
+        if values:
+            raise FormatError("mean_file and mean_value are both given; give one of them")
+        mean = blobs.read_mean(param.mean_file)
+        if mean.shape != shape:
+            raise FormatError(f"{param.mean_file}: a mean of {size(mean.shape)}, but the images are {size(shape)}")
+        return mean
+    if not values:
+        return None
+    if len(values) not in (1, shape[0]):
+        raise FormatError(f"mean_value is given {len(values)} times; 1 or {shape[0]} are needed, one a channel")
+    return np.broadcast_to(np.array(values, F)[:, None, None], shape)
+
+
+def size(shape: Shape) -> str:
+    """`shape` for a message: 3x64x64."""
+    return "x".join(map(str, shape))

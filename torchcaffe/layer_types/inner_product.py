@@ -1,0 +1,58 @@
+"""InnerProduct: a fully connected layer."""
+
+from math import prod
+
+import torch
+
+from torchcaffe.layer_types.base import Blob, Layer
+from torchcaffe.layer_types.products import linear
+
+
+class InnerProduct(Layer):
+    """y = x W^T + b, x flattened from `axis` on. W is (num_output, K), with `transpose` (K, num_output)."""
+
+    skips_at = "inner_product_layer.cpp:24"
+
+    def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        param = self.param.inner_product_param
+        self.check_apart(bottom, top)
+        self.check(param.num_output > 0, "num_output is not given, or 0")
+        self._axis = self.axis(param.axis, bottom[0])
+        self._inputs = prod(bottom[0].shape[self._axis :])
+        shape = (self._inputs, param.num_output) if param.transpose else (param.num_output, self._inputs)
+        self.add_param(shape, param.weight_filler)
+        if param.bias_term:
+            self.add_param((param.num_output,), param.bias_filler)
+
+    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        shape = bottom[0].shape
+        found = prod(shape[self._axis :])
+        self.check(
+            found == self._inputs,
+            f"Input size incompatible with inner product parameters: {found} inputs, but weights for {self._inputs}",
+        )
+        top[0].reshape(*shape[: self._axis], self.param.inner_product_param.num_output)
+
+    def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
+        x, weight = self._flat(bottom[0]), self._weight()
+        y = linear(x, weight, self.operand(self.blobs[1].value) if len(self.blobs) > 1 else None)
+        top[0].value = self.result(y).reshape(*bottom[0].shape[: self._axis], y.shape[1])
+
+    def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        whole_diff = top[0].gradient().reshape(-1, self.param.inner_product_param.num_output)
+        diff = self.operand(whole_diff)
+        if self.learns[0]:
+            x = self._flat(bottom[0])
+            pair = (x.t(), diff) if self.param.inner_product_param.transpose else (diff.t(), x)
+            self.blobs[0].add_product(*pair)
+        if len(self.blobs) > 1 and self.learns[1]:
+            self.blobs[1].add_gradient(whole_diff.sum(0))
+        if propagate_down[0]:
+            bottom[0].grad = self.result(linear(diff, self._weight().t())).reshape(bottom[0].shape)
+
+    def _flat(self, bottom: Blob) -> torch.Tensor:
+        return self.operand(bottom.value.reshape(-1, self._inputs))
+
+    def _weight(self) -> torch.Tensor:
+        weight = self.operand(self.blobs[0].value)
+        return weight.t() if self.param.inner_product_param.transpose else weight

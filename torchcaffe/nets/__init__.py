@@ -1,0 +1,1 @@
+"""Nets: parsed and upgraded prototxts, layers joined by blobs, parameters."""

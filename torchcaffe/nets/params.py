@@ -1,0 +1,119 @@
+"""The parameters of a net: which blobs learn, with what multipliers, and which layers share one by its name."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from caffeformat.caffeformat_pb2 import ParamSpec
+from torchcaffe.common import log
+from torchcaffe.common.blob import Blob
+from torchcaffe.common.log import check, shape_string
+
+if TYPE_CHECKING:
+    from torchcaffe.layer_types import Layer
+
+
+@dataclass
+class Param:
+    """A learnable blob. `spec` is that of the layer that owns it, completed by those that share it."""
+
+    blob: Blob
+    layer: "Layer"
+    index: int
+    spec: ParamSpec
+
+    @property
+    def lr_mult(self) -> float:
+        return self.spec.lr_mult
+
+    @property
+    def decay_mult(self) -> float:
+        return self.spec.decay_mult
+
+
+class Params:
+    """`learnable`: each blob once, in the order of the layers: the order of a solverstate's history."""
+
+    def __init__(self) -> None:
+        self.learnable: list[Param] = []
+        self._by_name: dict[str, Param] = {}
+        self._shared: list[tuple[Layer, int, Param]] = []
+
+    def append(self, layer: "Layer", index: int, spec: ParamSpec) -> None:
+        """Adds blob `index` of `layer`. Raises Fatal where it cannot be shared as `spec` asks."""
+        owner = self._by_name.get(spec.name) if spec.name else None
+        if owner is None:
+            own = ParamSpec()
+            own.CopyFrom(spec)
+            param = Param(layer.blobs[index], layer, index, own)
+            self.learnable.append(param)
+            if spec.name:
+                self._by_name[spec.name] = param
+            return
+        by = f"layer '{owner.layer.name}', param index {owner.index}"
+        log.info("net.cpp:467", f"Sharing parameters '{spec.name}' owned by {by}")
+        _check_shapes(owner, layer, index, spec)
+        for name in ("lr_mult", "decay_mult"):
+            if spec.HasField(name):
+                same = not owner.spec.HasField(name) or getattr(owner.spec, name) == getattr(spec, name)
+                check(same, f"{layer.where}: Shared param '{spec.name}' has mismatched {name}.", "net.cpp:497")
+                setattr(owner.spec, name, getattr(spec, name))
+        self._shared.append((layer, index, owner))
+
+    def share(self) -> None:
+        """Puts the owner's blob in the place of each that shares it. A permissive one keeps its shape."""
+        for layer, index, owner in self._shared:
+            blob = layer.blobs[index]
+            layer.blobs[index] = owner.blob if blob.shape == owner.blob.shape else _Reshaped(owner.blob, blob.shape)
+
+    def any_reshaped(self) -> bool:
+        """Whether layers share a parameter in different shapes."""
+        return any(layer.blobs[index] is not owner.blob for layer, index, owner in self._shared)
+
+    def clear_gradients(self) -> None:
+        for param in self.learnable:
+            param.blob.clear_gradient()
+
+
+class _Reshaped(Blob):
+    """Another blob's values and gradient in a shape of its own."""
+
+    def __init__(self, owner: Blob, shape: tuple[int, ...]):
+        self.name = ""
+        self._spare = None
+        self._owner = owner
+        self._shape = shape
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    @property
+    def value(self) -> torch.Tensor:
+        return self._owner.value.reshape(self._shape)
+
+    @value.setter
+    def value(self, tensor: torch.Tensor) -> None:
+        self._owner.value = tensor.reshape(self._owner.shape)
+
+    @property
+    def grad(self) -> torch.Tensor | None:
+        return None if self._owner.grad is None else self._owner.grad.reshape(self._shape)
+
+    @grad.setter
+    def grad(self, tensor: torch.Tensor | None) -> None:
+        self._owner.grad = None if tensor is None else tensor.reshape(self._owner.shape)
+
+
+def _check_shapes(owner: Param, layer: "Layer", index: int, spec: ParamSpec) -> None:
+    mine, theirs = layer.blobs[index], owner.blob
+    permissive = spec.share_mode == ParamSpec.PERMISSIVE
+    fits = mine.count == theirs.count if permissive else mine.shape == theirs.shape
+    check(
+        fits,
+        f"{layer.where}: Cannot share param '{spec.name}' owned by layer '{owner.layer.name}' with layer "
+        f"'{layer.name}'; {'count' if permissive else 'shape'} mismatch.  Owner layer param shape is "
+        f"{shape_string(theirs.shape)}; sharing layer expects shape {shape_string(mine.shape)}",
+        "net.cpp:486",
+    )

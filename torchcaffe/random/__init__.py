@@ -1,0 +1,1 @@
+"""Caffe's random numbers: generators, normal draws, fillers."""

@@ -1,0 +1,1 @@
+"""Weights and solver states on disk: caffemodel, solverstate, HDF5."""

@@ -1,0 +1,99 @@
+"""Snapshots as HDF5 files, `.caffemodel.h5` and `.solverstate.h5`, written for and read from BVLC Caffe.
+
+Weights: a group `data`, in it a group for each layer, in that its blobs `0`, `1`, ...; a blob that is shared stands
+with its owner only. Gradients, with snapshot_diff: a group `diff` likewise, but with each sharer. Solver state: `iter`,
+`current_step`, `learned_net`; a group `history` with arrays `0`, `1`, ...
+Source followed: BVLC Caffe's net.cpp, sgd_solver.cpp and util/hdf5.cpp.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from caffeformat.caffeformat_pb2 import SolverState
+from torchcaffe.common import log
+from torchcaffe.common.hdf5_file import as_float32, h5py, new_file, open_file
+from torchcaffe.common.log import check, shape_string
+from torchcaffe.nets.net import Net
+
+_KIND = "HDF5 snapshot of Caffe's"
+
+
+def check_possible(net: Net, where: str) -> None:
+    """Raises Fatal where snapshots of `net` cannot be HDF5; `where` names the solver's file."""
+    h5py(f"{where}: snapshot_format: HDF5")
+    for layer in net.layers:
+        slash = f"{where}: snapshot_format: HDF5 cannot hold the layer {layer.name}: there is a / in its name"
+        check("/" not in layer.name, f"{slash}; use BINARYPROTO", "net.cpp:878")
+
+
+def save_weights(net: Net, path: str, with_diff: bool = False) -> None:
+    """Writes the weights of `net`, on request with their gradients. The file appears whole or not at all."""
+    owned = _owned(net)
+    with new_file(path) as file:
+        for layer in net.layers:
+            data = file.create_group(f"data/{layer.name}")
+            diff = file.create_group(f"diff/{layer.name}") if with_diff else None
+            for index, blob in enumerate(layer.blobs):
+                if (layer.name, index) in owned:
+                    data[str(index)] = blob.data.astype(np.float32, copy=False)
+                if diff is not None:
+                    diff[str(index)] = blob.diff.astype(np.float32, copy=False)
+
+
+def load_weights(net: Net, path: str | Path) -> None:
+    """Copies weights into the layers of `net` that have the same names. Raises Fatal."""
+    owned = _owned(net)
+    targets = {layer.name: layer for layer in reversed(net.layers)}
+    with open_file(path, "net.cpp:794", _KIND) as file:
+        check("data" in file, f"{path}: Error reading weights: there is no group `data` in it", "net.cpp:796")
+        for name, group in file["data"].items():
+            if name not in targets:
+                log.info("net.cpp:801", f"Ignoring source layer {name}")
+                continue
+            blobs = targets[name].blobs
+            wrong = f"{path}: Incompatible number of blobs for layer {name}: {len(group)} in the file"
+            wrong += f", {len(blobs)} in the net"
+            check(len(group) <= len(blobs), wrong, "net.cpp:814")
+            for index, blob in enumerate(blobs):
+                if str(index) in group:
+                    blob.data = _array(group[str(index)], blob.shape, f"{path}: layer {name}, blob {index}")
+                else:
+                    check((name, index) not in owned, wrong, "net.cpp:827")
+
+
+def write_state(path: str, state: SolverState, history: list[np.ndarray]) -> None:
+    """Writes a solver state."""
+    name = state.learned_net.encode() + b"\0"  # Caffe reads up to the zero
+    with new_file(path) as file:
+        file["iter"] = np.array([state.iter], np.int32)
+        file["learned_net"] = np.array(name, f"S{len(name)}")
+        file["current_step"] = np.array([state.current_step], np.int32)
+        group = file.create_group("history")
+        for index, array in enumerate(history):
+            group[str(index)] = array.astype(np.float32, copy=False)
+
+
+def read_state(path: str, shapes: list[tuple[int, ...]]) -> tuple[SolverState, list[np.ndarray]]:
+    """A solver state (without its history) and the history, which has to have `shapes`. Raises Fatal."""
+    with open_file(path, "sgd_solver.cpp:346", _KIND) as file:
+        state = SolverState(iter=int(file["iter"][0]), current_step=int(file["current_step"][0]))
+        if "learned_net" in file:
+            state.learned_net = bytes(file["learned_net"][()]).split(b"\0")[0].decode()
+        group = file["history"]
+        wrong = f"{path}: Incorrect length of history blobs: {len(group)}; this solver keeps {len(shapes)} for the net"
+        check(len(group) == len(shapes), wrong, "sgd_solver.cpp:356")
+        history = [_array(group[str(i)], shape, f"{path}: history {i}") for i, shape in enumerate(shapes)]
+    return state, history
+
+
+def _array(dataset, shape: tuple[int, ...], what: str) -> np.ndarray:
+    """A dataset as float32. Its shape is looked at before memory is taken for it."""
+    apart = f"{what}: Cannot load blob from hdf5; shape mismatch. Source shape is {shape_string(dataset.shape)}"
+    check(tuple(dataset.shape) == tuple(shape), f"{apart} target shape is {shape_string(shape)}", "hdf5.cpp:80")
+    return as_float32(dataset, what)
+
+
+def _owned(net: Net) -> set[tuple[str, int]]:
+    """The blobs that are not another layer's: layer, index."""
+    return {(param.layer.name, param.index) for param in net.params.learnable}

@@ -1,0 +1,1 @@
+"""Solvers: the update rules, the training loop, recorded steps."""

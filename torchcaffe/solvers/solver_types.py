@@ -1,0 +1,15 @@
+"""The solvers by the names that a solver prototxt gives as its `type`."""
+
+from caffeformat.caffeformat_pb2 import SolverParameter
+from torchcaffe.common.log import check
+from torchcaffe.solvers.adaptive import AdaDelta, AdaGrad, Adam, RMSProp
+from torchcaffe.solvers.sgd import SGD, Nesterov
+
+_TYPES = {"AdaDelta": AdaDelta, "AdaGrad": AdaGrad, "Adam": Adam, "Nesterov": Nesterov, "RMSProp": RMSProp, "SGD": SGD}
+
+
+def solver_type(param: SolverParameter, where: str) -> type[SGD]:
+    """The update rule that `param` asks for; `where` names its file. Raises Fatal."""
+    unknown = f"{where}: Unknown solver type: {param.type} (known types: {', '.join(_TYPES)})"
+    check(param.type in _TYPES, unknown, "solver_factory.hpp:76")
+    return _TYPES[param.type]
