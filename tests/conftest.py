@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from photograph import photograph_in_pieces
+
+from tests.helpers.tiny_imagenet_zip import photograph_in_pieces
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from damage import bounds, damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from caffeformat import FormatError, blobs, datum, prototxt
 from caffeformat.caffeformat_pb2 import BlobShape
 from caffeformat.wire import varint
+from tests.helpers.damaged_files import bounds, damaged
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 quick = settings(

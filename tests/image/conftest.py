@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from containers import CHECKOUT, TARGET, Containers
+
+from tests.helpers.containers import CHECKOUT, TARGET, Containers
 
 collect_ignore = {"cpu": ["test_cuda.py"], "cuda": ["test_gtest.py"]}.get(TARGET, [])
 collect_ignore_glob = [] if TARGET else ["test_*.py"]

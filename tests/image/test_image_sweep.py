@@ -4,7 +4,8 @@ import csv
 import shutil
 
 import pytest
-from containers import CHECKOUT, SOMEBODY
+
+from tests.helpers.containers import CHECKOUT, SOMEBODY
 
 SHORT = "sizes=[60] conditions=[base,S1T] directions=[A2B]"
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from file_server import FileServer
+
+from tests.helpers.file_server import FileServer
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import demo
-from simulated_sweeps import sweep
 
+from benchmarks.simulated_sweeps import sweep
+from tests.helpers.finished_runs import demo
 from tools.advise import advise, main, report
 from tools.common.errors import UserError
 from tools.common.files import write_atomic

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import demo, finish, predict
-from simulated_sweeps import coverage, false_decisions, null, sweep, verdicts
 
+from benchmarks.simulated_sweeps import coverage, false_decisions, null, sweep, verdicts
+from tests.helpers.finished_runs import demo, finish, predict
 from tools.claims import COLUMNS, claims, is_complete, judge, main
 from tools.common.errors import UserError
 from tools.results.tables import Tables

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from shell import environment, stand_in
 
+from tests.helpers.shell_scripts import environment, stand_in
 from tools import doctor
 
 

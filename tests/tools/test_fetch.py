@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from file_server import FileServer
-from pictures import save
 
+from tests.helpers.file_server import FileServer
+from tests.helpers.pictures import save
 from tools.common.errors import UserError
 from tools.common.files import read_json
 from tools.datasets import bring as sources

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_project import experiment, verb
-from stamps import stamp
 
 from caffeformat import blobs
+from tests.helpers.file_stamp import stamp
+from tests.helpers.image_projects import experiment, verb
 from tools.common.errors import UserError
 from tools.common.files import read_json, sha256
 from tools.mean import is_complete, mean

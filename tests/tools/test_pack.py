@@ -10,9 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from made_project import digests, experiment, image_folder, inside, packed, records, tiny, verb
-from stamps import stamp
 
+from tests.helpers.file_stamp import stamp
+from tests.helpers.image_projects import digests, experiment, image_folder, inside, packed, records, tiny, verb
 from tools import pack as pack_module
 from tools.common.errors import UserError
 from tools.common.files import is_locked, read_json

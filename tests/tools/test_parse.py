@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from stamps import stamp
 
+from tests.helpers.file_stamp import stamp
 from tools.common.errors import UserError
 from tools.parse import main, parse, parse_log
 
-LOGS = Path(__file__).parent / "logs"
+LOGS = Path(__file__).parent / "caffe_log" / "logs"
 ONE_ATTEMPT = sorted(path for path in LOGS.glob("*.log") if path.stem != "resumed")
 PREFIX = "I0228 10:00:00.000000 1 solver.cpp:1] "
 TRAIN_ROW = (

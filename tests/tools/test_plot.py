@@ -10,8 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from made_runs import demo, fail, finish, pack_samples, whole_sweep
 
+from tests.helpers.finished_runs import demo, fail, finish, pack_samples, whole_sweep
 from tools.common.errors import UserError
 from tools.common.files import read_json
 from tools.figures import accuracy, curves, samples

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas
 import pytest
-from made_runs import demo, finish, predict
 
+from tests.helpers.finished_runs import demo, finish, predict
 from tools.claims import claims
 from tools.common.errors import UserError
 from tools.plot import plot

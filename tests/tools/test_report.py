@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from made_runs import demo, fail, finish, whole_sweep
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
+from tests.helpers.finished_runs import demo, fail, finish, whole_sweep
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
 from tools.figures import gain, style

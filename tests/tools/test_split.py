@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_project import experiment, image_folder, inside, read_list, verb
-from stamps import stamp
 
+from tests.helpers.file_stamp import stamp
+from tests.helpers.image_projects import experiment, image_folder, inside, read_list, verb
 from tools.common.errors import UserError
 from tools.common.files import sha256
 from tools.protocol.experiment import Experiment

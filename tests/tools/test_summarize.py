@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_runs import demo, fail, finish, predict, run_of, whole_sweep
 
+from tests.helpers.finished_runs import demo, fail, finish, predict, run_of, whole_sweep
 from tools import __main__ as command_line
 from tools.common.errors import UserError
 from tools.results.columns import engine_name, runs_on_disk

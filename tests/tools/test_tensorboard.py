@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from made_runs import demo, run_of
 
+from tests.helpers.finished_runs import demo, run_of
 from tools.caffe_log import LogReader
 from tools.common.errors import UserError
 from tools.common.files import write_atomic

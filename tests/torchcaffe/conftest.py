@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import runs
-from parity import figures
-from real_caffe import RealCaffe
-from small import NET
+
+from tests.helpers import engine_runs
+from tests.helpers.both_engines import figures
+from tests.helpers.real_caffe import RealCaffe
+from tests.helpers.small_net import NET
 
 __all__ = ["figures", "real_caffe"]
 
@@ -24,6 +25,6 @@ def real_caffe(pycaffe: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what `small.experiment` needs."""
     folder = tmp_path_factory.mktemp("small_data")
-    runs.make_data(folder)
+    engine_runs.make_data(folder)
     (folder / "net.prototxt").write_text(NET)
     return folder

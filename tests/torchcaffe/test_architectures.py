@@ -7,16 +7,15 @@ are held against float64, and layer by layer, each given Caffe's own values.
 
 from pathlib import Path
 
-import architectures
 import numpy as np
 import pytest
-import runs
 import torch
-from parity import LAYER
-from real_caffe import Arrays
 
 import torchcaffe
 from caffeformat import prototxt
+from tests.helpers import architectures, engine_runs
+from tests.helpers.both_engines import LAYER
+from tests.helpers.real_caffe import Arrays
 from torchcaffe.common import context
 
 # One pass there and back in the phase TRAIN. Weights, data and dropout masks are what seed 1 gives, in either engine.
@@ -136,9 +135,9 @@ def test_the_first_iterations_log_what_caffe_logs(caffe: Path, tmp_path: Path, n
     (tmp_path / "net.prototxt").write_text(prototxt.to_text(net))
     (tmp_path / "solver.prototxt").write_text(SOLVER.format(rate=1e-7 if name == "ResNet-50" else 1e-4))
     arguments = ("train", "--solver=solver.prototxt")
-    right, found = runs.real(caffe, tmp_path, *arguments), runs.ours(tmp_path, *arguments)
+    right, found = engine_runs.real(caffe, tmp_path, *arguments), engine_runs.ours(tmp_path, *arguments)
     assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
     # But for the net that is printed: glog cuts it off after 30,000 bytes. A small ResNet-50 is sure of four digits.
     unsure = {"last_digits": 5, "rtol": 1e-4} if name == "ResNet-50" else {}
-    runs.same(found, right, ".cpp:", **unsure)
+    engine_runs.same(found, right, ".cpp:", **unsure)
     assert len(found.lines("loss = ")) >= 3

@@ -11,19 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import runs
 import torch
 
 import torchcaffe
 from caffeformat import blobs, prototxt
 from caffeformat.caffeformat_pb2 import NetParameter
+from tests.helpers import engine_runs
 
 
 @pytest.fixture(scope="module")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("experiment")
-    runs.make_experiment(folder, runs.slim_alexnet(xavier=True), max_iter=2, snapshot=0, test_interval=2)
-    assert runs.ours(folder, "train", "--solver=solver.prototxt").code == 0
+    engine_runs.make_experiment(folder, engine_runs.slim_alexnet(xavier=True), max_iter=2, snapshot=0, test_interval=2)
+    assert engine_runs.ours(folder, "train", "--solver=solver.prototxt").code == 0
     (folder / "cut.caffemodel").write_bytes((folder / "out_iter_2.caffemodel").read_bytes()[:100_000])
     (folder / "cut.solverstate").write_bytes((folder / "out_iter_2.solverstate").read_bytes()[:100_000])
     net = (folder / "net.prototxt").read_text()
@@ -36,7 +36,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     other.layer.add(name="fc8").blobs.extend([blobs.array_to_blob(np.zeros((2, 3))), blobs.array_to_blob(np.zeros(5))])
     (folder / "other.caffemodel").write_bytes(other.SerializeToString())
     (folder / "no_data.prototxt").write_text((folder / "net.prototxt").read_text().replace('"train"', '"nowhere"'))
-    (folder / "misspelt.prototxt").write_text(runs.solver_text().replace("gamma", "gama"))
+    (folder / "misspelt.prototxt").write_text(engine_runs.solver_text().replace("gamma", "gama"))
     for name, settings in {
         "type": {"type": '"Adamax"'},
         "policy": {"lr_policy": '"stpe"'},
@@ -46,7 +46,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "nowhere": {"snapshot_prefix": '"nowhere/out"'},
         "long": {"snapshot_prefix": '"long"', "max_iter": 10000, "snapshot": 0, "display": 1, "test_interval": 10000},
     }.items():
-        (folder / f"{name}.prototxt").write_text(runs.solver_text(**settings))
+        (folder / f"{name}.prototxt").write_text(engine_runs.solver_text(**settings))
     return folder
 
 
@@ -54,7 +54,7 @@ def test_the_version_is_told_without_loading_pytorch() -> None:
     program = (
         "import sys; from torchcaffe.cli import main; code = main(['--version']); sys.exit('torch' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=runs.CHECKOUT)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=engine_runs.CHECKOUT)
     assert (done.returncode, done.stdout) == (0, f"torchcaffe version {torchcaffe.__version__}\n")
 
 
@@ -99,10 +99,10 @@ SAME_CODE = {
 
 @pytest.mark.parametrize(("arguments", "message"), SAME_CODE.values(), ids=SAME_CODE.keys())
 def test_a_mistake_is_told_in_one_line_and_ends_as_in_caffe(caffe, experiment, arguments: str, message: str) -> None:
-    found = runs.ours(experiment, *arguments.split())
+    found = engine_runs.ours(experiment, *arguments.split())
     assert re.search(message, found.log), found.log
     assert "Traceback" not in found.log
-    right = runs.real(caffe, experiment, *arguments.split())
+    right = engine_runs.real(caffe, experiment, *arguments.split())
     aborted = (-signal.SIGABRT, -signal.SIGBUS)  # Caffe reads beyond the end of an LMDB that is cut off
     assert found.code == (134 if right.code in aborted else right.code)
     if found.code == 134:
@@ -123,9 +123,9 @@ def test_a_mistake_is_told_in_one_line_and_ends_as_in_caffe(caffe, experiment, a
 )
 def test_a_gpu_that_cannot_be_used_is_named_and_the_code_is_caffes(caffe, experiment, arguments, message) -> None:
     """Also where there is one: Caffe, for the CPU only, has none."""
-    found = runs.ours(experiment, *arguments.split())
+    found = engine_runs.ours(experiment, *arguments.split())
     assert re.search(message, found.log), found.log
-    right = runs.real(caffe, experiment, *arguments.split())
+    right = engine_runs.real(caffe, experiment, *arguments.split())
     assert found.code == {-signal.SIGABRT: 134}.get(right.code, right.code)
 
 
@@ -148,7 +148,7 @@ def test_what_pytorch_says_of_a_gpu_is_told_in_one_line(experiment: Path, monkey
         raise error
 
     monkeypatch.setattr("torchcaffe.solvers.step.Step.forward_backward", fails)
-    found = runs.ours(experiment, *TRAIN.split())
+    found = engine_runs.ours(experiment, *TRAIN.split())
     assert (found.code, found.log.count(message)) == (134, 1), found.log[-2000:]
     assert "more\n" not in found.log
 
@@ -156,9 +156,9 @@ def test_what_pytorch_says_of_a_gpu_is_told_in_one_line(experiment: Path, monkey
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 @pytest.mark.parametrize("command", ["device_query", "time --model=net.prototxt", TRAIN])
 def test_all_gpus_where_there_is_none(caffe: Path, experiment: Path, command: str) -> None:
-    found = runs.ours(experiment, *command.split(), "--gpu=all")
+    found = engine_runs.ours(experiment, *command.split(), "--gpu=all")
     assert (found.code, "--gpu=all: no GPU is found" in found.log) == (134, True), found.log
-    assert runs.real(caffe, experiment, *command.split(), "--gpu=all").code in (134, -signal.SIGABRT)
+    assert engine_runs.real(caffe, experiment, *command.split(), "--gpu=all").code in (134, -signal.SIGABRT)
 
 
 @pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
@@ -173,7 +173,7 @@ def test_a_label_outside_the_classes_is_told_with_layer_label_and_classes(experi
     weights = f"--weights={(experiment / 'none.caffemodel')}"
     (experiment / "none.caffemodel").write_bytes(NetParameter(layer=[{"name": "none"}]).SerializeToString())
     arguments = ("time", model, "--phase=TRAIN") if phase == "TRAIN" else ("test", model, weights)
-    found = runs.ours(experiment, *arguments)
+    found = engine_runs.ours(experiment, *arguments)
     layer = r"'loss' \(SoftmaxWithLoss\)" if phase == "TRAIN" else r"'accuracy' \(Accuracy\)"
     message = rf"few.prototxt:\d+: layer {layer}: a label is \d, but there are 3 classes, 0 to 2"
     assert found.code == 134
@@ -182,7 +182,7 @@ def test_a_label_outside_the_classes_is_told_with_layer_label_and_classes(experi
 
 def test_time_measures_every_layer(caffe: Path, experiment: Path) -> None:
     arguments = ("time", "--model=net.prototxt", "--iterations=2")
-    right, found = runs.real(caffe, experiment, *arguments), runs.ours(experiment, *arguments)
+    right, found = engine_runs.real(caffe, experiment, *arguments), engine_runs.ours(experiment, *arguments)
     assert found.code == right.code == 0
     right, found = ([re.sub(r"[\d.e+-]+ ms", "", line) for line in run.lines("caffe.cpp")] for run in (right, found))
     assert [line for line in found if "Initial loss" not in line] == [
@@ -192,13 +192,18 @@ def test_time_measures_every_layer(caffe: Path, experiment: Path) -> None:
 
 
 def test_device_query_without_a_gpu_asks_none(experiment: Path) -> None:
-    found = runs.ours(experiment, "device_query")
+    found = engine_runs.ours(experiment, "device_query")
     assert (found.code, found.lines()) == (0, ["I caffe.cpp:138] Querying GPUs "])
 
 
 def started(command: list[str], folder: Path, words: str) -> "subprocess.Popen[str]":
     """A process of its own, once there is a line with `words` in its log."""
-    environment = {**os.environ, "PYTHONPATH": str(runs.CHECKOUT), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(engine_runs.CHECKOUT),
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=environment)
     wait_for(process, words)
     return process
@@ -230,7 +235,7 @@ def test_one_signal_snapshots_the_other_snapshots_and_stops(caffe, experiment, f
         for _ in range(2):
             wait_for(process, "loss = ")
         process.send_signal(to_stop)
-        rest = runs.Run(process.wait(), process.stderr.read())
+        rest = engine_runs.Run(process.wait(), process.stderr.read())
         lines = rest.lines("Snapshotting", "Optimization", "stopped")
         endings[engine] = (rest.code, [re.sub(r"_\d+\.", "_N.", line) for line in lines])
         states = list(experiment.glob("long_iter_*.solverstate"))
@@ -288,8 +293,8 @@ def little_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("format_", ["BINARYPROTO", "HDF5"])
 def test_a_full_disk_is_told_and_leaves_no_partial_snapshot(experiment: Path, little_disk: Path, format_: str) -> None:
     settings = {"max_iter": 1, "snapshot": 1, "snapshot_prefix": f'"{little_disk}/out"', "snapshot_format": format_}
-    (experiment / "full.prototxt").write_text(runs.solver_text(**settings, test_interval=9))
-    found = runs.ours(experiment, "train", "--solver=full.prototxt")
+    (experiment / "full.prototxt").write_text(engine_runs.solver_text(**settings, test_interval=9))
+    found = engine_runs.ours(experiment, "train", "--solver=full.prototxt")
     ending = ".h5" if format_ == "HDF5" else ""
     assert found.code == 134
     message = (
@@ -305,9 +310,9 @@ def test_a_file_that_may_not_grow_leaves_no_partial_snapshot(experiment: Path) -
     resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
     try:
         (experiment / "limited.prototxt").write_text(
-            runs.solver_text(max_iter=1, snapshot_prefix='"limited"', test_interval=9)
+            engine_runs.solver_text(max_iter=1, snapshot_prefix='"limited"', test_interval=9)
         )
-        found = runs.ours(experiment, "train", "--solver=limited.prototxt")
+        found = engine_runs.ours(experiment, "train", "--solver=limited.prototxt")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert found.code == 134

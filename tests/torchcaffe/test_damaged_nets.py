@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import runs
-from damage import bounds, damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from parity import net_of
-from small import NET, TRAIN, experiment
 
 import torchcaffe as caffe
 from caffeformat import FormatError
+from tests.helpers import engine_runs
+from tests.helpers.both_engines import net_of
+from tests.helpers.damaged_files import bounds, damaged
+from tests.helpers.small_net import NET, TRAIN, experiment
 from torchcaffe.snapshots import snapshot, weights
 
 
@@ -97,7 +97,7 @@ def test_a_net_with_wrong_values_is_refused_with_its_line_or_runs(tmp_path_facto
 @pytest.fixture(scope="module")
 def trained(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = experiment(tmp_path_factory.mktemp("trained") / "run", small_data, "base_lr: 0.01 momentum: 0.9")
-    assert runs.ours(folder, *TRAIN).code == 0
+    assert engine_runs.ours(folder, *TRAIN).code == 0
     return folder
 
 

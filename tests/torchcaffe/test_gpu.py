@@ -15,14 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import runs
-import small
 import torch
-from any_layer import NETS
-from parity import distance
-from test_step import ACCURACY, SOLVERS, experiment, outcome
 
 import torchcaffe as caffe
+from tests.helpers import engine_runs, small_net
+from tests.helpers.both_engines import distance
+from tests.helpers.net_of_each_layer import NETS
+from tests.torchcaffe.solvers.test_step import ACCURACY, SOLVERS, experiment, outcome
 from torchcaffe.common import context
 
 pytestmark = [
@@ -107,7 +106,7 @@ def test_a_captured_step_leaves_what_an_eager_one_does(tmp_path: Path, name: str
 def test_captured_and_resident_runs_write_the_bytes_of_an_eager_streamed_one(tmp_path, small_data, settings) -> None:
     """Weights, history, generators and losses, over changes of the rate, tests and snapshots."""
     plain, *others = (
-        outcome(experiment(tmp_path / "-".join(flags), small_data, settings, ACCURACY), *small.TRAIN, GPU, *flags)
+        outcome(experiment(tmp_path / "-".join(flags), small_data, settings, ACCURACY), *small_net.TRAIN, GPU, *flags)
         for flags in (
             ("--step=eager", "--data=streamed"),
             ("--step=static", "--data=streamed"),
@@ -122,7 +121,7 @@ def test_captured_and_resident_runs_write_the_bytes_of_an_eager_streamed_one(tmp
 
 
 def test_a_run_says_that_it_is_captured_and_where_its_data_are(tmp_path: Path, small_data: Path) -> None:
-    run = runs.ours(small.experiment(tmp_path / "run", small_data, SETTINGS), *small.TRAIN, GPU)
+    run = engine_runs.ours(small_net.experiment(tmp_path / "run", small_data, SETTINGS), *small_net.TRAIN, GPU)
     assert run.code == 0, run.log[-2000:]
     assert run.lines("Using GPUs", "GPU 0: ")[0] == "I caffe.cpp:204] Using GPUs 0"
     assert len(run.lines("90 images of 1.106 MB are held on the GPU")) == 1
@@ -135,11 +134,13 @@ def test_seeded_weights_are_the_cpus_and_the_first_losses_too(tmp_path: Path) ->
     for device, flags in (("cpu", ()), ("cuda", (GPU,))):
         folder = tmp_path / device
         folder.mkdir()
-        runs.make_experiment(folder, runs.slim_alexnet(), max_iter=1, snapshot=0, display=1, test_interval=1)
-        run = runs.ours(folder, "train", "--solver=solver.prototxt", *flags)
+        engine_runs.make_experiment(
+            folder, engine_runs.slim_alexnet(), max_iter=1, snapshot=0, display=1, test_interval=1
+        )
+        run = engine_runs.ours(folder, "train", "--solver=solver.prototxt", *flags)
         logs[device] = [float(re.search(r" = (\S+)", line)[1]) for line in run.lines("net output", "Iteration 0, loss")]
-        (folder / "solver.prototxt").write_text(runs.solver_text(max_iter=0, snapshot=0))
-        assert runs.ours(folder, "train", "--solver=solver.prototxt", *flags).code == 0
+        (folder / "solver.prototxt").write_text(engine_runs.solver_text(max_iter=0, snapshot=0))
+        assert engine_runs.ours(folder, "train", "--solver=solver.prototxt", *flags).code == 0
         weights[device] = (folder / "out_iter_0.caffemodel").read_bytes()
     assert weights["cuda"] == weights["cpu"]
     assert len(logs["cpu"]) > 5
@@ -147,20 +148,20 @@ def test_seeded_weights_are_the_cpus_and_the_first_losses_too(tmp_path: Path) ->
 
 
 def test_a_resumed_run_equals_one_without_a_break_bit_for_bit(tmp_path: Path, small_data: Path) -> None:
-    straight = small.experiment(tmp_path / "straight", small_data, SETTINGS)
-    right, _ = outcome(straight, *small.TRAIN, GPU)
+    straight = small_net.experiment(tmp_path / "straight", small_data, SETTINGS)
+    right, _ = outcome(straight, *small_net.TRAIN, GPU)
     folder = tmp_path / "resumed"
     shutil.copytree(straight, folder)
     for path in folder.glob("out_iter_20*"):
         path.unlink()
-    assert outcome(folder, *small.RESUME, GPU)[0] == right
+    assert outcome(folder, *small_net.RESUME, GPU)[0] == right
 
 
 @pytest.mark.parametrize(("first", "second"), [((GPU,), ()), ((), (GPU,))], ids=["GPU to CPU", "CPU to GPU"])
 def test_a_run_is_resumed_on_the_other_device_with_its_data_cursor(tmp_path, small_data, first, second) -> None:
-    folder = small.experiment(tmp_path / "run", small_data, SETTINGS)
-    assert runs.ours(folder, *small.TRAIN, *first).code == 0
-    run = runs.ours(folder, *small.RESUME, *second)
+    folder = small_net.experiment(tmp_path / "run", small_data, SETTINGS)
+    assert engine_runs.ours(folder, *small_net.TRAIN, *first).code == 0
+    run = engine_runs.ours(folder, *small_net.RESUME, *second)
     assert run.code == 0, run.log[-2000:]
     assert not run.lines("left aside")
 
@@ -185,15 +186,15 @@ def test_fp32_is_without_tf32_and_tf32_and_bf16_are_what_they_say() -> None:
 def test_a_run_in_less_precision_learns_as_one_in_fp32(tmp_path: Path, small_data: Path, precision: str) -> None:
     losses = []
     for name in ("fp32", precision):
-        folder = small.experiment(tmp_path / name, small_data, "base_lr: 0.01 momentum: 0.9")
-        run = runs.ours(folder, *small.TRAIN, GPU, f"--precision={name}")
+        folder = small_net.experiment(tmp_path / name, small_data, "base_lr: 0.01 momentum: 0.9")
+        run = engine_runs.ours(folder, *small_net.TRAIN, GPU, f"--precision={name}")
         assert run.code == 0, run.log[-2000:]
         losses.append([float(line.rsplit("= ", 1)[1]) for line in run.lines("Iteration") if "loss" in line])
     assert np.allclose(*losses, rtol=0.05, atol=0.02)
 
 
 def test_a_step_does_not_wait_for_the_gpu_and_its_memory_does_not_grow(tmp_path: Path, small_data: Path) -> None:
-    folder = small.experiment(tmp_path / "run", small_data, f"{SETTINGS} display: 0")
+    folder = small_net.experiment(tmp_path / "run", small_data, f"{SETTINGS} display: 0")
     use("cuda")
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
@@ -215,9 +216,9 @@ def test_a_step_does_not_wait_for_the_gpu_and_its_memory_does_not_grow(tmp_path:
 
 def test_runs_share_a_gpu(tmp_path: Path, small_data: Path) -> None:
     """Three at a time, each with the result that it has alone."""
-    folders = [small.experiment(tmp_path / str(i), small_data, SETTINGS) for i in range(4)]
-    command = [sys.executable, "-m", "torchcaffe", *small.TRAIN, GPU]
-    environment = {**os.environ, "PYTHONPATH": str(runs.CHECKOUT)}
+    folders = [small_net.experiment(tmp_path / str(i), small_data, SETTINGS) for i in range(4)]
+    command = [sys.executable, "-m", "torchcaffe", *small_net.TRAIN, GPU]
+    environment = {**os.environ, "PYTHONPATH": str(engine_runs.CHECKOUT)}
     assert subprocess.run(command, cwd=folders[0], env=environment, stderr=subprocess.DEVNULL).returncode == 0
     started = [subprocess.Popen(command, cwd=f, env=environment, stderr=subprocess.DEVNULL) for f in folders[1:]]
     assert [process.wait() for process in started] == [0, 0, 0]
@@ -225,20 +226,20 @@ def test_runs_share_a_gpu(tmp_path: Path, small_data: Path) -> None:
 
 
 def test_time_and_device_query_and_test_run_there(tmp_path: Path, small_data: Path) -> None:
-    folder = small.experiment(tmp_path / "run", small_data, SETTINGS)
-    (folder / "net.prototxt").write_text(small.NET.replace("mirror: true", ""))  # each test would mirror otherwise
-    assert runs.ours(folder, *small.TRAIN, GPU).code == 0
-    timed = runs.ours(folder, "time", "--model=net.prototxt", "--iterations=2", GPU)
+    folder = small_net.experiment(tmp_path / "run", small_data, SETTINGS)
+    (folder / "net.prototxt").write_text(small_net.NET.replace("mirror: true", ""))  # each test would mirror otherwise
+    assert engine_runs.ours(folder, *small_net.TRAIN, GPU).code == 0
+    timed = engine_runs.ours(folder, "time", "--model=net.prototxt", "--iterations=2", GPU)
     assert (timed.code, len(timed.lines("Average Forward-Backward"))) == (0, 1)
     command = ("test", "--model=net.prototxt", "--weights=out_iter_20.caffemodel", "--iterations=2")
-    here, there = (runs.ours(folder, *command, *flags).lines("Loss:")[0] for flags in ((GPU,), ()))
+    here, there = (engine_runs.ours(folder, *command, *flags).lines("Loss:")[0] for flags in ((GPU,), ()))
     assert float(here.split()[-1]) == pytest.approx(float(there.split()[-1]), rel=1e-5)
-    asked = runs.ours(folder, "device_query", "--gpu=all")
+    asked = engine_runs.ours(folder, "device_query", "--gpu=all")
     assert len(asked.lines("Number of multiprocessors:     ")) == torch.cuda.device_count()
 
 
 def test_a_data_set_too_large_for_its_share_is_streamed(tmp_path, small_data, monkeypatch) -> None:
     monkeypatch.setattr("torchcaffe.resident.SHARE", 1e-9)
-    run = runs.ours(small.experiment(tmp_path / "run", small_data, SETTINGS), *small.TRAIN, GPU)
+    run = engine_runs.ours(small_net.experiment(tmp_path / "run", small_data, SETTINGS), *small_net.TRAIN, GPU)
     assert run.code == 0, run.log[-2000:]
     assert len(run.lines("they are read batch by batch")) == 1

@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-import runs
+
+from tests.helpers import engine_runs
 
 NET = """
 name: "Small"
@@ -57,46 +58,46 @@ SETTINGS = {
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
 def test_the_log_is_caffes_line_for_line(caffe: Path, tmp_path: Path, settings: dict) -> None:
     write(tmp_path, settings)
-    right = runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
-    found = runs.ours(tmp_path, "train", "--solver=solver.prototxt")
+    right = engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
+    found = engine_runs.ours(tmp_path, "train", "--solver=solver.prototxt")
     assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
-    runs.same(found, right)
+    engine_runs.same(found, right)
 
 
 @pytest.mark.parametrize("settings", [{}, {"display": 0}, {"iter_size": 2}], ids=["displayed", "tests only", "in two"])
 def test_the_sizes_of_debug_info_are_caffes(caffe: Path, tmp_path: Path, settings: dict) -> None:
     """Caffe adds up the absolute values in float32, so that a few last digits differ."""
     write(tmp_path, {"debug_info": "true", "max_iter": 10, "base_lr": 0.01} | settings)
-    right = runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
-    found = runs.ours(tmp_path, "train", "--solver=solver.prototxt")
+    right = engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
+    found = engine_runs.ours(tmp_path, "train", "--solver=solver.prototxt")
     assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
     lines = len(found.lines("[Forward]", "[Backward]"))
     assert lines > 100
-    assert runs.same(found, right, last_digits=lines // 20) < lines // 20
+    assert engine_runs.same(found, right, last_digits=lines // 20) < lines // 20
 
 
 def test_debug_info_of_a_net_holds_where_there_is_no_solver(caffe: Path, tmp_path: Path) -> None:
     write(tmp_path, {"max_iter": 1, "snapshot": 1}, net=NET + "debug_info: true")
-    runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
+    engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
     arguments = ("test", "--model=net.prototxt", "--weights=out_iter_1.caffemodel", "--iterations=2")
-    right, found = runs.real(caffe, tmp_path, *arguments), runs.ours(tmp_path, *arguments)
+    right, found = engine_runs.real(caffe, tmp_path, *arguments), engine_runs.ours(tmp_path, *arguments)
     assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
-    runs.same(found, right)
+    engine_runs.same(found, right)
     assert found.lines("[Forward]")
     assert not found.lines("[Backward]")
 
 
 def test_several_weights_are_loaded_one_after_the_other(caffe: Path, tmp_path: Path) -> None:
     write(tmp_path, {"max_iter": 3, "snapshot_prefix": '"first"'})
-    runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
+    engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
     (tmp_path / "net.prototxt").write_text(NET.replace('"ip2"', '"ip2_b"'))
     write(tmp_path, {"max_iter": 3, "snapshot_prefix": '"second"'}, net=NET.replace('name: "ip2"', 'name: "other"'))
-    runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
+    engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
     arguments = ("train", "--solver=solver.prototxt", "--weights=first_iter_3.caffemodel, second_iter_3.caffemodel")
     write(tmp_path, {"max_iter": 3}, net=NET.replace('name: "score"', 'name: "new"'))
-    right, found = runs.real(caffe, tmp_path, *arguments), runs.ours(tmp_path, *arguments)
+    right, found = engine_runs.real(caffe, tmp_path, *arguments), engine_runs.ours(tmp_path, *arguments)
     assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
-    runs.same(found, right)
+    engine_runs.same(found, right)
     assert found.lines().count("I net.cpp:746] Ignoring source layer score") == 4  # two files, two nets
 
 
@@ -104,27 +105,27 @@ def test_levels_and_stages_of_the_command_line_reach_the_train_net(caffe: Path, 
     extra = 'layer { name: "x" type: "Silence" bottom: "top2" include { min_level: 2 stage: "quiet" } }\n'
     write(tmp_path, {"max_iter": 2}, net=NET + extra)
     arguments = ("train", "-solver", "solver.prototxt", "--level=2", "--stage=quiet,more")
-    right, found = runs.real(caffe, tmp_path, *arguments), runs.ours(tmp_path, *arguments)
+    right, found = engine_runs.real(caffe, tmp_path, *arguments), engine_runs.ours(tmp_path, *arguments)
     assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
-    runs.same(found, right)
+    engine_runs.same(found, right)
     assert not [line for line in found.lines("Train net output") if " top2 = " in line]
 
 
 def test_without_its_side_file_a_resumed_run_logs_what_caffe_logs(caffe: Path, tmp_path: Path) -> None:
     write(tmp_path, {})
-    runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
+    engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
     arguments = ("train", "--solver=solver.prototxt", "--snapshot=out_iter_10.solverstate")
-    right, found = runs.real(caffe, tmp_path, *arguments), runs.ours(tmp_path, *arguments)
+    right, found = engine_runs.real(caffe, tmp_path, *arguments), engine_runs.ours(tmp_path, *arguments)
     assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
-    runs.same(found, right)
+    engine_runs.same(found, right)
 
 
 def write(folder: Path, settings: dict, net: str = NET) -> None:
     if not (folder / "train").exists():
-        runs.make_data(folder)
+        engine_runs.make_data(folder)
     (folder / "net.prototxt").write_text(net)
     given = {"base_lr": 0.0001, "test_iter": 3} | settings
-    text = runs.solver_text(**{name: value for name, value in given.items() if value is not None})
+    text = engine_runs.solver_text(**{name: value for name, value in given.items() if value is not None})
     dropped = [name for name, value in given.items() if value is None]
     lines = [line for line in text.splitlines() if line.split(":")[0] not in dropped]
     (folder / "solver.prototxt").write_text("\n".join(lines).replace("test_state: {", "test_state {"))
@@ -143,7 +144,7 @@ SPEED = re.compile(r"Iteration \d+ \(-?[\d.e+-]+ iter/s, [\d.e-]+s/\d+ iters\), 
 def test_caffes_own_reader_of_logs_finds_the_same_in_both(caffe: Path, tmp_path: Path) -> None:
     write(tmp_path, {})
     found = {}
-    for engine, run in (("caffe", partial(runs.real, caffe)), ("torchcaffe", runs.ours)):
+    for engine, run in (("caffe", partial(engine_runs.real, caffe)), ("torchcaffe", engine_runs.ours)):
         log = run(tmp_path, "train", "--solver=solver.prototxt").log.splitlines()
         start = next(i for i, line in enumerate(log) if "Solving" in line)
         lines = [line for line in log[start:] if "Restarting" not in line]  # another thread's

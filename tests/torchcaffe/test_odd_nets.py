@@ -5,7 +5,8 @@ from math import prod
 from pathlib import Path
 
 import pytest
-import runs
+
+from tests.helpers import engine_runs
 
 SOLVER = """net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 4 display: 1 random_seed: 3
 snapshot_prefix: "s"
@@ -147,12 +148,12 @@ def trained(caffe: Path, folder: Path, net: str, solver: str, file: str = "solve
     for engine in ("caffe", "torchcaffe"):
         write(folder / engine, net, solver)
     arguments = ("train", f"--solver={file}")
-    return runs.real(caffe, folder / "caffe", *arguments), runs.ours(folder / "torchcaffe", *arguments)
+    return engine_runs.real(caffe, folder / "caffe", *arguments), engine_runs.ours(folder / "torchcaffe", *arguments)
 
 
-def engine_in(folder: Path, net: str, solver: str) -> runs.Run:
+def engine_in(folder: Path, net: str, solver: str) -> engine_runs.Run:
     write(folder, net, solver)
-    return runs.ours(folder, "train", "--solver=solver.prototxt")
+    return engine_runs.ours(folder, "train", "--solver=solver.prototxt")
 
 
 def write(folder: Path, net: str, solver: str) -> None:

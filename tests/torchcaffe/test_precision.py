@@ -6,13 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import runs
-import small
 import torch
-from any_layer import HEAD, NETS, SCORES, SOFTMAX, one
 
 import torchcaffe as caffe
 from caffeformat import FormatError, blobs
+from tests.helpers import engine_runs, small_net
+from tests.helpers.net_of_each_layer import HEAD, NETS, SCORES, SOFTMAX, one
 from torchcaffe.common import context
 
 SETTINGS = "base_lr: 0.01 momentum: 0.9"
@@ -89,8 +88,8 @@ def test_a_run_in_bf16_learns_as_one_in_fp32(tmp_path: Path, small_data: Path) -
         "bf16": ("--precision=bf16",),
         "static": ("--precision=bf16", "--step=static"),
     }.items():
-        folder = small.experiment(tmp_path / name, small_data, SETTINGS)
-        run = runs.ours(folder, *small.TRAIN, *flags)
+        folder = small_net.experiment(tmp_path / name, small_data, SETTINGS)
+        run = engine_runs.ours(folder, *small_net.TRAIN, *flags)
         assert run.code == 0, run.log[-2000:]
         losses[name] = [float(re.search(r"loss = (\S+)", line)[1]) for line in run.lines("Iteration") if "loss" in line]
         weights[name] = blobs.read_caffemodel(folder / "out_iter_20.caffemodel")
@@ -102,31 +101,33 @@ def test_a_run_in_bf16_learns_as_one_in_fp32(tmp_path: Path, small_data: Path) -
 
 
 def test_test_and_time_take_the_precision_too(tmp_path: Path, small_data: Path) -> None:
-    folder = small.experiment(tmp_path / "run", small_data, SETTINGS)
-    assert runs.ours(folder, *small.TRAIN).code == 0
+    folder = small_net.experiment(tmp_path / "run", small_data, SETTINGS)
+    assert engine_runs.ours(folder, *small_net.TRAIN).code == 0
     command = ("test", "--model=net.prototxt", "--weights=out_iter_20.caffemodel", "--iterations=2")
-    lines = [runs.ours(folder, *command, f"--precision={name}").lines("Loss:") for name in ("fp32", "bf16")]
+    lines = [engine_runs.ours(folder, *command, f"--precision={name}").lines("Loss:") for name in ("fp32", "bf16")]
     assert len(lines[0]) == len(lines[1]) == 1
     assert lines[0] != lines[1]
     timed = [
-        runs.ours(folder, "time", "--model=net.prototxt", "--iterations=1", f"--precision={name}").lines("Initial loss")
+        engine_runs.ours(folder, "time", "--model=net.prototxt", "--iterations=1", f"--precision={name}").lines(
+            "Initial loss"
+        )
         for name in ("fp32", "bf16")
     ]
     assert len(timed[0]) == len(timed[1]) == 1
 
 
 @pytest.mark.parametrize(
-    "command", [small.TRAIN, ("test", "--model=net.prototxt", "--weights=w"), ("time", "--model=net.prototxt")]
+    "command", [small_net.TRAIN, ("test", "--model=net.prototxt", "--weights=w"), ("time", "--model=net.prototxt")]
 )
 def test_tf32_is_refused_on_a_cpu_and_an_unknown_choice_everywhere(tmp_path: Path, small_data: Path, command) -> None:
-    folder = small.experiment(tmp_path / "run", small_data, SETTINGS)
+    folder = small_net.experiment(tmp_path / "run", small_data, SETTINGS)
     for flag, message in {
         "--precision=tf32": "--precision=tf32: a CPU has no TF32; use fp32 or bf16, or name a GPU: --gpu=0",
         "--precision=fp16": "--precision=fp16: there are fp32, tf32, bf16",
         "--data=disk": "--data=disk: there are auto, streamed, resident",
         "--step=graph": "--step=graph: there are auto, eager, static",
     }.items():
-        run = runs.ours(folder, *command, flag)
+        run = engine_runs.ours(folder, *command, flag)
         assert (run.code, run.lines("Check failed")) == (134, [f"F common.cpp:152] Check failed: {message}"])
     with pytest.raises(FormatError, match="a CPU has no TF32"):
         caffe.set_precision("tf32")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import runs
-from parity import Figures, distance
 
 from caffeformat import blobs, prototxt
 from caffeformat.caffeformat_pb2 import NetParameter, SolverState
+from tests.helpers import engine_runs
+from tests.helpers.both_engines import Figures, distance
 from tools.caffe_log import LogReader
 
 ALL = ("train", "--solver=solver.prototxt")
@@ -20,18 +20,20 @@ CONTINUED = (
 
 
 @pytest.fixture(scope="module")
-def plateau(caffe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, runs.Run]:
+def plateau(caffe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, engine_runs.Run]:
     """One seeded run of each engine, with crop, mirror and dropout, while AlexNet has not begun to learn."""
     done = {}
     for engine in ("caffe", "torchcaffe"):
         folder = tmp_path_factory.mktemp(engine)
-        runs.make_experiment(folder, runs.slim_alexnet(), max_iter=100, test_interval=25, snapshot=50, display=1)
-        done[engine] = runs.real(caffe, folder, *ALL) if engine == "caffe" else runs.ours(folder, *ALL)
+        engine_runs.make_experiment(
+            folder, engine_runs.slim_alexnet(), max_iter=100, test_interval=25, snapshot=50, display=1
+        )
+        done[engine] = engine_runs.real(caffe, folder, *ALL) if engine == "caffe" else engine_runs.ours(folder, *ALL)
         assert done[engine].code == 0, done[engine].log[-2000:]
     return done
 
 
-def test_a_seeded_log_is_caffes_line_for_line(plateau: dict[str, runs.Run], figures: Figures) -> None:
+def test_a_seeded_log_is_caffes_line_for_line(plateau: dict[str, engine_runs.Run], figures: Figures) -> None:
     """Every line: solver and net dump, layers, shapes, losses, tests, rates, snapshots; only the speed differs."""
     right, found = plateau["caffe"].lines(), plateau["torchcaffe"].lines()
     restarts = [line for line in right if "Restarting data" in line]
@@ -43,12 +45,12 @@ def test_a_seeded_log_is_caffes_line_for_line(plateau: dict[str, runs.Run], figu
     figures.note("seeded AlexNet run: log lines that differ", sum(a != b for a, b in zip(found, right, strict=True)), 0)
 
 
-def test_the_lines_about_the_data_are_as_many(plateau: dict[str, runs.Run]) -> None:
+def test_the_lines_about_the_data_are_as_many(plateau: dict[str, engine_runs.Run]) -> None:
     right, found = (len(plateau[engine].lines("Restarting data")) for engine in ("caffe", "torchcaffe"))
     assert abs(right - found) <= 1
 
 
-def test_the_pipelines_reader_reads_both_logs_to_the_same_tables(plateau: dict[str, runs.Run]) -> None:
+def test_the_pipelines_reader_reads_both_logs_to_the_same_tables(plateau: dict[str, engine_runs.Run]) -> None:
     tables = {}
     for engine, run in plateau.items():
         reader = LogReader()
@@ -71,8 +73,8 @@ def learning(caffe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
     folders = {}
     for engine in ("caffe", "torchcaffe"):
         folder = folders[engine] = tmp_path_factory.mktemp(f"learning-{engine}")
-        runs.make_experiment(folder, runs.slim_alexnet(xavier=True), **LEARNING)
-        run = runs.real(caffe, folder, *ALL) if engine == "caffe" else runs.ours(folder, *ALL)
+        engine_runs.make_experiment(folder, engine_runs.slim_alexnet(xavier=True), **LEARNING)
+        run = engine_runs.real(caffe, folder, *ALL) if engine == "caffe" else engine_runs.ours(folder, *ALL)
         assert run.code == 0, run.log[-2000:]
         (folder / "log").write_text(run.log)
     return folders
@@ -92,7 +94,7 @@ def test_a_run_goes_on_in_the_other_engine(caffe: Path, learning, tmp_path, figu
         shutil.copytree(learning[first], folder)
         (folder / "out_iter_10.solverstate.torchcaffe").unlink(missing_ok=True)
         resume = (*ALL, "--snapshot=out_iter_10.solverstate")
-        run = runs.real(caffe, folder, *resume) if second == "caffe" else runs.ours(folder, *resume)
+        run = engine_runs.real(caffe, folder, *resume) if second == "caffe" else engine_runs.ours(folder, *resume)
         assert run.code == 0, run.log[-2000:]
         assert run.lines("Resuming from", "restoring history") == [
             "I caffe.cpp:235] Resuming from out_iter_10.solverstate",
@@ -106,10 +108,10 @@ def test_a_resumed_run_equals_one_without_a_break_bit_for_bit(learning, tmp_path
     shutil.copytree(learning["torchcaffe"], folder)
     for suffix in ("caffemodel", "solverstate", "solverstate.torchcaffe"):
         (folder / f"out_iter_20.{suffix}").unlink()
-    run = runs.ours(folder, *ALL, "--snapshot=out_iter_10.solverstate")
+    run = engine_runs.ours(folder, *ALL, "--snapshot=out_iter_10.solverstate")
     assert run.code == 0, run.log[-2000:]
     assert compare_snapshots(folder, learning["torchcaffe"], 20, exactly=True) == 0
-    straight = runs.Run(0, (learning["torchcaffe"] / "log").read_text())
+    straight = engine_runs.Run(0, (learning["torchcaffe"] / "log").read_text())
     words = ("net output", "Iteration 10, loss", "Iteration 15,", "Iteration 20", "lr = ")
     kept = run.lines(*words)
     assert straight.lines(*words)[-len(kept) :] == kept
@@ -120,7 +122,7 @@ def test_a_side_file_of_another_snapshot_is_left_aside(learning, tmp_path: Path)
     folder = tmp_path / "mixed"
     shutil.copytree(learning["torchcaffe"], folder)
     shutil.copy(folder / "out_iter_20.solverstate.torchcaffe", folder / "out_iter_10.solverstate.torchcaffe")
-    run = runs.ours(folder, *ALL, "--snapshot=out_iter_10.solverstate")
+    run = engine_runs.ours(folder, *ALL, "--snapshot=out_iter_10.solverstate")
     assert run.code == 0
     assert run.lines("belongs to another solverstate")
 
@@ -130,7 +132,7 @@ def test_a_side_file_of_other_nets_is_left_aside(learning, tmp_path: Path) -> No
     shutil.copytree(learning["torchcaffe"], folder)
     text = (folder / "solver.prototxt").read_text().replace("test_iter: 4", "").replace("test_interval: 10", "")
     (folder / "solver.prototxt").write_text(text)
-    run = runs.ours(folder, *ALL, "--snapshot=out_iter_10.solverstate")
+    run = engine_runs.ours(folder, *ALL, "--snapshot=out_iter_10.solverstate")
     assert run.code == 0, run.log[-2000:]
     assert run.lines("was written for other nets and is left aside")
 
@@ -139,9 +141,9 @@ def test_caffe_reads_our_caffemodel_and_scores_as_we_do(caffe: Path, learning) -
     """`caffe test` and `torchcaffe test` of each engine's weights print the same lines."""
     for engine, folder in learning.items():
         arguments = ("test", "--model=net.prototxt", "--weights=out_iter_20.caffemodel", "--iterations=3")
-        right, found = runs.real(caffe, folder, *arguments), runs.ours(folder, *arguments)
+        right, found = engine_runs.real(caffe, folder, *arguments), engine_runs.ours(folder, *arguments)
         assert (right.code, found.code) == (0, 0), (engine, found.log[-2000:])
-        runs.same(found, right, "caffe.cpp", "Ignoring source layer")
+        engine_runs.same(found, right, "caffe.cpp", "Ignoring source layer")
 
 
 def test_frozen_layers_keep_their_bytes_and_the_copied_ones_are_copied(caffe: Path, learning, tmp_path) -> None:
@@ -150,17 +152,17 @@ def test_frozen_layers_keep_their_bytes_and_the_copied_ones_are_copied(caffe: Pa
     for engine in ("caffe", "torchcaffe"):
         folder = tmp_path / engine
         folder.mkdir()
-        net = runs.slim_alexnet(xavier=True)
+        net = engine_runs.slim_alexnet(xavier=True)
         for layer in net.layer:
             if layer.name in ("conv1", "conv2", "conv3"):
                 for param in layer.param:
                     param.lr_mult = param.decay_mult = 0
             if layer.name == "fc8":
                 layer.name = "fc8_T"
-        runs.make_experiment(folder, net, max_iter=6, snapshot=6, test_interval=6)
+        engine_runs.make_experiment(folder, net, max_iter=6, snapshot=6, test_interval=6)
         shutil.copy(learning["caffe"] / "out_iter_20.caffemodel", folder / "source.caffemodel")
         arguments = (*ALL, "--weights=source.caffemodel")
-        run = runs.real(caffe, folder, *arguments) if engine == "caffe" else runs.ours(folder, *arguments)
+        run = engine_runs.real(caffe, folder, *arguments) if engine == "caffe" else engine_runs.ours(folder, *arguments)
         assert run.code == 0, run.log[-2000:]
         kept[engine] = blobs.layer_blob_bytes(folder / "out_iter_6.caffemodel")
         logs[engine] = run.lines("needs backward", "need backward", "Finetuning", "Ignoring source", "Iteration 0")
@@ -178,14 +180,14 @@ def test_a_resumed_frozen_layer_moves_by_its_old_momentum_as_in_caffe(caffe, lea
     for engine in ("caffe", "torchcaffe"):
         folder = ends[engine] = tmp_path / engine
         shutil.copytree(learning["caffe"], folder)
-        net = runs.slim_alexnet(xavier=True)
+        net = engine_runs.slim_alexnet(xavier=True)
         for layer in net.layer:
             for param in layer.param if layer.name == "conv1" else []:
                 param.lr_mult = 0
         (folder / "net.prototxt").write_text(prototxt.to_text(net))
-        (folder / "solver.prototxt").write_text(runs.solver_text(max_iter=12, snapshot=12))
+        (folder / "solver.prototxt").write_text(engine_runs.solver_text(max_iter=12, snapshot=12))
         resume = (*ALL, "--snapshot=out_iter_10.solverstate")
-        run = runs.real(caffe, folder, *resume) if engine == "caffe" else runs.ours(folder, *resume)
+        run = engine_runs.real(caffe, folder, *resume) if engine == "caffe" else engine_runs.ours(folder, *resume)
         assert run.code == 0, run.log[-2000:]
     before, after = (blobs.layer_blob_bytes(ends["caffe"] / f"out_iter_{n}.caffemodel") for n in (10, 12))
     assert before["conv1"][0] != after["conv1"][0]

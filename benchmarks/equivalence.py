@@ -1,0 +1,113 @@
+"""Are the final accuracies of the two engines equivalent? The runs of experiments/equivalence.yaml, paired by seed.
+
+    python -m benchmarks.equivalence results docs/parity-seeds.csv     after both sweeps: `make equivalence`
+
+writes the accuracies down, prints the verdict, and exits with 1 where they are not equivalent. Two one-sided t-tests
+of the paired differences (TOST, Schuirmann 1987): the means lie within MARGIN of each other if both "at least MARGIN
+lower" and "at least MARGIN higher" are rejected at the level of 5 %, that is, if the 90 % interval lies inside it.
+"""
+
+import csv
+import io
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from tools.common.files import write_atomic
+
+MARGIN = 0.01
+ENGINES = {"caffe": "equivalence", "torchcaffe": "equivalence+engine=torchcaffe"}
+COLUMNS = ("seed", *ENGINES)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Accuracies as shares of 1; `p` is the larger of the two tests'."""
+
+    means: dict[str, float]
+    sds: dict[str, float]
+    difference: float  # torchcaffe - caffe
+    interval: tuple[float, float]  # of 90 %
+    p: float
+    n: int
+
+    @property
+    def equivalent(self) -> bool:
+        return self.p < 0.05
+
+
+def tost(accuracies: dict[str, np.ndarray], margin: float = MARGIN) -> Verdict:
+    """The verdict on `accuracies`, those of each engine in the order of the seeds."""
+    ours, theirs = accuracies["torchcaffe"], accuracies["caffe"]
+    apart = ours - theirs
+    above = stats.ttest_1samp(apart, -margin, alternative="greater")
+    below = stats.ttest_1samp(apart, margin, alternative="less")
+    interval = stats.ttest_1samp(apart, 0).confidence_interval(0.9)
+    return Verdict(
+        means={name: float(values.mean()) for name, values in accuracies.items()},
+        sds={name: float(values.std(ddof=1)) for name, values in accuracies.items()},
+        difference=float(apart.mean()),
+        interval=(float(interval.low), float(interval.high)),
+        p=float(max(above.pvalue, below.pvalue)),
+        n=len(apart),
+    )
+
+
+def collect(results: Path) -> str:
+    """The CSV of the runs that both engines ended well: a row a seed."""
+    tables = {}
+    for engine, name in ENGINES.items():
+        with (results / name / "runs.csv").open(newline="") as file:
+            tables[engine] = {
+                int(row["seed"]): row["accuracy"] for row in csv.DictReader(file) if row["status"] == "ok"
+            }
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for seed in sorted(tables["caffe"].keys() & tables["torchcaffe"].keys()):
+        writer.writerow([seed, *(tables[engine][seed] for engine in ENGINES)])
+    return out.getvalue()
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    return {engine: np.array([float(row[engine]) for row in rows]) for engine in ENGINES}
+
+
+def section(path: Path) -> str:
+    """The part of docs/parity.md about `path`, a CSV of `collect`."""
+    verdict = tost(read(path))
+    low, high = (f"{100 * end:+.2f}" for end in verdict.interval)
+    judgement = "equivalent" if verdict.equivalent else "equivalence is not shown"
+    outside = not verdict.interval[0] < 0 < verdict.interval[1]
+    beside = (
+        " The interval lies on one side of 0: the\ndifference is small, but may be more than chance." if outside else ""
+    )
+    rows = "".join(
+        f"| {engine} | {verdict.n} | {100 * verdict.means[engine]:.2f} % | {100 * verdict.sds[engine]:.2f} |\n"
+        for engine in ENGINES
+    )
+    return f"""
+## Where nets learn: final accuracies
+
+Written by `make equivalence`: experiments/equivalence.yaml, {verdict.n} seeds in each engine, five classes of
+Fashion-MNIST, the net of prototxt/mini; each seed's accuracies are in [{path.name}]({path.name}). Runs
+of one seed start from the same weights and see the same crops, mirrors and dropout masks; rounding parts them in time.
+
+| engine | runs | mean accuracy | sd, points |
+|---|---|---|---|
+{rows}
+torchcaffe - Caffe, paired by seed: {100 * verdict.difference:+.2f} points, 90 % interval {low} to {high}. Two one-sided
+t-tests with a margin of {100 * MARGIN:g} point, p = {verdict.p:.2g}: {judgement}.{beside}
+"""
+
+
+if __name__ == "__main__":
+    results, target = map(Path, sys.argv[1:])
+    write_atomic(target, collect(results))
+    print(section(target))
+    sys.exit(not tost(read(target)).equivalent)

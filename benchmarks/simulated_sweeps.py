@@ -1,0 +1,192 @@
+"""Sweeps with known true accuracies, and how often the intervals and verdicts made from them are right.
+
+    python -m benchmarks.simulated_sweeps [--sweeps 2000] [coverage] [errors] [power]      docs/statistics.md's figures
+
+A run's accuracy is the condition's true one plus what real runs share and do not share: its seed's split (both
+directions), its direction within the seed (half difficulty and validation images), its source net (all conditions that
+copy from it), its own start and draw, now and then a bad one, and the finite validation set.
+"""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy.special import ndtri
+
+from tools.claims import judge
+from tools.protocol.conditions import Condition
+from tools.results.tables import Tables
+from tools.stats import claims_file
+from tools.stats.intervals import Measured
+
+CONDITIONS = ("base", "FTall", *(f"S{n}T" for n in range(1, 8)))
+SIZES = (500, 400, 300, 200, 100, 50)
+# Standard deviations in accuracy: about what the demo's runs show (docs/results/demo).
+SPLIT, DIRECTION, SOURCE, RUN = 0.02, 0.03, 0.01, 0.015
+BAD_START, BAD_BY = 0.05, 0.04  # one run in twenty loses four points
+IMAGES = 5000  # of a half's validation set, as Tiny-ImageNet has
+SHARED_DIFFICULTY = 0.8  # correlation of two nets' scores of one image
+
+
+def sweep(
+    random: np.random.RandomState,
+    seeds: int,
+    truth: Callable[[int, str], float],
+    images: int = 0,
+    sizes: tuple[int, ...] = SIZES,
+) -> Tables:
+    """Tables of one sweep; `truth(size, condition)` is the mean accuracy over all splits, draws, starts and images.
+
+    With `images`, predictions of as many images a half are drawn, whose difficulty all nets share.
+    """
+    rows, predictions = [], {}
+    for seed in range(seeds):
+        split = random.normal(0, SPLIT)
+        for direction in ("A2B", "B2A"):
+            half, source = random.normal(0, DIRECTION), random.normal(0, SOURCE)
+            difficulty = random.normal(size=images)
+            if images:
+                predictions[f"label/{direction}/seed{seed}"] = np.ones(images, np.uint16)
+            for size in sizes:
+                for condition in CONDITIONS:
+                    bad = -BAD_BY * ((random.uniform() < BAD_START) - BAD_START)
+                    own = random.normal(0, RUN) + bad + (source if Condition.parse(condition).origin else 0)
+                    level = np.clip(truth(size, condition) + split + half + own, 0.02, 0.98)
+                    key = f"{direction}/n{size:04d}/{condition}/seed{seed}"
+                    if images:
+                        noise = random.normal(size=images) * np.sqrt(1 - SHARED_DIFFICULTY)
+                        right = difficulty * np.sqrt(SHARED_DIFFICULTY) + noise < ndtri(level)
+                        predictions[key] = right.astype(np.uint16)
+                        accuracy = right.mean()
+                    else:
+                        accuracy = level + random.normal(0, np.sqrt(level * (1 - level) / IMAGES * 0.4))
+                        accuracy = round(accuracy * IMAGES) / IMAGES  # two seeds may agree by chance
+                    row = {"dataset": "tiny-imagenet", "direction": direction, "size": size, "condition": condition}
+                    rows.append(row | {"seed": seed, "accuracy": accuracy, "status": "ok", "run": f"models/x/{key}"})
+    tables = Tables(Path("simulated"))
+    tables.__dict__.update(runs=rows, predictions=predictions, curves=[])
+    return tables
+
+
+def null(size: int, condition: str) -> float:
+    """No condition and no size makes a difference."""
+    return 0.5
+
+
+def thesis(size: int, condition: str) -> float:
+    """As the thesis describes it: less accuracy a halving, transfer better the fewer images, S4T and S6T low."""
+    depth = Condition.parse(condition).depth
+    scarcity = np.log2(500 / size)
+    gain = {0: 0.0, None: 0.01 * scarcity}.get(depth, 0.015 * scarcity)
+    cost = {1: 0.04, 3: 0.04, 4: 0.08, 5: 0.04, 6: 0.09, 7: 0.14}.get(depth, 0.0)
+    return 0.6 - 0.06 * scarcity + gain - cost
+
+
+def coverage(random: np.random.RandomState, seeds: int, sweeps: int) -> dict[str, float]:
+    """How often the 95 % intervals by seeds hold the truth: a mean, a difference, the growth of a gap over sizes."""
+    contrasts = {
+        "mean": {(300, "S3T"): 1.0},
+        "difference": {(300, "S3T"): 1.0, (300, "base"): -1.0},
+        "growth": {(50, "S3T"): 1.0, (50, "base"): -1.0, (500, "S3T"): -1.0, (500, "base"): 1.0},
+    }
+    hits = dict.fromkeys(contrasts, 0)
+    for _ in range(sweeps):
+        measured = Measured(sweep(random, seeds, thesis, sizes=(500, 300, 50)).runs)
+        for name, weights in contrasts.items():
+            low, high = measured.estimate(weights).interval
+            hits[name] += low <= sum(w * thesis(*cell) for cell, w in weights.items()) <= high
+    return {name: count / sweeps for name, count in hits.items()}
+
+
+def coverage_of_one_seed(random: np.random.RandomState, sweeps: int) -> float:
+    """How often a one-seed interval, by images, holds the difference over all seeds: far less often than 95 %."""
+    weights, hits = {(300, "S3T"): 1.0, (300, "base"): -1.0}, 0
+    for _ in range(sweeps):
+        tables = sweep(random, 1, thesis, IMAGES, (300,))
+        low, high = Measured(tables.runs, tables.predictions).estimate(weights).interval
+        hits += low <= thesis(300, "S3T") - thesis(300, "base") <= high
+    return hits / sweeps
+
+
+def coverage_of_these_nets(random: np.random.RandomState, sweeps: int) -> float:
+    """How often that interval holds the difference of the same two nets over all images, as it says."""
+    shared, own, hits = np.sqrt(SHARED_DIFFICULTY), np.sqrt(1 - SHARED_DIFFICULTY), 0
+    weights = {(300, "S3T"): 1.0, (300, "base"): -1.0}
+    for _ in range(sweeps):
+        rows, predictions, levels = [], {}, []
+        for direction in ("A2B", "B2A"):
+            difficulty = random.normal(size=IMAGES)
+            predictions[f"label/{direction}/seed0"] = np.ones(IMAGES, np.uint16)
+            for condition in ("S3T", "base"):
+                level = random.uniform(0.4, 0.6)
+                levels.append(level if condition == "S3T" else -level)
+                key = f"{direction}/n0300/{condition}/seed0"
+                right = difficulty * shared + random.normal(size=IMAGES) * own < ndtri(level)
+                predictions[key] = right.astype(np.uint16)
+                place = {"direction": direction, "size": 300, "condition": condition, "seed": 0}
+                rows.append(place | {"accuracy": right.mean(), "status": "ok", "run": f"models/x/{key}"})
+        low, high = Measured(rows, predictions).estimate(weights).interval
+        hits += low <= sum(levels) / 2 <= high
+    return hits / sweeps
+
+
+def verdicts(random: np.random.RandomState, seeds: int, sweeps: int, truth, images: int = 0) -> list[dict[str, str]]:
+    """Claim -> verdict of each sweep; with `images` and one seed, what is said of these nets."""
+    claims = claims_file.load(claims_file.THESIS)
+    column = "these_nets" if images else "verdict"
+    found = []
+    for _ in range(sweeps):
+        rows = judge(sweep(random, seeds, truth, images), claims)
+        found.append({row["claim"]: row.get(column) or row["verdict"] for row in rows})
+    return found
+
+
+def false_decisions(found: list[dict[str, str]]) -> float:
+    """The share of sweeps without any true difference in which a claim was decided wrongly: only C13 then holds."""
+    wrong = [[c for c, v in one.items() if v in ("holds", "fails") and (c, v) != ("C13", "holds")] for one in found]
+    return sum(map(bool, wrong)) / len(wrong)
+
+
+def print_coverage(sweeps: int) -> None:
+    random = np.random.RandomState(0)
+    print(f"coverage of 95 % intervals, {sweeps} sweeps a figure\nseeds | mean, difference, growth of a gap")
+    for seeds in (2, 3, 5, 10):
+        print(f"{seeds:5} | " + ", ".join(f"{share:.3f}" for share in coverage(random, seeds, sweeps).values()))
+    print(f"one seed, by images, of the same nets over all images: {coverage_of_these_nets(random, sweeps):.3f}")
+    print(f"one seed, by images, of the difference over all seeds: {coverage_of_one_seed(random, sweeps // 5):.3f}")
+
+
+def print_errors(sweeps: int) -> None:
+    random = np.random.RandomState(1)
+    print(f"sweeps without any difference in which a claim was decided wrongly, of {sweeps // 10}\nseeds | share")
+    for seeds in (2, 3, 5, 10):
+        print(f"{seeds:5} | {false_decisions(verdicts(random, seeds, sweeps // 10, null)):.3f}", flush=True)
+    share = false_decisions(verdicts(random, 1, sweeps // 100, null, IMAGES))
+    print(f"    1 | {share:.3f} (these nets, by images; of {sweeps // 100})")
+
+
+def print_power(sweeps: int) -> None:
+    random = np.random.RandomState(2)
+    print(f"claims that are true: found to hold (said to fail), of {sweeps // 20} sweeps\nseeds | share")
+    for seeds in (3, 5, 10):
+        found = verdicts(random, seeds, sweeps // 20, thesis)
+        shares = {c: [np.mean([one[c] == v for one in found]) for v in ("holds", "fails")] for c in TRUE}
+        print(f"{seeds:5} | " + ", ".join(f"{c} {h:.2f} ({f:.2f})" for c, (h, f) in shares.items()), flush=True)
+
+
+PARTS = {"coverage": print_coverage, "errors": print_errors, "power": print_power}
+TRUE = ("C1", "C3", "C4", "C5", "C12")  # of `thesis`
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sweeps", type=int, default=2000)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
+    given = parser.parse_args()
+    for part in given.parts or PARTS:
+        PARTS[part](given.sweeps)
+
+
+if __name__ == "__main__":
+    main()

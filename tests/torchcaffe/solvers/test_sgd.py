@@ -1,0 +1,82 @@
+"""SGD against real Caffe: one step of every policy and setting, twenty steps beside a trajectory in float64."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caffeformat.caffeformat_pb2 import SolverState
+from tests.helpers.both_engines import Figures, distance
+from tests.helpers.solver_steps import NET, POLICIES, Steps, in_float64
+
+BASE = 'base_lr: 0.1 momentum: 0.9 weight_decay: 0.01 lr_policy: "fixed" max_iter: 50 '
+SETTINGS = {
+    "plain": 'base_lr: 0.1 lr_policy: "fixed"',
+    "momentum": 'base_lr: 0.1 momentum: 0.9 lr_policy: "fixed"',
+    "weight decay without momentum": 'base_lr: 0.1 weight_decay: 0.1 lr_policy: "fixed"',
+    "L2": BASE,
+    "L1": BASE + 'regularization_type: "L1"',
+    "L1 without momentum": 'base_lr: 0.1 weight_decay: 0.1 lr_policy: "fixed" regularization_type: "L1"',
+    "iter_size": BASE + "iter_size: 3",
+    "clipped": BASE + "clip_gradients: 0.3",
+    "clipped, with iter_size": BASE + "clip_gradients: 0.5 iter_size: 2",
+    "not clipped": BASE + "clip_gradients: 1000",
+}
+
+
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_a_step_with_and_without_a_history(real_caffe, tmp_path: Path, figures: Figures, settings: str) -> None:
+    steps = Steps(real_caffe, tmp_path, settings)
+    steps.run(1)
+    steps.agree(figures, 1)
+    steps.run(1, state=str(tmp_path / "real_iter_1.solverstate"))
+    steps.agree(figures, 2)
+
+
+@pytest.mark.parametrize("iteration", [3, 17, 19])
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_step_of_each_policy(real_caffe, tmp_path: Path, figures: Figures, policy: str, iteration: int) -> None:
+    settings = BASE.replace('lr_policy: "fixed" ', "") + POLICIES[policy]
+    steps = Steps(real_caffe, tmp_path, settings)
+    steps.run(1)
+    state = str(tmp_path / "real_iter_1.solverstate")
+    at = SolverState.FromString(Path(state).read_bytes())
+    at.current_step = 1 if policy == "multistep" and iteration > 4 else 0
+    at.iter = iteration
+    Path(state).write_bytes(at.SerializeToString())
+    steps.run(1, state)
+    steps.agree(figures, iteration + 1)
+
+
+def test_a_layer_that_does_not_learn_stays_and_so_does_what_is_below(real_caffe, tmp_path, figures) -> None:
+    steps = Steps(real_caffe, tmp_path, BASE, mults="param { lr_mult: 0 } param { lr_mult: 0 }")
+    steps.run(3)
+    steps.agree(figures, 3)
+    assert not steps.at("ours", 3)["history 0"].any()
+
+
+def test_a_shared_parameter_takes_the_multipliers_of_the_layer_that_gives_them(real_caffe, tmp_path, figures) -> None:
+    second = """
+layer {{ name: "ip2" type: "InnerProduct" bottom: "ip" top: "ip2" param {{ name: "w" lr_mult: 1 }}
+  inner_product_param {{ num_output: 5 weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "ip3" type: "InnerProduct" bottom: "ip2" top: "ip3" param {{ name: "w" decay_mult: 7 }}
+  inner_product_param {{ num_output: 5 weight_filler {{ type: "xavier" }} }} }}
+layer {{ name: "loss" """
+    net = NET.replace('layer {{ name: "loss" ', second.lstrip()).replace('bottom: "ip" bottom', 'bottom: "ip3" bottom')
+    steps = Steps(real_caffe, tmp_path, BASE, net=net)
+    steps.run(1)
+    steps.agree(figures, 1)
+    assert len([name for name in steps.at("ours", 1) if name.startswith("history")]) == 7
+
+
+def test_twenty_steps_are_as_near_to_float64_as_caffes(real_caffe, tmp_path: Path, figures: Figures) -> None:
+    """The truth is our own solver in float64: were it another rule than Caffe's, Caffe would be far from it."""
+    steps = Steps(real_caffe, tmp_path, BASE.replace("0.1 ", "0.05 ") + "iter_size: 2")
+    steps.run(20)
+    found, right = steps.at("ours", 20), steps.at("real", 20)
+    truth = in_float64(steps, 20)
+    ours = [distance(found[name], truth[name]) for name in truth]
+    caffes = [distance(right[name], truth[name]) for name in truth]
+    figures.note("20 steps: distance of torchcaffe to float64", max(ours), 1e-4)
+    figures.note("20 steps: distance of Caffe to float64", max(caffes), 1e-4)
+    assert np.mean(ours) <= 1.5 * np.mean(caffes)
