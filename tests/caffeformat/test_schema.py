@@ -1,5 +1,8 @@
 """Our schema has every message, field, default and enum of the real one, and nothing else."""
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 from google.protobuf import descriptor_pb2 as protos
@@ -72,3 +75,12 @@ def test_the_packed_views_number_their_fields_as_the_messages_that_they_view(pac
     assert view.fields
     for field in view.fields:
         assert field.number == viewed.fields_by_name[field.name].number
+
+
+@pytest.mark.parametrize("module", [caffeformat_pb2, weights_pb2], ids=lambda m: m.__name__)
+def test_the_stubs_name_the_messages_and_fields_of_the_schema(module):
+    tree = ast.parse(Path(module.__file__).with_suffix(".pyi").read_text())
+    stubs = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    for name, message in module.DESCRIPTOR.message_types_by_name.items():
+        attributes = {node.target.id for node in stubs[name].body if isinstance(node, ast.AnnAssign)}
+        assert {field.name for field in message.fields} <= attributes
