@@ -21,7 +21,7 @@ import torchcaffe as caffe
 from tests.helpers import engine_runs, small_net
 from tests.helpers.both_engines import distance
 from tests.helpers.net_of_each_layer import NETS
-from tests.torchcaffe.solvers.test_step import ACCURACY, SOLVERS, experiment, outcome
+from tests.helpers.step_runs import ACCURACY, SOLVERS, experiment, outcome
 from torchcaffe.common import context
 
 pytestmark = [

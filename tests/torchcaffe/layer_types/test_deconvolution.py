@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 import torchcaffe as caffe
 from caffeformat import FormatError
 from tests.helpers.both_engines import Both, Figures, net_of
+from tests.helpers.layer_text import FILLERS, layer, quick
 from tests.helpers.real_caffe import RealCaffe
 from tests.helpers.refusals import refused
-from tests.torchcaffe.layer_types.test_layers import FILLERS, layer, quick
 
 DECONVOLUTIONS = {
     "plain": "num_output: 4 kernel_size: 3",

@@ -8,9 +8,9 @@ import pytest
 import torchcaffe as caffe
 from caffeformat import FormatError
 from tests.helpers.both_engines import Both, net_of
+from tests.helpers.layer_text import layer
 from tests.helpers.real_caffe import RealCaffe
 from tests.helpers.refusals import refused
-from tests.torchcaffe.layer_types.test_layers import layer
 
 PLACES = pytest.mark.parametrize("tops", ["y", "x"], ids=["apart", "in place"])
 SHAPE = (2, 3, 4, 5)

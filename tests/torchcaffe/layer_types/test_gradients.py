@@ -9,10 +9,8 @@ import torch
 
 import torchcaffe as caffe
 from tests.helpers.both_engines import Figures, net_of
+from tests.helpers.gradient_check import built, check
 from torchcaffe.common import context
-
-STEP = 1e-6
-TOLERANCE = 1e-6
 
 W = 'weight_filler { type: "gaussian" std: 1 } bias_filler { type: "gaussian" std: 1 }'
 LAYERS = {
@@ -72,27 +70,3 @@ def test_the_gradient_of_the_euclidean_loss(tmp_path: Path, figures: Figures) ->
     net.forward()
     net.backward()
     check(net, random, lambda: float(net.core.forward()), figures)
-
-
-def built(folder: Path, text: str) -> tuple[caffe.Net, np.random.Generator]:
-    (folder / "net.prototxt").write_text(text)
-    net, random = caffe.Net(folder / "net.prototxt", caffe.TEST), np.random.default_rng(6)
-    for name in net.inputs:
-        net.blobs[name].data = random.standard_normal(net.blobs[name].shape)
-    return net, random
-
-
-def check(net: caffe.Net, random: np.random.Generator, score, figures: Figures) -> None:
-    """Along a random direction of each blob that has a gradient."""
-    blobs = [net.blobs[name] for name in net.inputs if name != "label"] + [b for bs in net.params.values() for b in bs]
-    for blob in blobs:
-        direction, values = random.standard_normal(blob.shape), blob.data.copy()
-        slope = float((blob.diff * direction).sum())
-        scores = []
-        for sign in (1, -1):
-            blob.data = values + sign * STEP * direction
-            scores.append(score())
-        blob.data = values
-        difference = (scores[0] - scores[1]) / (2 * STEP)
-        size = np.linalg.norm(blob.diff) * np.linalg.norm(direction) or 1  # what has no gradient must have no slope
-        figures.note("gradients against differences, float64", abs(slope - difference) / size, TOLERANCE)

@@ -5,22 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import torchcaffe as caffe
 from tests.helpers.both_engines import Both, Figures, distance, net_of
+from tests.helpers.layer_text import FILLERS, layer, quick
 from tests.helpers.real_caffe import RealCaffe
-
-quick = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-def layer(type_: str, settings_: str = "", bottoms: str = "x", tops: str = "y") -> str:
-    names = " ".join([f'bottom: "{b}"' for b in bottoms.split()] + [f'top: "{t}"' for t in tops.split()])
-    return f'layer {{ name: "it" type: "{type_}" {names} {settings_} }}\n'
-
-
-FILLERS = 'weight_filler { type: "gaussian" std: 1 } bias_filler { type: "gaussian" std: 1 }'
 
 CONVOLUTIONS = {
     "as AlexNet's first": "num_output: 8 kernel_size: 11 stride: 4",

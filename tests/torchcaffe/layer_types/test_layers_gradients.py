@@ -7,8 +7,9 @@ import pytest
 
 import torchcaffe as caffe
 from tests.helpers.both_engines import Figures, net_of
+from tests.helpers.gradient_check import built, check
 from tests.torchcaffe.layer_types import test_gradients
-from tests.torchcaffe.layer_types.test_gradients import built, check, in_float64
+from tests.torchcaffe.layer_types.test_gradients import in_float64
 
 __all__ = ["in_float64"]  # every test here runs in float64
 

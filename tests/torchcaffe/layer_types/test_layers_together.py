@@ -7,8 +7,8 @@ import pytest
 
 import torchcaffe as caffe
 from tests.helpers.both_engines import LAYER, Figures
+from tests.helpers.layer_text import layer
 from tests.helpers.real_caffe import RealCaffe
-from tests.torchcaffe.layer_types.test_layers import layer
 
 
 def named(name: str, *args: str) -> str:

@@ -6,8 +6,8 @@ import pytest
 import torchcaffe as caffe
 from caffeformat import FormatError
 from tests.helpers.both_engines import Both, net_of
+from tests.helpers.layer_text import layer
 from tests.helpers.refusals import refused
-from tests.torchcaffe.layer_types.test_layers import layer
 
 DOWN = "propagate_down: true propagate_down: false"
 ENTROPIES = {

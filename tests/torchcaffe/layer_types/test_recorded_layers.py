@@ -11,7 +11,7 @@ import torchcaffe as caffe
 from tests.helpers import small_net
 from tests.helpers.call_tape import Tape, on_tape
 from tests.helpers.net_of_each_layer import BODIES, NETS, SCORES, SOFTMAX
-from tests.torchcaffe.solvers.test_step import ACCURACY, STATIC, experiment, outcome
+from tests.helpers.step_runs import ACCURACY, STATIC, experiment, outcome
 from torchcaffe.common import context
 
 ITERATIONS = 6

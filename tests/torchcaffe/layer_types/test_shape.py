@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers.both_engines import Both, net_of
+from tests.helpers.layer_text import layer, quick
 from tests.helpers.real_caffe import CaffeAborted
 from tests.helpers.refusals import refused
-from tests.torchcaffe.layer_types.test_layers import layer, quick
 
 SHAPE = (2, 6, 4, 5)
 
