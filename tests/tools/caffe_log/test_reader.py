@@ -1,4 +1,4 @@
-"""tools.caffe_log: rows as they come, several attempts merged, time without a year, and logs of real Caffe."""
+"""Rows of a log as they come, several attempts merged, and logs of real Caffe."""
 
 import math
 import signal
@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tools.caffe_log import Log, LogReader
-from tools.caffe_log.glog import Clock, days_between, last_prefix
 from tools.parse import parse_log
 
 LOGS = Path(__file__).parent / "logs"
@@ -184,70 +183,6 @@ def test_layers_are_ignored_in_the_attempt_that_copies_and_a_resume_keeps_them()
     assert read(several + said("Finetuning from d", "Ignoring source layer fc6")).ignored_layers == ["fc6"]
 
 
-# Time without a year
-
-
-@settings(max_examples=300)
-@given(
-    st.datetimes(datetime(1999, 1, 1), datetime(2101, 1, 1)),
-    st.lists(st.floats(0, 23.9), min_size=1, max_size=40),
-    st.sampled_from(["%m%d", "%Y%m%d"]),
-)
-def test_elapsed_time_is_right_in_every_year_if_no_day_passes_without_a_line(begin, steps, date_format):
-    clock, now = Clock(), begin
-    clock.turn(begin.strftime(f"{date_format} %H:%M:%S"))
-    clock.start(f"{begin:%f}")
-    for hours in steps:
-        now += timedelta(hours=hours)
-        clock.turn(now.strftime(f"{date_format} %H:%M:%S"))
-    assert timedelta(microseconds=clock.read(f"{now:%f}")) == now - begin
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "days"),
-    [
-        ("0228", "0301", 1),  # a common year: no line of 29 February
-        ("0228", "0229", 1),
-        ("0229", "0301", 1),
-        ("1231", "0101", 1),
-        ("0101", "1231", -1),  # two threads at midnight, out of order
-        ("0115", "0315", 59),
-        ("20240228", "20240301", 2),
-        ("20230228", "20230301", 1),
-        ("20231231", "20250101", 367),
-    ],
-)
-def test_days_between_two_dates(before, after, days):
-    assert days_between(before, after) == days
-
-
-def test_a_clock_that_is_set_back_takes_no_time_away():
-    clock = Clock()
-    for second in ["1027 02:59:59", "1027 02:00:00", "1027 02:00:05"]:
-        clock.turn(second)
-        clock.read("000000")
-    assert clock.read("000000") == 5_000_000
-
-
-@pytest.mark.parametrize(
-    ("line", "word"),
-    [
-        ("I0228 10:00:00.123456  1234 solver.cpp:218] Iteration 20", "Iteration"),
-        ("I20240228 10:00:00.123456 1234 solver.cpp:218]     Test net output", "Test"),
-        ("[1,0]<stderr>:W0228 10:00:00.123456 0x7fff72 solver.py:21] Snapshotting", "Snapshotting"),
-        ("I0228 10:00:00.123456 12 solver.cpp:239] Iteration 2I0228 10:00:09.000000 13 caffe.cpp:1] Use CPU.", "Use"),
-        ("I0228 10:00:00.1I0228 10:00:09.000000 13 caffe.cpp:1] Use CPU.", "Use"),
-        ("I0228 10:00:00.123456 12 net.cpp:593]     [Forward] Layer ip", ""),
-        ("I1340 10:00:00.123456 12 net.cpp:593] Iteration", None),
-        ("Iteration 20, loss = 1", None),
-        ("", None),
-    ],
-)
-def test_the_last_prefix_of_a_line_counts(line, word):
-    prefix = last_prefix(line)
-    assert (prefix and prefix[4]) == word
-
-
 # Real Caffe
 
 NET = """
@@ -263,6 +198,8 @@ layer { name: "accuracy" type: "Accuracy" bottom: "ip2" bottom: "label" top: "ac
   include { phase: TEST } }
 layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss" loss_weight: 0.5 }
 """
+
+
 SOLVER = """
 net: "net.prototxt" test_iter: 2 test_iter: 1 test_interval: 20 test_compute_loss: true
 base_lr: 0.1 lr_policy: "multistep" stepvalue: 20 stepvalue: 30 gamma: 0.1 momentum: 0.9

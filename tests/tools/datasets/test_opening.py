@@ -1,0 +1,40 @@
+"""Opening the data set of an experiment: where its images are, and what is said where they are not."""
+
+from pathlib import Path
+
+import pytest
+
+from tools.common.errors import UserError
+from tools.datasets import open_dataset
+from tools.protocol.experiment import Experiment, load
+
+
+def experiment(tmp_path: Path, dataset: str, path: Path | None) -> Experiment:
+    place = f"path: {path}\n" if path else ""
+    file = tmp_path / "exp.yaml"
+    file.write_text(f"dataset: {dataset}\n{place}image_size: 8\nsizes: [1]\nmodel: mini\nsolver: mini\n")
+    return load(file)
+
+
+def test_a_path_may_name_the_data_set_or_the_folder_around_it(tiny: Path, tmp_path: Path) -> None:
+    assert open_dataset(experiment(tmp_path, "tiny-imagenet", tiny)).root == tiny
+    around = tmp_path / "around"
+    around.mkdir()
+    tiny.rename(around / "tiny-imagenet-200")
+    (around / "__MACOSX").mkdir()
+    found = open_dataset(experiment(tmp_path, "tiny-imagenet", around))
+    assert found.root == around / "tiny-imagenet-200"
+    assert found.name == "tiny-imagenet"
+
+
+def test_a_path_to_another_data_set_is_refused_with_its_line_and_the_right_layout(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"yaml:2: path: .*mine is no miniplaces; right is images/train/.*train.txt"):
+        open_dataset(experiment(tmp_path, "miniplaces", folder))
+    with pytest.raises(UserError, match=r"exp.yaml:2: path: .*gone does not exist"):
+        open_dataset(experiment(tmp_path, "miniplaces", tmp_path / "gone"))
+
+
+def test_a_data_set_that_is_not_here_yet_says_how_to_fetch_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"miniplaces is not here yet; run `python -m tools fetch .*exp.yaml`"):
+        open_dataset(experiment(tmp_path, "miniplaces", None))

@@ -1,0 +1,65 @@
+"""Tiny-ImageNet as it lies on disk: classes, training images, and validation images by their annotations."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tools.common.errors import UserError
+from tools.datasets.tiny_imagenet import TinyImageNet
+
+
+def test_the_real_sample_of_tiny_imagenet_is_read(tiny: Path) -> None:
+    scan = TinyImageNet(tiny).scan()
+    assert len(scan.classes) == 20
+    assert {len(references) for references in scan.train.values()} == {60}
+    assert {len(references) for references in scan.val.values()} == {10}
+    assert scan.classes == sorted((tiny / "wnids.txt").read_text().split())
+    assert TinyImageNet(tiny).read(scan.train["n02123045"][0]).shape == (64, 64, 3)
+
+
+def test_validation_labels_are_those_of_the_annotations(tiny: Path) -> None:
+    labels = dict(line.split("\t")[:2] for line in (tiny / "val/val_annotations.txt").read_text().splitlines())
+    scan = TinyImageNet(tiny).scan()
+    assert {Path(r).name: wnid for wnid, references in scan.val.items() for r in references} == labels
+
+
+def test_lines_of_the_annotations_may_be_in_any_order(tiny: Path) -> None:
+    before = TinyImageNet(tiny).scan()
+    annotations = tiny / "val/val_annotations.txt"
+    annotations.write_text("\n".join(reversed(annotations.read_text().splitlines())))
+    assert TinyImageNet(tiny).scan() == before
+
+
+def test_a_file_that_the_annotations_name_but_the_disk_lacks_is_counted_as_missing(tiny: Path) -> None:
+    lost = TinyImageNet(tiny).scan().val["n02123045"][0]
+    (tiny / lost).unlink()
+    scan = TinyImageNet(tiny).scan()
+    assert scan.missing == [lost]
+    assert len(scan.val["n02123045"]) == 9
+
+
+def test_a_class_folder_taken_away_takes_its_validation_images_along(tiny: Path) -> None:
+    shutil.rmtree(tiny / "train/n02123045")
+    scan = TinyImageNet(tiny).scan()
+    assert len(scan.classes) == len(scan.val) == 19
+    assert sum(map(len, scan.val.values())) == 190
+
+
+def test_a_folder_that_wnids_txt_does_not_name_is_no_class(tiny: Path) -> None:
+    shutil.copytree(tiny / "train/n02123045", tiny / "train/copy of n02123045")
+    assert len(TinyImageNet(tiny).scan().classes) == 20
+
+
+def test_a_class_without_a_validation_image_is_named(tiny: Path) -> None:
+    for reference in TinyImageNet(tiny).scan().val["n02123045"]:
+        (tiny / reference).unlink()
+    with pytest.raises(UserError, match=r"no images of 1 classes that train/ has \(n02123045\)"):
+        TinyImageNet(tiny).scan()
+
+
+def test_a_broken_line_of_the_annotations_is_named(tiny: Path) -> None:
+    annotations = tiny / "val/val_annotations.txt"
+    annotations.write_text(annotations.read_text() + "val_77.JPEG n02123045\n")
+    with pytest.raises(UserError, match=r"val_annotations.txt:201: found 'val_77.JPEG n02123045'; right is"):
+        TinyImageNet(tiny).scan()

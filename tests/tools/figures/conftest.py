@@ -1,0 +1,16 @@
+"""Tables of two sizes, one seed and all conditions, from which figures are drawn."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.figure_files import FAMILIES
+from tests.helpers.result_tables import made_up
+from tools.results.columns import read_csv
+
+
+@pytest.fixture
+def tables() -> tuple[list[dict], list[dict]]:
+    """runs.csv and summary.csv of two sizes, one seed and all conditions, controls included."""
+    made_up(Path("made"), 1, FAMILIES, [500, 50])
+    return read_csv(Path("made/runs.csv")), read_csv(Path("made/summary.csv"))

@@ -1,0 +1,21 @@
+"""The figure by_size: accuracy against size, a line a condition."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.figure_files import FAMILIES, is_whole, rows
+from tests.helpers.finished_runs import demo
+from tools.figures import by_size
+
+pytestmark = pytest.mark.usefixtures("root")
+
+
+def test_by_size_has_a_line_for_every_condition_of_the_thesis_and_no_control(tables):
+    by_size.draw(demo(), *tables, Path())
+    found = rows("by_size")
+    assert list(dict.fromkeys(row["condition"] for row in found)) == FAMILIES[:9]
+    assert [row["size"] for row in found[:2]] == ["500", "50"]
+    summary = {(row["condition"], str(row["size"])): row for row in tables[1]}
+    assert all(float(row["low"]) == summary[row["condition"], row["size"]]["low"] for row in found)
+    assert is_whole("by_size")

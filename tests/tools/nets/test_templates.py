@@ -1,0 +1,103 @@
+"""A run's net and solver from the templates, held against real Caffe's own reading of the result."""
+
+import re
+import subprocess
+
+import pytest
+
+from caffeformat import FormatError
+from tests.helpers.rendered_nets import edited, rendered, solver_of
+from tools.common.errors import UserError
+
+
+def test_the_solver_is_the_references_with_what_a_run_needs(tiny):
+    solver = solver_of(rendered(tiny())[0])
+    assert (solver.base_lr, solver.momentum, solver.weight_decay) == pytest.approx((0.01, 0.9, 0.0005))
+    assert (solver.lr_policy, solver.stepsize, solver.gamma) == ("step", 100000, pytest.approx(0.1))
+    assert (solver.max_iter, solver.test_interval, solver.display, solver.snapshot) == (10000, 1000, 20, 10000)
+    assert (list(solver.test_iter), solver.random_seed) == ([100], 1000)
+    assert solver.net == "models/tiny/A2B/n0300/S3T/seed0/train_val.prototxt"
+
+
+def test_data_layers_name_the_target_halfs_lmdbs_and_one_mean_for_both_phases(tiny):
+    _, _, net = rendered(tiny())
+    train, test = (layer for layer in net.layer if layer.type == "Data")
+    assert train.data_param.source == "data/tiny-imagenet/split0/64x64/B/n0300"
+    assert test.data_param.source == "data/tiny-imagenet/split0/64x64/B/val"
+    assert (
+        train.transform_param.mean_file
+        == test.transform_param.mean_file
+        == f"{train.data_param.source}/mean.binaryproto"
+    )
+    assert (train.data_param.batch_size, test.data_param.batch_size, train.transform_param.crop_size) == (256, 50, 57)
+
+
+def test_the_keys_that_change_the_science_reach_the_prototxt(tiny):
+    def fc8(exp):
+        return rendered(exp, "base")[1]["fc8"].inner_product_param.num_output
+
+    assert (fc8(tiny()), fc8(tiny("fc8_outputs=1000"))) == (100, 1000)
+    names = [layer.name for layer in rendered(tiny("model=caffenet"), "base")[2].layer]
+    assert names.index("pool1") < names.index("norm1")
+    mean = rendered(tiny("mean=source"))[2].layer[0].transform_param.mean_file
+    assert mean == "data/tiny-imagenet/split0/64x64/A/n0500/mean.binaryproto"
+    solver = solver_of(rendered(tiny("max_iter=200 init_seed=7 base_lr=0.02 display=10"))[0])
+    assert (solver.max_iter, solver.test_interval, solver.random_seed, solver.display) == (200, 200, 1007, 10)
+    assert solver.base_lr == pytest.approx(0.02)
+    data = rendered(tiny("train_batch_size=32 test_batch_size=25 crop_size=50"))[2].layer
+    assert [layer.data_param.batch_size for layer in data[:2]] == [32, 25]
+    assert [layer.transform_param.crop_size for layer in data[:2]] == [50, 50]
+
+
+REFUSED = {
+    "test_batch_size=64": r"SET: test_batch_size: 5000 validation images in test batches of 64; .* as 50 does",
+    "max_iter=1500 test_interval=1000": r"SET: test_interval: 1000 with max_iter 1500; it must divide max_iter",
+    "solver=silent": r"solvers/silent.prototxt: display: 0 or not given; give an interval",
+    "crop_size=65": r"SET: crop_size: crops of 65 in images of 64",
+    "fc8_outputs=99": r"SET: fc8_outputs: 99; at least the 100 classes of a half",
+    "model=alexnett": r"SET: model: alexnett; a folder of prototxt/",
+    "solver=none": r"SET: solver: none; the name of a file of solvers/",
+    "conditions=[S8T]": r"SET: conditions: S8T; alexnet has 8 weighted layers: at most S7T",
+    "conditions=[T8T+]": r"SET: conditions: T8T\+; alexnet has 8 weighted layers: at most T7T\+",
+    "conditions=[S1T-random96]": r"SET: conditions: S1T-random96; conv1 has 96 filters: at most 95; all of them is S1T",
+    "conditions=[S8T-kmeans9]": r"SET: conditions: S8T-kmeans9; alexnet has 8 weighted layers: at most S7T-kmeans9",
+    "conditions=[S7T+]": r"SET: conditions: S7T\+; in a net of 8 weighted layers that is FTall; write FTall",
+}
+
+
+@pytest.mark.parametrize("overrides, told", REFUSED.items(), ids=REFUSED)
+def test_what_does_not_fit_is_refused_with_its_place(tiny, checkout, tmp_path, overrides, told):
+    (tmp_path / "solvers").mkdir()
+    solver = (checkout / "solvers" / "alexnet.prototxt").read_text()
+    (tmp_path / "solvers" / "silent.prototxt").write_text(re.sub("display: .*", "display: 0", solver))
+    exp = tiny(overrides)
+    with pytest.raises(UserError, match=told):
+        rendered(exp, exp.conditions[-1])
+
+
+def test_a_broken_template_fails_with_its_line(tiny, checkout, tmp_path):
+    exp = tiny(edited(checkout, tmp_path, "num_output: 16", "num_outputs: 16"))
+    with pytest.raises(FormatError, match=r"prototxt/mine/train_val.prototxt:\d+.*num_outputs"):
+        rendered(exp)
+
+
+@pytest.mark.parametrize("condition", ["base", "FTall", "S2T", "S7T", "S2T-kmeans72", "S2T+-retain"])
+@pytest.mark.parametrize("model", ["alexnet", "caffenet"])
+def test_real_caffe_reads_what_is_rendered_as_we_do(tiny, tmp_path, pycaffe, model, condition):
+    exp = tiny(f"model={model}")
+    found, _, net = rendered(exp, condition)
+    (tmp_path / "net.prototxt").write_text(found.net)
+    (tmp_path / "solver.prototxt").write_text(found.solver)
+    script = """
+import sys
+from google.protobuf import text_format
+from caffe.proto import caffe_pb2
+net, solver = caffe_pb2.NetParameter(), caffe_pb2.SolverParameter()
+text_format.Merge(open("net.prototxt").read(), net)
+text_format.Merge(open("solver.prototxt").read(), solver)
+open("net.bin", "wb").write(net.SerializeToString(deterministic=True))
+open("solver.bin", "wb").write(solver.SerializeToString(deterministic=True))
+"""
+    subprocess.run([pycaffe, "-c", script], check=True, cwd=tmp_path)
+    assert (tmp_path / "net.bin").read_bytes() == net.SerializeToString(deterministic=True)
+    assert (tmp_path / "solver.bin").read_bytes() == solver_of(found).SerializeToString(deterministic=True)
