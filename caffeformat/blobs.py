@@ -1,12 +1,12 @@
 """Arrays in Caffe's files: blobs, mean images (binaryproto), weights (caffemodel).
 
-Values are float32; a file that holds doubles is rounded. Arrays share their memory with what was read and are
-read-only.
+Values are float32; doubles in a file are rounded. Arrays are read-only and share the memory of the file's bytes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from google.protobuf.message import DecodeError, Message
@@ -15,8 +15,10 @@ from caffeformat.caffeformat_pb2 import BlobProto
 from caffeformat.errors import FormatError
 from caffeformat.weights_pb2 import PackedBlob, PackedNet
 
+M = TypeVar("M", bound=Message)
+
 _FLOAT, _DOUBLE = np.dtype("<f4"), np.dtype("<f8")
-_MOST_AXES = 32  # Caffe's kMaxBlobAxes; the product of a million sizes would take hours
+_MOST_AXES = 32  # Caffe's kMaxBlobAxes. Without a limit, a damaged file could give a million sizes to multiply.
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -28,36 +30,37 @@ def array_to_blob(array: np.ndarray) -> BlobProto:
 
 
 def blob_to_array(blob: BlobProto, name: str = "blob") -> np.ndarray:
-    """The values of `blob` (float32), shaped by its `shape` field or the four old ones. Raises FormatError.
+    """The values of `blob` (float32), in the shape that its `shape` field or the four old fields give.
 
-    `name` stands for the file and the blob's place in it in the error.
+    Raises FormatError, which begins with `name`: the file and the blob's place in it.
     """
     return _array(PackedBlob.FromString(blob.SerializeToString()), name)
 
 
 def read_mean(path: str | Path) -> np.ndarray:
-    """The mean image of a binaryproto file: float32, CHW, BGR. Raises FormatError."""
+    """The mean image in a binaryproto file: float32, CHW, BGR. Raises FormatError."""
     mean = _array(_parse(path, PackedBlob(), "mean image (binaryproto)"), f"{path}: no mean image")
     if mean.ndim == 4 and mean.shape[0] == 1:
         mean = mean[0]
     if mean.ndim != 3 or 0 in mean.shape:
-        raise FormatError(f"{path}: no mean image: its shape is {mean.shape}; channels, height, width are needed")
+        raise FormatError(f"{path}: no mean image: its shape is {mean.shape}; it must be channels, height, width")
     return mean
 
 
 def mean_bytes(mean: np.ndarray) -> bytes:
-    """The binaryproto file of the mean image `mean` (CHW, BGR), with the old sizes, as compute_image_mean writes it."""
+    """The content of a binaryproto file with the mean image `mean` (CHW, BGR), as compute_image_mean writes it: with
+    the four old sizes in place of a `shape`. Raises FormatError."""
     if mean.ndim != 3:
-        raise FormatError(f"a mean image is CHW; found shape {mean.shape}")
+        raise FormatError(f"a mean image is CHW; this one has the shape {mean.shape}")
     channels, height, width = mean.shape
     packed = PackedBlob(num=1, channels=channels, height=height, width=width, data=[_float_bytes(mean)])
     return packed.SerializeToString(deterministic=True)
 
 
 def read_caffemodel(path: str | Path) -> dict[str, list[np.ndarray]]:
-    """The weights of a caffemodel: layer name -> its blobs (float32, each in its own shape). Raises FormatError.
+    """The weights in a caffemodel: layer name -> its blobs (float32, each in its own shape). Raises FormatError.
 
-    Layers without blobs are left out. New files and those with V1 or V0 `layers` are read.
+    Layers without blobs are left out. Files with V1 or V0 `layers` (2013, 2014) are read too.
     """
     return {
         name: [_array(blob, f"{path}: layer {name}, blob {i}") for i, blob in enumerate(blobs)]
@@ -66,7 +69,8 @@ def read_caffemodel(path: str | Path) -> dict[str, list[np.ndarray]]:
 
 
 def caffemodel_bytes(layers: Mapping[str, Iterable[np.ndarray]]) -> bytes:
-    """The caffemodel of these layers, by name: only what Caffe copies weights by, names and blobs, no settings."""
+    """The content of a caffemodel with these layers, by name. It holds names and blobs, which is all that Caffe needs
+    to copy weights, and no settings."""
     net = PackedNet()
     for name, arrays in layers.items():
         layer = net.layer.add(name=name.encode())
@@ -76,21 +80,21 @@ def caffemodel_bytes(layers: Mapping[str, Iterable[np.ndarray]]) -> bytes:
 
 
 def layer_blob_bytes(path: str | Path) -> dict[str, list[bytes]]:
-    """As `read_caffemodel`, but each blob as its raw little-endian float32 bytes: equal bytes, equal weights."""
+    """As `read_caffemodel`, but each blob as its raw little-endian float32 bytes, to compare weights exactly."""
     return {name: [array.tobytes() for array in arrays] for name, arrays in read_caffemodel(path).items()}
 
 
 def _layers(path: str | Path) -> Iterator[tuple[str, list[PackedBlob]]]:
     net = _parse(path, PackedNet(), "caffemodel")
     if not net.layer and not net.layers:
-        raise FormatError(f"{path}: no caffemodel: there is no layer in it")
+        raise FormatError(f"{path}: no caffemodel: it holds no layer")
     old = [layer.layer if layer.HasField("layer") else layer for layer in net.layers]
     for layer in (*old, *net.layer):
         if layer.blobs:
-            yield layer.name.decode(errors="replace"), layer.blobs
+            yield layer.name.decode(errors="replace"), list(layer.blobs)
 
 
-def _parse(path: str | Path, message: Message, kind: str) -> Message:
+def _parse(path: str | Path, message: M, kind: str) -> M:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -100,7 +104,7 @@ def _parse(path: str | Path, message: Message, kind: str) -> Message:
     try:
         message.ParseFromString(data)
     except DecodeError:
-        raise FormatError(f"{path}: no {kind}, or cut off; copy or make it again") from None
+        raise FormatError(f"{path}: no {kind}, or cut off; copy or create it again") from None
     return message
 
 
@@ -108,7 +112,7 @@ def _array(blob: PackedBlob, name: str) -> np.ndarray:
     values = _values(blob, name)
     shape = _shape(blob)
     if len(shape) > _MOST_AXES:
-        raise FormatError(f"{name}: a shape of {len(shape)} axes; there are {_MOST_AXES} at most")
+        raise FormatError(f"{name}: its shape has {len(shape)} axes; the most that Caffe takes are {_MOST_AXES}")
     if prod(shape) != values.size or min(shape, default=0) < 0:
         raise FormatError(f"{name}: {values.size} values, but the shape {shape} has {prod(shape)}")
     try:
@@ -124,21 +128,21 @@ def _values(blob: PackedBlob, name: str) -> np.ndarray:
     pieces, dtype = (blob.double_data, _DOUBLE) if blob.double_data else (blob.data, _FLOAT)
     data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     if len(data) % dtype.itemsize:
-        raise FormatError(f"{name}: {len(data)} bytes of values are no multiple of {dtype.itemsize}")
+        raise FormatError(f"{name}: {len(data)} bytes of values are not a multiple of {dtype.itemsize}")
     with np.errstate(over="ignore"):
         return np.frombuffer(data, dtype).astype(_FLOAT, copy=False)
 
 
 def _repacked(blob: PackedBlob, name: str) -> PackedBlob:
-    """`blob` from a writer that does not pack: BlobProto reads both forms, and writes the packed one."""
+    """`blob`, packed. Some writers do not pack its values: BlobProto reads both forms and writes the packed one."""
     try:
         return PackedBlob.FromString(BlobProto.FromString(blob.SerializeToString()).SerializeToString())
     except DecodeError:
-        raise FormatError(f"{name}: no blob, or damaged; copy or make the file again") from None
+        raise FormatError(f"{name}: no blob, or damaged; copy or create the file again") from None
 
 
 def _shape(blob: PackedBlob) -> tuple[int, ...]:
-    """As Caffe's blob.cpp has it: any of the four old sizes goes before the `shape` field; neither is a scalar."""
+    """As in Caffe's blob.cpp: any of the four old sizes overrides the `shape` field; without both it is a scalar."""
     if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
         return (blob.num, blob.channels, blob.height, blob.width)
     return tuple(blob.shape.dim)

@@ -1,7 +1,7 @@
 """Datum: one image and its label, as Caffe keeps them in a database.
 
-Pixels are uint8, CHW, blue before green before red when there are three channels, as OpenCV reads them. `encode` writes
-the bytes that BVLC Caffe's convert_imageset writes (src/caffe/util/io.cpp), field for field.
+Pixels are uint8, CHW, and BGR if there are three channels, as OpenCV reads them. `encode` writes the same bytes as BVLC
+Caffe's convert_imageset (src/caffe/util/io.cpp).
 """
 
 from collections.abc import Callable
@@ -25,13 +25,13 @@ def encode(image: np.ndarray, label: int) -> bytes:
 def decode(data: bytes, read: Callable[[bytes], np.ndarray] | None = None) -> tuple[np.ndarray, int]:
     """The image (uint8, CHW, read-only) and the label of a Datum. Raises FormatError.
 
-    `read` makes an image (uint8, CHW) of a JPEG or PNG file; without it a Datum that holds one is refused.
+    `read` decodes a JPEG or PNG file into an image (uint8, CHW). Without it, a Datum with such a file is an error.
     """
     datum = _parsed(data)
     if datum.encoded and read:
         return read(datum.data), datum.label
     if datum.encoded:
-        raise FormatError("a Datum that holds a JPEG or PNG file; pack it again without --encoded")
+        raise FormatError("the Datum holds a JPEG or PNG file; pack it again without --encoded")
     shape = (datum.channels, datum.height, datum.width)
     pixels = datum.data
     if len(pixels) != shape[0] * shape[1] * shape[2] or min(shape) < 1:
@@ -43,18 +43,18 @@ def _parsed(data: bytes) -> Datum:
     try:
         datum = Datum.FromString(data)
     except DecodeError:
-        raise FormatError(f"{len(data)} bytes that are no Datum") from None
+        raise FormatError(f"{len(data)} bytes that are not a Datum") from None
     if datum.float_data:
-        raise FormatError("a Datum of floats; only uint8 pixels are read")
+        raise FormatError("the Datum holds floats; only uint8 pixels are supported")
     return datum
 
 
-# Shapes and labels are few and repeat: their bytes are made once, and an image costs one copy of its pixels.
+# A database has few different shapes and labels. Their bytes are cached, so encoding an image copies its pixels once.
 
 
 @lru_cache(maxsize=1024)
 def _head(shape: tuple[int, int, int]) -> bytes:
-    """Everything before the pixels: three sizes, and the tag and length of the data field (4, length-delimited)."""
+    """All bytes before the pixels: three sizes, then the tag and the length of the data field (4, length-delimited)."""
     size = shape[0] * shape[1] * shape[2]
     sizes = Datum(channels=shape[0], height=shape[1], width=shape[2]).SerializeToString(deterministic=True)
     return sizes + bytes([4 << 3 | 2]) + varint(size)
@@ -62,7 +62,7 @@ def _head(shape: tuple[int, int, int]) -> bytes:
 
 @lru_cache(maxsize=1 << 16)
 def _tail(label: int) -> bytes:
-    """Everything after the pixels. convert_imageset writes `encoded` though it is the default."""
+    """All bytes after the pixels. convert_imageset writes `encoded` even though it has its default value."""
     try:
         return Datum(label=label, encoded=False).SerializeToString(deterministic=True)
     except (ValueError, TypeError):

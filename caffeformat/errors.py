@@ -4,6 +4,5 @@
 class FormatError(ValueError):
     """A file or message is not what Caffe's formats allow.
 
-    Its text is meant for the user as it stands: the file (and the line, where there is one), what was found, what
-    would be right.
+    The text is meant for the user: the file (and the line, if there is one), what it holds, and what would be right.
     """

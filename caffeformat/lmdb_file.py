@@ -12,26 +12,29 @@ from caffeformat.errors import FormatError
 
 Record = tuple[bytes, bytes]  # key, value
 
-_FIRST_MAP = 16 << 20  # bytes of the map at the start; doubled whenever it is full
-_BATCH = 8 << 20  # bytes of records a transaction
+_FIRST_MAP = 16 << 20  # bytes: the size of the map at the start. It is doubled whenever it is full.
+_BATCH = 8 << 20  # bytes of records per transaction
 _LONGEST_KEY = 511  # bytes: LMDB's own limit
 
 
 def key(index: int, path: str) -> bytes:
-    """The key that convert_imageset gives the image `path` at place `index`: `00000042_n01443537/images/x.JPEG`."""
-    made = os.fsencode(f"{index:08d}_{path}")
-    if len(made) > _LONGEST_KEY:
-        raise FormatError(f"{path}: the path makes a key of {len(made)} bytes; LMDB takes {_LONGEST_KEY} at most")
-    return made
+    """The key that convert_imageset gives to image number `index`: `00000042_n01443537/images/x.JPEG`.
+
+    Raises FormatError if the key is too long for LMDB.
+    """
+    key_bytes = os.fsencode(f"{index:08d}_{path}")
+    if len(key_bytes) > _LONGEST_KEY:
+        raise FormatError(f"{path}: the path makes a key of {len(key_bytes)} bytes; LMDB takes {_LONGEST_KEY} at most")
+    return key_bytes
 
 
 def write(folder: str | Path, items: Iterable[Record], progress: Callable[[int], None] | None = None) -> int:
-    """Write `items`, (key, value) in ascending order of keys, into a new LMDB at `folder`; return how many there are.
+    """Write `items`, (key, value) in ascending order of keys, into a new LMDB at `folder`. Return their number.
 
-    Memory stays bounded (8 MiB of records a transaction), the map grows as it must, and the data is on the disk when
-    this returns. `progress` is told the count of records after every transaction. A folder that exists, keys out of
-    order and a full disk raise FormatError. What an error leaves behind is the caller's to remove: write beside the
-    final place, then rename.
+    Memory stays bounded (8 MiB of records per transaction), the map grows as needed, and the data is synced to the disk
+    on return. `progress` is called with the number of records written so far after every transaction. Raises
+    FormatError if the folder exists, keys are out of order, or the disk is full. After an error the caller removes the
+    partial files: write to a temporary folder, then rename it.
     """
     folder = Path(folder)
     count = 0
@@ -49,19 +52,19 @@ def write(folder: str | Path, items: Iterable[Record], progress: Callable[[int],
 
 
 def open_reader(folder: str | Path) -> "Reader":
-    """The LMDB at `folder`, for reading: a context manager. Raises FormatError."""
+    """Open the LMDB at `folder` for reading, as a context manager. Raises FormatError."""
     return Reader(folder)
 
 
 class Reader:
     """An LMDB opened for reading: `len()`, iteration over (key, value) in order of keys, `get(index)`.
 
-    It takes no lock and writes nothing, so a read-only disk will do; nobody may write to the database meanwhile.
+    It takes no lock and writes nothing, so it works on a read-only disk. Nobody may write to the database meanwhile.
     """
 
     def __init__(self, folder: str | Path):
         self._folder = Path(folder)
-        self._env = _shared_environment(self._folder)
+        self._env: lmdb.Environment | None = _shared_environment(self._folder)
         self._keys: list[bytes] | None = None
 
     def __enter__(self) -> "Reader":
@@ -71,23 +74,30 @@ class Reader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the file. It is closed with its last reader in this process."""
+        """Release the file. LMDB closes it when the last reader in this process has released it."""
         self._env = None
 
     def __len__(self) -> int:
-        return self._env.stat()["entries"]
+        return int(self._environment().stat()["entries"])
 
     def __iter__(self) -> Iterator[Record]:
-        with _named_errors(self._folder), self._env.begin() as transaction:
+        with _named_errors(self._folder), self._environment().begin() as transaction:
             yield from transaction.cursor()
 
     def get(self, index: int) -> Record:
-        """The (key, value) at place `index`, from 0, in order of keys. Raises IndexError."""
-        with _named_errors(self._folder), self._env.begin() as transaction:
+        """The (key, value) number `index`, from 0, in order of keys. Raises IndexError."""
+        with _named_errors(self._folder), self._environment().begin() as transaction:
             if self._keys is None:
                 self._keys = list(transaction.cursor().iternext(keys=True, values=False))
-            found = self._keys[index]
-            return found, transaction.get(found)
+            key = self._keys[index]
+            value = transaction.get(key)
+            assert value is not None, "the keys are those of this database, which nobody may change meanwhile"
+            return key, value
+
+    def _environment(self) -> lmdb.Environment:
+        if self._env is None:
+            raise ValueError(f"{self._folder}: this reader is closed")
+        return self._env
 
 
 def _new_environment(folder: Path) -> lmdb.Environment:
@@ -96,12 +106,13 @@ def _new_environment(folder: Path) -> lmdb.Environment:
     except FileExistsError:
         raise FormatError(f"{folder}: exists already; an LMDB is written into a new folder") from None
     except OSError as error:
-        raise FormatError(f"{folder}: cannot be made: {error.strerror}") from None
+        raise FormatError(f"{folder}: cannot be created: {error.strerror}") from None
     return lmdb.open(str(folder), map_size=_FIRST_MAP, lock=False, sync=False, metasync=False)
 
 
 def _batches(items: Iterable[Record]) -> Iterator[list[Record]]:
-    batch, size = [], 0
+    batch: list[Record] = []
+    size = 0
     for item in items:
         batch.append(item)
         size += len(item[0]) + len(item[1])
@@ -113,7 +124,7 @@ def _batches(items: Iterable[Record]) -> Iterator[list[Record]]:
 
 
 def _put(env: lmdb.Environment, batch: list[Record], folder: Path) -> None:
-    """Add `batch` after what is there. A transaction that fills the map is undone by LMDB: grow, then do it again."""
+    """Append `batch`. If it fills the map, LMDB undoes the transaction: grow the map and write the batch again."""
     while True:
         try:
             with env.begin(write=True) as transaction:
@@ -124,11 +135,11 @@ def _put(env: lmdb.Environment, batch: list[Record], folder: Path) -> None:
         except lmdb.BadValsizeError:
             raise FormatError(f"{folder}: a key must have 1 to {_LONGEST_KEY} bytes") from None
     if added != len(batch):
-        raise FormatError(f"{folder}: keys must come in ascending order, none twice; see those from {batch[0][0]!r} on")
+        raise FormatError(f"{folder}: keys must ascend, without duplicates; see those from {batch[0][0]!r} on")
 
 
-# LMDB lets a process open a file once, but two data layers of a net may read the same one: readers share it. The key
-# is the file's device and inode.
+# A process may open an LMDB file only once, but two data layers of a net may read the same one. Readers share it here,
+# by the file's device and inode.
 _open: weakref.WeakValueDictionary[tuple[int, int], lmdb.Environment] = weakref.WeakValueDictionary()
 
 
@@ -147,16 +158,16 @@ def _data_file(folder: Path) -> Path:
     if (folder / "data.mdb").is_file():
         return folder / "data.mdb"
     if (folder / "CURRENT").is_file():
-        raise FormatError(f"{folder}: a LevelDB; only LMDB is read: convert it, or pack the images again")
-    found = "no data.mdb in it" if folder.is_dir() else "not a folder" if folder.exists() else "not there"
-    raise FormatError(f"{folder}: no LMDB: {found}; give the folder that holds data.mdb")
+        raise FormatError(f"{folder}: this is a LevelDB; only LMDB is supported: convert it, or pack the images again")
+    problem = "it holds no data.mdb" if folder.is_dir() else "not a folder" if folder.exists() else "it does not exist"
+    raise FormatError(f"{folder}: no LMDB: {problem}; give the folder that holds data.mdb")
 
 
-def _check_length(folder: Path, env: lmdb.Environment, found: int) -> None:
-    """Refuse a file shorter than its pages: LMDB maps it, and the kernel kills a process that reads past the end."""
+def _check_length(folder: Path, env: lmdb.Environment, size: int) -> None:
+    """Refuse a file that is shorter than its pages: LMDB maps it, and reading past its end would kill the process."""
     needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-    if found < needed:
-        raise FormatError(f"{folder}/data.mdb: cut off: {found} bytes of {needed}; copy or write it again")
+    if size < needed:
+        raise FormatError(f"{folder}/data.mdb: cut off: {size} bytes of {needed}; copy or write it again")
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Prototxt files: Caffe's nets and solvers as text.
 
-What stops BVLC Caffe (an unknown field, a second value for a single field, a missing required one) raises FormatError
-here, with the file, the line and a suggestion. Comments may be in any encoding, as for Caffe; names must be UTF-8.
+All that stops BVLC Caffe (an unknown field, a second value for a single field, a missing required one) raises
+FormatError here, with the file, the line and a suggestion. As for Caffe, comments may have any encoding. Names must be
+UTF-8.
 """
 
 import re
@@ -21,14 +22,14 @@ M = TypeVar("M", bound=Message)
 _PACKAGE = NetParameter.DESCRIPTOR.file.package + "."
 _UNKNOWN_FIELD = re.compile(r'Message type "(?P<type>[\w.]+)" has no field named "(?P<name>[^"]*)"')
 _UNKNOWN_VALUE = re.compile(r'Enum type "(?P<type>[\w.]+)" has no value (named|with number) (?P<name>\S+)\.$')
-_UNCLOSED = re.compile(r'Expected "([}>])"\.')  # said only at the end of the text
+_UNCLOSED = re.compile(r'Expected "([}>])"\.')  # protobuf reports it only at the end of the text
 _STRAY_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")  # how "surrogateescape" shows a byte that is not UTF-8
 _FEW = 12  # more alternatives than this are not listed
-_LONGEST = 200  # characters of a message that quotes the text
+_LONGEST = 200  # characters: the most that an error message quotes
 
 
 def read_net(path: str | Path) -> NetParameter:
-    """The net in the prototxt file `path`, as it is written: older formats are not upgraded. Raises FormatError."""
+    """The net in the prototxt file `path`, as it is written: old formats are not upgraded. Raises FormatError."""
     return parse(_text_of(path), NetParameter(), str(path))
 
 
@@ -38,19 +39,19 @@ def read_solver(path: str | Path) -> SolverParameter:
 
 
 def parse(text: str, message: M, name: str) -> M:
-    """Fill the empty `message` from `text` and return it; `name` stands for the file in a FormatError."""
+    """Fill the empty `message` from `text` and return it. Raises FormatError, in which `name` stands for the file."""
     try:
         text_format.Parse(text, message)
     except text_format.ParseError as error:
         raise FormatError(f"{name}:{error.GetLine() or 1}: {_explain(error, text)}") from None
-    missing = message.FindInitializationErrors()
+    missing = message.FindInitializationErrors()  # type: ignore[attr-defined]  # not in protobuf's published types
     if missing:
         raise FormatError(f"{name}: required but not given: {', '.join(missing)}")
     return message
 
 
 def to_text(message: Message) -> str:
-    """`message` as prototxt: fields by number, floats in their shortest exact form, UTF-8 as it is."""
+    """`message` as prototxt: fields in order of their numbers, floats in their shortest exact form, UTF-8 unescaped."""
     return text_format.MessageToString(message, as_utf8=True)
 
 
@@ -65,12 +66,12 @@ def _text_of(path: str | Path) -> str:
 
 
 def _explain(error: text_format.ParseError, text: str) -> str:
-    """protobuf's message without its position, its copy of the line and our package name, with a suggestion."""
+    """protobuf's message with a suggestion, and without the position, the quoted line and our package name."""
     line = text.split("\n")[(error.GetLine() or 1) - 1]
     message = re.sub(r"^\d+:\d+ : ", "", str(error)).removeprefix(f"'{line}': ")
     message = message.encode(errors="backslashreplace").decode()
     if stray := _STRAY_BYTE.search(message):
-        return f"a byte (0x{stray[1]}) that is not UTF-8; save the file as UTF-8"
+        return f"the byte 0x{stray[1]} is not UTF-8; save the file as UTF-8"
     if unknown := _UNKNOWN_FIELD.search(message):
         return _unknown_field(descriptor_pool.Default().FindMessageTypeByName(unknown["type"]), unknown["name"])
     if unknown := _UNKNOWN_VALUE.search(message):
@@ -81,7 +82,7 @@ def _explain(error: text_format.ParseError, text: str) -> str:
 
 
 def _short(message: str) -> str:
-    """protobuf quotes a word of the text whole, however long it is."""
+    """`message`, shortened: protobuf quotes a word of the text whole, however long it is."""
     return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}..."
 
 
@@ -99,10 +100,10 @@ def _unknown_value(enum: EnumDescriptor, name: str) -> str:
     return f"{enum.name} has no value {_short(name)}; {_suggest(name, [v.name for v in enum.values])}"
 
 
-def _suggest(name: str, known: list[str]) -> str:
-    """What `name` may have been meant to be; difflib's time grows with the square of a name's length."""
+def _suggest(name: str, choices: list[str]) -> str:
+    """A hint at the most similar of `choices`. Long names are cut: difflib's time is quadratic in the length."""
     name = name[:_LONGEST]
-    near = get_close_matches(name, known, n=1) or get_close_matches(name.upper(), known, n=1)
-    if near:
-        return f"did you mean {near[0]}?"
-    return f"known: {', '.join(known)}" if len(known) <= _FEW else f"it is none of the {len(known)} known ones"
+    similar = get_close_matches(name, choices, n=1) or get_close_matches(name.upper(), choices, n=1)
+    if similar:
+        return f"did you mean {similar[0]}?"
+    return f"known: {', '.join(choices)}" if len(choices) <= _FEW else f"it is none of the {len(choices)} known ones"

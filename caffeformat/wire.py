@@ -1,8 +1,8 @@
-"""Protobuf's wire format, where a message is written by hand so that its values are not copied one by one."""
+"""Protobuf's wire format, for messages written by hand: their values are then copied as one block, not one by one."""
 
 
 def varint(value: int) -> bytes:
-    """A number of 0 or more, seven bits a byte, the lowest first."""
+    """`value`, 0 or more, as protobuf encodes it: seven bits per byte, the lowest first."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

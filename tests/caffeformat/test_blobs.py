@@ -115,7 +115,7 @@ def test_a_file_that_is_no_mean_is_refused(content, phrase, tmp_path):
 
 
 def test_an_array_that_is_no_image_makes_no_mean():
-    with pytest.raises(FormatError, match=r"CHW; found shape \(4, 4\)"):
+    with pytest.raises(FormatError, match=r"CHW; this one has the shape \(4, 4\)"):
         blobs.mean_bytes(np.zeros((4, 4)))
 
 
@@ -224,7 +224,7 @@ def test_a_layer_name_that_is_not_utf8_is_read_with_a_mark(tmp_path):
 
 NO_WEIGHTS = {
     "no file": (None, "cannot be read: No such file"),
-    "an empty file": (b"", "no layer in it"),
+    "an empty file": (b"", "it holds no layer"),
     "a prototxt": (NET.encode(), "no caffemodel, or cut off"),
     "an HDF5 file": (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file"),
     "gradients damaged": (model(field(6, 2, b"12345")), "layer fc, blob 0: no blob, or damaged"),

@@ -78,7 +78,7 @@ def test_a_mistake_in_a_file_is_named_with_the_path(tmp_path):
 FILES = {
     "no file": (None, "cannot be read: No such file or directory"),
     "a caffemodel": (NetParameter(name="n", input_dim=[1, 0]).SerializeToString() + b"\0", "a binary file"),
-    "a name in Latin-1": ('# a\nname: "é"'.encode("latin-1"), ":2: a byte (0xe9) that is not UTF-8"),
+    "a name in Latin-1": ('# a\nname: "é"'.encode("latin-1"), ":2: the byte 0xe9 is not UTF-8"),
     "a field in Latin-1": ('# a\nnamé: "e"'.encode("latin-1"), ":2: "),
 }
 

@@ -217,7 +217,7 @@ def test_the_state_of_a_layer_that_drew_otherwise_is_refused(folder):
 
 
 def test_a_source_that_is_not_there_is_named_with_its_layer(tmp_path):
-    with pytest.raises(FormatError, match=r"^layer images: .*/nowhere: no LMDB: not there; give the folder"):
+    with pytest.raises(FormatError, match=r"^layer images: .*/nowhere: no LMDB: it does not exist; give the folder"):
         source(layer_text(tmp_path / "nowhere", 4))
 
 
