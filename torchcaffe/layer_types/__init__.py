@@ -1,26 +1,12 @@
-"""The layer types, a family a file. Each class bears the name that `type:` has in a prototxt."""
+"""The layer types, one file each, named as BVLC Caffe names its file: `relu.py` for src/caffe/layers/relu_layer.cpp."""
 
-from torchcaffe.layer_types import (  # noqa: F401
-    accuracy,
-    activation,
-    argmax,
-    convolution,
-    data,
-    elementwise,
-    embed,
-    hdf5,
-    inner_product,
-    loss,
-    lrn,
-    neuron,
-    normalization,
-    one_vs_all_loss,
-    pooling,
-    power,
-    shape,
-    softmax,
-    split,
-)
+import pkgutil
+from importlib import import_module
+
 from torchcaffe.layer_types.base import Layer, create, known_types
 
 __all__ = ["Layer", "create", "known_types"]
+
+# A module registers its types when it is imported, so a new file in this folder is all that a new type needs.
+for _module in pkgutil.iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -4,7 +4,7 @@ import torch
 
 from torchcaffe.common import context
 from torchcaffe.layer_types.base import Blob, Fatal, Layer
-from torchcaffe.layer_types.loss import check_labels, label_axis
+from torchcaffe.layer_types.softmax_loss import check_labels, label_axis
 
 
 class Accuracy(Layer):

@@ -10,7 +10,7 @@ import torch
 from caffeformat.caffeformat_pb2 import HingeLossParameter, LossParameter
 from torchcaffe.common import context
 from torchcaffe.layer_types.base import Blob, Fatal
-from torchcaffe.layer_types.loss import _exactly, _Loss, _sum_in_order, check_labels
+from torchcaffe.layer_types.softmax_loss import _exactly, _Loss, _sum_in_order, check_labels
 
 
 class _LabelledLoss(_Loss):

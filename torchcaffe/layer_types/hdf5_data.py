@@ -10,7 +10,7 @@ import numpy as np
 from torchcaffe.common import log
 from torchcaffe.common.hdf5_file import as_float32, new_file, open_file
 from torchcaffe.layer_types.base import Blob, Fatal, Layer, to_device
-from torchcaffe.layer_types.data import _Source
+from torchcaffe.layer_types.base_data import _Source
 from torchcaffe.random.rng import State
 
 
