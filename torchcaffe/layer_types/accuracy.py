@@ -1,4 +1,7 @@
-"""Accuracy: the share of labels among the top_k predictions; a second top has it class by class."""
+"""Accuracy: the share of labels among the top_k predictions; a second top has the share of each class.
+
+Source followed: BVLC Caffe's accuracy_layer.cpp.
+"""
 
 import torch
 
@@ -8,7 +11,7 @@ from torchcaffe.layer_types.softmax_loss import check_labels, label_axis
 
 
 class Accuracy(Layer):
-    """A label counts as right where fewer than top_k other classes score as high or higher."""
+    """A label counts as correct if fewer than top_k other classes score as high or higher."""
 
     n_bottoms = (2, 2)
     n_tops = (1, 2)
@@ -16,7 +19,7 @@ class Accuracy(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.accuracy_param
         self._axis = label_axis(self, param.axis, bottom)
-        self.check_values(bottom[0])
+        self.check_not_empty(bottom[0])
         classes = bottom[0].shape[self._axis]
         self.check(
             param.top_k <= classes,
@@ -36,13 +39,14 @@ class Accuracy(Layer):
         if context.is_exact(label):
             check_labels(self, label, scores.shape[1])
         rivals = (scores >= scores.gather(1, label[:, None])).sum(1) - 1
-        right = (rivals < self.param.accuracy_param.top_k) & counted
-        top[0].value = right.sum().to(scores.dtype) / counted.sum().clamp(min=1).to(scores.dtype)
+        correct = (rivals < self.param.accuracy_param.top_k) & counted
+        top[0].value = correct.sum().to(scores.dtype) / counted.sum().clamp(min=1).to(scores.dtype)
         if len(top) > 1:
-            found, seen = (
-                scores.new_zeros(scores.shape[1]).scatter_add_(0, label, of.to(scores.dtype)) for of in (right, counted)
+            correct_of_class, count_of_class = (
+                scores.new_zeros(scores.shape[1]).scatter_add_(0, label, mask.to(scores.dtype))
+                for mask in (correct, counted)
             )
-            top[1].value = found / seen.clamp(min=1)
+            top[1].value = correct_of_class / count_of_class.clamp(min=1)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if any(propagate_down):

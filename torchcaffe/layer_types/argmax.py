@@ -1,4 +1,4 @@
-"""ArgMax: the places of the largest values, or the values.
+"""ArgMax: the indices of the largest values, or the values themselves.
 
 Source followed: BVLC Caffe's argmax_layer.cpp.
 """
@@ -11,12 +11,15 @@ from torchcaffe.layer_types.base import Blob, Layer
 
 
 class ArgMax(Layer):
-    """The top_k largest along `axis`; without it of each image, as (N, 1, top_k), or with out_max_val (N, 2, top_k):
-    places, then values. Among equal values the last place comes first."""
+    """The top_k largest values along `axis`: their indices, or with out_max_val the values.
+
+    Without `axis`, over each image: the top is (N, 1, top_k), or with out_max_val (N, 2, top_k), first indices, then
+    values. Among equal values the last index comes first.
+    """
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.argmax_param
-        self.check_apart(bottom, top)
+        self.check_not_in_place(bottom, top)
         self._axis = self.axis(param.axis, bottom[0]) if param.HasField("axis") else None
         self.check(param.top_k >= 1, "top_k must not be less than 1")
         self.check(bottom[0].shape, "a bottom of no axes")
@@ -36,11 +39,11 @@ class ArgMax(Layer):
         self.reshape(bottom, top)
         x, shape, param = bottom[0].value, top[0].shape, self.param.argmax_param
         if self._axis is not None:
-            values, places = _largest(x, self._axis, param.top_k)
-            top[0].value = values if param.out_max_val else places
+            values, indices = _largest(x, self._axis, param.top_k)
+            top[0].value = values if param.out_max_val else indices
         else:
-            values, places = _largest(x.reshape(x.shape[0], -1), 1, param.top_k)
-            rows = [places, values] if param.out_max_val else [places]
+            values, indices = _largest(x.reshape(x.shape[0], -1), 1, param.top_k)
+            rows = [indices, values] if param.out_max_val else [indices]
             top[0].value = torch.stack(rows, 1).reshape(shape)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -49,7 +52,7 @@ class ArgMax(Layer):
 
 
 def _largest(x: torch.Tensor, axis: int, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """The `count` largest values along `axis`, the largest first, and their places, as `x`'s type."""
+    """The `count` largest values along `axis`, the largest first, and their indices in the dtype of `x`."""
     values, order = x.flip(axis).sort(dim=axis, descending=True, stable=True)
-    places = x.shape[axis] - 1 - order.narrow(axis, 0, count)
-    return values.narrow(axis, 0, count).contiguous(), places.to(x.dtype)
+    indices = x.shape[axis] - 1 - order.narrow(axis, 0, count)
+    return values.narrow(axis, 0, count).contiguous(), indices.to(x.dtype)

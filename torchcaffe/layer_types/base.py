@@ -1,8 +1,10 @@
-"""Layer, what all layer types share, and the registry of types.
+"""Layer, the base class of all layer types, and the registry of types.
 
-Gradients are written out layer by layer, as in Caffe, rather than left to autograd: every blob keeps its diff, tops in
-place and stopped or forced backward passes mean what they mean in Caffe, nothing is recorded that backward does not
-need, and a step is a fixed list of PyTorch kernels, which a CUDA graph can hold.
+Each layer computes its own gradients, as in Caffe; autograd is not used. So every blob keeps its diff, layers can work
+in place, a backward pass can be stopped or forced as Caffe does it, only what `backward` needs is kept, and a training
+step is a fixed list of PyTorch kernels, which a CUDA graph can hold.
+
+Source followed: BVLC Caffe's layer.hpp and layer_factory.hpp.
 """
 
 from typing import ClassVar
@@ -17,35 +19,37 @@ from torchcaffe.common.blob import Blob, ShapeError, laid_out, to_device
 from torchcaffe.common.context import Context
 from torchcaffe.common.log import Fatal
 from torchcaffe.random import fillers
+from torchcaffe.random.rng import State
+
+Range = tuple[int, int | None]  # the least and the most; None for no limit
 
 _types: dict[str, type["Layer"]] = {}
 
-Range = tuple[int, int | None]
-
 
 class Layer:
-    """A layer of one net. Subclasses are named as Caffe names the type, and registered by that name.
+    """A layer of one net. A subclass has the name of its type in a prototxt, and is registered by that name.
 
-    `reshape` gives the tops their shapes, `forward` and `backward` replace the tensors of tops and bottoms.
-    `propagate_down[i]` asks for the gradient of bottom i; that of blob i is computed if `learns[i]`.
+    The name of a base class ends in "Layer", as in Caffe (NeuronLayer, LossLayer); a base class is not registered.
 
-    A layer that brings data splits `forward` in two: `fetch`, what the host does, then `compute`, what the device does.
-    In all others there is nothing to fetch. `compute` and `backward` have to leave the host out on a GPU, so that a
-    CUDA graph can hold them: no value is read back, no size depends on values.
+    `reshape` sets the shapes of the tops. `forward` replaces the tensors of the tops, `backward` the gradients of the
+    bottoms. `propagate_down[i]` asks for the gradient of bottom i; that of parameter blob i is computed if `learns[i]`.
+
+    A data layer splits `forward` in two: `fetch` is the host's work, `compute` the device's. All other layers fetch
+    nothing. On a GPU, `compute` and `backward` must not involve the host, so that a CUDA graph can hold them: they read
+    no value back, and no size depends on values.
     """
 
     n_bottoms: ClassVar[Range] = (1, 1)
     n_tops: ClassVar[Range] = (1, 1)
     is_loss: ClassVar[bool] = False
-    auto_top: ClassVar[bool] = False
-    resized = False  # whether the last forward pass has changed the size of the tops
-    kept: ClassVar[tuple[str, ...]] = ()  # attributes that forward leaves for backward
+    resized = False  # whether the last forward pass changed the size of the tops
+    saved_for_backward: ClassVar[tuple[str, ...]] = ()  # attributes that forward sets and backward reads
     recordable: ClassVar[bool] = True  # False for a type that reads values back from the device
-    skips_at: ClassVar[str] = ""  # where BVLC Caffe logs that the parameters are given: file:line
+    skip_filling_place: ClassVar[str] = ""  # file:line of Caffe's log line for parameters given in the prototxt
 
     def __init_subclass__(cls, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        if not cls.__name__.startswith("_"):
+        if not cls.__name__.endswith("Layer"):
             _types[cls.__name__] = cls
 
     def __init__(self, param: LayerParameter, context: Context, where: str):
@@ -60,7 +64,10 @@ class Layer:
         self.loss_weights: list[float] = []
 
     def setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Checks the counts of bottoms and tops, makes and fills the parameters, shapes the tops."""
+        """Checks the numbers of bottoms and tops, creates and fills the parameters, sets the shapes of the tops.
+
+        Raises Fatal for settings that the type does not take.
+        """
         self._check_count("bottom", len(bottom), self.n_bottoms)
         self._check_count("top", len(top), self.n_tops)
         try:
@@ -71,7 +78,7 @@ class Layer:
         self._set_loss_weights(top)
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """What is done once."""
+        """Reads the settings and creates the parameters: runs once, before the first `reshape`."""
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         raise NotImplementedError
@@ -79,55 +86,64 @@ class Layer:
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         raise NotImplementedError
 
-    def forget(self) -> None:
-        """Lets go of what `backward`, which will not come, would need."""
-        for name in self.kept:
+    def release_saved(self) -> None:
+        """Frees what `forward` saved, for a pass without `backward`."""
+        for name in self.saved_for_backward:
             setattr(self, name, None)
 
     @property
     def from_host(self) -> bool:
-        """Whether `fetch` makes the tops."""
+        """Whether the host makes the tops, in `fetch`."""
         return False
 
     def fetch(self, top: list[Blob]) -> None:
-        """What comes from the host, ahead of a pass."""
+        """The host's part of `forward`."""
 
     def compute(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """`forward` once all is fetched."""
+        """The device's part of `forward`, after `fetch`."""
         self.forward(bottom, top)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         raise NotImplementedError
 
-    def shares(self, bottom: list[Blob], top: list[Blob]) -> bool:
-        """Whether tops and bottom are one memory in Caffe, so that a layer in place on one of them changes all."""
+    def shares_memory(self, bottom: list[Blob], top: list[Blob]) -> bool:
+        """Whether tops and bottom share one memory in Caffe: a layer in place on one of them then changes all."""
         return False
 
     def allow_force_backward(self, bottom_index: int) -> bool:
+        """Whether `force_backward: true` asks for the gradient of this bottom too."""
         return True
 
-    def refuse(self, found: str) -> Fatal:
-        """The error for a setting that this layer does not take: raise it."""
-        return Fatal(f"{self.where}: layer '{self.name}' ({self.type}): {found}", "layer_factory.hpp:77")
+    def state(self) -> State:
+        """Arrays that, with the solver's state, decide the coming batches; only data layers have any."""
+        return {}
 
-    def check(self, condition: object, found: str) -> None:
+    def restore(self, state: State) -> None:
+        """Goes back to `state()`."""
+
+    def refuse(self, message: str) -> Fatal:
+        """The error for a setting that this layer does not take. The caller raises it."""
+        return Fatal(f"{self.where}: layer '{self.name}' ({self.type}): {message}", "layer_factory.hpp:77")
+
+    def check(self, condition: object, message: str) -> None:
+        """Raises Fatal with the layer's name unless `condition` holds."""
         if not condition:
-            raise self.refuse(found)
+            raise self.refuse(message)
 
-    def check_values(self, bottom: Blob) -> None:
-        """For a type of whose arithmetic an empty blob makes nonsense, in Caffe too."""
+    def check_not_empty(self, bottom: Blob) -> None:
+        """Raises Fatal for a bottom without values, whose result would be meaningless in Caffe too."""
         self.check(bottom.count, f"bottom '{bottom.name}' has no values: its shape is {bottom.shape}")
 
     def check_sizes(self, sizes: list[int]) -> None:
-        """Kernels, strides, pads: uint32 in a prototxt, int in Caffe and PyTorch."""
+        """Raises Fatal for a kernel, stride or pad beyond int32: a prototxt has uint32, Caffe and PyTorch have int."""
         self.check(max(sizes) < 2**31, f"a size of {max(sizes)}; {2**31 - 1} is the largest")
 
-    def check_apart(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """For a type that cannot work in place."""
+    def check_not_in_place(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Raises Fatal if a top is a bottom, for a type that cannot work in place."""
         self.check(not any(blob is below for blob in top for below in bottom), "does not allow in-place computation")
 
     def add_param(self, shape: tuple[int, ...], filler: FillerParameter) -> None:
-        """A new parameter blob: what the layer's `blobs` in the prototxt give, else filled with Caffe's own draws."""
+        """Adds a parameter blob: from the layer's `blobs` in the prototxt if it has any, else filled as Caffe does."""
         blob = Blob(self.context, shape)
         blob.value = self._given(shape) if self.param.blobs else self.filled(shape, filler)
         self.blobs.append(blob)
@@ -136,47 +152,47 @@ class Layer:
     def _given(self, shape: tuple[int, ...]) -> torch.Tensor:
         index = len(self.blobs)
         if not index:
-            log.info(self.skips_at, "Skipping parameter initialization")
+            log.info(self.skip_filling_place, "Skipping parameter initialization")
         count = len(self.param.blobs)
         self.check(index < count, f"Incorrect number of weight blobs: {count} given by `blobs`; more are needed")
         try:
             array = blob_to_array(self.param.blobs[index], f"blobs[{index}]")
         except FormatError as error:
             raise self.refuse(str(error)) from None
-        old = array.ndim == 4 and array.shape == (1,) * (4 - len(shape)) + shape
-        self.check(array.shape == shape or old, f"blobs[{index}] is of {array.shape}; the layer needs {shape}")
+        legacy = array.ndim == 4 and array.shape == (1,) * (4 - len(shape)) + shape  # num, channels, height, width
+        self.check(array.shape == shape or legacy, f"blobs[{index}] is of {array.shape}; the layer needs {shape}")
         return to_device(array.reshape(shape), self.context)
 
     def filled(self, shape: tuple[int, ...], filler: FillerParameter) -> torch.Tensor:
-        """A tensor of Caffe's own draws."""
+        """A tensor that `filler` fills, with the random numbers that Caffe would draw on the CPU."""
         try:
             return to_device(fillers.fill(filler, shape, self.context.rng), self.context)
         except FormatError as error:
             raise self.refuse(str(error)) from None
 
     def laid_out(self, tensor: torch.Tensor) -> torch.Tensor:
-        """`tensor` in the memory layout in which convolutions are fastest."""
+        """`tensor` in the memory layout that makes convolutions fastest."""
         return laid_out(tensor, self.context)
 
     def operand(self, tensor: torch.Tensor) -> torch.Tensor:
-        """`tensor` as it is multiplied in the chosen precision."""
+        """`tensor` in the type in which products are computed (bfloat16 for --precision=bf16)."""
         return tensor.to(self.context.operands)
 
     def result(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What was multiplied, in the type of the blobs."""
+        """A product, in the type of the blobs."""
         return tensor.to(self.context.dtype)
 
     def axis(self, axis: int, bottom: Blob) -> int:
-        """An axis of the prototxt, which counts from the end when negative."""
+        """The index of an axis that counts from the end if it is negative. Raises Fatal if there is no such axis."""
         axes = len(bottom.shape)
         self.check(-axes <= axis < axes, f"axis {axis} of a bottom with {axes} axes, '{bottom.name}'")
         return axis % axes
 
-    def _check_count(self, kind: str, found: int, allowed: Range) -> None:
+    def _check_count(self, kind: str, count: int, allowed: Range) -> None:
         least, most = allowed
-        if found < least or (most is not None and found > most):
-            right = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
-            raise self.refuse(f"{found} {kind} blobs; the type takes {right}")
+        if count < least or (most is not None and count > most):
+            takes = f"{least}" if least == most else f"at least {least}" if most is None else f"{least} to {most}"
+            raise self.refuse(f"{count} {kind} blobs; the type takes {takes}")
 
     def _set_loss_weights(self, top: list[Blob]) -> None:
         if self.is_loss and not self.param.loss_weight:
@@ -193,16 +209,17 @@ class Layer:
 
 
 def create(param: LayerParameter, context: Context, where: str) -> Layer:
-    """The layer that `param` describes; `where` is `file:line`. Raises Fatal for a type that is not there."""
-    found = _types.get(param.type)
-    if found is None:
-        known = ", ".join(known_types())
-        message = f"{where}: layer '{param.name}': Unknown layer type: {param.type} (known types: {known})"
+    """The layer that `param` describes; `where` is its `file:line`. Raises Fatal for an unknown type."""
+    layer_type = _types.get(param.type)
+    if layer_type is None:
+        types = ", ".join(known_types())
+        message = f"{where}: layer '{param.name}': Unknown layer type: {param.type} (known types: {types})"
         raise Fatal(message, "layer_factory.hpp:81")
-    return found(param, context, where)
+    return layer_type(param, context, where)
 
 
 def known_types() -> list[str]:
+    """The names of all registered types, in alphabetical order."""
     return sorted(_types)
 
 

@@ -1,31 +1,36 @@
-"""Convolution: filters over one to three spatial axes, in groups, with padding, stride and dilation. Deconvolution:
-its transpose."""
+"""BaseConvolutionLayer, the base class of Convolution and Deconvolution.
+
+Source followed: BVLC Caffe's base_conv_layer.cpp.
+"""
+
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 
-from torchcaffe.layer_types.base import Blob, Layer
-from torchcaffe.layer_types.small_maps import SmallMaps, suits
+from torchcaffe.layer_types.base import Blob, Layer, Range
+from torchcaffe.layer_types.small_maps import Geometry, SmallMaps, is_faster
 
-_SUMMED = 2048  # places at most that oneDNN sums over at once
+_PLACES_AT_ONCE = 2048  # of a parameter gradient: the most over which oneDNN sums at once
 
 
-class Convolution(Layer):
-    """Several bottoms share the filters, bottom i giving top i. The output's size is rounded down.
+class BaseConvolutionLayer(Layer):
+    """Filters over one to three spatial axes, in groups, with padding, stride and dilation.
 
-    Weights are (num_output, channels / group, kernel h, kernel w).
+    Several bottoms share the filters; bottom i gives top i. The blobs are the weights and, with bias_term, the bias
+    (num_output,).
     """
 
-    n_bottoms = (1, None)
-    n_tops = (1, None)
-    _transposed = False
-    _eater = "kernel"  # what an output of no size is due to
-
-    skips_at = "base_conv_layer.cpp:157"
+    n_bottoms: ClassVar[Range] = (1, None)
+    n_tops: ClassVar[Range] = (1, None)
+    skip_filling_place = "base_conv_layer.cpp:157"
+    _transposed: ClassVar[bool]
+    _too_large: ClassVar[str]  # "kernel" or "padding": the setting that is too large if the top has no values
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.convolution_param
         axes = len(bottom[0].shape)
-        self.check_apart(bottom, top)
+        self.check_not_in_place(bottom, top)
         self.check(self.axis(param.axis, bottom[0]) == 1, f"axis {param.axis}; only 1 (channels) is supported")
         self.check(3 <= axes <= 5, f"a bottom of {axes} axes; 3 to 5 are supported")
         self._spatial = axes - 2
@@ -48,10 +53,11 @@ class Convolution(Layer):
             self.add_param((param.num_output,), param.bias_filler)
 
     def _weight_channels(self, channels: int) -> tuple[int, int]:
-        return self.param.convolution_param.num_output, channels // self.param.convolution_param.group
+        """The first two sizes of the weights, for a bottom of `channels`."""
+        raise NotImplementedError
 
-    def _sizes(self, name: str, given: list[int], pair: tuple[str, ...], default: int) -> list[int]:
-        """A size for each spatial axis: from `name`, given once or once an axis, or from its _h and _w."""
+    def _sizes(self, name: str, given: Sequence[int], pair: tuple[str, ...], default: int) -> list[int]:
+        """A size for each spatial axis: from the field `name`, with one size or one per axis, or from its _h and _w."""
         param = self.param.convolution_param
         if any(param.HasField(side) for side in pair):
             self.check(self._spatial == 2, f"{pair[0]} & {pair[1]} can only be used for 2D convolution")
@@ -71,16 +77,12 @@ class Convolution(Layer):
             self.check(shape[1:2] == (self._channels,), f"bottom '{below.name}' of {shape}; {self._channels} channels")
             self.check(shape == bottom[0].shape, f"shape mismatch: {bottom[0].shape} vs. {shape}")
             sizes = self._output_sizes(shape[2:])
-            self.check(min(sizes) > 0, f"nothing is left of a bottom of {shape}: the {self._eater} is larger")
+            self.check(min(sizes) > 0, f"a bottom of {shape} gives an empty top: the {self._too_large} is larger")
             above.reshape(shape[0], self.param.convolution_param.num_output, *sizes)
 
     def _output_sizes(self, sizes: tuple[int, ...]) -> list[int]:
-        return [
-            (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
-            for size, pad, dilation, kernel, stride in zip(
-                sizes, self._pad, self._dilation, self._kernel, self._stride, strict=True
-            )
-        ]
+        """The top's sizes of the spatial axes from the bottom's."""
+        raise NotImplementedError
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         bias = self.operand(self.blobs[1].value) if len(self.blobs) > 1 else None
@@ -104,9 +106,9 @@ class Convolution(Layer):
                 self._backward_one(above, below, wanted)
 
     def _small_maps(self, below: Blob) -> SmallMaps | None:
-        """The convolution as products, where that is faster."""
+        """The convolution as products of matrices, if that is faster, else None."""
         weight = self.blobs[0].value
-        if self.context.operands != weight.dtype or not suits(below.value, weight, self._geometry()):
+        if self.context.operands != weight.dtype or not is_faster(below.value, weight, self._geometry()):
             return None
         return SmallMaps(below.shape[2:], weight, self.param.convolution_param.group)
 
@@ -122,56 +124,35 @@ class Convolution(Layer):
     def _backward_one(self, above: Blob, below: Blob, wanted: list[bool]) -> None:
         diff, x = self.operand(above.gradient()), self.operand(self.laid_out(below.value))
         if wanted[0]:
-            below.grad = self.result(self._gradients(diff, x, [True, False, False])[0])
+            gradient = self._gradients(diff, x, [True, False, False])[0]
+            below.grad = None if gradient is None else self.result(gradient)
         if not any(wanted[1:]):
             return
         images = self._images_at_once(x if self._transposed else diff)
-        for piece, of in zip(diff.split(images), x.split(images), strict=True):
-            _, *gradients = self._gradients(piece, of, [False, *wanted[1:]])
+        for some_diff, some_x in zip(diff.split(images), x.split(images), strict=True):
+            _, *gradients = self._gradients(some_diff, some_x, [False, *wanted[1:]])
             for blob, gradient in zip(self.blobs, gradients, strict=False):
                 if gradient is not None:
                     blob.add_gradient(self.result(gradient))
 
-    def _gradients(self, diff: torch.Tensor, x: torch.Tensor, wanted: list[bool]) -> tuple:
-        """Of bottom, weights and bias; None for what is not wanted."""
+    def _gradients(self, diff: torch.Tensor, x: torch.Tensor, wanted: list[bool]) -> list[torch.Tensor | None]:
+        """The gradients of bottom, weights and bias; None for each that is not wanted."""
         sizes = [self.param.convolution_param.num_output] if wanted[2] else None
         *geometry, groups = self._geometry()
         weight = self.operand(self.blobs[0].value)
-        found = torch.ops.aten.convolution_backward(diff, x, weight, sizes, *geometry, groups, wanted)
-        return tuple(gradient if of else None for gradient, of in zip(found, wanted, strict=True))
+        gradients = torch.ops.aten.convolution_backward(diff, x, weight, sizes, *geometry, groups, wanted)
+        return [gradient if want else None for gradient, want in zip(gradients, wanted, strict=True)]
 
     def _images_at_once(self, maps: torch.Tensor) -> int:
-        """Over how many images a gradient of the parameters is summed at once; `maps` has the places that it sums over.
+        """How many images a gradient of the parameters is summed over at once; it sums over the places of `maps`.
 
-        oneDNN adds one product to the next, over the whole batch: of 30,000 in float32 the sum is ten times as far from
-        the true one as Caffe's, which adds up image by image.
+        oneDNN sums over the whole batch in one go. For 30,000 products in float32, the error of that sum is ten times
+        that of Caffe, which sums up image by image.
         """
         if maps.device.type != "cpu":
             return len(maps)
-        return max(1, _SUMMED * len(maps) // max(1, maps[:, 0].numel()))
+        return max(1, _PLACES_AT_ONCE * len(maps) // max(1, maps[:, 0].numel()))
 
-    def _geometry(self) -> tuple:
-        """stride, padding, dilation, transposed, output padding, groups: the order of PyTorch's arguments."""
+    def _geometry(self) -> Geometry:
         groups = self.param.convolution_param.group
         return self._stride, self._pad, self._dilation, self._transposed, [0] * self._spatial, groups
-
-
-class Deconvolution(Convolution):
-    """The transpose of a convolution with the same settings, whose channels are num_output's and the other way round.
-
-    Weights are (channels, num_output / group, kernel h, kernel w).
-    """
-
-    _transposed = True
-    _eater = "padding"
-
-    def _weight_channels(self, channels: int) -> tuple[int, int]:
-        return channels, self.param.convolution_param.num_output // self.param.convolution_param.group
-
-    def _output_sizes(self, sizes: tuple[int, ...]) -> list[int]:
-        return [
-            stride * (size - 1) + dilation * (kernel - 1) + 1 - 2 * pad
-            for size, pad, dilation, kernel, stride in zip(
-                sizes, self._pad, self._dilation, self._kernel, self._stride, strict=True
-            )
-        ]

@@ -1,4 +1,4 @@
-"""Embed: a learned vector for each of the numbers 0 to input_dim - 1.
+"""Embed: looks up a learned vector for each of the numbers 0 to input_dim - 1.
 
 Source followed: BVLC Caffe's embed_layer.cpp.
 """
@@ -10,17 +10,17 @@ from torchcaffe.layer_types.base import Blob, Layer
 
 
 class Embed(Layer):
-    """Weights are (input_dim, num_output), the bias (num_output,). The top has one axis more than the bottom.
+    """Weights are (input_dim, num_output), the bias is (num_output,). The top has one axis more than the bottom.
 
-    A number outside is an error on the CPU, where BVLC Caffe reads beyond its arrays; a broken one is cut to its whole
-    part, as there.
+    A fraction is cut off, as in Caffe. On the CPU, a number out of range raises Fatal; BVLC Caffe reads beyond its
+    arrays.
     """
 
-    skips_at = "embed_layer.cpp:19"
+    skip_filling_place = "embed_layer.cpp:19"
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.embed_param
-        self.check_apart(bottom, top)
+        self.check_not_in_place(bottom, top)
         self.check(param.num_output > 0, "num_output must be positive; it is not given, or 0")
         self.check(param.input_dim > 0, "input_dim must be positive; it is not given, or 0")
         self.add_param((param.input_dim, param.num_output), param.weight_filler)

@@ -1,4 +1,7 @@
-"""InnerProduct: a fully connected layer."""
+"""InnerProduct: a fully connected layer.
+
+Source followed: BVLC Caffe's inner_product_layer.cpp.
+"""
 
 from math import prod
 
@@ -9,13 +12,16 @@ from torchcaffe.layer_types.products import linear
 
 
 class InnerProduct(Layer):
-    """y = x W^T + b, x flattened from `axis` on. W is (num_output, K), with `transpose` (K, num_output)."""
+    """y = x W^T + b, where x is the bottom, its K values from `axis` on flattened.
 
-    skips_at = "inner_product_layer.cpp:24"
+    The blobs are W, (num_output, K), or with `transpose` (K, num_output), and with bias_term b, (num_output,).
+    """
+
+    skip_filling_place = "inner_product_layer.cpp:24"
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.inner_product_param
-        self.check_apart(bottom, top)
+        self.check_not_in_place(bottom, top)
         self.check(param.num_output > 0, "num_output is not given, or 0")
         self._axis = self.axis(param.axis, bottom[0])
         self._inputs = prod(bottom[0].shape[self._axis :])
@@ -26,10 +32,10 @@ class InnerProduct(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
-        found = prod(shape[self._axis :])
+        inputs = prod(shape[self._axis :])
         self.check(
-            found == self._inputs,
-            f"Input size incompatible with inner product parameters: {found} inputs, but weights for {self._inputs}",
+            inputs == self._inputs,
+            f"Input size incompatible with inner product parameters: {inputs} inputs, but weights for {self._inputs}",
         )
         top[0].reshape(*shape[: self._axis], self.param.inner_product_param.num_output)
 

@@ -1,4 +1,7 @@
-"""LRN: local response normalization, over neighbouring channels or within each channel."""
+"""LRN: local response normalization, across neighbouring channels or within each channel.
+
+Source followed: BVLC Caffe's lrn_layer.cpp.
+"""
 
 import torch
 from torch.nn import functional
@@ -10,10 +13,12 @@ _LARGEST = torch.finfo(torch.float32).max
 
 
 class LRN(Layer):
-    """x / s^beta, s = k + alpha / local_size * (sum of x^2 over local_size channels); within a channel, over a square
-    of local_size x local_size, divided by its number of places, and with 1 for k."""
+    """x / s^beta, where s = k + alpha / local_size * (sum of x^2 over local_size channels).
 
-    kept = ("_scale", "_power")
+    Within a channel, s = 1 + alpha * (mean of x^2 over a square of local_size x local_size places).
+    """
+
+    saved_for_backward = ("_scale", "_power")
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.lrn_param
@@ -40,14 +45,17 @@ class LRN(Layer):
         if not propagate_down[0]:
             return
         diff, x = self.laid_out(top[0].gradient()), self.laid_out(bottom[0].value)
-        # A layer in place may have changed the top since: Caffe reads it across channels, and not within one.
+        # A layer in place may have changed the top since. Caffe reads the top across channels, but not within one.
         y = x * self._power if self._within else top[0].value
         ratio = (diff * y).div_(self._scale)
         spread = self._window(ratio).mul_(x)
         bottom[0].grad = (diff * self._power).add_(spread, alpha=-2 * self._alpha * self._beta)
 
     def _window(self, x: torch.Tensor) -> torch.Tensor:
-        """The sum over each place's neighbourhood; within a channel the mean, padding counted in. Its own transpose."""
+        """The sum over each value's neighbourhood; within a channel the mean, which counts the padding.
+
+        The operation is its own transpose, so `backward` uses it too.
+        """
         half = self._size // 2
         if self._within:
             return functional.avg_pool2d(x, self._size, 1, half)
@@ -59,7 +67,7 @@ class LRN(Layer):
 
 
 def _negative_power(x: torch.Tensor, beta: float) -> torch.Tensor:
-    """x^-beta; for 0.75, which everyone uses, by two roots instead of a logarithm and an exponential."""
+    """x^-beta. For 0.75, the usual beta, two roots are faster than a logarithm and an exponential."""
     if beta == 0.75:
         root = x.rsqrt()
         return root.sqrt().mul_(root)

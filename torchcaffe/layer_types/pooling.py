@@ -1,7 +1,9 @@
-"""Pooling: the largest or the mean value of windows, or of the whole plane.
+"""Pooling: the maximum or the mean of windows, or of the whole plane.
 
-The output's size is rounded up unless round_mode says FLOOR; with padding, a last window that would begin beyond the
-image is dropped. A mean counts the padding, up to the padded border, as part of its window.
+The sizes of the top are rounded up unless round_mode is FLOOR. With padding, a last window that would begin beyond the
+image is dropped. A mean counts the padding as part of its window, up to the padded border.
+
+Source followed: BVLC Caffe's pooling_layer.cpp.
 """
 
 from math import ceil
@@ -16,14 +18,14 @@ _LOWEST = -torch.finfo(torch.float32).max
 
 
 class Pooling(Layer):
-    """With a second top (MAX only) that one holds the place, h * width + w, of each window's largest value."""
+    """A second top, for MAX only, holds the place of each window's maximum: h * width + w of the bottom's plane."""
 
     n_tops = (1, 2)
-    kept = ("_places",)
+    saved_for_backward = ("_places",)
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.pooling_param
-        self.check_apart(bottom, top)
+        self.check_not_in_place(bottom, top)
         self.check(len(bottom[0].shape) == 4, f"a bottom of {len(bottom[0].shape)} axes; 4 are needed (N, C, H, W)")
         self.check(
             param.pool != PoolingParameter.STOCHASTIC,
@@ -39,8 +41,8 @@ class Pooling(Layer):
         self.check(min(self._stride) > 0, "Stride dimensions cannot be zero")
         self.check_sizes(self._stride + self._pad)
         if param.global_pooling:
-            plain = self._pad == [0, 0] and self._stride == [1, 1]
-            self.check(plain, "With global_pooling: true; only pad = 0 and stride = 1")
+            default = self._pad == [0, 0] and self._stride == [1, 1]
+            self.check(default, "With global_pooling: true; only pad = 0 and stride = 1")
         else:
             self._kernel = self._pair("kernel", param.kernel_size)
             self.check(min(self._kernel) > 0, "Filter dimensions cannot be zero: give kernel_size")
@@ -48,7 +50,7 @@ class Pooling(Layer):
             self.check(fits, f"pad {self._pad} must be smaller than the kernel {self._kernel}")
 
     def _pair(self, name: str, one: int) -> list[int]:
-        """Height and width of kernel, stride or pad, given once or as _h and _w."""
+        """Height and width of kernel, stride or pad: `one` for both, or from the fields _h and _w."""
         param = self.param.pooling_param
         both = [param.HasField(f"{name}_h"), param.HasField(f"{name}_w")]
         once = param.HasField("kernel_size" if name == "kernel" else name)
@@ -61,7 +63,7 @@ class Pooling(Layer):
             self._kernel = list(shape[2:])
         self._bottom_size = shape[2:]
         self._sizes = [self._size(axis, shape[2 + axis]) for axis in (0, 1)]
-        self.check(min(self._sizes) > 0, f"nothing is left of a bottom of {shape}: the kernel {self._kernel} is larger")
+        self.check(min(self._sizes) > 0, f"a bottom of {shape} gives an empty top: the kernel {self._kernel} is larger")
         for blob in top:
             blob.reshape(*shape[:2], *self._sizes)
 
@@ -107,26 +109,28 @@ class Pooling(Layer):
             bottom_diff = torch.ops.aten.avg_pool2d_backward(diff, x, *self._mean_geometry())
         bottom[0].grad = bottom_diff if self._direct else functional.pad(bottom_diff, [-side for side in margins])
 
-    # PyTorch pools as Caffe does as long as the padding is at most half the kernel. More (kernel 3, pad 2) is done by
-    # hand: the bottom is padded, and cut, to what the windows cover.
+    # PyTorch refuses a padding of more than half the kernel, such as kernel 3 and pad 2. Then `_direct` is False, and
+    # the bottom is padded or cut to what the windows cover before it is pooled.
 
-    def _max_geometry(self) -> tuple:
+    def _max_geometry(self) -> tuple[list[int], list[int], list[int], list[int], bool]:
+        """kernel_size, stride, padding, dilation, ceil_mode: the order of PyTorch's arguments."""
         ceil_mode = self.param.pooling_param.round_mode == PoolingParameter.CEIL
         pad, ceil_mode = (self._pad, ceil_mode) if self._direct else ([0, 0], False)
         return self._kernel, self._stride, pad, [1, 1], ceil_mode
 
-    def _mean_geometry(self) -> tuple:
+    def _mean_geometry(self) -> tuple[list[int], list[int], list[int], bool, bool, int | None]:
+        """kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override."""
         kernel, stride, pad, _, ceil_mode = self._max_geometry()
         return kernel, stride, pad, ceil_mode, True, None if self._direct else 1
 
     def _margins(self, x: torch.Tensor) -> list[int]:
-        """What to add, or cut where negative: left, right, above, below."""
+        """Columns and rows to add, or to cut if negative: left, right, top, bottom."""
         extents = [(n - 1) * s + k for n, s, k in zip(self._sizes, self._stride, self._kernel, strict=True)]
         below, right = (extents[axis] - self._pad[axis] - x.shape[2 + axis] for axis in (0, 1))
         return [self._pad[1], right, self._pad[0], below]
 
     def _counts(self, x: torch.Tensor) -> torch.Tensor:
-        """How many places each window has up to the padded border, (H, W), for `x` as padded."""
+        """The number of places of each window up to the padded border, (H, W) of the top; `x` is padded already."""
         sides = []
         for axis in (0, 1):
             starts = torch.arange(self._sizes[axis], device=x.device) * self._stride[axis]
@@ -135,7 +139,7 @@ class Pooling(Layer):
         return (sides[0][:, None] * sides[1][None, :]).to(x.dtype)
 
     def _in_bottom(self, shape: tuple[int, ...], width: int) -> torch.Tensor:
-        """The places of the maxima in the bottom's plane; `width` is that of the plane that was pooled."""
+        """The places of the maxima in the bottom's plane, for a bottom of `shape`; the pooled plane is `width` wide."""
         if self._direct:
             return self._places
         rows, columns = self._places // width - self._pad[0], self._places % width - self._pad[1]

@@ -1,13 +1,13 @@
-"""Products of matrices on the CPU, by whichever of PyTorch's two libraries is the faster.
+"""Products of matrices on the CPU, with the faster of PyTorch's two libraries.
 
-PyTorch gives matrix products to MKL, which knows few processors but Intel's: on an AMD EPYC (Zen 4) it reaches two
-thirds of what oneDNN reaches with the few rows of a batch (64 x 4096 by 4096 x 4096: 70 and 93 GFLOP/s a core). oneDNN
-is the slower one where the matrices are small.
+PyTorch uses MKL for products of matrices, which is tuned for Intel's processors. On an AMD EPYC (Zen 4), oneDNN is a
+third faster for the few rows of a batch: 93 instead of 70 GFLOP/s per core for 64 x 4096 by 4096 x 4096. For small
+matrices MKL is faster.
 """
 
 import torch
 
-_LARGE = 1 << 18  # numbers in the right-hand matrix from which on oneDNN is used
+_LARGE = 1 << 18  # values of the right-hand matrix: from here on, oneDNN is used
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -17,5 +17,5 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
     return x @ weight.t() if bias is None else torch.addmm(bias, x, weight.t())
 
 
-# The operator that PyTorch's own compiler calls; a build without oneDNN has none.
+# PyTorch's own compiler calls this operator. Builds without oneDNN do not have it.
 _onednn = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")

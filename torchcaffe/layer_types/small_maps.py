@@ -1,27 +1,29 @@
-"""Convolution over maps no larger than its kernel, AlexNet's last ones, as products of matrices.
+"""Convolution as products of matrices, for maps no larger than the kernel, such as AlexNet's last ones.
 
-On a 3x3 map a padded 3x3 kernel meets 49 of 81 pairs of places; in the others it lies on the padding. Here each place
-of the kernel is a product over the places of the map that it meets, of all images at once: in memory laid out
-(H, W, N, C) these lie in one block, or in one block a row.
+A padded 3x3 kernel at the 9 places of a 3x3 map makes 81 products, but only 49 of them use a value of the map; the
+others use the padding. Here, each place of the kernel is one product of matrices over the places of the map that it
+meets, for all images at once. In memory laid out as (H, W, N, C), these places are one block, or one block per row.
 
-One core of a Zen 4, batch 64, conv3 of AlexNet at 57x57: 7 ms for the gradient of the weights and 7 for each of the
-other two products; oneDNN's convolution takes 17, 8 and 8.
+Measured on one core of a Zen 4, with batches of 64 and AlexNet's conv3 for images of 57x57: 7 ms for the gradient of
+the weights, and 7 ms for each of the other two products. oneDNN's convolution takes 17, 8 and 8 ms.
 """
 
 from functools import lru_cache
 
 import torch
 
-_CHANNELS = 128  # of a group: with fewer, oneDNN's convolution is as fast
+_MIN_CHANNELS = 128  # of a group: with fewer, oneDNN's convolution is as fast
 
+# Arguments of torch.convolution after weight and bias: stride, padding, dilation, transposed, output_padding, groups.
+Geometry = tuple[list[int], list[int], list[int], bool, list[int], int]
 Block = tuple[int, int, int]  # first place of the top, first place of the bottom, number of places
 
 
-def suits(x: torch.Tensor, weight: torch.Tensor, geometry: tuple) -> bool:
-    """Whether a convolution of the bottom `x` can be done so, and is the faster for it."""
+def is_faster(x: torch.Tensor, weight: torch.Tensor, geometry: Geometry) -> bool:
+    """Whether SmallMaps can do this convolution of the bottom `x`, and faster than oneDNN."""
     stride, pad, dilation, transposed, _, groups = geometry
     outputs, channels, *kernel = weight.shape
-    if min(outputs // groups, channels) < _CHANNELS or len(kernel) != 2 or x.device.type != "cpu":
+    if min(outputs // groups, channels) < _MIN_CHANNELS or len(kernel) != 2 or x.device.type != "cpu":
         return False
     sides = zip(x.shape[2:], kernel, pad, strict=True)
     plain = not transposed and {*stride, *dilation} == {1}
@@ -29,13 +31,15 @@ def suits(x: torch.Tensor, weight: torch.Tensor, geometry: tuple) -> bool:
 
 
 class SmallMaps:
-    """The three products. Tensors are (N, C, H, W) in any layout; those that are given back are laid out (H, W, N, C).
+    """A convolution and its two gradients, for maps of `size` (height, width).
 
-    `weight` is (num_output, channels / group, kernel h, kernel w).
+    `weight` is (num_output, channels / group, kernel h, kernel w). Arguments are (N, C, H, W) in any memory layout;
+    returned tensors have this shape too, and are laid out as (H, W, N, C).
     """
 
-    def __init__(self, size: tuple[int, int], weight: torch.Tensor, groups: int):
-        self._size, self._weight = tuple(size), weight
+    def __init__(self, size: tuple[int, ...], weight: torch.Tensor, groups: int):
+        height, width = size
+        self._size, self._weight = (height, width), weight
         outputs, channels = weight.shape[0] // groups, weight.shape[1]
         self._groups = [
             (slice(g * channels, (g + 1) * channels), slice(g * outputs, (g + 1) * outputs)) for g in range(groups)
@@ -47,7 +51,7 @@ class SmallMaps:
         ]
 
     def forward(self, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-        """The top of the bottom `x`."""
+        """The top, from the bottom `x` and the bias, (num_output,)."""
         rows, n = self._flat(x), x.shape[0]
         y = rows.new_zeros(len(rows), self._weight.shape[0])
         if bias is not None:
@@ -61,7 +65,7 @@ class SmallMaps:
         return self._maps(y)
 
     def backward(self, diff: torch.Tensor) -> torch.Tensor:
-        """The gradient of the bottom from that of the top."""
+        """The gradient of the bottom, from that of the top."""
         rows, n = self._flat(diff), diff.shape[0]
         bottom_diff = rows.new_zeros(len(rows), self._weight.shape[1] * len(self._groups))
         for channels, outputs in self._groups:
@@ -73,7 +77,7 @@ class SmallMaps:
         return self._maps(bottom_diff)
 
     def add_weight_gradient(self, x: torch.Tensor, diff: torch.Tensor, gradient: torch.Tensor) -> None:
-        """Adds the gradient of the weights to `gradient`."""
+        """Adds the gradient of the weights to `gradient`, from the bottom `x` and the gradient of the top."""
         x_rows, diff_rows, n = self._flat(x), self._flat(diff), x.shape[0]
         for channels, outputs in self._groups:
             below, above, weight = x_rows[:, channels], diff_rows[:, outputs], gradient[outputs]
@@ -83,16 +87,20 @@ class SmallMaps:
                     tap.addmm_(above[to * n : (to + count) * n].t(), below[start * n : (start + count) * n])
 
     def _flat(self, maps: torch.Tensor) -> torch.Tensor:
-        """(H * W * N, C)."""
+        """`maps` as (H * W * N, C)."""
         return maps.permute(2, 3, 0, 1).contiguous().view(-1, maps.shape[1])
 
     def _maps(self, rows: torch.Tensor) -> torch.Tensor:
+        """`rows`, (H * W * N, C), as (N, C, H, W)."""
         return rows.view(*self._size, -1, rows.shape[1]).permute(2, 3, 0, 1)
 
 
 @lru_cache(maxsize=1024)
 def _blocks(size: tuple[int, int], down: int, right: int) -> list[Block]:
-    """What the kernel's place `down` and `right` of its middle joins, the places of a map being counted row by row."""
+    """The places of top and bottom that one place of the kernel connects: the one `down` and `right` of its centre.
+
+    The places of a map are counted row by row.
+    """
     height, width = size
     top, left = max(0, -down), max(0, -right)
     rows, columns = max(0, height - abs(down)), max(0, width - abs(right))

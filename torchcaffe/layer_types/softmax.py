@@ -1,4 +1,7 @@
-"""Softmax along one axis."""
+"""Softmax along one axis.
+
+Source followed: BVLC Caffe's softmax_layer.cpp.
+"""
 
 import torch
 
@@ -6,6 +9,8 @@ from torchcaffe.layer_types.base import Blob, Layer
 
 
 class Softmax(Layer):
+    """e^x, divided by its sum along `axis`."""
+
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._axis = self.axis(self.param.softmax_param.axis, bottom[0])
         if top[0] is not bottom[0]:

@@ -111,7 +111,7 @@ class Net:
         pairs = [(blob, other) for blob in in_place for other in self._shared.get(id(blob), []) if other is not blob]
         if pairs:
             self._written[len(self.layers) - 1] = pairs
-        if layer.shares(bottom, top):
+        if layer.shares_memory(bottom, top):
             group = self._shared.setdefault(id(bottom[0]), [bottom[0]])
             for blob in top:
                 group.append(blob)
@@ -209,7 +209,7 @@ class Net:
             for blob, other in self._written.get(index, ()):
                 other.value = blob.value.reshape(other.shape)
             if not self.layer_need_backward[index]:
-                layer.forget()
+                layer.release_saved()
             if layer.resized and not fetched:
                 self.reshape(index + 1)
             for blob, weight in zip(top, layer.loss_weights, strict=True):

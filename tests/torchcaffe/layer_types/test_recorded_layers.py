@@ -92,7 +92,7 @@ def test_a_layer_that_no_gradient_reaches_keeps_nothing_for_one_and_computes_the
             net.blobs[blob].data = random.integers(0, 5, net.blobs[blob].shape).astype(np.float32)
         caffe.set_random_seed(2)  # for Dropout: fillers have drawn more in the one than in the other
         net.forward()
-        left = [getattr(layer, kept, None) for layer in net.layers for kept in layer.kept]
+        left = [getattr(layer, kept, None) for layer in net.layers for kept in layer.saved_for_backward]
         found[what] = net.blobs["b"].data, [tensor for tensor in left if tensor is not None]
     assert found["forward only"][1] == []
     assert np.array_equal(found["forward only"][0], found["both ways"][0])

@@ -45,7 +45,7 @@ def test_slice(real_caffe, tmp_path, figures, settings_, tops) -> None:
 
 def test_a_slice_without_values_is_refused_where_caffe_stops_when_it_runs(real_caffe, tmp_path) -> None:
     text = net_of(layer("Slice", "slice_param { slice_point: 6 }", tops="a b"), x=SHAPE)
-    refused(text, r"\[6\] must rise.*below", tmp_path, None)
+    refused(text, r"\[6\] must increase", tmp_path, None)
     with pytest.raises(CaffeAborted, match="Check failed: data_"):
         real_caffe.run('caffe.Net(given["path"], 1).forward()', path=str(tmp_path / "net.prototxt"))
 
@@ -154,17 +154,17 @@ REFUSALS = {
     "too few slice points": (layer("Slice", "slice_param { slice_point: 1 }", tops="a b c"), "1 slice_point for 3"),
     "slice points that fall": (
         layer("Slice", "slice_param { slice_point: 3 slice_point: 2 }", tops="a b c"),
-        r"\[3, 2\] must rise",
+        r"\[3, 2\] must increase",
     ),
-    "a slice point at 0": (layer("Slice", "slice_param { slice_point: 0 }", tops="a b"), r"\[0\] must rise"),
-    "a slice point too far": (layer("Slice", "slice_param { slice_point: 7 }", tops="a b"), r"\[7\] must rise"),
+    "a slice point at 0": (layer("Slice", "slice_param { slice_point: 0 }", tops="a b"), r"\[0\] must increase"),
+    "a slice point too far": (layer("Slice", "slice_param { slice_point: 7 }", tops="a b"), r"\[7\] must increase"),
     "slices along two": (layer("Slice", "slice_param { axis: 1 slice_dim: 1 }", tops="a b"), "not both"),
     "more slices than values": (
         layer("Slice", "slice_param { axis: 0 slice_point: 1 slice_point: 2 }", tops="a b c"),
         "3 tops, but axis 0 is of size 2",
     ),
     "flatten in place": (layer("Flatten", tops="x"), "in-place"),
-    "flatten backwards": (layer("Flatten", "flatten_param { axis: 3 end_axis: 1 }"), "axis 3 lies behind end_axis 1"),
+    "flatten backwards": (layer("Flatten", "flatten_param { axis: 3 end_axis: 1 }"), "axis 3 comes after end_axis 1"),
     "reshape in place": (layer("Reshape", "reshape_param { shape { dim: 240 } }", tops="x"), "in-place"),
     "reshape to another count": (layer("Reshape", "reshape_param { shape { dim: 7 } }"), "output count must match"),
     "reshape that leaves no whole": (layer("Reshape", "reshape_param { shape { dim: 7 dim: -1 } }"), r"240.*\(7\)"),
