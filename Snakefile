@@ -8,7 +8,7 @@ from pathlib import Path
 sys.path.insert(0, workflow.basedir)
 from tools.protocol import layout
 from tools.protocol.experiment import load
-from tools.protocol.layout import CHECKOUT
+from tools.common.checkout import CHECKOUT
 from tools.protocol.runs import runs_of, source_run
 
 exp = load(Path(config["experiment"]), config["set"])

@@ -15,16 +15,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from tools.common.checkout import CHECKOUT
 from tools.common.files import read_json
-from tools.datasets import KINDS
-from tools.protocol.layout import CHECKOUT
+from tools.datasets import reader
+from tools.protocol.register import Card, Space, card, datasets
 from tools.training.engine import Engine, NoEngine, find
 from tools.training.gpus import selected_gpus
 
+State = Literal["ok", "note", "missing"]
+DEMO = "demo"  # the experiment without whose needs nothing runs
 DEBIAN_DATASETS = Path("/usr/share/datasets")
-# GB per split seed: LMDBs (16.4 KB an image of 64x64), and the models of all runs (82 MB a full AlexNet)
-SPACE = {"demo": (0.3, 0.1), "tiny": (5.2, 8.9), "places": (7.5, 8.9)}
-FETCH = {"fashion-mnist": "demo", "tiny-imagenet": "tiny", "miniplaces": "places"}
 
 
 @dataclass(frozen=True)
@@ -32,17 +32,17 @@ class Finding:
     """One line: `missing` keeps the demo from running, `note` does not."""
 
     what: str
-    state: Literal["ok", "note", "missing"]
-    found: str
+    state: State
+    text: str
     mend: str = ""
 
 
 def main(argv: list[str]) -> int:
-    argparse.ArgumentParser(prog="python -m tools doctor", description=__doc__.splitlines()[0]).parse_args(argv)
+    argparse.ArgumentParser(prog="python -m tools doctor", description=(__doc__ or "").splitlines()[0]).parse_args(argv)
     findings = []
     for finding in examine():
         findings.append(finding)
-        print(f"{finding.what:13}  {finding.state:7}  {finding.found}", flush=True)
+        print(f"{finding.what:13}  {finding.state:7}  {finding.text}", flush=True)
         if finding.mend:
             print(f"{'':13}  {'':7}  -> {finding.mend}", flush=True)
     able = all(finding.state != "missing" for finding in findings)
@@ -61,8 +61,8 @@ def examine() -> Iterator[Finding]:
         yield Finding("engine", "missing", str(error), mend)
     yield Finding("python", "ok", f"{platform.python_version()}, {sys.executable}")
     yield packages(CHECKOUT / "requirements.txt")
-    for dataset in FETCH:
-        yield images(dataset)
+    for dataset, about, _ in with_experiments():
+        yield images(dataset, about)
     yield from disk(shutil.disk_usage(".").free / 1e9)
 
 
@@ -118,22 +118,30 @@ def installed(name: str) -> str:
         return "not installed"
 
 
-def images(dataset: str) -> Finding:
+def with_experiments() -> list[tuple[str, Card, Space]]:
+    """The registered data sets that an experiment of the project brings; the smallest first."""
+    cards = [(name, card(name)) for name in datasets()]
+    known = [(name, about, about.space) for name, about in cards if about.experiment and about.space]
+    return sorted(known, key=lambda entry: entry[2].lmdbs)
+
+
+def images(dataset: str, about: Card) -> Finding:
     """Brought by fetch, or in Debian's package. Never `missing`: a sweep begins with fetch."""
     record = read_json(Path("data") / dataset / "fetch.json")
     for folder in (Path("data") / dataset / record["folder"] if record else None, DEBIAN_DATASETS / dataset):
-        if folder and KINDS[dataset].is_at(folder):
+        if folder and reader(dataset).is_at(folder):
             return Finding(dataset, "ok", str(folder))
-    experiment = f"experiments/{FETCH[dataset]}.yaml"
+    experiment = f"experiments/{about.experiment}.yaml"
     return Finding(dataset, "note", "not here yet; its sweep brings it", f"python -m tools fetch {experiment}")
 
 
 def disk(free: float) -> Iterator[Finding]:
     """Of `free` GB, what each experiment takes."""
-    for experiment, (lmdbs, models) in SPACE.items():
-        needed = f"{lmdbs} GB of LMDBs, {models} GB of models (keep_models: all); {free:.0f} GB free"
-        if free >= lmdbs + models:
-            yield Finding(f"disk, {experiment}", "ok", needed)
+    for _, about, space in with_experiments():
+        what = f"disk, {about.experiment}"
+        needed = f"{space.lmdbs} GB of LMDBs, {space.models} GB of models (keep_models: all); {free:.0f} GB free"
+        if free >= space.lmdbs + space.models:
+            yield Finding(what, "ok", needed)
         else:
-            state = "missing" if experiment == "demo" else "note"
-            yield Finding(f"disk, {experiment}", state, needed, "make room here, or keep the checkout on another disk")
+            state: State = "missing" if about.experiment == DEMO else "note"
+            yield Finding(what, state, needed, "make room here, or keep the checkout on another disk")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from tools import cli
 from tools.common.files import lock, read_json, write_json
-from tools.datasets import KINDS, check_classes, fetched
+from tools.datasets import fetched, reader
 from tools.datasets.bring import bring
-from tools.datasets.cards import card
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
+from tools.protocol.register import card, check_classes
 
 
 def fetch(exp: Experiment) -> bool:
@@ -25,7 +25,7 @@ def fetch(exp: Experiment) -> bool:
         if fetched(exp) is not None:
             return False
         brought = bring(exp, folder)
-        scan = KINDS[exp.dataset](brought.folder).scan()
+        scan = reader(exp.dataset)(brought.folder).scan()
         inside = brought.folder.is_relative_to(folder)
         record = {
             "dataset": exp.dataset,
@@ -50,8 +50,9 @@ def main(argv: list[str]) -> None:
     record = read_json(dataset_folder(exp) / "fetch.json")
     missing = f", {record['missing']:,} more are listed but missing" if record["missing"] else ""
     print(f"{_text(record['counts'])}{missing}; {record['class_list']}")
-    if exp.dataset != "folder" and record["counts"] != card(exp.dataset).counts:
-        print(f"note: the published {card(exp.dataset).title} has {_text(card(exp.dataset).counts)}")
+    about = card(exp.dataset)
+    if about.is_published and record["counts"] != about.counts:
+        print(f"note: the published {about.title} has {_text(about.counts)}")
 
 
 def _text(counts: dict[str, int]) -> str:

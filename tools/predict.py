@@ -85,7 +85,7 @@ def main(argv: list[str]) -> None:
     arguments = parser.parse_args(argv)
     exp, engine = load(arguments.experiment, arguments.set), find()
     run = find_run(exp, engine.name, arguments.run)
-    with lock(run.folder / ".lock"):
+    with lock(run.lock):
         done = read_json(run.folder / "train.json")
         if done is None:
             raise UserError(f"{run.folder}: not trained yet; run `python -m tools train {exp.file} {run.key}` first")

@@ -35,7 +35,7 @@ def main(argv: list[str]) -> None:
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
     run = find_run(exp, find().name, arguments.run)
-    with lock(run.folder / ".lock"):
+    with lock(run.lock):
         rendered = write(exp, run)
     print(copy_plan(run, source_run(exp, run), rendered.plan))
     print(f"wrote {run.folder / NET} and {run.folder / SOLVER}")

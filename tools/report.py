@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tools import cli
+from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.common.files import read_json, sha256, write_atomic, write_json
 from tools.page import content, provenance, template
 from tools.protocol.experiment import Experiment, load
-from tools.protocol.layout import CHECKOUT, experiment_name, results_folder
+from tools.protocol.layout import experiment_name, results_folder
 from tools.results.columns import (
     CLAIMS,
     CURVES,

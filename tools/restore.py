@@ -35,7 +35,7 @@ def restore(exp: Experiment, engine: Engine, folder: Path) -> list[Run]:
         curves[row["run"]].append(row)
     restored = []
     for run, manifest in manifests.items():
-        if run.manifest.exists() or run.withdrawn.exists():
+        if run.manifest.exists() or run.stale_manifest.exists():
             continue
         write_atomic(run.folder / CURVES, csv_text(CURVE_COLUMNS, curves[run.key]))
         if run.key in tables.predictions:

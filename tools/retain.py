@@ -14,7 +14,6 @@ retention.csv in results/<experiment>/ has these beside source_accuracy, the sou
 target_accuracy, the run's on V_target. own_fc8 is blank where the net has no layer of the source net (base-retain).
 """
 
-from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -28,7 +27,7 @@ from tools.nets.templates import Rendered, render
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, results_folder
-from tools.protocol.runs import condition_of, runs_of, source_run
+from tools.protocol.runs import condition_of, retain_run, runs_of, source_net_of, source_run
 from tools.results.columns import RETENTION, RETENTION_COLUMNS, Row, csv_text, order
 from tools.run import run_one
 from tools.training.engine import Engine, find
@@ -77,9 +76,9 @@ def _lost(run: Run, manifest: dict) -> str | None:
 
 
 def _row(exp: Experiment, run: Run, engine: Engine, manifest: dict) -> Row:
-    retained = replace(run, condition=f"{run.condition}-retain")
+    retained = retain_run(run)
     copied = condition_of(run).origin == "source"
-    source = read_json(_source(exp, run).manifest)
+    source = read_json(source_net_of(exp, run).manifest)
     return {
         "direction": run.direction,
         "size": run.size,
@@ -91,11 +90,6 @@ def _row(exp: Experiment, run: Run, engine: Engine, manifest: dict) -> Row:
         "target_accuracy": manifest["result"]["accuracy"],
         "run": str(run.folder),
     }
-
-
-def _source(exp: Experiment, run: Run) -> Run:
-    """The source net of a run's direction and seed, whether or not it copies from it."""
-    return source_run(exp, replace(run, condition="FTall"))
 
 
 def own_classifier(exp: Experiment, run: Run, retained: Run, engine: Engine) -> float:

@@ -10,11 +10,12 @@ import subprocess
 import time
 
 from tools import cli, parse, predict, render, train
+from tools.common.checkout import CHECKOUT
 from tools.common.files import lock, read_json, sha256, write_atomic, write_json
 from tools.nets.templates import Rendered
 from tools.protocol.experiment import Experiment, load
-from tools.protocol.layout import CHECKOUT, Run, split_of
-from tools.protocol.runs import find_run, runs_of, source_run, train_set
+from tools.protocol.layout import Run, split_of
+from tools.protocol.runs import find_run, is_copied_from, runs_of, source_run, train_set
 from tools.training.engine import Engine, find
 from tools.training.inputs import NotReady, is_complete, lacks_predictions, take_back
 from tools.training.outcome import outcome
@@ -26,11 +27,11 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
 
     Raises RunFailed (then failed.json in the run's folder says why) and whatever the verbs raise.
     """
-    with lock(run.folder / ".lock"):
+    with lock(run.lock):
         take_back(exp, run, engine)
         if is_complete(exp, run, engine):
             return _with_predictions(run, engine)
-        for old in (run.manifest, run.withdrawn, run.failed):
+        for old in (run.manifest, run.stale_manifest, run.failed):
             old.unlink(missing_ok=True)
         rendered = render.write(exp, run)
         plan = render.copy_plan(run, source_run(exp, run), rendered.plan)
@@ -46,15 +47,15 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
             raise
         _compare(run, manifest)
         write_json(run.manifest, manifest)
-        run.before.unlink(missing_ok=True)
-        if exp.keep_models != "all" and not _is_source(exp, run, engine):
+        run.previous_manifest.unlink(missing_ok=True)
+        if exp.keep_models != "all" and not is_copied_from(exp, run, engine.name):
             (run.folder / done["model"]["file"]).unlink()
         return manifest
 
 
 def _compare(run: Run, manifest: dict) -> None:
     """Of a net that was gone and is trained again, the manifest keeps the first one's checksum. Says if it differs."""
-    before = read_json(run.before)
+    before = read_json(run.previous_manifest)
     if before is None or before["inputs"] != manifest["inputs"]:
         return
     manifest["model"]["sha256_before"] = before["model"]["sha256"]
@@ -83,7 +84,7 @@ def _with_predictions(run: Run, engine: Engine) -> dict:
         manifest["predictions"] = _predictions(run, engine, manifest)
     except Exception as error:
         write_json(run.failed, {"run": run.key, "error": str(error), "attempts": manifest["attempts"]})
-        run.manifest.rename(run.withdrawn)
+        run.manifest.rename(run.stale_manifest)
         raise
     run.failed.unlink(missing_ok=True)
     write_json(run.manifest, manifest)
@@ -119,13 +120,6 @@ def _manifest(exp: Experiment, run: Run, engine: Engine, done: dict, result: dic
         "result": result,
         "model": done["model"],
     }
-
-
-def _is_source(exp: Experiment, run: Run, engine: Engine) -> bool:
-    """Whether others copy from the run's net: from a source net some day, from another (TnT) if they are selected."""
-    if run.size == exp.full_size and run.condition == ("base" if exp.mean == "target" else "source"):
-        return True
-    return run in {source_run(exp, other) for other in runs_of(exp, engine.name)}
 
 
 def _attempts(run: Run) -> int:

@@ -217,7 +217,7 @@ def _numbers(values: list[float | None], widths: list[int]) -> str:
 def take_back(exp: Experiment, engine: Engine) -> None:
     """Puts back what was set aside and stands after all, of all runs in models/<experiment>/ that nobody works on."""
     for run in runs_on_disk(experiment_name(exp, engine.name)):
-        if not run.failed.exists() and not is_locked(run.folder / ".lock"):
+        if not run.failed.exists() and not is_locked(run.lock):
             take_back_run(exp, run, engine)
 
 

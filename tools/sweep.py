@@ -14,12 +14,13 @@ import tempfile
 import time
 
 from tools import cli, summarize
+from tools.common.checkout import CHECKOUT
 from tools.common.files import remove_leftovers
 from tools.planning import estimate
 from tools.planning.state import Plan, check, make_plan, withdraw
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
-from tools.protocol.layout import CHECKOUT, MODELS
+from tools.protocol.layout import MODELS
 from tools.training.engine import Engine, find
 from tools.training.gpus import runs_per_gpu, selected_gpus
 from tools.training.process import die_with_parent

@@ -170,7 +170,7 @@ def main(argv: list[str]) -> None:
     exp = load(arguments.experiment, arguments.set)
     engine = find()
     run = find_run(exp, engine.name, arguments.run)
-    with lock(run.folder / ".lock"):
+    with lock(run.lock):
         done = train(exp, run, engine)
     print(
         f"{run.folder}: trained in {done['seconds']} s: {done['model']['file']}; "

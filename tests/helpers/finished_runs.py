@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from caffeformat import datum, lmdb_file
+from tools.common.checkout import CHECKOUT
 from tools.common.files import read_json, write_atomic, write_json
 from tools.protocol.experiment import Experiment, load
-from tools.protocol.layout import CHECKOUT, Run, split_of
+from tools.protocol.layout import Run, split_of
 from tools.results.columns import PREDICTIONS, npz_bytes
 
 NET = CHECKOUT / "prototxt" / "mini" / "train_val.prototxt"

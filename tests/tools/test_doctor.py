@@ -58,15 +58,15 @@ def test_a_gpu_that_the_engine_cannot_use_is_told(caffe, tmp_path, monkeypatch):
     for name in ("GPUS", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
     found = doctor.training(doctor.Engine(caffe))
-    assert found.state == "note" and "cannot use NVIDIA TITAN X" in found.found and "CAFFE=" in found.mend
+    assert found.state == "note" and "cannot use NVIDIA TITAN X" in found.text and "CAFFE=" in found.mend
 
 
 def test_packages_that_differ_from_the_pins_are_named_with_both_versions(tmp_path):
     (tmp_path / "requirements.txt").write_text("# pinned\nnumpy==0.1\nno-such-package-anywhere==1.0\n")
     found = doctor.packages(tmp_path / "requirements.txt")
     assert found.state == "missing" and found.mend == "make venv"
-    assert f"numpy 0.1 ({doctor.installed('numpy')})" in found.found
-    assert "no-such-package-anywhere 1.0 (not installed)" in found.found
+    assert f"numpy 0.1 ({doctor.installed('numpy')})" in found.text
+    assert "no-such-package-anywhere 1.0 (not installed)" in found.text
 
 
 def test_images_are_found_where_fetch_recorded_them(tmp_path, monkeypatch):

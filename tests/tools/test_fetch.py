@@ -19,9 +19,9 @@ from tools.common.errors import UserError
 from tools.common.files import read_json
 from tools.datasets import bring as sources
 from tools.datasets import open_dataset
-from tools.datasets.cards import card
 from tools.fetch import fetch, main
 from tools.protocol.experiment import Experiment, load
+from tools.protocol.register import card
 
 
 @pytest.fixture(autouse=True)
@@ -62,12 +62,12 @@ def test_a_card_says_what_it_is_and_where_from(dataset: str) -> None:
     for file in about.files:
         assert len(file.md5) == 32
         assert all(url.endswith(file.name) for url in file.urls)
-    assert dataset == "fashion-mnist" or about.packed.name == about.archive.name
+    assert dataset == "fashion-mnist" or about.published_archive[0].name == about.archive.name
 
 
 def test_the_card_of_tiny_imagenet_has_the_published_size_and_checksum() -> None:
-    assert card("tiny-imagenet").packed.bytes == 248_100_043
-    assert card("tiny-imagenet").packed.md5 == "90528d7ca1a48142e341f4ef8d21d0de"
+    assert card("tiny-imagenet").published_archive[0].bytes == 248_100_043
+    assert card("tiny-imagenet").published_archive[0].md5 == "90528d7ca1a48142e341f4ef8d21d0de"
 
 
 # archives -----------------------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def test_what_a_killed_call_left_half_unpacked_is_removed(small_zip: Path) -> No
 def test_an_archive_of_something_else_leaves_nothing(tmp_path: Path) -> None:
     with zipfile.ZipFile("photos.zip", "w") as archive:
         archive.writestr("holiday/1.jpg", b"x")
-    with pytest.raises(UserError, match=r"photos.zip: unpacks to no tiny-imagenet; right is train/<wnid>/images/"):
+    with pytest.raises(UserError, match=r"photos.zip: holds no tiny-imagenet; right is train/<wnid>/images/"):
         fetch(experiment("tiny-imagenet", Path("photos.zip")))
     assert [f.name for f in Path("data/tiny-imagenet").iterdir()] == [".fetch.lock"]
 

@@ -14,7 +14,7 @@ from urllib3.util import Retry
 
 from tools.common.errors import UserError
 from tools.common.progress import progress
-from tools.datasets.cards import Remote
+from tools.protocol.register import Remote
 
 # What the server itself calls passing; a longer wait than ours (Retry-After) is the user's to decide.
 _PASSING = (429, 500, 502, 503, 504)

@@ -17,7 +17,7 @@ from typing import IO
 from tools.common.errors import UserError
 from tools.common.files import new_folder
 from tools.common.progress import progress
-from tools.datasets.cards import Archive
+from tools.protocol.register import Archive
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
 

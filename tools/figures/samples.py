@@ -7,10 +7,10 @@ import numpy as np
 
 from caffeformat import FormatError, datum, lmdb_file
 from tools.common.files import read_json
-from tools.datasets.cards import card, thesis_classes
 from tools.figures import NoData, style
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import split_of
+from tools.protocol.register import card, thesis_classes
 
 NAME = "samples"
 CAPTION = "Training images of three classes of each half, as the nets see them (figure 5.1 of the thesis)."
@@ -50,8 +50,6 @@ def draw(exp: Experiment, folder: Path) -> None:
 
 def class_names(exp: Experiment) -> dict[str, str]:
     """id -> name, for the data sets whose names are known."""
-    if exp.dataset == "folder":
-        return {}
     numbered = card(exp.dataset).names or []
     return {str(i): name for i, name in enumerate(numbered)} | (thesis_classes(exp.dataset) or {})
 

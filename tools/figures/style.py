@@ -16,8 +16,8 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from tools.common.files import write_atomic
-from tools.datasets.cards import card
 from tools.protocol.experiment import Experiment
+from tools.protocol.register import card
 
 WIDTH = 7.0  # inches: the text width of a page
 HEAD = 0.5  # inches: a title, and a line of facts under it
@@ -155,7 +155,6 @@ def head_of_all(figure: Figure, title: str, below: str) -> None:
 
 
 def dataset_title(exp: Experiment) -> str:
-    """Fashion-MNIST; the folder's name for a `folder` data set."""
-    if exp.dataset == "folder":
-        return Path(exp.path or "images").resolve().name
-    return card(exp.dataset).title
+    """Fashion-MNIST; for a folder of one's own the folder's name."""
+    about = card(exp.dataset)
+    return about.title if about.is_published else Path(exp.path or "images").resolve().name

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, SolverParameter
+from tools.common.checkout import own_file
 from tools.common.errors import UserError
 from tools.common.files import read_json
 from tools.nets.surgery import LayerPlan, set_condition
 from tools.protocol.experiment import Experiment
-from tools.protocol.layout import NET, Run, split_of, template
+from tools.protocol.layout import NET, Run, split_of
 from tools.protocol.runs import condition_of, mean_of, net_template, random_seed, train_set
 from tools.protocol.weighted_layers import weighted_blocks
 
@@ -100,7 +101,7 @@ def _set_data(exp: Experiment, run: Run, train: LayerParameter, test: LayerParam
 
 
 def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) -> SolverParameter:
-    file = template("solvers", f"{exp.solver}.prototxt")
+    file = own_file("solvers", f"{exp.solver}.prototxt")
     if not file.exists():
         raise exp.fault("solver", exp.solver, "the name of a file of solvers/, without .prototxt")
     solver = prototxt.read_solver(file)

@@ -9,6 +9,7 @@ from pathlib import Path
 from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import NetParameter, SolverParameter
 from tools.caffe_log import LogReader
+from tools.common.checkout import own_file
 from tools.common.errors import UserError
 from tools.common.files import read_json, write_json
 from tools.nets.templates import NET
@@ -54,12 +55,12 @@ def seconds_per_iteration(exp: Experiment, engine: Engine, jobs: int) -> float:
 
 
 def _solver(exp: Experiment) -> SolverParameter:
-    return prototxt.read_solver(layout.template("solvers", f"{exp.solver}.prototxt"))
+    return prototxt.read_solver(own_file("solvers", f"{exp.solver}.prototxt"))
 
 
 def _net_without_data(exp: Experiment) -> str:
     """The template with DummyData in the place of the training Data layer, and without its test net."""
-    net = prototxt.read_net(layout.template("prototxt", exp.model) / NET)
+    net = prototxt.read_net(own_file("prototxt", exp.model) / NET)
     kept = NetParameter(name=net.name)
     for layer in net.layer:
         phases = {rule.phase for rule in layer.include if rule.HasField("phase")}

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from tools import claims, mean, pack, plot, report, split, summarize
 from tools.common.files import is_locked, read_json
 from tools.datasets import fetched
-from tools.datasets.cards import card
 from tools.nets.templates import render
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run
+from tools.protocol.register import card
 from tools.protocol.runs import runs_of, source_run
 from tools.results.columns import runs_on_disk
 from tools.training.engine import Engine
@@ -49,7 +49,8 @@ def check(exp: Experiment, engine: Engine) -> None:
 
 def _presumed_split(exp: Experiment) -> dict:
     """The split of the published data set, from its card; of one's own images nothing is known before the split."""
-    counts = {"classes": 2, "val": 0} if exp.path or exp.dataset == "folder" else card(exp.dataset).counts
+    about = card(exp.dataset)
+    counts = about.counts if about.is_published and not exp.path else {"classes": 2, "val": 0}
     half = {"classes": [""] * (counts["classes"] // 2), "counts": {"val": counts["val"] // 2}}
     return {key: {"A": value, "B": value} for key, value in half.items()}
 
@@ -71,7 +72,7 @@ def make_plan(exp: Experiment, engine: Engine) -> Plan:
 def state(exp: Experiment, run: Run, engine: Engine) -> str:
     """done, running, failed, waiting, `stale: ...` for a result whose inputs are no longer the same, or unscored: one
     that stands, but lacks predictions that its net can still make."""
-    if is_locked(run.folder / ".lock"):
+    if is_locked(run.lock):
         return "running"
     manifest = read_json(run.manifest)
     if manifest is None:
@@ -111,13 +112,13 @@ def withdraw(exp: Experiment, engine: Engine, plan: Plan) -> None:
         if run.manifest.exists():
             if plan.runs[run].startswith("stale: its caffemodel"):
                 (run.folder / "train.json").unlink(missing_ok=True)
-                run.manifest.rename(run.before)
+                run.manifest.rename(run.previous_manifest)
             else:
-                run.manifest.rename(run.withdrawn)
+                run.manifest.rename(run.stale_manifest)
     for run in others_on_disk(exp, engine):
         source = plan.runs.get(source_run(exp, run), "done")
         if state(exp, run, engine).startswith("stale") or source not in FINISHED:
-            run.manifest.rename(run.withdrawn)
+            run.manifest.rename(run.stale_manifest)
 
 
 def others_on_disk(exp: Experiment, engine: Engine) -> list[Run]:

@@ -14,12 +14,17 @@ docs/controls.md says what each control is for, and where it is from.
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+SOURCE = "source"  # what the folder of a source net is named where that net is no `base` run (mean: source)
+_SELFFER_OR_FROZEN = re.compile(r"(S|T)([1-9]\d?)T(\+?)|(R)([1-9]\d?)T")
+_SUBSET = re.compile(r"S([1-9]\d?)T-(random|kmeans)([1-9]\d*)")
+_RETAIN = "-retain"
 
 
 @dataclass(frozen=True)
 class Subset:
-    """Some filters of a layer. how: by random draw, or the ones nearest to the centres of k-means clusters."""
+    """Some filters of a layer, chosen by random draw (`random`) or nearest to the centres of k-means clusters."""
 
     how: Literal["random", "kmeans"]
     count: int
@@ -27,11 +32,13 @@ class Subset:
 
 @dataclass(frozen=True)
 class Condition:
-    """origin: whose weights layers 1..depth start from: the source net's, those of the net's own `base` run, or none.
-    depth: how many layers start so, or are frozen at random: n, 0 for `base`, None for all but the last.
-    frozen: whether these layers keep `lr_mult: 0`.
-    subset: the filters of layer `depth` that this is true of, None for all of them.
-    retained: the condition X of X-retain; the rest then is said of X.
+    """A condition, as its name says. Nothing else in the project reads such a name.
+
+    origin: where the weights of layers 1..depth come from: the source net, the net's own `base` run (self), or nowhere.
+    depth: how many layers are copied, or frozen at random: n; 0 for `base`; None for all but the last.
+    frozen: whether these layers have `lr_mult: 0`.
+    subset: the filters of layer `depth` that are copied and frozen; None for all of them.
+    retained: the condition X of X-retain; all other fields then are those of X.
     """
 
     name: str
@@ -43,42 +50,68 @@ class Condition:
 
     @classmethod
     def parse(cls, name: str) -> "Condition":
-        """Raises ValueError for a name that is no condition."""
+        """Reads the name of a condition that an experiment can ask for. Raises ValueError for any other name."""
         if name == "base":
             return cls(name, None, 0, False)
         if name == "FTall":
             return cls(name, "source", None, False)
-        if match := re.fullmatch(r"S([1-9]\d?)T-(random|kmeans)([1-9]\d*)", name):
-            return cls(name, "source", int(match[1]), True, Subset(match[2], int(match[3])))
-        if match := re.fullmatch(r"([ST])([1-9]\d?)T(\+?)|(R)([1-9]\d?)T", name):
-            origin = {"S": "source", "T": "self", None: None}[match[1]]
-            return cls(name, origin, int(match[2] or match[5]), not match[3])
-        if name.endswith("-retain") and not name.endswith("-retain-retain"):
-            of = cls.parse(name.removesuffix("-retain"))
+        if match := _SUBSET.fullmatch(name):
+            how: Literal["random", "kmeans"] = "random" if match[2] == "random" else "kmeans"
+            return cls(name, "source", int(match[1]), True, Subset(how, int(match[3])))
+        if match := _SELFFER_OR_FROZEN.fullmatch(name):
+            if match[4]:
+                return cls(name, None, int(match[5]), True)
+            return cls(name, "source" if match[1] == "S" else "self", int(match[2]), not match[3])
+        if name.endswith(_RETAIN) and not name.endswith(_RETAIN * 2):
+            of = cls.parse(name.removesuffix(_RETAIN))
             return cls(name, of.origin, of.depth, of.frozen, of.subset, of)
         raise ValueError(
             f"{name!r} is no condition; base, FTall, SnT with n layers frozen (S1T, S2T, ...), or a control: SnT+, "
             "TnT, TnT+, RnT, SnT-random72, SnT-kmeans72, or one of them with -retain"
         )
 
+    @classmethod
+    def of_run(cls, name: str) -> "Condition":
+        """The condition of a run or of a row of a table: as `parse`, and `source`, trained as `base` is."""
+        return cls(name, None, 0, False) if name == SOURCE else cls.parse(name)
+
     @property
-    def order(self) -> tuple:
-        """A sort key: the thesis' own conditions in its order, then the controls, kind by kind."""
+    def family(self) -> str:
+        """S, S+, T, T+ or R for SnT, SnT+, TnT, TnT+, RnT; empty for base, FTall, subsets of filters and X-retain."""
+        if self.depth in (0, None) or self.subset or self.retained:
+            return ""
+        kind = {"source": "S", "self": "T", None: "R"}[self.origin]
+        return kind if self.frozen else f"{kind}+"
+
+    @property
+    def is_of_thesis(self) -> bool:
+        """Whether the thesis compares it: base, FTall, SnT. All others are controls, or a source net."""
+        return self.name in ("base", "FTall") or self.family == "S"
+
+    @property
+    def retain_name(self) -> str:
+        """The name of X-retain, this condition being X."""
+        return self.name + _RETAIN
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """A sort key: the thesis' own conditions in its order, then the controls, kind by kind, and `source` last."""
+        if self.name == SOURCE:
+            return (99,)
         if self.retained:
             return (6, *self.retained.order)
         if self.subset:
             return (5, self.depth, self.subset.how, self.subset.count)
-        if self.depth in (0, None):
+        if not self.depth:
             return (0, 0 if self.depth == 0 else 1)
-        kinds = [("source", True), ("source", False), ("self", True), ("self", False), (None, True)]
-        return (kinds.index((self.origin, self.frozen)), self.depth + 1)
+        return (("S", "S+", "T", "T+", "R").index(self.family), self.depth + 1)
 
 
 def controls(names: list[str], layers: int) -> list[str]:
-    """SnT+, TnT, TnT+ and RnT of the depths n whose SnT is among `names`, in a net of `layers` weighted layers.
+    """SnT+, TnT, TnT+ and RnT for every n whose SnT is in `names`, in a net of `layers` weighted layers.
 
-    Fine-tuning all layers but the last from the source net is FTall, so that there is no SnT+ of that depth.
+    S(layers-1)T+ is left out: it fine-tunes all layers but the last from the source net, and that is FTall.
     """
-    depths = [int(match[1]) for name in names if (match := re.fullmatch(r"S(\d+)T", name))]
-    found = [f"{kind[0]}{n}T{kind[1:]}" for kind in ("S+", "T", "T+", "R") for n in depths]
-    return [name for name in found if name != f"S{layers - 1}T+" and name not in names]
+    depths = [condition.depth for name in names if (condition := Condition.parse(name)).family == "S"]
+    candidates = [f"{kind[0]}{n}T{kind[1:]}" for kind in ("S+", "T", "T+", "R") for n in depths]
+    return [name for name in candidates if name != f"S{layers - 1}T+" and name not in names]

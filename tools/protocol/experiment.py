@@ -4,8 +4,8 @@
     exp.name                     # tiny+max_iter=200
     raise exp.fault("sizes", "600 images a class", "at most 500")   # experiments/tiny.yaml:21: sizes: ...
 
-Keys that select runs, and keys that say how this machine goes about its work, keep the experiment's name; every other
-override becomes part of it, so that a trial never takes or overwrites a real run.
+An override of a key that selects runs, or of one that concerns only this machine, keeps the experiment's name. Every
+other override becomes part of the name, so that a trial never uses or overwrites a real run.
 """
 
 import difflib
@@ -15,10 +15,13 @@ from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 
 from tools.common.errors import UserError
+from tools.common.yaml_file import read_yaml
 from tools.protocol.conditions import Condition
+from tools.protocol.register import check_name
 
 SELECTING = {"sizes", "conditions", "controls", "directions", "seeds"}
 LOCAL = {"path", "on_bad_image", "keep_models", "resume"}
@@ -35,7 +38,7 @@ class Experiment(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     # data
-    dataset: Literal["fashion-mnist", "tiny-imagenet", "miniplaces", "folder"]
+    dataset: Annotated[str, AfterValidator(check_name)]  # one that data/cards/ registers
     path: str | None = None  # where the data set lies already; None: tools/fetch.py brings it
     image_size: Positive  # pixels a side in the LMDB; other images are resized (bilinear)
     gray: bool = False  # one channel instead of three
@@ -72,7 +75,7 @@ class Experiment(BaseModel):
     resume: bool = False  # go on from the last snapshot of a killed run: no longer the same result with BVLC Caffe
 
     _file: Path = PrivateAttr()
-    _lines: dict[str, str] = PrivateAttr(default_factory=dict)
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
     _name: str = PrivateAttr("")
     _set: str = PrivateAttr("")
 
@@ -106,7 +109,7 @@ class Experiment(BaseModel):
 
     def where(self, key: str) -> str:
         """`experiments/tiny.yaml:12` or `SET`: where the key's value was given (the file, where it was not)."""
-        return self._lines.get(key, str(self._file))
+        return self._places.get(key, str(self._file))
 
     def fault(self, key: str, found: str, right: str) -> UserError:
         """The error for a value that fits the schema but not the data: its line, what was found, what is right."""
@@ -118,47 +121,17 @@ def load(file: Path, overrides: str = "") -> Experiment:
 
     Raises UserError naming file and line for: a missing file, no YAML, an unknown or repeated key, a wrong value.
     """
-    file = Path(file)
-    values, lines = _read(file)
+    content = read_yaml(Path(file), "an experiment file", "experiments/demo.yaml")
     changes = _parse_overrides(overrides)
-    values.update(changes)
-    lines.update(dict.fromkeys(changes, "SET"))
+    places = {key: content.place(key) for key in content.values} | dict.fromkeys(changes, "SET")
     try:
-        experiment = Experiment(**values)
+        experiment = Experiment(**content.values | changes)
     except ValidationError as error:
-        raise UserError("\n".join(_explain(e, file, lines) for e in error.errors())) from None
-    experiment._file, experiment._lines, experiment._set = file, lines, overrides
-    experiment._name = _name(file, changes)
+        raise UserError("\n".join(_explain(e, content.file, places) for e in error.errors())) from None
+    experiment._file, experiment._places, experiment._set = content.file, places, overrides
+    experiment._name = _name(content.file, changes)
     _check_sizes(experiment)
     return experiment
-
-
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """Values and places (`file:line`) of the keys."""
-    try:
-        text = file.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except FileNotFoundError:
-        have = ", ".join(sorted(str(f) for f in file.parent.glob("*.yaml"))) or "none"
-        raise UserError(f"{file}: no such experiment file; in that folder: {have}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{file}: cannot be read as a text file ({error})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise UserError(f"{file}:{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
-    if not isinstance(root, yaml.MappingNode):
-        raise UserError(f"{file}:1: an experiment file is a list of `key: value` lines; see experiments/demo.yaml")
-    lines: dict[str, str] = {}
-    for key, _ in root.value:
-        place = f"{file}:{key.start_mark.line + 1}"
-        if key.value in lines:
-            raise UserError(f"{place}: {key.value}: given twice, first at {lines[key.value]}; keep one")
-        lines[key.value] = place
-    try:
-        return {str(key): value for key, value in yaml.safe_load(text).items()}, lines
-    except ValueError as error:
-        raise UserError(f"{file}: {error}; put a text that looks like a date in quotes") from None
 
 
 def _parse_overrides(text: str) -> dict[str, Any]:
@@ -181,9 +154,9 @@ def _parse_overrides(text: str) -> dict[str, Any]:
     return changes
 
 
-def _explain(error: dict[str, Any], file: Path, lines: dict[str, str]) -> str:
+def _explain(error: ErrorDetails, file: Path, places: dict[str, str]) -> str:
     key = str(error["loc"][0])
-    place = lines.get(key, str(file))
+    place = places.get(key, str(file))
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, Experiment.model_fields, 1)
         hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(Experiment.model_fields)}"
@@ -206,7 +179,7 @@ def _name(file: Path, changes: dict[str, Any]) -> str:
 
 def _check_sizes(exp: Experiment) -> None:
     for size in exp.sizes:
-        if size != exp.full_size and "all" not in (size, exp.full_size) and size > exp.full_size:
-            raise exp.fault("sizes", f"{size} images a class", f"a whole class has full_size: {exp.full_size}")
-        if size == "all" != exp.full_size:
+        if size == "all" and exp.full_size != "all":
             raise exp.fault("sizes", "all", f"the whole half is full_size here: write {exp.full_size}")
+        if isinstance(size, int) and isinstance(exp.full_size, int) and size > exp.full_size:
+            raise exp.fault("sizes", f"{size} images a class", f"a whole class has full_size: {exp.full_size}")

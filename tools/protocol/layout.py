@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tools.protocol.experiment import Experiment
+from tools.protocol.experiment import Experiment, Size
+from tools.protocol.register import card
 
 Half = Literal["A", "B"]
-Size = int | str
-CHECKOUT = Path(__file__).resolve().parents[2]
+Direction = Literal["A2B", "B2A"]
+HALVES: tuple[Half, Half] = ("A", "B")
 MODELS, RESULTS = Path("models"), Path("results")
 NET = "train_val.prototxt"
 
@@ -27,13 +28,13 @@ def size_name(size: Size) -> str:
 
 
 def dataset_folder(exp: Experiment) -> Path:
-    """`data/tiny-imagenet`; a `folder` data set is told from others by its place."""
-    if exp.dataset != "folder":
+    """`data/tiny-imagenet`; for a folder of one's own, `data/folder-NAME-` and a checksum of its place."""
+    if card(exp.dataset).is_published:
         return Path("data") / exp.dataset
     if exp.path is None:
-        raise exp.fault("dataset", "folder without path", "path: names the folder that holds train/ and val/")
+        raise exp.fault("dataset", f"{exp.dataset} without path", "path: names the folder that holds train/ and val/")
     place = Path(exp.path).resolve()
-    return Path("data") / f"folder-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
+    return Path("data") / f"{exp.dataset}-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)
@@ -45,17 +46,17 @@ class Split:
 
     @property
     def marker(self) -> Path:
-        """split.json: written last, so that where it is, every list is."""
+        """split.json: written last, so every list exists if it does."""
         return self.folder / "split.json"
 
     @property
     def packed(self) -> Path:
-        """pack.json of all LMDBs that an experiment needs: the graph's mark, renamed in last."""
+        """pack.json: which LMDBs there are; renamed into place last."""
         return self.folder / self.images / "pack.json"
 
     @property
     def means(self) -> Path:
-        """mean.json, likewise: every training LMDB has its mean.binaryproto."""
+        """mean.json: which training LMDBs have their mean.binaryproto; renamed into place last."""
         return self.folder / self.images / "mean.json"
 
     def train_list(self, half: Half, size: Size) -> Path:
@@ -72,6 +73,22 @@ class Split:
 
     def mean(self, half: Half, size: Size) -> Path:
         return self.train_lmdb(half, size) / "mean.binaryproto"
+
+    def train_sets(self, sizes: list[Size]) -> list[str]:
+        """A/n0500, A/n0400, ..., B/n0050: the names of training lists and LMDBs below the folders."""
+        return [f"{half}/{size_name(size)}" for half in HALVES for size in sizes]
+
+    def lists(self, sizes: list[Size]) -> list[str]:
+        """The same and A/val, B/val."""
+        return [*self.train_sets(sizes), *(f"{half}/val" for half in HALVES)]
+
+    def list_file(self, name: str) -> Path:
+        """The list A/n0500 or A/val."""
+        return self.folder / f"{name}.txt"
+
+    def lmdb(self, name: str) -> Path:
+        """The LMDB of that list: a folder with data.mdb and pack.json, and mean.binaryproto if it is for training."""
+        return self.folder / self.images / name
 
 
 def split_of(exp: Experiment, seed: int) -> Split:
@@ -90,6 +107,11 @@ def split_seeds(exp: Experiment, seed: int) -> tuple[int, int]:
     )
 
 
+def image_shape(exp: Experiment) -> tuple[int, int, int]:
+    """CHW of every Datum."""
+    return (1 if exp.gray else 3, exp.image_size, exp.image_size)
+
+
 def train_sizes(exp: Experiment) -> list[Size]:
     """Every size that needs lists, an LMDB and a mean: the full one, for the source nets, and the selected ones."""
     return list(dict.fromkeys([exp.full_size, *exp.sizes]))
@@ -100,9 +122,9 @@ class Run:
     """One training: a folder, and the specification that its name is."""
 
     experiment: str
-    direction: str  # A2B: source half A, target half B
+    direction: Direction  # A2B: source half A, target half B
     size: Size
-    condition: str  # of tools/protocol/conditions.py, or `source` where the source net is no base run (mean: source)
+    condition: str  # a name that Condition.of_run reads
     seed: int
 
     @property
@@ -119,13 +141,13 @@ class Run:
         return self.folder / "manifest.json"
 
     @property
-    def withdrawn(self) -> Path:
-        """Where a manifest goes that could not be judged when a sweep was planned (tools/planning/state.py)."""
+    def stale_manifest(self) -> Path:
+        """Where a manifest is set aside whose inputs have changed, or could not be checked when a sweep was planned."""
         return self.folder / "manifest.withdrawn.json"
 
     @property
-    def before(self) -> Path:
-        """The manifest of a source net that is gone and will be trained again, to compare the two."""
+    def previous_manifest(self) -> Path:
+        """The manifest of a source net whose caffemodel was deleted: kept while it is trained again, to compare."""
         return self.folder / "manifest.before.json"
 
     @property
@@ -133,12 +155,19 @@ class Run:
         return self.folder / "failed.json"
 
     @property
+    def lock(self) -> Path:
+        """Held by whoever trains the run."""
+        return self.folder / ".lock"
+
+    @property
     def source(self) -> Half:
-        return self.direction[0]
+        """The half that the source net was trained on."""
+        return "A" if self.direction == "A2B" else "B"
 
     @property
     def target(self) -> Half:
-        return self.direction[2]
+        """The half that the run trains on and is scored on."""
+        return "B" if self.direction == "A2B" else "A"
 
 
 def experiment_name(exp: Experiment, engine: str) -> str:
@@ -148,9 +177,3 @@ def experiment_name(exp: Experiment, engine: str) -> str:
 
 def results_folder(exp: Experiment, engine: str) -> Path:
     return RESULTS / experiment_name(exp, engine)
-
-
-def template(folder: str, name: str) -> Path:
-    """A template of the project's root, or of the checkout where the root has none of that name."""
-    here = Path(folder) / name
-    return here if here.exists() else CHECKOUT / folder / name

@@ -1,35 +1,36 @@
-"""Which runs an experiment has, and what each copies from, trains on and subtracts: the one place that knows it."""
+"""Which runs an experiment has, and what each copies from, trains on and subtracts. No other module knows this."""
 
 from dataclasses import replace
 from pathlib import Path
 
 from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import NetParameter
+from tools.common.checkout import own_file
 from tools.common.errors import UserError
-from tools.protocol.conditions import Condition, controls
+from tools.protocol.conditions import SOURCE, Condition, controls
 from tools.protocol.experiment import Experiment
-from tools.protocol.layout import NET, Half, Run, Size, experiment_name, split_of, template
+from tools.protocol.layout import NET, Direction, Half, Run, Size, experiment_name, split_of
 from tools.protocol.weighted_layers import weighted_blocks
 
 
 def runs_of(exp: Experiment, engine: str) -> list[Run]:
-    """Every run that the experiment selects and every source run that these need, sources first."""
+    """Every run that the experiment selects, and every run that these copy from, directly or not; sources first."""
     name = experiment_name(exp, engine)
     selected = [
         Run(name, direction, size, condition, seed)
         for seed in exp.seeds
         for size in exp.sizes
-        for condition in conditions(exp)
+        for condition in conditions_of(exp)
         for direction in exp.directions
     ]
-    every, found = selected, selected
-    while found := [source for run in found if (source := source_run(exp, run))]:
-        every = [*found, *every]
-    return list(dict.fromkeys(every))
+    runs, newest = selected, selected
+    while newest := [source for run in newest if (source := source_run(exp, run))]:
+        runs = [*newest, *runs]
+    return list(dict.fromkeys(runs))
 
 
-def conditions(exp: Experiment) -> list[str]:
-    """The experiment's conditions, with their controls where it asks for them."""
+def conditions_of(exp: Experiment) -> list[str]:
+    """The experiment's conditions, and their controls if it has `controls: true`."""
     if not exp.controls:
         return exp.conditions
     net, file = net_template(exp)
@@ -37,66 +38,97 @@ def conditions(exp: Experiment) -> list[str]:
 
 
 def find_run(exp: Experiment, engine: str, key: str) -> Run:
-    """The run of `exp` with this key (`A2B/n0300/S3T/seed0`); raises UserError naming what is there."""
-    every = runs_of(exp, engine)
-    for run in every:
+    """The run of `exp` with this key (`A2B/n0300/S3T/seed0`) or folder. Raises UserError that says which runs exist."""
+    runs = runs_of(exp, engine)
+    for run in runs:
         if run.key == key.strip("/") or str(run.folder) == key.rstrip("/"):
             return run
-    raise UserError(f"{exp.file}: no run {key!r}; there are {len(every)}, from {every[0].key} to {every[-1].key}")
+    raise UserError(f"{exp.file}: no run {key!r}; there are {len(runs)}, from {runs[0].key} to {runs[-1].key}")
 
 
 def condition_of(run: Run) -> Condition:
-    return Condition.parse("base" if run.condition == "source" else run.condition)
+    return Condition.of_run(run.condition)
 
 
 def source_run(exp: Experiment, run: Run) -> Run | None:
-    """The run whose net `run` copies from, None for one that copies nothing.
+    """The run whose net `run` copies from; None if it copies nothing.
 
-    The source net of A2B is the full-size `base` run on A: that is B2A/n0500/base. With `mean: source` that run
-    subtracts the mean of B, so the source net is a run of its own. A selffer control (TnT) copies from the `base` run
-    on its own target set: one on the whole half would have seen the images that the target set leaves out.
+    S conditions and FTall copy from the source net. A selffer control (TnT) copies from the `base` run on its own
+    target set: a net trained on the whole half would have seen the images that the target set leaves out. X-retain
+    copies from X.
     """
     condition = condition_of(run)
     if condition.retained:
         return replace(run, condition=condition.retained.name)
     if condition.origin is None:
         return None
-    if condition.origin == "self":
-        return replace(run, condition="base")
-    back = "B2A" if run.direction == "A2B" else "A2B"
-    condition = "base" if exp.mean == "target" else "source"
-    return Run(run.experiment, back, exp.full_size, condition, run.seed)
+    return replace(run, condition="base") if condition.origin == "self" else source_net_of(exp, run)
+
+
+def source_net_of(exp: Experiment, run: Run) -> Run:
+    """The source net of a run's direction and seed, whether or not the run copies from it."""
+    return source_net(exp, run.experiment, run.source, run.seed)
+
+
+def source_net(exp: Experiment, experiment: str, half: Half, seed: int) -> Run:
+    """The net trained on the whole of `half`; `experiment` is the name with the engine in it.
+
+    With `mean: target` it is the full-size `base` run on that half: that of half A is B2A/n0500/base. With
+    `mean: source` every other run into the half subtracts the other half's mean, so the source net is a run of its own.
+    """
+    into: Direction = "B2A" if half == "A" else "A2B"
+    return Run(experiment, into, exp.full_size, _source_condition(exp), seed)
+
+
+def is_source_net(exp: Experiment, size: Size, condition: str) -> bool:
+    """Whether runs of this size and condition are source nets."""
+    return (size, condition) == (exp.full_size, _source_condition(exp))
+
+
+def is_copied_from(exp: Experiment, run: Run, engine: str) -> bool:
+    """Whether other runs copy from the run's net: from a source net always, from another (TnT) if they are selected."""
+    if is_source_net(exp, run.size, run.condition):
+        return True
+    return run in {source_run(exp, other) for other in runs_of(exp, engine)}
+
+
+def retain_run(run: Run) -> Run:
+    """X-retain, of the run X."""
+    return replace(run, condition=condition_of(run).retain_name)
 
 
 def train_set(exp: Experiment, run: Run) -> tuple[Half, Size]:
-    """The half and size that a run trains on: its target set; for what it retained, all of the source half."""
+    """The half and size that a run trains on: its target set; of X-retain the whole source half."""
     return (run.source, exp.full_size) if condition_of(run).retained else (run.target, run.size)
 
 
 def mean_of(exp: Experiment, run: Run) -> Path:
     """The mean file that a run subtracts, in training and test alike."""
     split = split_of(exp, run.seed)
-    if run.condition != "source" and exp.mean == "source":
+    if run.condition != SOURCE and exp.mean == "source":
         return split.mean(run.source, exp.full_size)
     return split.mean(*train_set(exp, run))
 
 
 def random_seed(exp: Experiment, run: Run) -> int:
-    """The solver's `random_seed`: the run's seed (or init_seed), and 1000 more for each net that it is copied through:
-    none for base, one for FTall and SnT.
+    """The solver's `random_seed`: the run's seed (or init_seed), plus 1000 for each net that it is copied through.
 
-    Caffe draws in layer order, renamed or not: from the seed of its source net a target net's random layers would start
-    where the source net's own began, which is not far from what it learnt.
+    base: plus 0; FTall and SnT: plus 1000. Caffe draws in layer order, whatever the layers are called. With the seed of
+    its source net, a target net's random layers would start at the very values where the source net's own started.
     """
-    copies, at = 0, run
-    while at := source_run(exp, at):
-        copies += 1
+    copies, at = 0, source_run(exp, run)
+    while at:
+        copies, at = copies + 1, source_run(exp, at)
     return (run.seed if exp.init_seed is None else exp.init_seed) + 1000 * copies
 
 
 def net_template(exp: Experiment) -> tuple[NetParameter, Path]:
     """The experiment's net as its template has it, and the template's file."""
-    file = template("prototxt", exp.model) / NET
+    file = own_file("prototxt", exp.model) / NET
     if not file.exists():
         raise exp.fault("model", exp.model, f"a folder of prototxt/ with a {NET} in it")
     return prototxt.read_net(file), file
+
+
+def _source_condition(exp: Experiment) -> str:
+    return "base" if exp.mean == "target" else SOURCE

@@ -77,7 +77,7 @@ def condition_order(name: str) -> tuple:
 
     Raises ValueError for others.
     """
-    return (99,) if name == "source" else Condition.parse(name).order
+    return Condition.of_run(name).order
 
 
 def run_of(experiment: str, key: str) -> Run | None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.protocol.experiment import Experiment
-from tools.protocol.layout import CHECKOUT, RESULTS, results_folder
+from tools.protocol.layout import RESULTS, results_folder
 from tools.results.columns import CURVES, PREDICTIONS, RUNS, Row, engine_name, read_csv, size_order
 
 if TYPE_CHECKING:

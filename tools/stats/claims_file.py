@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.protocol.conditions import Condition
-from tools.protocol.layout import CHECKOUT
 
 THESIS = CHECKOUT / "experiments" / "claims" / "thesis.yaml"
 GROUPS = ("frozen", "others")

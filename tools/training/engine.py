@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
-from tools.protocol.layout import CHECKOUT
 
 
 class NoEngine(UserError):

@@ -62,8 +62,8 @@ def is_complete(exp: Experiment, run: Run, engine: Engine) -> bool:
 
 def take_back(exp: Experiment, run: Run, engine: Engine) -> None:
     """Puts back a manifest that was set aside (its source net was to be trained again, say), if it stands after all."""
-    if not run.manifest.exists() and _stands(exp, run, engine, read_json(run.withdrawn)):
-        run.withdrawn.rename(run.manifest)
+    if not run.manifest.exists() and _stands(exp, run, engine, read_json(run.stale_manifest)):
+        run.stale_manifest.rename(run.manifest)
 
 
 def _stands(exp: Experiment, run: Run, engine: Engine, manifest: dict | None) -> bool:

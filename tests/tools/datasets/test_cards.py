@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tools.datasets import check_classes, open_dataset
-from tools.datasets.cards import card, thesis_classes
+from tools.datasets import open_dataset
 from tools.protocol.experiment import load
+from tools.protocol.register import card, check_classes, thesis_classes
 
 
 @pytest.mark.parametrize(("dataset", "count"), [("tiny-imagenet", 200), ("miniplaces", 100)])

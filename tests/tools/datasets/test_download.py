@@ -9,8 +9,8 @@ from urllib3.util import Retry
 from tests.helpers.file_server import FileServer
 from tools.common.errors import UserError
 from tools.datasets import download as module
-from tools.datasets.cards import Remote
 from tools.datasets.download import download, require_disk
+from tools.protocol.register import Remote
 
 DATA = bytes(range(256)) * 4000  # 1 MB
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tools.common.errors import UserError
-from tools.datasets.cards import Archive
 from tools.datasets.unpack import unpacked
+from tools.protocol.register import Archive
 
 LIMITS = Archive(name="a.zip", disk=0, most_files=20, most_bytes=1_000_000)
 

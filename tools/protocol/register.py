@@ -1,0 +1,133 @@
+"""The register of data sets: a data set is registered by its card, data/cards/NAME.yaml, and by nothing else.
+
+    card("tiny-imagenet").reader      # tiny_imagenet.TinyImageNet: the class in tools/datasets/ that reads it
+    card("tiny-imagenet").counts      # {"classes": 200, "train": 100000, "val": 10000}
+
+The experiment's schema, the claims, `fetch`, `doctor` and the figures all ask here. CONTRIBUTING.md says
+how a data set is added.
+"""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tools.common.checkout import CHECKOUT, own_file
+from tools.common.errors import UserError
+from tools.common.yaml_file import read_yaml
+
+CARDS = "data/cards"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Remote(_Strict):
+    """A published file. md5 is that of the file, content_sha256 that of the file after gunzip."""
+
+    name: str
+    urls: list[str]  # tried in this order
+    md5: str
+    bytes: int | None = None  # None: its publisher gives no size
+    content_sha256: str | None = None
+
+
+class Archive(_Strict):
+    """Which of the files is the archive, the disk space that it takes unpacked, and the limits of unpacking."""
+
+    name: str
+    disk: int  # bytes on disk, blocks counted
+    most_files: int
+    most_bytes: int
+
+
+class Debian(_Strict):
+    """Debian's package of the data set."""
+
+    package: str
+    folder: str  # where the package puts the files, without the leading /
+
+
+class Space(_Strict):
+    """Disk space of the data set's experiment, in GB for each split seed."""
+
+    lmdbs: float
+    models: float  # of all its runs, with keep_models: all
+
+
+class Card(_Strict):
+    """What a data set is, where it comes from, and what a right copy looks like.
+
+    One without `files` is not published: every folder that `path:` names is a data set of its own (`folder`).
+    """
+
+    title: str
+    about: str
+    terms: str
+    layout: str
+    reader: str  # module.Class in tools/datasets/
+    experiment: str | None = None  # the file of experiments/ that brings it and needs `space`
+    space: Space | None = None
+    counts: dict[str, int] = {}  # classes, train, val
+    files: list[Remote] = []
+    names: list[str] | None = None
+    debian: Debian | None = None
+    archive: Archive | None = None
+
+    @property
+    def is_published(self) -> bool:
+        return bool(self.files)
+
+    @property
+    def published_archive(self) -> tuple[Remote, Archive] | None:
+        """The file that is the archive, and what is said of it; None for a data set that is no archive."""
+        archive = self.archive
+        if archive is None:
+            return None
+        return next(file for file in self.files if file.name == archive.name), archive
+
+
+def datasets() -> list[str]:
+    """The name of every registered data set, sorted."""
+    return sorted({path.stem for root in (Path(), CHECKOUT) for path in (root / CARDS).glob("*.yaml")})
+
+
+def card(dataset: str) -> Card:
+    """Raises UserError, with the card's line, for a data set without a card or a card with a mistake."""
+    content = read_yaml(own_file(CARDS, f"{dataset}.yaml"), "a data set's card", f"{CARDS}/tiny-imagenet.yaml")
+    try:
+        return Card(**content.values)
+    except ValidationError as error:
+        faults = (f"{content.place(*e['loc'])}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise UserError("\n".join(faults)) from None
+
+
+def check_name(dataset: Any) -> Any:
+    """A pydantic validator. Raises ValueError for a name that is not registered."""
+    if dataset not in datasets():
+        raise ValueError(f"no such data set; {CARDS}/ has {', '.join(datasets())}")
+    return dataset
+
+
+def thesis_classes(dataset: str) -> dict[str, str] | None:
+    """id -> name of every class in the thesis' appendices A and B; None for a data set that the thesis does not use."""
+    file = own_file("data/classes", f"{dataset}.csv")
+    if not file.exists():
+        return None
+    with open(file, encoding="utf-8", newline="") as lines:
+        return {row["id"]: row["name"] for row in csv.DictReader(lines)}
+
+
+def check_classes(dataset: str, ids: list[str]) -> str:
+    """One line that compares the class ids `ids` with the thesis' list."""
+    listed = thesis_classes(dataset)
+    if listed is None:
+        return f"the thesis has no class list for {dataset}"
+    unknown = sorted(set(ids) - set(listed))
+    present = len(set(ids) & set(listed))
+    line = f"{present} of {'the ' if present < len(listed) else ''}{len(listed)} classes of the thesis' list"
+    if unknown:
+        line += f"; unknown to it: {', '.join(unknown[:5])}" + (f" and {len(unknown) - 5} more" if unknown[5:] else "")
+    return line
