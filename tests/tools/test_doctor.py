@@ -9,6 +9,8 @@ import pytest
 
 from tests.helpers.shell_scripts import environment, stand_in
 from tools import doctor
+from tools.datasets import reader
+from tools.protocol.register import card
 
 
 @pytest.fixture
@@ -72,14 +74,15 @@ def test_packages_that_differ_from_the_pins_are_named_with_both_versions(tmp_pat
 def test_images_are_found_where_fetch_recorded_them(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(doctor, "DEBIAN_DATASETS", tmp_path / "usr")
-    assert doctor.images("fashion-mnist").mend == "python -m tools fetch experiments/demo.yaml"
+    about = card("fashion-mnist")
+    assert doctor.images("fashion-mnist", about).mend == "python -m tools fetch experiments/demo.yaml"
 
     brought = tmp_path / "data" / "fashion-mnist"
     brought.mkdir(parents=True)
-    for name in doctor.KINDS["fashion-mnist"].layout.split(", "):
+    for name in reader("fashion-mnist").layout.split(", "):
         (brought / name).write_bytes(gzip.compress(b""))
     (brought / "fetch.json").write_text('{"folder": "."}')
-    assert doctor.images("fashion-mnist") == doctor.Finding("fashion-mnist", "ok", "data/fashion-mnist")
+    assert doctor.images("fashion-mnist", about) == doctor.Finding("fashion-mnist", "ok", "data/fashion-mnist")
 
 
 @pytest.mark.parametrize(
