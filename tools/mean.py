@@ -15,7 +15,7 @@ from tools import cli
 from tools.common.errors import UserError
 from tools.common.files import lock, read_json, sha256, write_atomic, write_json
 from tools.common.progress import progress
-from tools.common.workers import spread
+from tools.common.workers import parallel_map
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Split, split_of, train_sizes
 
@@ -34,7 +34,7 @@ def mean(exp: Experiment, seed: int) -> bool:
         missing = [name for name in _names(exp, place) if name not in sums]
         entries = {name: _entries(exp, place, name) for name in missing}
         with progress("mean", sum(entries.values()), "images") as update:
-            for name, digest in spread(lambda name: (name, _write(_lmdb(place, name))), missing):
+            for name, digest in parallel_map(lambda name: (name, _write(_lmdb(place, name))), missing):
                 sums[name] = digest
                 update(entries[name])
         write_json(place.means, {"means": dict(sorted(sums.items()))})

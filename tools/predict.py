@@ -25,7 +25,7 @@ from tools.protocol.layout import Run
 from tools.protocol.runs import find_run
 from tools.results.columns import PREDICTIONS, npz_bytes, read_csv
 from tools.training.engine import Engine, find
-from tools.training.engine_outputs import outputs, what_makes
+from tools.training.engine_outputs import layers_producing, output_values
 from tools.training.process import RunFailed
 
 MODEL, LOG = "predict.prototxt", "predict.log"
@@ -42,7 +42,7 @@ def predict(run: Run, engine: Engine, model: Path, accuracy: float) -> dict:
     net, label, batches, images = scoring_net(run)
     write_atomic(run.folder / MODEL, prototxt.to_text(net))
     log = run.folder / LOG
-    values = outputs(engine, run.folder / MODEL, model, batches, [label, PREDICTED], log)
+    values = output_values(engine, run.folder / MODEL, model, batches, [label, PREDICTED], log)
     counts = [len(found) for found in values.values()]
     if counts != [images, images]:
         raise RunFailed(
@@ -72,7 +72,7 @@ def scoring_net(run: Run) -> tuple[NetParameter, str, int, int]:
     if label == PREDICTED:
         raise UserError(f"{file}: the label's blob is called {label!r}; call it `label`")
     cut = NetParameter(name=net.name)
-    cut.layer.extend(what_makes({scores, label}, net))
+    cut.layer.extend(layers_producing({scores, label}, net))
     cut.layer.add(name=PREDICTED, type="ArgMax", bottom=[scores], top=[PREDICTED])
     batches = prototxt.read_solver(run.folder / SOLVER).test_iter[0]
     (data,) = (x for x in cut.layer if x.type == "Data" and any(rule.phase == TEST for rule in x.include))

@@ -31,7 +31,7 @@ from tools.protocol.runs import condition_of, retain_run, runs_of, source_net_of
 from tools.results.columns import RETENTION, RETENTION_COLUMNS, Row, csv_text, order
 from tools.run import run_one
 from tools.training.engine import Engine, find
-from tools.training.engine_outputs import outputs, what_makes
+from tools.training.engine_outputs import layers_producing, output_values
 from tools.training.inputs import run_inputs, source_weights
 
 OWN = "own_fc8"
@@ -102,11 +102,11 @@ def own_classifier(exp: Experiment, run: Run, retained: Run, engine: Engine) -> 
         return known["accuracy"]
     model, joined = (run.folder / f"{OWN}.{kind}" for kind in ("prototxt", "caffemodel"))
     net = prototxt.parse(rendered.net, NetParameter(), str(model))
-    write_atomic(model, prototxt.to_text(NetParameter(name=net.name, layer=what_makes({rendered.accuracy}, net))))
+    write_atomic(model, prototxt.to_text(NetParameter(name=net.name, layer=layers_producing({rendered.accuracy}, net))))
     write_atomic(joined, _joined(exp, run, rendered, weights[0], source[0]))
     (batches,) = prototxt.parse(rendered.solver, SolverParameter(), str(model)).test_iter
     try:
-        found = outputs(engine, model, joined, batches, [rendered.accuracy])[rendered.accuracy]
+        found = output_values(engine, model, joined, batches, [rendered.accuracy])[rendered.accuracy]
     finally:
         joined.unlink()
     accuracy = round(fmean(found.tolist()), 6)

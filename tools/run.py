@@ -12,6 +12,7 @@ import time
 from tools import cli, parse, predict, render, train
 from tools.common.checkout import CHECKOUT
 from tools.common.files import lock, read_json, sha256, write_atomic, write_json
+from tools.common.parent_death import die_with_parent
 from tools.nets.templates import Rendered
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, split_of
@@ -19,7 +20,7 @@ from tools.protocol.runs import find_run, is_copied_from, runs_of, source_run, t
 from tools.training.engine import Engine, find
 from tools.training.inputs import NotReady, is_complete, lacks_predictions, take_back
 from tools.training.outcome import outcome
-from tools.training.process import RunFailed, die_with_parent
+from tools.training.process import RunFailed
 
 
 def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:

@@ -31,7 +31,7 @@ from tools.protocol.weighted_layers import Block, weighted_blocks
 from tools.results.columns import CORRELATION_COLUMNS, CORRELATIONS, SCORE_COLUMNS, SCORES, Row, csv_text, order
 from tools.stats import transferability
 from tools.training.engine import Engine, find
-from tools.training.engine_outputs import outputs, what_makes
+from tools.training.engine_outputs import layers_producing, output_values
 from tools.training.inputs import run_inputs, source_weights
 from tools.training.process import RunFailed
 
@@ -96,7 +96,7 @@ def _score(exp: Experiment, runs: list[Run], engine: Engine, most: int, known: d
         return known
     write_atomic(model, text)
     names = [label, PROBABILITIES, *(f"{FEATURES}{n}" for n in layers)]
-    values = outputs(engine, model, weights, -(-images // batch), names)
+    values = output_values(engine, model, weights, -(-images // batch), names)
     if len(values[label]) < images or len(values[label]) % batch:
         raise RunFailed(f"{model}: {len(values[label])} labels of {images} images; caffe test must print one of each")
     arrays = {name: array.reshape(len(values[label]), -1)[:images] for name, array in values.items()}
@@ -122,7 +122,7 @@ def scoring_net(exp: Experiment, runs: list[Run]) -> tuple[NetParameter, dict[in
     logits, label = next(x for x in net.layer if x.type == "Accuracy" and x.top[:1] == [accuracy]).bottom
     depths = sorted({condition_of(run).depth or len(blocks) - 1 for run in runs} | {len(blocks) - 1})
     tops = {n: blocks[n].main.bottom[0] for n in depths}
-    cut = NetParameter(name=net.name, layer=what_makes({logits, label, *tops.values()}, net))
+    cut = NetParameter(name=net.name, layer=layers_producing({logits, label, *tops.values()}, net))
     (data,) = (x for x in cut.layer if x.type == "Data" and any(rule.phase == TEST for rule in x.include))
     data.data_param.source = str(split_of(exp, runs[0].seed).train_lmdb(runs[0].target, runs[0].size))
     if data.transform_param.HasField("mean_file"):

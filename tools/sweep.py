@@ -16,6 +16,7 @@ import time
 from tools import cli, summarize
 from tools.common.checkout import CHECKOUT
 from tools.common.files import remove_leftovers
+from tools.common.parent_death import die_with_parent
 from tools.planning import estimate
 from tools.planning.state import Plan, check, make_plan, withdraw
 from tools.protocol import layout
@@ -23,7 +24,6 @@ from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import MODELS
 from tools.training.engine import Engine, find
 from tools.training.gpus import runs_per_gpu, selected_gpus
-from tools.training.process import die_with_parent
 
 
 def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:

@@ -22,8 +22,8 @@ from tools.training import filter_subset, proofs
 from tools.training.engine import Engine, find
 from tools.training.gpus import gpu_slot
 from tools.training.inputs import run_inputs, source_weights
-from tools.training.live_line import Live
-from tools.training.process import RunFailed, drive, said_last
+from tools.training.live_line import LiveLine
+from tools.training.process import RunFailed, describe_exit, run_engine
 
 LOG = "caffe.log"
 
@@ -62,7 +62,7 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
             proof["start"] = proofs.check_start(rendered.plan, start, layer_blob_bytes(weights))
         arguments = [f"--solver={run.folder / SOLVER}", *([f"--snapshot={snapshot}"] if snapshot else copied)]
         began = time.time()
-        live = Live(run, rendered)
+        live = LiveLine(run, rendered)
         log, command = _caffe(engine, run, gpu, arguments, LOG, live, append=snapshot is not None)
     model = _model(run)
     if source:
@@ -100,7 +100,13 @@ def _tidy(run: Run) -> None:
 
 
 def _caffe(
-    engine: Engine, run: Run, gpu: str | None, arguments: list[str], name: str, live: Live | None = None, append=False
+    engine: Engine,
+    run: Run,
+    gpu: str | None,
+    arguments: list[str],
+    name: str,
+    live: LiveLine | None = None,
+    append: bool = False,
 ) -> tuple[Log, str]:
     """Runs `caffe train` with `arguments`, its log teed into the run's folder; returns what it says, and the command.
 
@@ -117,7 +123,7 @@ def _caffe(
         if live and event:
             live.show(event)
 
-    status, command = drive(engine, ["train", *arguments], gpu, path, take, append)
+    status, command = run_engine(engine, ["train", *arguments], gpu, path, take, append)
     log = reader.finish()
     # BVLC Caffe's max pooling writes outside its blob where all inputs are NaN: a diverged run may crash as it exits.
     diverged = log.finished and any(
@@ -125,7 +131,7 @@ def _caffe(
     )
     if (status and not diverged) or not (log.finished or live is None):
         how = "stopped early" if log.stopped_early else "failed"
-        raise RunFailed(f"{path}: {engine.name} {how} {said_last(status, log.fatal or log.tail)}")
+        raise RunFailed(f"{path}: {engine.name} {how} {describe_exit(status, log.fatal or log.tail)}")
     return log, command
 
 

@@ -1,33 +1,33 @@
-"""Reads a Caffe training log, of any year, line by line. Source: BVLC Caffe's src/caffe/solver.cpp, 2013 to its head.
+"""Reads a Caffe training log of any year, line by line. Source: BVLC Caffe's src/caffe/solver.cpp, 2013 to its head.
 
-Today's order of lines at iteration N, of which a display and a test each come at their own interval:
+Today's lines at iteration N, in order. Displays and tests each have their own interval:
 
-    Iteration N, Testing net (#0)                          a test row begins, one a test net
+    Iteration N, Testing net (#0)                          starts a test row; one for each test net
         Test loss: 2.3                                     with test_compute_loss
         Test net output #0: accuracy = 0.1
-    Iteration N (5 iter/s, 4s/20 iters), loss = 2.3        a train row begins; until 2017 without iter/s
+    Iteration N (5 iter/s, 4s/20 iters), loss = 2.3        starts a train row; until 2017 without iter/s
         Train net output #0: loss = 2.3 (* 1 = 2.3 loss)
     Iteration N, lr = 0.01
 
-and after the last iteration `Iteration N, loss = 2.3` without outputs, a test, `Optimization Done.` Older logs have the
-lr line before the loss line, no train outputs, `Test score #0: 0.1` without a name (here `score_0`), and in 2013
-`Testing net` without an iteration (here: the last one named).
+After the last iteration follow `Iteration N, loss = 2.3` without outputs, a test, and `Optimization Done.` In older
+logs the lr line comes before the loss line, there are no train outputs, and `Test score #0: 0.1` has no name (its
+column is `score_0`). In 2013 `Testing net` had no iteration; it is that of the line before.
 
-The rules:
-- A row is complete when the solver's next line shows that it has ended. At the log's end, or where the next attempt's
-  log begins, it is kept if it has all outputs of the row before it, else dropped. A garbled line spoils its row.
-- The rate of a row is that of the `lr` line of its iteration, before or after it; without one, that of the last before
-  it, or of the attempt's first. It stays blank where the log ends before the rate in force is known.
-- Another attempt begins at a solver's start, or where iterations go back. Its rows replace the earlier rows from its
-  first iteration on. Seconds go on from the sum of what earlier attempts trained, work that was lost included.
-- Seconds count from the line `Solving`, or from the attempt's first line where there is none. An attempt's time ends
-  with its solver's last line.
+Rules:
+- A row is complete when the solver's next line follows. The last row of the log, or of an attempt, is kept if it has
+  all outputs of the row before it; otherwise it is dropped. A garbled line drops its row.
+- The learning rate of a row is that of the `lr` line of its iteration, before or after it. If there is none, it is the
+  last one before, or the first of the attempt. It is blank if the log ends before any of these.
+- A new attempt starts where a solver starts, or where the iteration goes back. Its rows replace earlier rows from its
+  first iteration on. Seconds continue from the training time of all earlier attempts, lost work included.
+- Seconds count from the line `Solving`, or from the first line of the attempt if there is none. The time of an attempt
+  ends with the solver's last line.
 
-`LogReader` takes the lines and tells of each row as it comes; `Log` is what they say in all.
+`LogReader` takes the lines and returns each row when it is complete. `Log` has the result of the whole log.
 """
 
 from tools.caffe_log.reader import Log, LogReader
-from tools.caffe_log.rows import Event
+from tools.caffe_log.rows import LogRow
 from tools.caffe_log.table import Table
 
-__all__ = ["Event", "Log", "LogReader", "Table"]
+__all__ = ["Log", "LogReader", "LogRow", "Table"]

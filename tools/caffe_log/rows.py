@@ -1,34 +1,34 @@
-"""Puts the rows of a log together from its lines, and each row's learning rate with it."""
+"""Builds the rows of a log from its lines, and finds the learning rate of each."""
 
 from collections import Counter
 from functools import lru_cache
 
-from tools.caffe_log.table import FIRST, Table
+from tools.caffe_log.table import FIRST_COLUMNS, Table
 
 NAN = float("nan")
-_RESERVED = {*FIRST, "SmoothedLoss", "TestLoss", "TestNet"}
-_WINDOWS = {"1.#QNAN": NAN, "1.#IND": NAN, "nan(ind)": NAN, "1.#INF": float("inf")}
+_RESERVED = {*FIRST_COLUMNS, "SmoothedLoss", "TestLoss", "TestNet"}
+_WINDOWS_NUMBERS = {"1.#QNAN": NAN, "1.#IND": NAN, "nan(ind)": NAN, "1.#INF": float("inf")}
 
 
-class Event:
-    """A row: told of as soon as it is complete, and until then filled from its lines."""
+class LogRow:
+    """A row of the log. It is filled line by line until it is complete."""
 
-    __slots__ = ("_names", "iteration", "iters_per_s", "kind", "loss", "net", "seconds", "spoilt", "values")
+    __slots__ = ("_names", "garbled", "iteration", "iters_per_s", "kind", "loss", "net", "seconds", "values")
 
     def __init__(self, kind: str, iteration: int, seconds: float, net: int, loss: float | None, iters_per_s: float):
         self.kind = kind  # train or test
         self.iteration = iteration
         self.seconds = seconds
         self.net = net  # the test net's number; 0 for a train row
-        self.loss = loss  # train: the smoothed loss of the `Iteration` line; test: `Test loss`, None without
-        self.iters_per_s = iters_per_s  # as displayed; NaN for a test, an old log or a garbage rate
-        self.spoilt = False
+        self.loss = loss  # train: the smoothed loss of the `Iteration` line; test: `Test loss`, None if not printed
+        self.iters_per_s = iters_per_s  # as displayed; NaN for a test, an old log or a meaningless rate
+        self.garbled = False
         self.values: list[float] = []
         self._names: list[str] = []
 
     @property
     def outputs(self) -> dict[str, float]:
-        """The net's outputs, by the names of their columns."""
+        """The outputs of the net, by the names of their columns."""
         return dict(zip(_columns(self.names), self.values, strict=True))
 
     @property
@@ -36,39 +36,42 @@ class Event:
         return tuple(self._names)
 
     def add(self, index: int, name: str, value: float | None) -> None:
-        """Takes output `#index`; one that is no number, or whose forerunner is missing, spoils the row."""
+        """Adds output `#index`. A value that is not a number, or a missing output before it, makes the row garbled."""
         if value is None or index != len(self.values):
-            self.spoilt = True
+            self.garbled = True
             return
         self._names.append(name)
         self.values.append(value)
 
 
-class Rows:
-    """The tables, the row that is open, and the rows that wait for their learning rate."""
+class RowBuilder:
+    """The tables, the open row, and the rows whose learning rate is not known yet."""
 
     def __init__(self) -> None:
         self.train = Table("SmoothedLoss")
         self.test = Table("TestNet")
-        self.open: Event | None = None
+        self.open: LogRow | None = None
         self.new_attempt()
 
     def new_attempt(self) -> None:
-        """Forgets what holds for one attempt only; what its tables hold stays."""
+        """Resets the state of an attempt. The tables keep their rows."""
         self._outputs: dict[tuple[str, int], tuple[str, ...]] = {}  # names in the last complete row, by kind and net
         self._rate: float | None = None
-        self._rate_at = -1  # the iteration of the last lr line
-        self._unrated: list[tuple[Table, int, int]] = []  # table, row index, iteration
+        self._rate_iteration = -1  # of the last lr line
+        self._without_rate: list[tuple[Table, int, int]] = []  # table, row index, iteration
 
     def replace_from(self, iteration: int) -> None:
-        """Drops the rows that an attempt which begins at `iteration` makes anew."""
+        """Drops the rows from `iteration` on: a new attempt starts there and writes them again."""
         self.train.drop_from(iteration)
         self.test.drop_from(iteration)
 
-    def close(self, cut: bool = False) -> Event | None:
-        """Ends the open row: into its table, unless it is spoilt, empty, or `cut` and not known to be complete."""
+    def close(self, cut: bool = False) -> LogRow | None:
+        """Ends the open row, adds it to its table and returns it. `cut`: the log or the attempt ends here.
+
+        Drops the row if it is garbled or empty, and a `cut` one if it may lack outputs.
+        """
         row, self.open = self.open, None
-        if row is None or row.spoilt or (row.loss is None and (row.kind == "train" or not row.values)):
+        if row is None or row.garbled or (row.loss is None and (row.kind == "train" or not row.values)):
             return None
         names, key = row.names, (row.kind, row.net)
         if cut and self._outputs.get(key) != names:
@@ -77,62 +80,65 @@ class Rows:
         self._store(row, names)
         return row
 
-    def _store(self, row: Event, names: tuple[str, ...]) -> None:
-        rate = self._rate if row.iteration == self._rate_at else None
-        cells = [row.iteration, row.seconds, rate, *row.values, row.loss]
+    def _store(self, row: LogRow, names: tuple[str, ...]) -> None:
+        rate = self._rate if row.iteration == self._rate_iteration else None
+        cells = [row.iteration, row.seconds, rate, *row.values]
+        last: tuple[str, ...]
         if row.kind == "train":
             table, last = self.train, ("SmoothedLoss",)
+            cells.append(row.loss)
         elif row.loss is None:
-            table, last, cells[-1] = self.test, ("TestNet",), row.net
+            table, last = self.test, ("TestNet",)
+            cells.append(row.net)
         else:
             table, last = self.test, ("TestLoss", "TestNet")
-            cells.append(row.net)
+            cells += [row.loss, row.net]
         index = table.append(_row_columns(names, last), cells)
         if rate is None:
-            self._unrated.append((table, index, row.iteration))
+            self._without_rate.append((table, index, row.iteration))
 
-    def end_with_rate(self, iteration: int, rate: float | None) -> Event | None:
-        """An lr line ends the open row, and says the rate of the rows that wait, or that theirs was the one before."""
-        before, self._rate, self._rate_at = self._rate, rate, iteration
-        event = self.close()
+    def end_with_rate(self, iteration: int, rate: float | None) -> LogRow | None:
+        """Takes an lr line: ends the open row and settles the rates of the rows before it."""
+        before, self._rate, self._rate_iteration = self._rate, rate, iteration
+        row = self.close()
         self.settle_rates(rate if before is None else before)
-        return event
+        return row
 
     def settle_rates(self, others: float | None) -> None:
-        """Gives the rows that wait the rate of their own iteration, else `others`."""
-        for table, index, iteration in self._unrated:
-            rate = self._rate if iteration == self._rate_at else others
+        """Gives every row without a rate the rate of its own iteration, or else `others`."""
+        for table, index, iteration in self._without_rate:
+            rate = self._rate if iteration == self._rate_iteration else others
             if rate is not None:
                 table.set(index, "LearningRate", rate)
-        self._unrated.clear()
+        self._without_rate.clear()
 
     def settle_last_rates(self) -> None:
-        """No rate will come any more: the rows that wait keep the last one."""
+        """Gives the remaining rows the last rate, because no other will follow."""
         self.settle_rates(self._rate)
 
 
 def number(text: str | None) -> float | None:
-    """A number as C prints it, nan and inf included, as Windows prints them too; None for anything else."""
+    """A number as C prints it, including nan and inf (also in Windows' spelling). None for anything else."""
     if text is None:
         return None
     try:
         return float(text)
     except ValueError:
-        value = _WINDOWS.get(text.removeprefix("-"))
+        value = _WINDOWS_NUMBERS.get(text.removeprefix("-"))
         return -value if value is not None and text.startswith("-") else value
 
 
 @lru_cache
 def _columns(names: tuple[str, ...]) -> tuple[str, ...]:
-    """A column for each output. One of several values (accuracy a class) prints each under the same name: `acc[0]`,
-    `acc[1]`. An output that is named as a fixed column gets brackets too: `Seconds[0]`."""
-    times, seen, columns = Counter(names), Counter(), []
+    """A column for each output. An output of several values (accuracy of each class) is printed as several outputs of
+    the same name: `acc[0]`, `acc[1]`. An output with the name of a fixed column gets brackets too: `Seconds[0]`."""
+    count, index, columns = Counter(names), Counter[str](), []
     for name in names:
-        columns.append(f"{name}[{seen[name]}]" if times[name] > 1 or name in _RESERVED else name)
-        seen[name] += 1
+        columns.append(f"{name}[{index[name]}]" if count[name] > 1 or name in _RESERVED else name)
+        index[name] += 1
     return tuple(columns)
 
 
 @lru_cache
 def _row_columns(names: tuple[str, ...], last: tuple[str, ...]) -> tuple[str, ...]:
-    return (*FIRST, *_columns(names), *last)
+    return (*FIRST_COLUMNS, *_columns(names), *last)

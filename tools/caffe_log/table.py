@@ -1,4 +1,4 @@
-"""A table of numbers that grows by rows, with cells left blank where a log says nothing, and its CSV."""
+"""A table of numbers that grows by rows and knows blank cells, and its CSV."""
 
 import csv
 import io
@@ -6,32 +6,32 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 
-FIRST = ("NumIters", "Seconds", "LearningRate")  # as Caffe's tools/extra/parse_log.py names them
+FIRST_COLUMNS = ("NumIters", "Seconds", "LearningRate")  # as Caffe's tools/extra/parse_log.py names them
 _NAN = float("nan")
 
 
 class Table:
     """Rows in ascending order of NumIters. Columns: NumIters, Seconds, LearningRate, the outputs, then `last`.
 
-    A cell is a float or blank. Blank is what was not printed; NaN is what the engine printed as nan: the difference
-    between a last display without outputs and a run that diverged. A column is an array of doubles and the set of its
-    blanks.
+    A cell is a float or blank. Blank means that the log does not have the value; NaN means that the engine printed nan.
+    This tells the last display, which has no outputs, from a run that diverged. A column is stored as an array of
+    doubles and the set of its blank indices.
     """
 
     def __init__(self, *last: str) -> None:
-        self._cells = {name: array("d") for name in (*FIRST, *last)}
+        self._cells = {name: array("d") for name in (*FIRST_COLUMNS, *last)}
         self._blank: dict[str, set[int]] = {name: set() for name in self._cells}
         self._last = last
-        self._puts: dict[tuple[str, ...], list[Callable[[float], None]]] = {}
+        self._appenders: dict[tuple[str, ...], list[Callable[[float], None]]] = {}  # one per cell of such a row
 
     def __len__(self) -> int:
         return len(self._cells["NumIters"])
 
     @property
     def columns(self) -> list[str]:
-        """The names in the order of the CSV. An output's column without a single value is left out."""
-        outputs = [name for name in self._cells if name not in FIRST and name not in self._last]
-        return [*FIRST, *(name for name in outputs if len(self._blank[name]) < len(self)), *self._last]
+        """The names in the order of the CSV, without output columns that have no value at all."""
+        outputs = [name for name in self._cells if name not in FIRST_COLUMNS and name not in self._last]
+        return [*FIRST_COLUMNS, *(name for name in outputs if len(self._blank[name]) < len(self)), *self._last]
 
     def column(self, name: str) -> list[float | None]:
         """One column, None for a blank cell."""
@@ -44,28 +44,28 @@ class Table:
             yield dict(zip(names, cells, strict=True))
 
     def append(self, names: tuple[str, ...], values: list[float | None]) -> int:
-        """Adds a row, a value for each of `names`, None for blank; columns not named are blank. Returns its index."""
+        """Adds a row with a value for each of `names`; None and other columns are blank. Returns the row's index."""
         index = len(self)
-        puts = self._puts.get(names) or self._new_puts(names)
+        appenders = self._appenders.get(names) or self._new_appenders(names)
         if None in values or len(names) < len(self._cells):
-            given = dict(zip(names, values, strict=True))
+            cells = dict(zip(names, values, strict=True))
             for name in self._cells:
-                if given.get(name) is None:
+                if cells.get(name) is None:
                     self._blank[name].add(index)
-                    given[name] = _NAN
-            names, values = tuple(given), list(given.values())
-            puts = [self._cells[name].append for name in names]
-        for put, value in zip(puts, values, strict=True):
-            put(value)
+                    cells[name] = _NAN
+            values = list(cells.values())
+            appenders = [self._cells[name].append for name in cells]
+        for append, value in zip(appenders, values, strict=True):
+            append(_NAN if value is None else value)
         return index
 
-    def _new_puts(self, names: tuple[str, ...]) -> list[Callable[[float], None]]:
+    def _new_appenders(self, names: tuple[str, ...]) -> list[Callable[[float], None]]:
         for name in names:
             if name not in self._cells:
                 self._cells[name] = array("d", [_NAN]) * len(self)
                 self._blank[name] = set(range(len(self)))
-        self._puts[names] = [self._cells[name].append for name in names]
-        return self._puts[names]
+        self._appenders[names] = [self._cells[name].append for name in names]
+        return self._appenders[names]
 
     def set(self, index: int, name: str, value: float) -> None:
         self._cells[name][index] = value
@@ -73,13 +73,13 @@ class Table:
 
     def drop_from(self, iteration: int) -> None:
         """Drops the rows whose NumIters is `iteration` or more."""
-        keep = bisect_left(self._cells["NumIters"], iteration)
+        count = bisect_left(self._cells["NumIters"], iteration)
         for name, cells in self._cells.items():
-            del cells[keep:]
-            self._blank[name] = {index for index in self._blank[name] if index < keep}
+            del cells[count:]
+            self._blank[name] = {index for index in self._blank[name] if index < count}
 
     def csv(self) -> str:
-        """A header and a line a row; numbers in the digits of the log, `nan` and `inf` as such, blank cells empty."""
+        """A header and one line per row. Numbers have the digits of the log, `nan` and `inf` stay, blanks are empty."""
         out = io.StringIO()
         names = self.columns
         csv.writer(out, lineterminator="\n").writerow(names)

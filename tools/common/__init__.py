@@ -1,1 +1,1 @@
-"""What knows nothing of the experiment: errors, files, locks, progress, workers, the seeded shuffle."""
+"""Helpers that know nothing of the experiment: errors, files and locks, progress, worker processes, seeded shuffle."""

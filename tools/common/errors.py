@@ -1,5 +1,5 @@
-"""The one exception that a user's mistake raises."""
+"""The exception for a mistake that the user can correct."""
 
 
 class UserError(Exception):
-    """Something that the user can mend. Its text names the file and line or key, what was found and what to do."""
+    """A mistake that the user can correct. The text names the file and line or key, what is wrong and what to do."""

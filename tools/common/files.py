@@ -1,4 +1,4 @@
-"""Whole or absent: files and folders that appear by rename, finished, and locks that the kernel frees."""
+"""Files and folders that appear only when they are complete (by rename), and locks that the kernel releases."""
 
 import contextlib
 import fcntl
@@ -12,12 +12,12 @@ from typing import Any
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Writes `data` beside `path`, syncs it and renames it into place; makes the parent folders."""
+    """Writes `data` to a temporary file in the same folder, syncs it and renames it to `path`. Makes parent folders."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(path)
+    part = _part_of(path)
     try:
-        with held(part, Path.touch), open(part, "wb") as out:
+        with create_locked(part, Path.touch), open(part, "wb") as out:
             out.write(data.encode() if isinstance(data, str) else data)
             out.flush()
             os.fsync(out.fileno())
@@ -27,7 +27,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 
 def write_if_changed(path: Path, data: str) -> bool:
-    """`write_atomic`, but leaves a file that already has these bytes untouched. Returns whether it wrote."""
+    """Like `write_atomic`, but does not touch a file that has these bytes already. Returns whether it wrote."""
     if path.exists() and path.read_bytes() == data.encode():
         return False
     write_atomic(path, data)
@@ -39,7 +39,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any | None:
-    """The parsed file, or None where it is absent or no JSON (an unfinished marker counts as no marker)."""
+    """The parsed file; None if it does not exist or is not JSON (an unfinished marker counts as no marker)."""
     try:
         return json.loads(Path(path).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -48,13 +48,13 @@ def read_json(path: Path) -> Any | None:
 
 @contextlib.contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yields a fresh folder beside `path`; on a clean exit it replaces `path`, on an error it is removed."""
+    """Yields an empty temporary folder. Without an error it then replaces `path`; after an error it is removed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = _beside(path)
+    part = _part_of(path)
     shutil.rmtree(part, ignore_errors=True)
     try:
-        with held(part, Path.mkdir):
+        with create_locked(part, Path.mkdir):
             yield part
             if path.exists():
                 shutil.rmtree(path)
@@ -64,11 +64,11 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what killed writers left in `folder` and below it. What a living one is at work on stays."""
-    for parent, folders, files in os.walk(folder):  # which does not mind that others make and remove things here
+    """Removes the temporary files and folders of killed writers, in `folder` and below. Those of live writers stay."""
+    for parent, folders, files in os.walk(folder):  # os.walk copes with other processes adding and removing files
         for name in [*folders, *files]:
             if name.startswith(".") and name.endswith(".part"):
-                _remove_if_left(Path(parent, name))
+                _remove_if_abandoned(Path(parent, name))
         folders[:] = [name for name in folders if not name.endswith(".part")]
 
 
@@ -79,7 +79,7 @@ def sha256(path: Path) -> str:
 
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
-    """Holds an exclusive flock on `path`, waiting for it. The kernel frees it even after `kill -9`."""
+    """Waits for an exclusive flock on `path` and holds it. The kernel releases it even after `kill -9`."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as file:
@@ -88,7 +88,7 @@ def lock(path: Path) -> Iterator[None]:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some living process holds `lock(path)`."""
+    """Whether a running process holds `lock(path)`."""
     try:
         with open(path) as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -100,54 +100,54 @@ def is_locked(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def held(part: Path, make: Callable[[Path], None]) -> Iterator[None]:
-    """Makes `part` and keeps a lock on it, by which `remove_leftovers` knows that its writer lives."""
-    file = None
-    while file is None:
-        file = _take(part, make)
+def create_locked(part: Path, create: Callable[[Path], None]) -> Iterator[None]:
+    """Creates `part` and holds a lock on it, so that `remove_leftovers` sees that its writer is running."""
+    descriptor = None
+    while descriptor is None:
+        descriptor = _try_create_locked(part, create)
     try:
         yield
     finally:
-        os.close(file)
+        os.close(descriptor)
 
 
-def _take(part: Path, make: Callable[[Path], None]) -> int | None:
-    """The locked descriptor of what `make` made; None if that was taken for a leftover before it was locked."""
-    make(part)
+def _try_create_locked(part: Path, create: Callable[[Path], None]) -> int | None:
+    """The locked descriptor of the new file or folder; None if it was removed as a leftover before it was locked."""
+    create(part)
     try:
-        file = os.open(part, os.O_RDONLY)
+        descriptor = os.open(part, os.O_RDONLY)
     except FileNotFoundError:
         return None
-    fcntl.flock(file, fcntl.LOCK_SH)
-    if _is_at(part, file):
-        return file
-    os.close(file)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    if _is_same_file(part, descriptor):
+        return descriptor
+    os.close(descriptor)
     return None
 
 
-def _remove_if_left(part: Path) -> None:
+def _remove_if_abandoned(part: Path) -> None:
     try:
-        file = os.open(part, os.O_RDONLY)
-    except OSError:  # its writer has finished it, or it is another user's
+        descriptor = os.open(part, os.O_RDONLY)
+    except OSError:  # its writer has renamed it by now, or it belongs to another user
         return
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # its writer lives; or it is a folder, and on a file system (NFS) that locks files only
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # its writer is running; or it is a folder on a file system (NFS) that can lock files only
         return
     else:
-        if _is_at(part, file):  # or else its writer has finished it, and perhaps begun another of the same name
+        if _is_same_file(part, descriptor):  # else its writer has renamed it, and perhaps begun a new one of that name
             shutil.rmtree(part) if part.is_dir() else part.unlink()
     finally:
-        os.close(file)
+        os.close(descriptor)
 
 
-def _is_at(path: Path, file: int) -> bool:
+def _is_same_file(path: Path, descriptor: int) -> bool:
     try:
-        return os.path.samestat(os.fstat(file), os.stat(path))
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
     except FileNotFoundError:
         return False
 
 
-def _beside(path: Path) -> Path:
-    """A hidden name in the same folder, the process' own, so that two writers never share one."""
+def _part_of(path: Path) -> Path:
+    """The temporary name for `path`: hidden, in the same folder, with the process id, so no two writers share it."""
     return path.with_name(f".{path.name}.{os.getpid()}.part")

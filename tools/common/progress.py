@@ -1,4 +1,4 @@
-"""Progress of anything that takes more than two seconds: a bar on a terminal, a plain line now and then in a log."""
+"""Progress of long work: a bar on a terminal, a plain line every ten seconds in a log."""
 
 import contextlib
 import sys
@@ -8,42 +8,44 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-_LINE_EVERY = 10.0  # seconds between two lines in a log
-_LINE = "{desc}: {n_fmt} of {total_fmt}{unit} ({percentage:.0f} %), {rate_noinv_fmt}, {elapsed} gone, {remaining} left"
+_LINE_INTERVAL = 10.0  # seconds between two lines in a log
+_LINE = (
+    "{desc}: {n_fmt} of {total_fmt}{unit} ({percentage:.0f} %), {rate_noinv_fmt}, {elapsed} elapsed, {remaining} left"
+)
 
 
 @contextlib.contextmanager
-def progress(what: str, total: int, unit: str, out: TextIO | None = None) -> Iterator[Callable[[int], None]]:
-    """Yields a function to call with the number of `unit` done since the last call; `total` of them are the whole.
+def progress(label: str, total: int, unit: str, out: TextIO | None = None) -> Iterator[Callable[[int], object]]:
+    """Yields a function to call with the number of `unit`s that were done since the last call, out of `total`.
 
-    On a terminal that is a bar with rate and time left; elsewhere a line every ten seconds, so that what is done sooner
-    leaves no trace. `out` is stderr unless given.
+    On a terminal it draws a bar with the rate and the time left. Elsewhere it prints a line every ten seconds, so work
+    that takes less prints nothing. `out` is stderr by default.
     """
     out = out or sys.stderr
     if not out.isatty():
-        yield _Lines(what, total, unit, out).update
+        yield _PlainLines(label, total, unit, out).update
         return
-    with _Bar(desc=what, total=total, unit=f" {unit}", file=out, dynamic_ncols=True) as bar:
+    with _Bar(desc=label, total=total, unit=f" {unit}", file=out, dynamic_ncols=True) as bar:
         yield bar.update
 
 
 class _Bar(tqdm):
-    monitor_interval = 0  # no thread beside the bar: processes are forked while it stands
+    monitor_interval = 0  # no monitor thread: worker processes are forked while the bar is shown
 
 
-class _Lines:
-    def __init__(self, what: str, total: int, unit: str, out: TextIO) -> None:
-        self._what, self._total, self._unit, self._out = what, total, f" {unit}", out
-        self._done = 0
+class _PlainLines:
+    def __init__(self, label: str, total: int, unit: str, out: TextIO) -> None:
+        self._label, self._total, self._unit, self._out = label, total, f" {unit}", out
+        self._count = 0
         self._start = self._last = time.monotonic()
 
-    def update(self, count: int = 1) -> None:
-        self._done += count
+    def update(self, count: int) -> None:
+        self._count += count
         now = time.monotonic()
-        if now - self._last < _LINE_EVERY:
+        if now - self._last < _LINE_INTERVAL:
             return
         self._last = now
         line = tqdm.format_meter(
-            self._done, self._total, now - self._start, prefix=self._what, unit=self._unit, bar_format=_LINE
+            self._count, self._total, now - self._start, prefix=self._label, unit=self._unit, bar_format=_LINE
         )
         print(line, file=self._out, flush=True)

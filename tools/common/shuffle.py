@@ -1,14 +1,14 @@
-"""Random order that is the same on any machine and with any version of any library."""
+"""A random order that is the same on every machine and with every version of every library."""
 
 import hashlib
 from collections.abc import Iterable
 
 
 def shuffled(items: Iterable[str], seed: int, purpose: str) -> list[str]:
-    """`items` in an order that looks random: by the sha256 of `seed|purpose|item`.
+    """`items` in a pseudo-random order: sorted by the sha256 of `seed|purpose|item`.
 
-    The order of two items depends on nothing but them, the seed and the purpose: a part of the items comes in the same
-    order as in the whole. `purpose` keeps draws apart that share a seed.
+    The order of two items depends only on these two, the seed and the purpose. So a subset of the items has the same
+    order as within the whole set. Different values of `purpose` give independent orders for the same seed.
     """
-    start = f"{seed}|{purpose}|".encode()
-    return sorted(items, key=lambda item: hashlib.sha256(start + item.encode()).digest())
+    prefix = f"{seed}|{purpose}|".encode()
+    return sorted(items, key=lambda item: hashlib.sha256(prefix + item.encode()).digest())

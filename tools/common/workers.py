@@ -1,38 +1,39 @@
-"""Work spread over the machine's cores, by processes that end with the one that started them."""
+"""A function applied to many items, by one process per CPU core. The processes end when their parent does."""
 
-import ctypes
 import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 
 from tools.common.errors import UserError
+from tools.common.parent_death import die_with_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_work: Callable
+_function: Callable[[Any], Any]  # what this worker process applies to its items
 
 
-def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-    """Yields `work(item)` of every item as they come, from as many processes as this one may use cores.
+def parallel_map(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+    """Yields `function(item)` for every item, in the order in which they finish, from one process per available core.
 
-    Processes are forked: `work` and all that it holds are theirs without a copy; items and results are pickled. The
-    first exception ends it all, as does a caller that stops asking. Raises UserError if a process is killed.
+    The processes are forked: they share `function` and the data it refers to without a copy. Items and results are
+    pickled. The first exception stops all of them, and so does closing the iterator. Raises UserError if a process is
+    killed.
     """
     count = min(len(os.sched_getaffinity(0)), len(items))
     if count == 0:
         return
     context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(count, context, initializer=_start, initargs=(os.getpid(), work))
+    pool = ProcessPoolExecutor(count, context, initializer=_start_worker, initargs=(os.getpid(), function))
     try:
-        for future in as_completed([pool.submit(_call, item) for item in items]):
+        futures: list[Future[Result]] = [pool.submit(_apply, item) for item in items]
+        for future in as_completed(futures):
             yield future.result()
     except BrokenProcessPool:
         raise UserError("a worker process was killed, most likely for lack of memory; free some, try again") from None
@@ -40,16 +41,16 @@ def spread(work: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Re
         pool.shutdown(cancel_futures=True)
 
 
-def _start(parent: int, work: Callable) -> None:
-    """A `kill -9` of the parent ends the worker too, and with it the locks and the open files that it inherited."""
-    global _work
-    _work = work
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the line above
+def _start_worker(parent: int, function: Callable[[Any], Any]) -> None:
+    """Lets a `kill -9` of the parent end this worker too, and so release the locks and files that it inherited."""
+    global _function
+    _function = function
+    die_with_parent()
+    if os.getppid() != parent:  # the parent ended before the line above
         os._exit(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
-    cv2.setNumThreads(1)  # one thread a core is enough
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends its workers
+    cv2.setNumThreads(1)  # there is one process per core already
 
 
-def _call(item: Item) -> Result:
-    return _work(item)
+def _apply(item: Any) -> Any:
+    return _function(item)

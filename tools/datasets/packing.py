@@ -16,10 +16,10 @@ import numpy as np
 
 from caffeformat import datum, lmdb_file
 from tools.common.errors import UserError
-from tools.common.files import held, new_folder, write_json
+from tools.common.files import create_locked, new_folder, write_json
 from tools.common.progress import progress
 from tools.common.shuffle import shuffled
-from tools.common.workers import spread
+from tools.common.workers import parallel_map
 from tools.datasets import BadImage, DataSet
 from tools.datasets.unreadable import refuse
 from tools.protocol.experiment import Experiment
@@ -62,7 +62,7 @@ class Half:
         with contextlib.suppress(BadImage):  # found again below
             self._data.read(self._references[0])  # what a data set keeps in memory is there before the workers fork
         try:
-            with held(spool, Path.touch), open(spool, "r+b") as file:
+            with create_locked(spool, Path.touch), open(spool, "r+b") as file:
                 self._file = file.fileno()
                 self._fill_and_write(half)
         finally:
@@ -70,14 +70,14 @@ class Half:
 
     def _fill_and_write(self, half: str) -> None:
         with progress(f"half {half}: decode", len(self._references), "images") as update:
-            for count, bad in spread(self._decode, range(0, len(self._references), _CHUNK)):
+            for count, bad in parallel_map(self._decode, range(0, len(self._references), _CHUNK)):
                 self._bad |= bad
                 update(count)
         if self._bad and self._exp.on_bad_image == "error":
             raise refuse(self._exp, self._data, self._bad)
         self._databases.sort(key=lambda d: -len(d.labels))  # the longest first: then the cores end together
         with progress(f"half {half}: write", sum(len(d.labels) for d in self._databases), "entries") as update:
-            for index in spread(self._write, range(len(self._databases))):
+            for index in parallel_map(self._write, range(len(self._databases))):
                 update(len(self._databases[index].labels))
 
     def _decode(self, start: int) -> tuple[int, dict[str, str]]:

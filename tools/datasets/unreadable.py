@@ -7,7 +7,7 @@ from pathlib import Path
 from tools.common.errors import UserError
 from tools.common.files import read_json, write_atomic, write_json
 from tools.common.progress import progress
-from tools.common.workers import spread
+from tools.common.workers import parallel_map
 from tools.datasets import BadImage, DataSet
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
@@ -66,7 +66,7 @@ def _read_all(data: DataSet, references: list[str]) -> dict[str, str]:
 
     bad: dict[str, str] = {}
     with progress("check", len(references), "images") as update:
-        for count, found in spread(check, range(0, len(references), _CHUNK)):
+        for count, found in parallel_map(check, range(0, len(references), _CHUNK)):
             bad |= found
             update(count)
     return dict(sorted(bad.items()))

@@ -1,1 +1,1 @@
-"""One training: the engine, its process, the proofs, and what its result depends on."""
+"""One training run: the engine and its process, GPUs, proofs of what was copied and frozen, and its inputs."""

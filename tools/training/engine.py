@@ -1,4 +1,4 @@
-"""The engine: a program that speaks `caffe train`, named by CAFFE as CC names a compiler."""
+"""The engine: a program with the command line of `caffe`, named by the variable CAFFE as CC names a compiler."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ from tools.common.errors import UserError
 
 
 class NoEngine(UserError):
-    """No engine was found; the text says how to get one."""
+    """There is no engine. The text says how to get one."""
 
 
 @dataclass(frozen=True)
@@ -22,34 +22,34 @@ class Engine:
 
     @property
     def name(self) -> str:
-        """`caffe`, `torchcaffe`: the executable's own name."""
+        """The name of the executable: `caffe`, `torchcaffe`."""
         return self.path.name
 
     @cached_property
     def version(self) -> str:
         """The first line of `--version`: `caffe version 1.0.0`."""
         try:
-            done = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=120)
+            result = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=120)
         except OSError as error:
             raise NoEngine(
                 f"{self.path}: cannot be started ({error.strerror}); CAFFE names a `caffe` executable"
             ) from None
-        lines = (done.stdout + done.stderr).strip().splitlines()
-        if done.returncode or not lines:
-            raise NoEngine(f"{self.path} --version: exit {done.returncode}: {lines[-1] if lines else 'no output'}")
+        lines = (result.stdout + result.stderr).strip().splitlines()
+        if result.returncode or not lines:
+            raise NoEngine(f"{self.path} --version: exit {result.returncode}: {lines[-1] if lines else 'no output'}")
         return lines[0]
 
 
 def find() -> Engine:
-    """$CAFFE, else `caffe` on the PATH, else the one that `make caffe` put into .caffe/. Raises NoEngine."""
+    """$CAFFE; if it is unset `caffe` on the PATH, then the one that `make caffe` put into .caffe/. Raises NoEngine."""
     named = os.environ.get("CAFFE")
     if named:
-        found = shutil.which(named) or shutil.which(named, path=str(Path(sys.executable).parent))
-        if not found:
+        path = shutil.which(named) or shutil.which(named, path=str(Path(sys.executable).parent))
+        if not path:
             raise NoEngine(f"CAFFE={named}: no such executable; name one, or unset CAFFE and run `make caffe`")
-        return Engine(Path(found).absolute())
+        return Engine(Path(path).absolute())
     for candidate in ("caffe", ".caffe/caffe", str(CHECKOUT / ".caffe" / "caffe")):
-        found = shutil.which(candidate)
-        if found:
-            return Engine(Path(found).absolute())
+        path = shutil.which(candidate)
+        if path:
+            return Engine(Path(path).absolute())
     raise NoEngine("no Caffe: neither CAFFE nor a `caffe` on the PATH nor .caffe/caffe; run `make caffe`")

@@ -1,4 +1,4 @@
-"""What a layer of a trained net answers to images: its features, through the engine itself."""
+"""Features: the output of one layer of a trained net for the images of an LMDB, computed by the engine."""
 
 import tempfile
 from pathlib import Path
@@ -10,38 +10,38 @@ from caffeformat.caffeformat_pb2 import NetParameter
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
 from tools.training.engine import Engine
-from tools.training.engine_outputs import outputs, what_makes
+from tools.training.engine_outputs import layers_producing, output_values
 
-_BATCH = 50  # images at a time, at most
+_MAX_BATCH = 50  # images
 
 
 def features(engine: Engine, net: Path, weights: Path, layer: str, lmdb: Path, images: int) -> np.ndarray:
-    """The answers of `layer` to the first `images` of `lmdb`: float32, images x values.
+    """The output of `layer` for the first `images` images of `lmdb`: float32, images x values.
 
-    `net` is a run's train_val.prototxt: of its TEST phase all is used but the place of the images. In-place layers
-    behind the layer (its ReLU) are part of it. Raises UserError where there is no such layer or the engine fails.
+    `net` is a run's train_val.prototxt. Its TEST phase is used as it is, with `lmdb` as its source. In-place layers
+    that follow the layer (its ReLU) are included. Raises UserError if there is no such layer or the engine fails.
     """
-    batch = max(n for n in range(1, _BATCH + 1) if images % n == 0)
-    cut, top = _cut(net, layer, lmdb, batch)
+    batch = max(n for n in range(1, _MAX_BATCH + 1) if images % n == 0)
+    cut, top = _cut_at(net, layer, lmdb, batch)
     with tempfile.TemporaryDirectory() as folder:
-        model = Path(folder) / f"{layer.replace('/', '-')}.prototxt"
-        write_atomic(model, prototxt.to_text(cut))
-        values = outputs(engine, model, weights, images // batch, [top])[top]
+        cut_file = Path(folder) / f"{layer.replace('/', '-')}.prototxt"
+        write_atomic(cut_file, prototxt.to_text(cut))
+        values = output_values(engine, cut_file, weights, images // batch, [top])[top]
     if not len(values) or len(values) % images:
         raise UserError(f"{net}: {engine.name} printed {len(values)} values of {layer} for {images} images")
     return values.reshape(images, -1)
 
 
-def _cut(file: Path, layer: str, lmdb: Path, batch: int) -> tuple[NetParameter, str]:
-    """The TEST net of `file` as far as `layer`, on the images of `lmdb`; and the layer's top."""
+def _cut_at(file: Path, layer: str, lmdb: Path, batch: int) -> tuple[NetParameter, str]:
+    """The TEST net of `file` up to `layer`, reading `lmdb`; and the top of the layer."""
     net = prototxt.read_net(file)
-    found = [x for x in net.layer if x.name == layer and x.top and x.type != "Data"]
-    if not found:
+    matching = [x for x in net.layer if x.name == layer and x.top and x.type != "Data"]
+    if not matching:
         names = ", ".join(x.name for x in net.layer if x.type in ("Convolution", "InnerProduct", "Pooling"))
         raise UserError(f"{file}: no layer {layer!r}; there are {names}")
-    top = found[0].top[0]
+    top = matching[0].top[0]
     cut = NetParameter(name=net.name)
-    cut.layer.extend(what_makes({top}, net))
+    cut.layer.extend(layers_producing({top}, net))
     (data,) = (x for x in cut.layer if x.type == "Data")
     data.data_param.source, data.data_param.batch_size = str(lmdb), batch
     return cut, top

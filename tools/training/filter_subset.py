@@ -1,10 +1,11 @@
-"""Which filters of a layer are transferred, and the source net with only these (thesis section 7.1).
+"""Chooses the filters of a layer that are transferred, and writes the source net with only these (thesis, 7.1).
 
-By random draw: the first m of a seeded permutation, so that 24 of them are among 72. By clustering: k-means with m
-clusters of the filters, each a vector of its weights as they are; of each cluster the filter nearest to its centre.
+random: the first m of a seeded permutation, so that the chosen 24 are among the chosen 72.
+kmeans: k-means with m clusters over the filters' weight vectors; of each cluster the filter nearest to its centre.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,48 +17,53 @@ from tools.protocol.conditions import Subset
 from tools.training.proofs import ProofFailed
 
 Weights = dict[str, list[np.ndarray]]
-STARTS = 4  # of k-means, of which the best is taken
+STARTS = 4  # k-means is started so often; the best result is used
 
 
 def choose(weights: np.ndarray, subset: Subset, seed: int) -> list[int]:
-    """The chosen filters' numbers, in order. `weights` is (K, ...), a filter a row.
+    """The sorted indices of the chosen filters. `weights` is (K, ...), one filter per row.
 
-    Raises UserError where there are fewer different filters than clusters.
+    Raises UserError if there are fewer distinct filters than clusters.
     """
     if subset.how == "random":
         return sorted(np.random.RandomState(seed).permutation(len(weights))[: subset.count].tolist())
     from sklearn.cluster import KMeans  # takes a second to import
 
     rows = weights.reshape(len(weights), -1)
-    different = len(np.unique(rows, axis=0))
-    if different < subset.count:
-        raise UserError(f"{subset.count} clusters of {different} different filters; choose fewer, or `random`")
-    found = KMeans(subset.count, n_init=STARTS, random_state=seed).fit(rows)
-    away = np.linalg.norm(rows - found.cluster_centers_[found.labels_], axis=1)
-    return sorted(min(np.flatnonzero(found.labels_ == k), key=away.__getitem__).item() for k in range(subset.count))
+    distinct = len(np.unique(rows, axis=0))
+    if distinct < subset.count:
+        raise UserError(f"{subset.count} clusters of {distinct} different filters; choose fewer, or `random`")
+    clusters = KMeans(subset.count, n_init=STARTS, random_state=seed).fit(rows)
+    distance = np.linalg.norm(rows - clusters.cluster_centers_[clusters.labels_], axis=1)
+    members = (np.flatnonzero(clusters.labels_ == k) for k in range(subset.count))
+    return sorted(int(of_cluster[distance[of_cluster].argmin()]) for of_cluster in members)
 
 
-def write(path: Path, source: Path, layer: str, subset: Subset, seed: int) -> dict:
-    """Writes the source net `source` with only the chosen filters of `layer`, and says which they are.
+def write(path: Path, source: Path, layer: str, subset: Subset, seed: int) -> dict[str, Any]:
+    """Writes to `path` the source net with only the chosen filters of `layer`. Returns which filters these are.
 
-    In it the other filters and their biases are 0, and the Scale layer of tools/nets/surgery.py has 1 for the channels
-    that these leave to the target net's own filters.
+    The other filters and their biases are 0. The mask layer of tools/nets/surgery.py, a Scale, has a 1 for each of
+    their channels: there the target net's own filters are used.
     """
     net = read_caffemodel(source)
     chosen = choose(net[layer][0], subset, seed)
     kept = np.zeros(len(net[layer][0]), bool)
     kept[chosen] = True
-    parted = {layer: [_rows(array, kept) for array in net[layer]], layer + MASK: [(~kept).astype(np.float32)]}
-    write_atomic(path, caffemodel_bytes(net | parted))
+    changed = {layer: [_zero_others(array, kept) for array in net[layer]], layer + MASK: [(~kept).astype(np.float32)]}
+    write_atomic(path, caffemodel_bytes(net | changed))
     return {"layer": layer, "how": subset.how, "of": len(kept), "filters": chosen}
 
 
-def _rows(array: np.ndarray, kept: np.ndarray) -> np.ndarray:
+def _zero_others(array: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """The array with the rows that are not `kept` set to 0."""
     return np.where(kept.reshape(-1, *[1] * (array.ndim - 1)), array, np.float32(0))
 
 
-def check(path: Path, source: Path, chosen: dict) -> None:
-    """Raises ProofFailed unless `path` holds the chosen filters of the source net to the bit, and no others."""
+def check(path: Path, source: Path, chosen: dict[str, Any]) -> None:
+    """Raises ProofFailed unless `path` has exactly the chosen filters of the source net, bit by bit, and no others.
+
+    `chosen`: what `write` returned.
+    """
     layer, ours, theirs = chosen["layer"], read_caffemodel(path), read_caffemodel(source)
     kept = np.isin(np.arange(chosen["of"]), chosen["filters"])
     for mine, its in zip(ours[layer], theirs[layer], strict=True):

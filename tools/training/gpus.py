@@ -1,7 +1,8 @@
-"""Which GPUs a run may use, and one slot of one of them, held while it trains.
+"""Which GPUs the runs may use, and a lock on a share of one GPU while a run trains.
 
-GPUS=0,1 names the GPUs, GPUS= (empty) the CPU; unset, they are those that the machine has and the engine can use.
-PER_GPU=2 lets two runs share each GPU. A scheduler that sets CUDA_VISIBLE_DEVICES (Slurm's gres) has chosen already.
+GPUS=0,1 names the GPUs; GPUS= (empty) selects the CPU. If GPUS is unset, the runs use the machine's GPUs if the engine
+can use them. PER_GPU=2 lets two runs share each GPU. A CUDA_VISIBLE_DEVICES that a scheduler has set (Slurm's gres) is
+respected.
 """
 
 import contextlib
@@ -21,13 +22,13 @@ SLOTS = Path("models") / ".slots"
 
 @cache
 def selected_gpus(engine: Engine) -> tuple[str, ...]:
-    """The GPUs' names for CUDA_VISIBLE_DEVICES; empty where the runs train on the CPU."""
+    """The GPUs as named in CUDA_VISIBLE_DEVICES; empty if the runs train on the CPU."""
     named = os.environ.get("GPUS")
     if named is not None:
         return tuple(name.strip() for name in named.split(",") if name.strip())
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    found = [x for x in visible.split(",") if x] if visible is not None else _machine_gpus()
-    return tuple(found) if found and _can_use_gpu(engine) else ()
+    gpus = [x for x in visible.split(",") if x] if visible is not None else _machine_gpus()
+    return tuple(gpus) if gpus and _can_use_gpu(engine) else ()
 
 
 def runs_per_gpu() -> int:
@@ -39,16 +40,16 @@ def runs_per_gpu() -> int:
 
 @contextlib.contextmanager
 def gpu_slot(engine: Engine) -> Iterator[str | None]:
-    """Waits for a free slot and yields its GPU, None for the CPU. The lock is flock: freed even after `kill -9`."""
+    """Waits for a free slot and yields its GPU (None: the CPU). The kernel releases the slot even after `kill -9`."""
     names = selected_gpus(engine)
     if not names or "SLURM_JOB_ID" in os.environ:
         yield names[0] if names else None
         return
     SLOTS.mkdir(parents=True, exist_ok=True)
     while True:
-        for place in range(runs_per_gpu()):
+        for slot in range(runs_per_gpu()):
             for name in names:
-                with open(SLOTS / f"gpu{name}.{place}", "a") as file:
+                with open(SLOTS / f"gpu{name}.{slot}", "a") as file:
                     try:
                         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     except BlockingIOError:
@@ -60,14 +61,14 @@ def gpu_slot(engine: Engine) -> Iterator[str | None]:
 
 def _machine_gpus() -> list[str]:
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True
         )
     except OSError:
         return []
-    return done.stdout.split() if done.returncode == 0 else []
+    return result.stdout.split() if result.returncode == 0 else []
 
 
 def _can_use_gpu(engine: Engine) -> bool:
-    """A CPU-only Caffe aborts here."""
+    """Asks the engine itself: a CPU-only Caffe aborts at device_query."""
     return subprocess.run([engine.path, "device_query", "--gpu=all"], capture_output=True).returncode == 0

@@ -1,21 +1,21 @@
-"""One live line while a run trains: iteration, loss, accuracy, images a second, time left."""
+"""The status line while a run trains: iteration, loss, accuracy, images per second, time left."""
 
 import os
 import sys
 import time
 
 from caffeformat import prototxt
-from tools.caffe_log import Event
+from tools.caffe_log import LogRow
 from tools.nets.templates import SOLVER, Rendered
 from tools.protocol.layout import Run
 
-PLAIN_EVERY = 30.0  # seconds between two lines where the output is no terminal, or several runs share it
+PLAIN_INTERVAL = 30.0  # seconds between two plain lines
 
 
-class Live:
-    """Shows what a LogReader's events say: one line rewritten on a terminal, plain lines elsewhere.
+class LiveLine:
+    """Shows the rows that a LogReader returns: one line, rewritten, on a terminal; plain lines elsewhere.
 
-    TOOLS_PLAIN=1 asks for plain lines on a terminal, too, as a sweep does whose runs share it.
+    TOOLS_PLAIN=1 selects plain lines on a terminal too. A sweep sets it, because its runs share the terminal.
     """
 
     def __init__(self, run: Run, rendered: Rendered) -> None:
@@ -24,29 +24,28 @@ class Live:
         self._max_iter = prototxt.parse(rendered.solver, prototxt.SolverParameter(), str(run.folder / SOLVER)).max_iter
         self._terminal = sys.stdout.isatty() and os.environ.get("TOOLS_PLAIN") != "1"
         self._shown = time.monotonic()
-        self._begun: tuple[int, float] | None = None  # iteration and time of the first event
+        self._first: tuple[int, float] | None = None  # iteration and time of the first row
         self._loss = self._accuracy = ""
 
-    def show(self, event: Event) -> None:
+    def show(self, row: LogRow) -> None:
         now = time.monotonic()
-        self._begun = self._begun or (event.iteration, now)
-        if event.kind == "train":
-            self._loss = f"  loss {event.loss:.4f}"
-        elif self._rendered.accuracy in event.outputs:
-            self._accuracy = f"  accuracy {event.outputs[self._rendered.accuracy]:.4f}"
+        self._first = self._first or (row.iteration, now)
+        if row.kind == "train":
+            self._loss = f"  loss {row.loss:.4f}"
+        elif self._rendered.accuracy in row.outputs:
+            self._accuracy = f"  accuracy {row.outputs[self._rendered.accuracy]:.4f}"
         if self._terminal:
-            print(f"\r{self._line(event.iteration, now)}\x1b[K", end="", flush=True)
-            if event.iteration >= self._max_iter and event.kind == "test":
+            print(f"\r{self._line(row.iteration, now, *self._first)}\x1b[K", end="", flush=True)
+            if row.iteration >= self._max_iter and row.kind == "test":
                 print()
-        elif now - self._shown >= PLAIN_EVERY:
+        elif now - self._shown >= PLAIN_INTERVAL:
             self._shown = now
-            print(self._line(event.iteration, now), flush=True)
+            print(self._line(row.iteration, now, *self._first), flush=True)
 
-    def _line(self, iteration: int, now: float) -> str:
-        first, began = self._begun
+    def _line(self, iteration: int, now: float, first_iteration: int, start: float) -> str:
         speed = left = ""
-        if iteration > first:
-            rate = (iteration - first) / (now - began)
+        if iteration > first_iteration:
+            rate = (iteration - first_iteration) / (now - start)
             seconds = round((self._max_iter - iteration) / rate)
             speed = f"  {rate * self._rendered.train_batch:.0f} images/s"
             left = f"  {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left"

@@ -1,55 +1,55 @@
-"""Starts the engine and tees what it says, line by line: what the verbs that drive it share."""
+"""Starts the engine and copies its output, line by line, to a log and to the caller."""
 
 import contextlib
-import ctypes
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from tools.common.errors import UserError
+from tools.common.parent_death import die_with_parent
 from tools.training.engine import Engine
 
 
 class RunFailed(UserError):
-    """The engine aborted or stopped early, or what it said does not add up; the text has its last messages."""
+    """The engine aborted or stopped early, or its output is inconsistent. The text has its last messages."""
 
 
-def drive(
+def run_engine(
     engine: Engine,
     arguments: list[str],
     gpu: str | None,
     log: Path,
-    take: Callable[[str], object],
+    on_line: Callable[[str], object],
     append: bool = False,
 ) -> tuple[int, str]:
-    """Runs the engine with `arguments` on `gpu` (None: the CPU), and returns its exit status and the command.
+    """Runs the engine with `arguments` on `gpu` (None: the CPU). Returns its exit status and the command line.
 
-    Every line of its output goes into the file `log`, below the command, and to `take`. The engine dies with this
-    process.
+    Writes the command and then every line of output to the file `log`, and calls `on_line` with each line. The engine
+    is killed when this process ends.
     """
     command = [str(engine.path), *arguments, *([] if gpu is None else ["--gpu=0"])]
-    environment = os.environ | {"GLOG_logtostderr": "1", "TZ": "UTC"}  # UTC: whose log has no hour twice, none left out
+    environment = os.environ | {"GLOG_logtostderr": "1", "TZ": "UTC"}  # UTC: no hour is skipped or repeated in the log
     environment |= {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
     with open(log, "a" if append else "w", buffering=1) as out:
         print(f"# {' '.join(command)}", file=out)
-        with _started(command, environment) as process:
-            for line in process.stdout:
+        with _started(command, environment) as (process, lines):
+            for line in lines:
                 out.write(line)
-                take(line)
+                on_line(line)
     return process.returncode, " ".join(command)
 
 
-def said_last(status: int, lines: Iterable[str]) -> str:
-    """`(exit 1); it said last:` and the lines, for a RunFailed."""
+def describe_exit(status: int, last_lines: Iterable[str]) -> str:
+    """`(exit 1); it said last:` and the lines below it, for the text of a RunFailed."""
     how = f"exit {status}" if status >= 0 else f"signal {-status}"
-    return f"({how}); it said last:\n" + ("\n".join(f"    {line}" for line in lines) or "    (nothing)")
+    return f"({how}); it said last:\n" + ("\n".join(f"    {line}" for line in last_lines) or "    (nothing)")
 
 
 @contextlib.contextmanager
-def _started(command: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen]:
-    """The process, its output a stream of lines; it dies with this one, however this one dies."""
+def _started(command: list[str], environment: dict[str, str]) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """The process and its output. It is killed if the body raises, and when this process ends for any reason."""
     process = subprocess.Popen(
         command,
         env=environment,
@@ -60,16 +60,12 @@ def _started(command: list[str], environment: dict[str, str]) -> Iterator[subpro
         errors="replace",
         preexec_fn=die_with_parent,
     )
+    assert process.stdout is not None  # stdout=PIPE
     try:
-        yield process
+        yield process, process.stdout
     except BaseException:
         process.kill()
         raise
     finally:
         process.stdout.close()
         process.wait()
-
-
-def die_with_parent() -> None:
-    """Asks the kernel to kill this process when its parent ends, even by `kill -9` (prctl PR_SET_PDEATHSIG)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)

@@ -42,7 +42,7 @@ def test_what_killed_writers_left_goes_and_what_a_living_one_writes_stays(tmp_pa
     (tmp_path / "deep" / ".a.txt.1.part").write_text("half")
     (tmp_path / ".b.2.part" / "x").mkdir(parents=True)
     (tmp_path / "c.zip.part").write_text("a download that will be gone on with")
-    with files.new_folder(tmp_path / "out") as part, files.held(tmp_path / ".d.3.part", Path.touch):
+    with files.new_folder(tmp_path / "out") as part, files.create_locked(tmp_path / ".d.3.part", Path.touch):
         (part / "y").write_text("new")
         files.remove_leftovers(tmp_path)
         assert sorted(os.listdir(tmp_path)) == sorted([part.name, ".d.3.part", "c.zip.part", "deep"])

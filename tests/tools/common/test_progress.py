@@ -56,6 +56,6 @@ def test_in_a_log_it_is_a_plain_line_every_ten_seconds(monkeypatch: pytest.Monke
         for _ in range(25):
             update(20)
     assert log.getvalue().splitlines() == [
-        "decode: 200 of 1000 images (20 %), 20.00 images/s, 00:10 gone, 00:40 left",
-        "decode: 400 of 1000 images (40 %), 20.00 images/s, 00:20 gone, 00:30 left",
+        "decode: 200 of 1000 images (20 %), 20.00 images/s, 00:10 elapsed, 00:40 left",
+        "decode: 400 of 1000 images (40 %), 20.00 images/s, 00:20 elapsed, 00:30 left",
     ]

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tools.common.errors import UserError
-from tools.common.workers import spread
+from tools.common.workers import parallel_map
 
 
 def test_every_item_is_worked_on_once_in_other_processes() -> None:
     table = {i: i * i for i in range(100)}  # inherited, not sent
-    results = list(spread(lambda i: (table[i], os.getpid()), range(100)))
+    results = list(parallel_map(lambda i: (table[i], os.getpid()), range(100)))
     assert sorted(square for square, _ in results) == sorted(table.values())
     processes = {pid for _, pid in results}
     assert os.getpid() not in processes
@@ -23,7 +23,7 @@ def test_every_item_is_worked_on_once_in_other_processes() -> None:
 
 
 def test_nothing_to_do_is_no_error() -> None:
-    assert list(spread(str, [])) == []
+    assert list(parallel_map(str, [])) == []
 
 
 def test_the_first_exception_ends_it_all(tmp_path: Path) -> None:
@@ -34,20 +34,20 @@ def test_the_first_exception_ends_it_all(tmp_path: Path) -> None:
         time.sleep(0.005)
 
     with pytest.raises(UserError, match="item 3"):
-        list(spread(work, range(1000)))
+        list(parallel_map(work, range(1000)))
     assert len(list(tmp_path.iterdir())) < 500
 
 
 def test_a_worker_that_is_killed_is_reported() -> None:
     with pytest.raises(UserError, match="a worker process was killed, most likely for lack of memory"):
-        list(spread(lambda _: os.kill(os.getpid(), signal.SIGKILL), range(4)))
+        list(parallel_map(lambda _: os.kill(os.getpid(), signal.SIGKILL), range(4)))
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path, checkout: Path) -> None:
     code = (
-        "import os, time; from pathlib import Path; from tools.common.workers import spread\n"
+        "import os, time; from pathlib import Path; from tools.common.workers import parallel_map\n"
         "def work(i):\n    Path(str(os.getpid())).touch(); time.sleep(60)\n"
-        "list(spread(work, range(2)))"
+        "list(parallel_map(work, range(2)))"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(checkout)}
