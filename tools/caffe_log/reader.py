@@ -1,10 +1,10 @@
 """LogReader: interprets the lines of a log. The package docstring has the rules."""
 
 import re
+import statistics
 from array import array
 from collections import deque
-
-import numpy as np
+from itertools import pairwise
 
 from tools.caffe_log.glog import PREFIX, Clock, last_prefix
 from tools.caffe_log.rows import NAN, LogRow, RowBuilder, number
@@ -39,10 +39,9 @@ class Log:
     @property
     def iters_per_s(self) -> float:
         """The median of the displayed rates; if there are none, of those between train rows; otherwise NaN."""
-        iterations, seconds = (np.diff(np.array(self.train.column(name), float)) for name in ("NumIters", "Seconds"))
-        usable = (iterations > 0) & (seconds > 0)
-        rates = self.rates or iterations[usable] / seconds[usable]
-        return float(np.median(rates)) if len(rates) else NAN
+        points = pairwise(zip(self.train.numbers("NumIters"), self.train.numbers("Seconds"), strict=True))
+        rates = self.rates or [(n - m) / (t - s) for (m, s), (n, t) in points if n > m and t > s]
+        return statistics.median(rates) if rates else NAN
 
 
 class LogReader:

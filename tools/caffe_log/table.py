@@ -4,7 +4,7 @@ import csv
 import io
 from array import array
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 FIRST_COLUMNS = ("NumIters", "Seconds", "LearningRate")  # as Caffe's tools/extra/parse_log.py names them
 _NAN = float("nan")
@@ -37,6 +37,10 @@ class Table:
         """One column, None for a blank cell."""
         blank = self._blank[name]
         return [None if index in blank else cell for index, cell in enumerate(self._cells[name])]
+
+    def numbers(self, name: str) -> Sequence[float]:
+        """One column as doubles, NaN for a blank cell."""
+        return self._cells[name]
 
     def rows(self) -> Iterator[dict[str, float | None]]:
         names = self.columns
