@@ -19,11 +19,11 @@ from tools.caffe_log.glog import Clock, days_between, last_prefix
 )
 def test_elapsed_time_is_right_in_every_year_if_no_day_passes_without_a_line(begin, steps, date_format):
     clock, now = Clock(), begin
-    clock.turn(begin.strftime(f"{date_format} %H:%M:%S"))
-    clock.start(f"{begin:%f}")
+    clock.set_second(begin.strftime(f"{date_format} %H:%M:%S"))
+    clock.restart(f"{begin:%f}")
     for hours in steps:
         now += timedelta(hours=hours)
-        clock.turn(now.strftime(f"{date_format} %H:%M:%S"))
+        clock.set_second(now.strftime(f"{date_format} %H:%M:%S"))
     assert timedelta(microseconds=clock.read(f"{now:%f}")) == now - begin
 
 
@@ -48,7 +48,7 @@ def test_days_between_two_dates(before, after, days):
 def test_a_clock_that_is_set_back_takes_no_time_away():
     clock = Clock()
     for second in ["1027 02:59:59", "1027 02:00:00", "1027 02:00:05"]:
-        clock.turn(second)
+        clock.set_second(second)
         clock.read("000000")
     assert clock.read("000000") == 5_000_000
 
