@@ -4,16 +4,26 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails
 
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
+from tools.common.yaml_file import YamlFile, read_yaml
 from tools.protocol.conditions import Condition
+from tools.protocol.register import check_name
 
 THESIS = CHECKOUT / "experiments" / "claims" / "thesis.yaml"
 GROUPS = ("frozen", "others")
-DATASETS = ("fashion-mnist", "tiny-imagenet", "miniplaces", "folder")
+DataSetName = Annotated[str, AfterValidator(check_name)]
 _SIZES = re.compile(r"(<=|<|>=|>) *([1-9]\d*)")
 
 
@@ -114,7 +124,7 @@ class Claim(_Strict):
     results: Literal["own", "prestudy"] = "own"
     margin: float | None = Field(None, ge=0)
     holds_if: Parts | None = None
-    by_dataset: dict[Literal[DATASETS], Parts] | None = Field(None, min_length=1)
+    by_dataset: dict[DataSetName, Parts] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "Claim":
@@ -134,24 +144,11 @@ class Claims(_Strict):
 
 def load(file: Path) -> Claims:
     """Raises UserError naming file and line for: a missing file, no YAML, an unknown or repeated key, a wrong value."""
+    content = read_yaml(file, "a claims file", f"experiments/claims/{THESIS.name}")
     try:
-        text = file.read_text(encoding="utf-8")
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except OSError as error:
-        raise UserError(f"{file}: cannot be read ({error.strerror}); the thesis' claims are in {THESIS.name}") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise UserError(
-            f"{file}:{mark.line + 1 if mark else 1}: not YAML: {getattr(error, 'problem', error)}"
-        ) from None
-    if not isinstance(root, yaml.MappingNode):
-        raise UserError(f"{file}:1: no claims file: it has `margin` and `claims`; see {THESIS.name}")
-    _refuse_repeats(file, root)
-    try:
-        return Claims(**values)
+        return Claims(**content.values)
     except ValidationError as error:
-        raise UserError("\n".join(_explain(file, root, e) for e in error.errors())) from None
+        raise UserError("\n".join(_explain(content, e) for e in error.errors())) from None
 
 
 def in_sizes(size: int | str, sizes: str | list[int]) -> bool:
@@ -165,34 +162,20 @@ def in_sizes(size: int | str, sizes: str | list[int]) -> bool:
     return {"<": size < bound, "<=": size <= bound, ">": size > bound, ">=": size >= bound}[relation]
 
 
-def _refuse_repeats(file: Path, node: yaml.Node) -> None:
-    """YAML takes the last of two equal keys without a word."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                raise UserError(f"{file}:{key.start_mark.line + 1}: {key.value}: given twice; keep one")
-            seen.add(key.value)
-            _refuse_repeats(file, value)
-    elif isinstance(node, yaml.SequenceNode):
-        for value in node.value:
-            _refuse_repeats(file, value)
+def _explain(content: YamlFile, error: ErrorDetails) -> str:
+    """`thesis.yaml:30: C2: right: ...`, of one of pydantic's errors.
 
-
-def _explain(file: Path, root: yaml.Node, error: dict[str, Any]) -> str:
-    """`thesis.yaml:30: C2: right: ...` of one of pydantic's errors; its place ends where the file's own keys do."""
-    node, line, names = root, 1, []
+    pydantic's way to the value has steps of its own (the kind of a part); only those that the file has are named.
+    """
+    steps: tuple[int | str, ...] = ()
     for step in error["loc"]:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(step)]
-            if found:
-                line, node = found[0][0].start_mark.line + 1, found[0][1]
-                names.append(str(step))
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-    missing = error["type"] in ("missing", "extra_forbidden") and error["loc"][-1] not in names
-    where = ": ".join([*names[1:], *([str(error["loc"][-1])] if missing else [])])
-    what = str(error.get("ctx", {}).get("error", error["msg"]))
-    found = f"found {error['input']!r}; " if not isinstance(error["input"], (dict, list)) else ""
-    return f"{file}:{line}: {where or names[0] if names else 'claims'}: {found}{what[0].lower()}{what[1:]}"
+        if content.has(*steps, step):
+            steps = (*steps, step)
+    names = [str(step) for step in steps if isinstance(step, str)]
+    last = str(error["loc"][-1])
+    if error["type"] in ("missing", "extra_forbidden") and last not in names:
+        names.append(last)
+    where = ": ".join(names[1:]) or ": ".join(names) or "claims"
+    text = str(error.get("ctx", {}).get("error", error["msg"]))
+    given = f"found {error['input']!r}; " if not isinstance(error["input"], (dict, list)) else ""
+    return f"{content.place(*steps)}: {where}: {given}{text[0].lower()}{text[1:]}"

@@ -84,7 +84,7 @@ def test_all_is_a_size_only_where_the_full_size_is_all(tmp_path):
 def test_a_missing_key_and_a_missing_file_are_told(tmp_path):
     with pytest.raises(UserError, match="model: missing"):
         load(written(tmp_path, GOOD.replace("model: alexnet\n", "")))
-    with pytest.raises(UserError, match="other.yaml: no such file; it should be an experiment file; .*trial.yaml"):
+    with pytest.raises(UserError, match=r"other.yaml: no such file; it should be an experiment file; .*trial.yaml"):
         load(tmp_path / "other.yaml")
     with pytest.raises(UserError, match="a list of `key: value` lines"):
         load(written(tmp_path, "- a\n- b\n"))
