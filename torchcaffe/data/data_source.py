@@ -1,9 +1,11 @@
-"""The images of a Data layer: records of an LMDB in the order of their keys, without end, transformed.
+"""The images of a Data layer: the records of an LMDB in the order of their keys, over and over, transformed.
 
-BVLC Caffe reads ahead in a thread: `prefetch` batches (4 unless told) before the first is used, then one more whenever
-one is handed back. When that thread passes the last record it logs "Restarting data prefetching from start.", so the
-line stands ahead of the use of the data, and where exactly is a race. Here batches are read when they are asked for;
-`restarts()` says how many of those lines are due, in the order that Caffe's thread has when it is never late.
+BVLC Caffe's prefetch thread reads `prefetch` batches (default 4) before the first one is used, and one more each time a
+batch has been used. When it passes the last record, it logs "Restarting data prefetching from start.". So that line
+comes before the data are used, and the threads' race decides where exactly. Here, batches are read when they are asked
+for. `restarts()` counts the lines that are due, for a prefetch thread that is never late.
+
+Source followed: BVLC Caffe's data_layer.cpp.
 """
 
 from collections.abc import Iterator
@@ -18,14 +20,14 @@ from torchcaffe.data import images
 from torchcaffe.data.transformer import Shape, Transformer, own_generator, size
 from torchcaffe.random.rng import Generator, State
 
-_PREFIX = "transformer."  # of the transformer's entries in the state of a source
+_PREFIX = "transformer."  # of the transformer's entries in a source's state
 
 
 class LmdbSource:
-    """The records that the Data layer `layer` names, from the first on.
+    """The records that the Data layer `layer` names, beginning with the first.
 
-    Takes from `rng`, the solver's generator, the draws that Caffe's layer takes: two for the transformer where that is
-    random, then one for the prefetch thread. Raises FormatError, with the layer's name.
+    Draws from `rng`, the solver's generator, as often as Caffe's layer does: twice for a transformer that uses random
+    numbers, then once for the prefetch thread. Raises FormatError, with the layer's name.
     """
 
     def __init__(self, layer: LayerParameter, phase: int, rng: Generator):
@@ -48,15 +50,18 @@ class LmdbSource:
             self.transform = Transformer(layer.transform_param, phase, self.image_shape, own)
         rng.rand()
         self._ahead = param.prefetch * self.batch_size
+        self._position = 0  # of the next record, counted on from round to round
+        self._loaded = 0  # records that Caffe's thread would have read
+        self._passed = 0  # ends of the data for which the log line has been counted
         self._start_at(0)
 
     def __len__(self) -> int:
-        """How many records there are."""
+        """The number of records."""
         return self._count
 
     @property
     def shape(self) -> Shape:
-        """Channels, height, width of a transformed image."""
+        """Channels, height and width of a transformed image."""
         return self.transform.shape
 
     def next_batch(self, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -69,7 +74,7 @@ class LmdbSource:
         return self.transform(images), labels
 
     def next_choices(self, n: int) -> np.ndarray:
-        """What the next batch is made from, (4, n) int64: index, mirror (0 or 1), offset from above, from the left."""
+        """Index, mirror (0 or 1), row and column of the crop for each image of the next batch: (4, n) int64."""
         choices = np.stack([self._indices(n), *self.transform.draw(n)])
         self._advance(n)
         return choices
@@ -82,35 +87,37 @@ class LmdbSource:
         self._loaded = max(self._loaded, self._position + self._ahead - self.batch_size)
 
     def restarts(self) -> int:
-        """How often Caffe's prefetch thread would have passed the end since this was last asked."""
+        """How often Caffe's prefetch thread would have passed the end of the data since the last call."""
         passed = self._loaded // self._count
         passed, self._passed = passed - self._passed, passed
         return passed
 
     def records(self, start: int = 0, stop: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """All images, or those from `start` to `stop`, as they are stored (uint8, NCHW), and their labels (int32).
-        Raises FormatError."""
-        read = [self._read(i) for i in range(self._count)[start:stop]]
-        return np.stack([image for image, _ in read]), np.array([label for _, label in read], np.int32)
+        """The images from `start` to `stop` as they are stored (uint8, NCHW), and their labels (int32).
+
+        Raises FormatError.
+        """
+        records = [self._read(i) for i in range(self._count)[start:stop]]
+        return np.stack([image for image, _ in records]), np.array([label for _, label in records], np.int32)
 
     def state(self) -> State:
-        """What decides the next batches: arrays."""
+        """Arrays that decide the next batches: `position`, and the state of the transformer."""
         inner = {_PREFIX + name: array for name, array in self.transform.state().items()}
         return {"position": np.array(self._position, np.int64), **inner}
 
     def restore(self, state: State) -> None:
-        """Go back to `state()`. Raises FormatError for the state of a layer that crops or mirrors otherwise."""
+        """Goes back to `state()`. Raises FormatError for the state of a layer with another kind of transformer."""
         if state.keys() != self.state().keys():
             raise self._error(
-                "what is kept beside the snapshot is of another data layer: have crop_size or mirror been changed? "
-                "Remove the file beside the solverstate to begin the data anew"
+                "the state beside the snapshot is that of another data layer: have crop_size or mirror been changed? "
+                "Remove the file beside the solverstate to begin with the first image again"
             )
         inner = {name.removeprefix(_PREFIX): array for name, array in state.items() if name.startswith(_PREFIX)}
         self.transform.restore(inner)
         self._start_at(int(state["position"]))
 
     def _start_at(self, position: int) -> None:
-        """Begin with the record at `position`, counted on from one round to the next; the thread reads ahead."""
+        """Makes the record at `position` the next one; Caffe's thread has read ahead from there."""
         self._position = position
         self._passed = position // self._count
         self._loaded = position + self._ahead
@@ -123,7 +130,7 @@ class LmdbSource:
                 raise self._error(f"data_param needs {name}: 1 or more; found {getattr(param, name)}")
 
     def _read(self, index: int) -> tuple[np.ndarray, int]:
-        """The image and the label of the record at `index`, of the first one's shape."""
+        """Image and label of the record at `index`. Raises FormatError unless the image has the first one's shape."""
         image, label = self._decoded(index)
         if image.shape != self.image_shape:
             raise self._error(
@@ -142,7 +149,7 @@ class LmdbSource:
 
     @contextmanager
     def _named(self) -> Iterator[None]:
-        """Errors with the layer's name."""
+        """Adds the layer's name to errors."""
         try:
             yield
         except FormatError as error:

@@ -1,6 +1,7 @@
-"""The images of an ImageData layer: files that a list names, read by OpenCV as BVLC Caffe reads them, transformed.
+"""The images of an ImageData layer: the files that a list names, over and over, transformed.
 
-Source followed: BVLC Caffe's image_data_layer.cpp and ReadImageToCVMat in util/io.cpp.
+OpenCV reads the files, as in BVLC Caffe. Source followed: BVLC Caffe's image_data_layer.cpp, and ReadImageToCVMat in
+util/io.cpp.
 """
 
 import re
@@ -19,12 +20,12 @@ _NUMBER = re.compile(r"\s*[+-]?\d+")
 
 
 class ImageSource:
-    """The images and labels that the ImageData layer `layer` names, without end; on request shuffled in each round.
+    """The images and labels that the ImageData layer `layer` names; with `shuffle`, in a new order in each round.
 
-    Takes from `rng`, the solver's generator, the draws that Caffe's layer takes, in its order: two for the transformer
-    where that is random, between them one for the shuffling and one for what is skipped, where they are asked for; then
-    one for the prefetch thread. `skipped` is how many images were left out at first, None without rand_skip. Raises
-    FormatError, with the layer's name.
+    Draws from `rng`, the solver's generator, as often and in the same order as Caffe's layer: once for a transformer
+    that uses random numbers, once for `shuffle`, once for `rand_skip`, again for the transformer, and once for the
+    prefetch thread. `skipped` is the number of images skipped at the start, None without rand_skip. Raises FormatError,
+    with the layer's name.
     """
 
     def __init__(self, layer: LayerParameter, phase: int, rng: Generator):
@@ -33,24 +34,24 @@ class ImageSource:
         self.batch_size = self._param.batch_size
         self._check()
         self._cv2 = opencv()
-        self._entries = self._listed()
+        self._entries = self._read_list()
         self._order = np.arange(len(self._entries))
-        drawn = is_random(layer.transform_param, phase)
-        if drawn:
+        transform_is_random = is_random(layer.transform_param, phase)
+        if transform_is_random:
             rng.rand()
         self._shuffler = Generator(rng.rand()) if self._param.shuffle else None
         self._shuffle()
         self.skipped = rng.rand() % self._param.rand_skip if self._param.rand_skip else None
         self._position = self.skipped or 0
-        enough = f"rand_skip: {self._position} of {len(self)} images are to be skipped"
-        self._require(self._position < len(self), f"{enough}; not enough points to skip")
-        self._rng = Generator(rng.rand()) if drawn else None
+        skips_all = f"rand_skip: {self._position} of {len(self)} images are to be skipped; not enough points to skip"
+        self._require(self._position < len(self), skips_all)
+        self._rng = Generator(rng.rand()) if transform_is_random else None
         rng.rand()
         self._transformers: dict[Shape, Transformer] = {}
         self.shape = self._transformer(self._read(self._order[self._position]).shape).shape
 
     def __len__(self) -> int:
-        """How many images there are."""
+        """The number of images."""
         return len(self._entries)
 
     def next_batch(self, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -67,11 +68,11 @@ class ImageSource:
         return self._transformed(images), labels
 
     def restarts(self) -> int:
-        """Caffe's release builds do not log where a round begins."""
+        """0: unlike for a Data layer, Caffe's release builds log no line where a round begins."""
         return 0
 
     def state(self) -> State:
-        """What decides the next batches: arrays."""
+        """Arrays that decide the next batches: `position`, `order`, and the states of the generators."""
         state = {"position": np.array(self._position, np.int64), "order": self._order}
         for name, rng in (("shuffle", self._shuffler), ("transformer", self._rng)):
             if rng:
@@ -79,12 +80,12 @@ class ImageSource:
         return state
 
     def restore(self, state: State) -> None:
-        """Go back to `state()`. Raises FormatError for the state of a layer with other settings or another list."""
-        known = state.keys() == self.state().keys() and len(state["order"]) == len(self)
-        other = (
-            "what is kept beside the snapshot is of another data layer: have shuffle, crop_size, mirror or the list "
+        """Goes back to `state()`. Raises FormatError for the state of a layer with other settings or another list."""
+        self._require(
+            state.keys() == self.state().keys() and len(state["order"]) == len(self),
+            "the state beside the snapshot is that of another data layer: have shuffle, crop_size, mirror or the list "
+            "been changed? Remove the file beside the solverstate to begin with the first image again",
         )
-        self._require(known, other + "been changed? Remove the file beside the solverstate to begin the data anew")
         for name, rng in (("shuffle", self._shuffler), ("transformer", self._rng)):
             if rng:
                 rng.restore({part: state[f"{name}.{part}"] for part in ("key", "position")})
@@ -98,8 +99,8 @@ class ImageSource:
             (param.new_height > 0) == (param.new_width > 0), f"new_height and new_width are given together; {both}"
         )
 
-    def _listed(self) -> list[tuple[str, int]]:
-        """Path and label of each line."""
+    def _read_list(self) -> list[tuple[str, int]]:
+        """Path and label of each line of the list."""
         source = self._param.source
         try:
             lines = Path(source).read_bytes().decode(errors="surrogateescape").split("\n")
@@ -112,8 +113,8 @@ class ImageSource:
 
     def _entry(self, line: str, number: int) -> tuple[str, int]:
         path, _, label = line.rstrip("\r").rpartition(" ")
-        found = f"{self._param.source}:{number}: `{line[:80]}`; a line is `path label`, the label a whole number"
-        self._require(path and _NUMBER.fullmatch(label), found)
+        wrong = f"{self._param.source}:{number}: `{line[:80]}`; a line is `path label`, the label a whole number"
+        self._require(path and _NUMBER.fullmatch(label), wrong)
         return path, int(label)
 
     def _shuffle(self) -> None:
@@ -123,7 +124,7 @@ class ImageSource:
             self._order = np.array(order)
 
     def _read(self, index: int) -> np.ndarray:
-        """The image at `index` of the list: uint8, CHW, BGR."""
+        """The image at `index` of the list, resized as the layer asks: uint8, CHW, BGR."""
         param, path = self._param, self._param.root_folder + self._entries[index][0]
         flag = self._cv2.IMREAD_COLOR if param.is_color else self._cv2.IMREAD_GRAYSCALE
         image = self._cv2.imread(path, flag)
@@ -133,9 +134,9 @@ class ImageSource:
         return chw(image)
 
     def _transformed(self, images: list[np.ndarray]) -> np.ndarray:
-        """The images, which may be of several sizes where they are cropped to one."""
+        """The batch (float32, NCHW) of `images`, whose sizes may differ if they are cropped to one size."""
         runs = [self._transformer(shape)(list(run)) for shape, run in groupby(images, lambda image: image.shape)]
-        shapes = {run.shape[1:] for run in runs}
+        shapes: set[Shape] = {run.shape[1:] for run in runs}
         several = f"{self._param.source}: images of {' and '.join(sorted(map(size, shapes)))} in one batch"
         self._require(len(shapes) == 1, f"{several}; give new_height and new_width, a crop_size, or batch_size: 1")
         return np.concatenate(runs)

@@ -1,7 +1,7 @@
-"""A data set held on the device: all images as uint8, cropped, mirrored and less the mean where they lie.
+"""A data set held on the device: all images as uint8. The device crops, mirrors and subtracts the mean.
 
-Chance is drawn on the host, by the same transformer as for batches that are made there, so that the batches of both are
-equal to the bit.
+The host's transformer draws the random numbers, as it does for batches that the host makes. So both ways give the same
+batches, bit for bit.
 """
 
 import numpy as np
@@ -11,23 +11,23 @@ from torchcaffe.common.blob import laid_out, sent
 from torchcaffe.common.context import Context
 from torchcaffe.data.data_source import LmdbSource
 
-SHARE = 0.25  # of a GPU's free memory that a data set may take: several runs may share one
+SHARE = 0.25  # the part of a GPU's free memory that a data set may take; several runs may share the GPU
 
-_PIECE = 1024  # records that are read at a time
+_PIECE = 1024  # records read at a time
 
 
 def bytes_of(source: LmdbSource) -> int:
-    """What the images of `source` take, and their labels."""
+    """The memory that the images and labels of `source` take, in bytes."""
     return len(source) * (int(np.prod(source.image_shape)) + 4)
 
 
 def room(device: torch.device) -> int:
-    """The bytes of a GPU that a data set may take."""
+    """The memory of a GPU that a data set may take, in bytes."""
     return int(torch.cuda.mem_get_info(device)[0] * SHARE)
 
 
 class ResidentImages:
-    """The images of `source`, read once. Raises FormatError for a record that is not as the first."""
+    """The images of `source`, read once. Raises FormatError for an image that has not the first one's shape."""
 
     def __init__(self, source: LmdbSource, context: Context):
         self._context, device = context, context.device
@@ -46,11 +46,11 @@ class ResidentImages:
         self._choices = torch.zeros((4, source.batch_size), dtype=torch.int64, device=device)
 
     def choose(self, choices: np.ndarray) -> None:
-        """Sets what the next batch is made from, as `LmdbSource.next_choices` gives it."""
+        """Sets which images the next batch has, and how they are cropped and mirrored: LmdbSource.next_choices()."""
         self._choices.copy_(sent(choices, self._context))
 
     def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The images and the labels that were chosen: (N, C, H, W) and (N,). Nothing comes from the host."""
+        """The images, (N, C, H, W), and labels, (N,), that `choose` set. The host takes no part in it."""
         index, mirror, top, left = (choice[:, None] for choice in self._choices)
         rows = (top + self._rows)[:, None, :, None]
         columns = torch.where(mirror == 1, self._columns.flip(0), self._columns) + left

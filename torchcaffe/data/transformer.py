@@ -1,9 +1,11 @@
-"""Crop, mirror, mean and scale: BVLC Caffe's DataTransformer for images of uint8.
+"""Crop, mirror, mean and scale, for images of uint8.
 
-Per image it draws, from a generator of its own: mirror (draw mod 2), then the offsets of the crop from above and from
-the left (draw mod (height - crop_size + 1), then the same of the width). It draws for the mirror where `mirror` is set,
-in either phase, and for the offsets where `crop_size` is set, in the phase TRAIN; the phase TEST takes the centre. A
-mean image is subtracted at the pixels that the crop takes, before the mirror; then comes the scale. All in float32.
+For each image, the transformer draws from a generator of its own: for the mirror a number modulo 2, for the crop a
+number modulo (height - crop_size + 1) and another modulo (width - crop_size + 1). It draws for the mirror in both
+phases if `mirror` is set, for the crop in the train phase if `crop_size` is set. In the test phase the crop is the
+centre. The mean is subtracted from the cropped pixels, then come mirror and scale, all in float32.
+
+Source followed: BVLC Caffe's data_transformer.cpp.
 """
 
 import numpy as np
@@ -12,15 +14,14 @@ from caffeformat import FormatError, blobs
 from caffeformat.caffeformat_pb2 import TRAIN, TransformationParameter
 from torchcaffe.random.rng import Generator, State
 
-F = np.float32
 Shape = tuple[int, int, int]
 
 
 class Transformer:
-    """Transforms images of `shape` (channels, height, width) as `param` and `phase` say.
+    """Transforms images of `shape` (channels, height, width) as `param` asks in `phase`.
 
-    `mean`, of `shape` or None, and `scale` are float32. It draws from `rng`, its own generator (see `own_generator`),
-    None where nothing is random. Raises FormatError where image, crop and mean do not go together.
+    `mean`, of `shape` or None, and `scale` are float32. `rng` is the transformer's own generator (see `own_generator`),
+    None if nothing is random. Raises FormatError if crop or mean do not fit the images.
     """
 
     def __init__(self, param: TransformationParameter, phase: int, shape: Shape, rng: Generator | None):
@@ -28,7 +29,7 @@ class Transformer:
         self._crop = param.crop_size
         self._random_crop = phase == TRAIN and self._crop > 0
         self._mirror = param.mirror
-        self.scale = F(param.scale)
+        self.scale = np.float32(param.scale)
         if self._crop > min(shape[1:]):
             raise FormatError(f"crop_size: {self._crop} is larger than the images, {shape[1]} by {shape[2]}")
         self.mean = _mean(param, shape)
@@ -36,12 +37,12 @@ class Transformer:
 
     @property
     def shape(self) -> Shape:
-        """Channels, height and width of what comes out."""
+        """Channels, height and width of a transformed image."""
         channels, height, width = self._input
         return (channels, self._crop or height, self._crop or width)
 
     def draw(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """What chance decides for the next `n` images: mirror (0 or 1), offset from above, offset from the left."""
+        """The random choices for the next `n` images, (n,) each: mirror (0 or 1), row and column of the crop."""
         _, height, width = self._input
         mirror = np.zeros(n, np.int64)
         top = np.full(n, (height - self.shape[1]) // 2)
@@ -56,8 +57,8 @@ class Transformer:
         return mirror, top, left
 
     def __call__(self, images: list[np.ndarray]) -> np.ndarray:
-        """The `images` (uint8, CHW, each of the given shape), transformed: float32, NCHW."""
-        out = np.empty((len(images), *self.shape), F)
+        """Transforms `images` (uint8, CHW, each of the given shape): float32, NCHW."""
+        out = np.empty((len(images), *self.shape), np.float32)
         _, height, width = self.shape
         choices = np.stack(self.draw(len(images)), axis=1).tolist()
         for image, (mirror, top, left), place in zip(images, choices, out, strict=True):
@@ -72,22 +73,25 @@ class Transformer:
         return out
 
     def state(self) -> State:
-        """What decides the next draws; empty where nothing is random."""
+        """Arrays that decide the next random choices; empty if nothing is random."""
         return self._rng.state() if self._rng else {}
 
     def restore(self, state: State) -> None:
-        """Go back to `state()`."""
+        """Goes back to `state()`."""
         if self._rng:
             self._rng.restore(state)
 
 
 def is_random(param: TransformationParameter, phase: int) -> bool:
+    """Whether the transformer uses random numbers."""
     return param.mirror or (phase == TRAIN and param.crop_size > 0)
 
 
 def own_generator(param: TransformationParameter, phase: int, rng: Generator) -> Generator | None:
-    """A transformer's own generator, seeded from the solver's as Caffe's layers do: with two draws, the first of which
-    is for nothing, or none where nothing is random."""
+    """A transformer's own generator, or None if nothing is random.
+
+    As in Caffe, it is seeded with the second of two numbers from `rng`, the solver's generator; the first is not used.
+    """
     if not is_random(param, phase):
         return None
     rng.rand()
@@ -95,7 +99,7 @@ def own_generator(param: TransformationParameter, phase: int, rng: Generator) ->
 
 
 def _mean(param: TransformationParameter, shape: Shape) -> np.ndarray | None:
-    """The mean image, float32, of `shape`."""
+    """The mean, float32, of `shape`; None if there is none. Raises FormatError if it does not fit `shape`."""
     values = param.mean_value
     if param.HasField("mean_file"):
         if values:
@@ -108,9 +112,9 @@ def _mean(param: TransformationParameter, shape: Shape) -> np.ndarray | None:
         return None
     if len(values) not in (1, shape[0]):
         raise FormatError(f"mean_value is given {len(values)} times; 1 or {shape[0]} are needed, one a channel")
-    return np.broadcast_to(np.array(values, F)[:, None, None], shape)
+    return np.broadcast_to(np.array(values, np.float32)[:, None, None], shape)
 
 
 def size(shape: Shape) -> str:
-    """`shape` for a message: 3x64x64."""
+    """`shape` in a message: 3x64x64."""
     return "x".join(map(str, shape))
