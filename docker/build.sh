@@ -1,10 +1,10 @@
 #!/bin/sh
-# docker/build.sh TARGET: the image caffe-transfer:TARGET, from the Dockerfile's target of that name.
+# docker/build.sh TARGET: builds the image caffe-transfer:TARGET from the Dockerfile's target of that name.
 #
-# CONTAINER_ENGINE   docker, podman or buildah; otherwise the first of these that works here
-# CAFFE_SOURCE       a folder that setup/get_caffe_source.sh made: Caffe's source is not downloaded
+# CONTAINER_ENGINE   docker, podman or buildah (default: the first of these that works here)
+# CAFFE_SOURCE       a folder that setup/get_caffe_source.sh made, so that Caffe's source is not downloaded
 # CAFFE_MIRROR       a mirror of Debian, or of its archive or snapshots, that still has bullseye's caffe
-# DEBIAN_MIRROR      a mirror or snapshot for everything else of Debian's
+# DEBIAN_MIRROR      a mirror or snapshot for all other packages of Debian
 # PIP_INDEX_URL, PIP_CERT   pip's own settings
 set -eu
 me=image
@@ -14,7 +14,7 @@ target=$1
 source=docker/caffe/source
 
 choose_engine
-# a folder outside the checkout is out of the engine's sight
+# the engine reads files of the checkout only, so the source is copied into it
 if [ -n "${CAFFE_SOURCE:-}" ]; then sh setup/get_caffe_source.sh "$source"; else rm -rf "$source"; fi
 
 certificates=${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}

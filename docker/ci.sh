@@ -1,7 +1,7 @@
 #!/bin/sh
-# docker/ci.sh: `make test-image` with buildah, for machines that have no engine and reach no registry, as root. It
-# takes longer than all other tests, so it is left out where everything that goes into the image (.dockerignore names it) and
-# the tests of it are as they were when it last passed here: their checksum is kept in the user's cache.
+# docker/ci.sh: `make test-image` with buildah, for machines that have no container engine and reach no registry, as
+# root. It takes longer than all other tests. After it has passed it keeps the checksum of the image's contents (the
+# files that .dockerignore lists) and of the image's tests in the user's cache, and does nothing while that is the same.
 set -eu
 me=ci
 . "$(dirname "$0")/engine.sh"
@@ -15,7 +15,7 @@ inputs() {
 passed=${XDG_CACHE_HOME:-$HOME/.cache}/caffe-transfer/image-passed
 now=$(inputs)
 if [ "$(cat "$passed" 2>/dev/null)" = "$now" ]; then
-  say "the image and its tests are as they were when they passed here ($passed): not built again"
+  say "the image and its tests have not changed since they passed here ($passed): nothing to do"
   exit 0
 fi
 
@@ -25,7 +25,7 @@ if ! have buildah || ! have debootstrap; then
   apt-get -qq update
   apt-get -qq -y --no-install-recommends install buildah debootstrap >/dev/null
 fi
-# where this machine is itself a container, runc may not start another
+# inside a container, runc may not start another one
 export CONTAINER_ENGINE=buildah BUILDAH_ISOLATION=chroot
 make image-base test-image
 mkdir -p "$(dirname "$passed")"

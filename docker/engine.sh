@@ -1,16 +1,16 @@
-# Sourced by the scripts beside it, which set $me: what builds and runs the images.
+# Sourced by the scripts beside it, which set $me: chooses the container engine.
 . "$(dirname "$0")/../setup/shell_common.sh"
 
-# $engine: CONTAINER_ENGINE, or else the first of docker, podman and buildah that works here.
+# Sets $engine: CONTAINER_ENGINE, or else the first of docker, podman and buildah that works here.
 choose_engine() {
   for engine in ${CONTAINER_ENGINE:-docker podman buildah}; do
     have "$engine" && "$engine" info >/dev/null 2>&1 || continue
-    # where nothing starts containers (crun, runc), buildah does so itself, in a chroot
+    # without crun and runc, buildah can only run commands in a chroot
     have crun || have runc || export BUILDAH_ISOLATION="${BUILDAH_ISOLATION:-chroot}"
     return 0
   done
   fail "no ${CONTAINER_ENGINE:-docker, podman or buildah} works here: \`$engine info\` fails" \
-    "install one: apt-get install podman; or, where the daemon runs, ask to be in its group"
+    "install one: apt-get install podman; if docker is installed, ask to be a member of the group docker"
 }
 
 # an image's name: `caffe-transfer:cpu`

@@ -1,9 +1,9 @@
 #!/bin/sh
-# docker/run.sh TARGET COMMAND...: runs a command in the image caffe-transfer:TARGET, as the user who calls, in the
-# current folder, which the container sees as /work. docker and podman show `cuda` the machine's GPUs.
+# docker/run.sh TARGET COMMAND...: runs a command in the image caffe-transfer:TARGET, as the calling user, in the
+# current folder, which is /work in the container. The target `cuda` sees the machine's GPUs under docker and podman.
 #
-# CONTAINER_ENGINE   docker, podman or buildah; otherwise the first of these that works here
-# RUN_AS             another user than the caller's: 1000:1000; empty: the image's own
+# CONTAINER_ENGINE   docker, podman or buildah (default: the first of these that works here)
+# RUN_AS             another user, such as 1000:1000; empty: the image's own
 # GPUS, PER_GPU      the pipeline's settings
 set -eu
 me=run
@@ -24,19 +24,19 @@ start() {
       podman) set -- --device nvidia.com/gpu=all "$@" ;;
     esac
   fi
-  # without root, podman's user 0 in the container is the caller, unless it is told to keep ids
+  # rootless podman maps the caller to user 0 in the container, except with keep-id
   [ "$engine" != podman ] || [ "$(id -u)" = 0 ] || set -- --userns keep-id "$@"
   run "$engine" run --rm "$@"
 }
 
-# buildah runs commands in containers that it is building: one is made of the image, and removed.
+# buildah has no `run --rm`: this makes a container from the image, runs the command in it and removes it.
 start_buildah() {
   container=$(buildah from --pull-never "$(image "$target")")
   trap 'buildah rm "$container" >/dev/null' EXIT
   run buildah run "$container" "$@"
 }
 
-# run ENGINE run [OPTION...] IMAGE COMMAND...: with the options that all engines share put in after `run`.
+# run ENGINE run [OPTION...] IMAGE COMMAND...: adds the options that all engines share after `run`.
 run() {
   engine=$1
   shift 2

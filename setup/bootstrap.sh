@@ -1,7 +1,8 @@
 #!/bin/sh
-# setup/bootstrap.sh [VENV]: the project's Python environment, with what requirements.txt pins, in the folder VENV, which
-# is .venv of the checkout where none is named. Needs a python3 of 3.11 or newer; as root on Debian, not even that.
-# pip follows its own configuration (PIP_INDEX_URL, pip.conf). VENV/.requirements tells what is installed, or `unfinished`.
+# setup/bootstrap.sh [VENV]: makes the project's Python environment, with what requirements.txt pins, in the folder VENV
+# (default: .venv of the checkout). It needs Python 3.11 or newer; as root on Debian it installs one if there is none.
+# pip follows its own configuration (PIP_INDEX_URL, pip.conf). The file VENV/.requirements holds the checksum of the
+# installed requirements.txt and the path of VENV, or the word `unfinished`.
 set -eu
 unset CDPATH PYTHONHOME PYTHONPATH
 me=bootstrap
@@ -13,7 +14,7 @@ main() {
   [ $# -le 1 ] || fail "one argument at most, not $#" "usage: setup/bootstrap.sh [VENV]"
   venv=$(whole_path "${1:-$setup/../.venv}")
   [ -r "$requirements" ] || fail "$requirements cannot be read" "run this from a complete checkout"
-  # a venv knows its own path: one that was moved is out of date
+  # a venv contains its own path: after a move it must be made again
   wanted="$(sha256sum <"$requirements" | cut -c 1-64) $venv"
   is_complete && nothing_to_do
   one_at_a_time "$venv"
@@ -33,7 +34,7 @@ mark() {
   mv "$venv/.requirements.part" "$venv/.requirements"
 }
 
-# The stamp alone would not do: Python may have gone, or moved on to another version, beneath the venv.
+# .requirements alone is not enough: the Python that the venv links to may have been removed or replaced.
 is_complete() { [ "$(state)" = "$wanted" ] && has_pip; }
 
 has_pip() { "$venv/bin/python" -c 'import pip' 2>/dev/null; }
@@ -43,7 +44,7 @@ nothing_to_do() {
   exit 0
 }
 
-# A finished venv, by this script or by hand, whose requirements changed: keeps what was installed besides.
+# True for a complete venv, made by this script or by hand, with other requirements. Packages added to it stay.
 can_be_updated() {
   case "$(state)" in
     unfinished) return 1 ;;
@@ -72,7 +73,7 @@ make_venv() {
 
 recent_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
 
-# $python: one of 3.11 or newer (Snakemake needs that) with the module venv. Debian has it in a package of its own.
+# Sets $python: 3.11 or newer, as Snakemake needs, with the module venv, which is a separate package on Debian.
 choose_python() {
   have python3 || install_debian_packages python3 python3-venv
   python=
@@ -95,10 +96,10 @@ ask_administrator() {
   fail "$what, and $(id -un) may not install it" "ask the administrator for: apt-get install $*"
 }
 
-# With the lists that the machine has; they may be empty, or older than the mirror, so once more with new ones.
+# Tries the machine's package lists first. They may be empty or out of date: then it updates them and tries again.
 install_debian_packages() {
   is_root && have apt-get || ask_administrator "Python is missing" "$@"
-  # without it no https
+  # https needs it
   [ -e /etc/ssl/certs/ca-certificates.crt ] || set -- "$@" ca-certificates
   say "installing Debian's packages: $*"
   export DEBIAN_FRONTEND=noninteractive
@@ -108,7 +109,7 @@ install_debian_packages() {
   }
 }
 
-# pip without root, where Debian keeps it apart: from the package that its python3-venv takes it from.
+# Without root, where Debian's Python has no ensurepip: takes pip from the package that python3-venv depends on.
 borrow_pip() {
   say "taking pip from Debian's package python3-pip-whl"
   sh "$setup/get_deb.sh" python3-pip-whl "$venv/.debian/pip" || ask_administrator "$python has no pip" python3-venv
@@ -120,9 +121,10 @@ borrow_pip() {
 install_requirements() {
   quiet=-q
   [ ! -t 1 ] || quiet=
-  # a user's `user = true` in pip.conf would be refused in a venv
-  PIP_USER=0 "$venv/bin/python" -m pip install $quiet --no-input --use-pep517 --disable-pip-version-check -r "$requirements" ||
-    fail "pip could not install what requirements.txt names" "see that the network is up, and pip's own words above" \
+  # pip refuses `user = true` of a user's pip.conf in a venv
+  PIP_USER=0 "$venv/bin/python" -m pip install $quiet --no-input --use-pep517 --disable-pip-version-check \
+    -r "$requirements" ||
+    fail "pip could not install what requirements.txt names" "read pip's message above, check the network" \
       "(a mirror or proxy goes into pip's configuration: pip config, PIP_INDEX_URL), and call again"
 }
 

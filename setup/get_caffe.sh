@@ -1,15 +1,15 @@
 #!/bin/sh
-# setup/get_caffe.sh [DEST]: real BVLC Caffe 1.0 (CPU, OpenBLAS) and pycaffe (Python 3.9) in the folder DEST, which is
-# .caffe of the checkout where none is named. They are Debian bullseye's packages, the last that Debian has, with
-# signatures verified, unpacked beside the system: no root, nothing outside DEST changes, and DEST can be moved.
+# setup/get_caffe.sh [DEST]: real BVLC Caffe 1.0 (CPU, OpenBLAS) and pycaffe (Python 3.9) in the folder DEST (default:
+# .caffe of the checkout). They come from Debian bullseye, the last release that has Caffe. Signatures are verified. The
+# packages are only unpacked: no root, nothing outside DEST changes, and DEST can be moved.
 #
 #   DEST/caffe train --solver=...      DEST/caffe-gtest      DEST/convert_imageset ...      DEST/pycaffe script.py
 #
-# CAFFE_PYTHONPATH  where `caffe` and `pycaffe` look for Python layers: PYTHONPATH belongs to other Pythons
+# CAFFE_PYTHONPATH  where `caffe` and `pycaffe` look for Python layers, in place of PYTHONPATH
 # CAFFE_KEEP_DEBS   a folder to which the .debs and their SHA256SUMS are copied
-# CAFFE_DEBS        such a folder, to work from: offline, or when bullseye has left the mirrors
-# CAFFE_MIRROR, CAFFE_SECURITY_MIRROR   mirrors of Debian, or of its archive; otherwise the machine's own apt sources
-# CAFFE_KEYRING     the keyring that their signatures are held against
+# CAFFE_DEBS        such a folder, to install from: offline, or when bullseye has left the mirrors
+# CAFFE_MIRROR, CAFFE_SECURITY_MIRROR   mirrors of Debian or of its archive (default: the machine's apt sources)
+# CAFFE_KEYRING     the keyring that verifies the signatures
 set -eu
 unset CDPATH
 me=get_caffe
@@ -17,16 +17,16 @@ setup=$(cd "$(dirname "$0")" && pwd -P)
 . "$setup/shell_common.sh"
 . "$setup/get_caffe_debs.sh"
 
-recipe="BVLC Caffe 1.0.0, Debian bullseye, recipe 1" # raise the number when what this script makes changes
+recipe="BVLC Caffe 1.0.0, Debian bullseye, recipe 1" # raise the number when the contents of DEST change
 programs="caffe caffe-gtest compute_image_mean convert_imageset extract_features \
 upgrade_net_proto_text upgrade_net_proto_binary upgrade_solver_proto_text"
-needed_mb=750 # measured: 655 at its fullest, of which 345 remain
+needed_mb=750 # measured: 655 while it works, 345 at the end
 elsewhere="or build BVLC Caffe yourself and set CAFFE=/path/to/caffe"
 
 main() {
   [ $# -le 1 ] || fail "one argument at most, not $#" "usage: setup/get_caffe.sh [DEST]"
   dest=$(whole_path "${1:-$setup/../.caffe}")
-  # the loader takes : and ; for the end of a path, and expands $
+  # ld.so splits library paths at : and ;, and expands $
   case "$dest" in *[:\;\$]*) fail "Caffe cannot live in a path with : ; or \$: $dest" "name another DEST" ;; esac
   is_complete && nothing_to_do
   check_machine
@@ -49,7 +49,7 @@ main() {
 is_complete() { [ "$(cat "$dest/.recipe" 2>/dev/null)" = "$recipe" ]; }
 
 nothing_to_do() {
-  rm -rf "$dest.part" # what a call that was killed at its very end left
+  rm -rf "$dest.part" # left by a call that was killed just before its end
   [ -z "${CAFFE_KEEP_DEBS:-}" ] || [ -e "$CAFFE_KEEP_DEBS/SHA256SUMS" ] ||
     fail "$dest is complete: nothing was downloaded that could be kept in $CAFFE_KEEP_DEBS" "name another DEST"
   say "complete in $dest: nothing to do"
@@ -59,7 +59,8 @@ nothing_to_do() {
 megabytes() { du -sm "$1" | cut -f1; }
 
 check_machine() {
-  have dpkg && have dpkg-deb || fail "no dpkg here: this is not Debian" "run this on Debian or Ubuntu, amd64," "$elsewhere"
+  have dpkg && have dpkg-deb || fail "no dpkg here: this is not Debian" \
+    "run this on Debian or Ubuntu, amd64," "$elsewhere"
   [ -n "${CAFFE_DEBS:-}" ] || have apt-get || fail "no apt-get here: this is not Debian" \
     "name a folder of .debs that was kept on another machine (CAFFE_KEEP_DEBS there, CAFFE_DEBS here)," "$elsewhere"
   arch=$(dpkg --print-architecture)
@@ -69,7 +70,7 @@ check_machine() {
 
 check_dest() {
   if [ -e "$dest" ] && [ ! -e "$dest/.recipe" ] && ! rmdir "$dest" 2>/dev/null; then
-    fail "$dest is there already, and not made by this script" "remove it, or name another DEST"
+    fail "$dest exists already and was not made by this script" "remove it, or name another DEST"
   fi
   free_mb=$(df -Pk "$(dirname "$dest")" | awk 'NR == 2 {print int($4 / 1024)}')
   [ "$free_mb" -ge $needed_mb ] || fail "no space: $(dirname "$dest") has $free_mb MB free, $needed_mb are needed" \
@@ -88,10 +89,10 @@ unpack() {
   cp "$debs/SHA256SUMS" "$part/tree/"
 }
 
-# The packages bring a small Debian along (a second dpkg, Perl, fonts): what Caffe does not load goes.
+# The packages contain a small Debian (a second dpkg, Perl, fonts). What Caffe does not load is removed.
 keep_only_caffe() {
   (
-    cd "$part/tree" || exit # what follows removes
+    cd "$part/tree" || exit # never remove elsewhere
     rm -rf bin boot dev etc lib64 sbin var usr/games usr/include usr/sbin usr/share
     for program in usr/bin/*; do
       case " $programs python3.9 " in *" ${program##*/} "*) ;; *) rm -f "$program" ;; esac
@@ -105,8 +106,8 @@ add_commands() {
   add_command pycaffe python3.9
 }
 
-# add_command NAME PROGRAM: Caffe needs the glibc and the libraries that it was built with, and only those: it is started
-# by their own loader, told to ask neither the machine's cache nor its library path.
+# add_command NAME PROGRAM: a script that starts PROGRAM. Caffe needs the glibc and the libraries of its own Debian, so
+# their loader starts it, without the machine's library cache and library path.
 add_command() {
   cat >"$part/tree/$1" <<EOF
 #!/bin/sh

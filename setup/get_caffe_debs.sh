@@ -1,10 +1,10 @@
-# Sourced by get_caffe.sh: the .debs of Caffe and of all it needs, and their SHA256SUMS, in the folder $debs.
-# They come from the folder CAFFE_DEBS, or else from a mirror of Debian, with an apt of our own in $part/apt.
+# Sourced by get_caffe.sh: puts the .debs of Caffe and its dependencies, and their SHA256SUMS, into the folder $debs.
+# They come from the folder CAFFE_DEBS, or else from a mirror of Debian, with a private apt in $part/apt.
 
 packages="caffe libopenblas0-pthread python3.9 python3-protobuf python3-six python3-scipy libboost-python1.74.0
 libimagequant0 libwebpdemux2 libwebpmux3 libxcb1"
-# of these the .deb alone: they would bring IPython, pandas, matplotlib, scikit-image and Perl along
-alone="python3-caffe python3-pil"
+# without their dependencies: IPython, pandas, matplotlib, scikit-image and Perl
+without_dependencies="python3-caffe python3-pil"
 
 get_debs() {
   [ -z "${CAFFE_KEEP_DEBS:-}" ] || mkdir -p "$CAFFE_KEEP_DEBS"
@@ -33,9 +33,9 @@ download_debs() {
   keyring=${CAFFE_KEYRING:-/usr/share/keyrings/debian-archive-keyring.gpg}
   [ -r "$keyring" ] || fail "the keyring $keyring cannot be read, so no signature can be verified" \
     "install the package debian-archive-keyring, or name the keyring: CAFFE_KEYRING=FILE"
-  known=$(debian_sites)
-  sites=${CAFFE_MIRROR:-$(echo "$known" | awk '$2 !~ /-security$/ && !seen[$1]++ {print $1}')}
-  security=${CAFFE_SECURITY_MIRROR-$(echo "$known" | awk '$2 ~ /-security$/ {print $1; exit}')}
+  mirrors=$(debian_sites)
+  sites=${CAFFE_MIRROR:-$(echo "$mirrors" | awk '$2 !~ /-security$/ && !seen[$1]++ {print $1}')}
+  security=${CAFFE_SECURITY_MIRROR-$(echo "$mirrors" | awk '$2 ~ /-security$/ {print $1; exit}')}
   [ -n "$sites" ] || fail "apt knows no mirror here: /etc/apt has no sources" \
     "name a mirror of Debian: CAFFE_MIRROR=URL, or a folder of .debs: CAFFE_DEBS=FOLDER"
   configure_apt "$part/apt"
@@ -45,15 +45,15 @@ download_debs() {
   (
     cd "$debs" || exit
     with_counter quietly "no download" apt-get -qq -y --download-only install $packages
-    quietly "no download" apt-get -qq download $alone
+    quietly "no download" apt-get -qq download $without_dependencies
     sha256sum -- *.deb >SHA256SUMS
   )
 }
 
 configure_apt() {
-  apt_of_our_own "$1"
-  # The keyring as the only file of a trusted.gpg.d: unlike signed-by, that can stand in a path with spaces. apt tells
-  # an armoured one by its suffix.
+  private_apt "$1"
+  # The keyring is the only file of a trusted.gpg.d folder, because `signed-by` cannot name a path with spaces. apt
+  # recognizes an ASCII-armoured keyring by its suffix.
   rm -rf "$1/keys"
   mkdir "$1/keys"
   case "$keyring" in *.asc) cp "$keyring" "$1/keys/debian.asc" ;; *) cp "$keyring" "$1/keys/debian.gpg" ;; esac
@@ -65,7 +65,8 @@ APT::Architecture "amd64"; APT::Architectures { "amd64"; }; APT::Update::Error-M
 EOF
 }
 
-# Of the mirrors, the first that has bullseye signed by Debian: a machine's sources also name other people's.
+# Reads the index of the first mirror that has bullseye with Debian's signature. The machine's sources may also name
+# repositories of others.
 read_index() {
   : >"$part/apt/update.log"
   for site in $sites; do
@@ -73,24 +74,25 @@ read_index() {
     update "$site bullseye" || continue
     [ -n "$security" ] || return 0
     update "$site bullseye" "$security bullseye-security" && return
-    say "note: no bullseye-security at $security: taking the packages as bullseye was released"
+    say "note: no bullseye-security at $security: using the packages of the original release"
     update "$site bullseye" && return
   done
   fail "no mirror gave a signed index of Debian bullseye; apt-get said:" \
     "$(grep '^[EW]: ' "$part/apt/update.log" | head -n 4)" \
-    "If the network is up, then bullseye has left this mirror: name one that keeps it, of Debian's archive or snapshots," \
-    "with CAFFE_MIRROR=URL, or a folder of .debs that an earlier call kept, with CAFFE_DEBS=FOLDER."
+    "If the network is up, this mirror has bullseye no more. Name a mirror of Debian's archive or snapshots with" \
+    "CAFFE_MIRROR=URL, or a folder of .debs that an earlier call kept with CAFFE_DEBS=FOLDER."
 }
 
-# update "SITE SUITE"...: reads the index of these and no others.
+# update "SITE SUITE"...: reads the index of these sources only.
 update() {
   for source; do echo "deb $source main"; done >"$part/apt/sources.list"
   apt-get -qq update >>"$part/apt/update.log" 2>&1
 }
 
-# with_counter COMMAND...: beside the download, a counter on a terminal, and a line each ten seconds elsewhere.
+# with_counter COMMAND...: runs a download and shows progress: a counter on a terminal, else a line every ten seconds.
 with_counter() {
-  todo=$(apt-get -qq -y --print-uris install $packages | awk '{n++; mb += $3 / 1e6} END {printf "%d packages, %d MB", n, mb}')
+  todo=$(apt-get -qq -y --print-uris install $packages |
+    awk '{n++; mb += $3 / 1e6} END {printf "%d packages, %d MB", n, mb}')
   say "downloading $todo"
   count_megabytes &
   counter=$!
@@ -101,7 +103,7 @@ with_counter() {
 }
 
 count_megabytes() {
-  exec 9>&- # the lock stays with the caller
+  exec 9>&- # only the caller holds the lock
   seconds=0
   while sleep 1 >/dev/null 2>&1 && kill -0 $$ 2>/dev/null; do
     seconds=$((seconds + 1))

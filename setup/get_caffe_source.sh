@@ -1,10 +1,11 @@
 #!/bin/sh
-# setup/get_caffe_source.sh DEST: the source of BVLC Caffe 1.0 as Debian bullseye has it, the release and Debian's
-# patches, 8.5 MB, in the folder DEST. The checksums below stand in Debian's signed caffe_1.0.0+git20180821.99bd997-8.dsc.
-# The Dockerfile builds from it; it need not change, so keep it: then no mirror has to.
+# setup/get_caffe_source.sh DEST: downloads the source of BVLC Caffe 1.0 from Debian bullseye, the release and Debian's
+# patches, 8.5 MB, into the folder DEST. The checksums below are those of Debian's signed
+# caffe_1.0.0+git20180821.99bd997-8.dsc. The Dockerfile builds from it. It never changes: keep a copy, for the day when
+# the mirrors have it no more.
 #
 # CAFFE_SOURCE   a folder that an earlier call made: nothing is downloaded
-# CAFFE_MIRROR   a mirror of Debian, or of its archive or snapshots; otherwise the machine's own apt sources
+# CAFFE_MIRROR   a mirror of Debian, or of its archive or snapshots (default: the machine's apt sources)
 set -eu
 unset CDPATH
 me=get_caffe_source
@@ -21,7 +22,7 @@ main() {
   is_complete "$dest" && nothing_to_do
   one_at_a_time "$dest"
   is_complete "$dest" && nothing_to_do
-  [ ! -e "$dest" ] || rmdir "$dest" 2>/dev/null || fail "$dest is there already, and is not Caffe's whole source" \
+  [ ! -e "$dest" ] || rmdir "$dest" 2>/dev/null || fail "$dest exists already and is not Caffe's complete source" \
     "remove it, or name another DEST"
   part=$dest.part
   rm -rf "$part"
@@ -40,12 +41,12 @@ nothing_to_do() {
 
 take_kept() {
   bad=$(cd "$CAFFE_SOURCE" 2>&1 && echo "$sums" | sha256sum --quiet -c 2>&1) ||
-    fail "CAFFE_SOURCE=$CAFFE_SOURCE is not Caffe's whole source:" "$bad" \
+    fail "CAFFE_SOURCE=$CAFFE_SOURCE is not Caffe's complete source:" "$bad" \
       "name a folder that setup/get_caffe_source.sh made, or none, to download it"
   for name in $names; do cp "$CAFFE_SOURCE/$name" "$part/"; done
 }
 
-# From the first mirror that has it. Nothing else is asked of a mirror, so it need not list bullseye, or sign.
+# From the first mirror that has both files. Their checksums are pinned, so the mirror needs no index and no signature.
 download() {
   [ -x /usr/lib/apt/apt-helper ] || fail "no apt here: this is not Debian" \
     "run this on Debian or Ubuntu, and bring the folder here: CAFFE_SOURCE=FOLDER"
@@ -57,8 +58,8 @@ download() {
     download_from "$site" >"$part/log" 2>&1 && rm "$part/log" && return
   done
   fail "no mirror gave Caffe's source; apt said:" "$(grep '^[EW]: ' "$part/log" | head -n 4)" \
-    "If the network is up, then bullseye has left this mirror: name one that keeps it, of Debian's archive or" \
-    "snapshots, with CAFFE_MIRROR=URL, or a folder that an earlier call made, with CAFFE_SOURCE=FOLDER."
+    "If the network is up, this mirror has bullseye no more. Name a mirror of Debian's archive or snapshots with" \
+    "CAFFE_MIRROR=URL, or a folder that an earlier call made with CAFFE_SOURCE=FOLDER."
 }
 
 download_from() {

@@ -1,6 +1,6 @@
 #!/bin/sh
-# setup/get_deb.sh PACKAGE DEST: the files of one Debian package in the folder DEST, unpacked beside the system: no root,
-# no dependencies, nothing installed. apt verifies the signature of the index and the checksum of the package.
+# setup/get_deb.sh PACKAGE DEST: unpacks the files of one Debian package into the folder DEST: no root, no dependencies,
+# nothing installed. apt verifies the signature of the index and the checksum of the package.
 set -eu
 unset CDPATH
 me=get_deb
@@ -11,7 +11,7 @@ setup=$(cd "$(dirname "$0")" && pwd -P)
 package=$1
 dest=$(whole_path "$2")
 for program in apt-get apt-config dpkg-deb; do
-  have $program || fail "no $program here: this is no Debian" "get the files of $package another way"
+  have $program || fail "no $program here: this is not Debian" "get the files of $package another way"
 done
 
 one_at_a_time "$dest"
@@ -19,12 +19,12 @@ part=$dest.part
 rm -rf "$part/tree" "$part"/*.deb
 mkdir -p "$part"
 cd "$part"
-# A machine that has read its index need not do so again; a fresh one has none, an old one may name what is gone.
+# First with the machine's index. It may be missing or out of date: then with a new one in a private folder.
 apt-get -qq download "$package" >/dev/null 2>&1 || {
   rm -f ./*.deb
-  apt_of_our_own "$part/apt"
+  private_apt "$part/apt"
   say "reading Debian's index"
-  apt-get -qq update >update.log 2>&1 || : # one broken source of several is no reason to give up
+  apt-get -qq update >update.log 2>&1 || : # one broken source among several must not stop it
   quietly "no download of $package" apt-get -qq download "$package"
 }
 dpkg-deb -x ./*.deb tree

@@ -1,5 +1,5 @@
 #!/bin/sh
-# setup/get_torch.sh PYTHON: PyTorch for torchcaffe into PYTHON's environment, in the build that fits the machine.
+# setup/get_torch.sh PYTHON: installs PyTorch, in the build that fits the machine, into PYTHON's environment.
 # TORCH names another (`TORCH=torch==2.14.1`). pip follows its own configuration (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL).
 set -eu
 me=get_torch
@@ -19,7 +19,7 @@ main() {
   else
     say "no NVIDIA GPU: installing $version+cpu"
     install "$version+cpu" 2>/dev/null || {
-      say "no such build where pip looks (PyTorch keeps them in an index of their own: PIP_EXTRA_INDEX_URL)"
+      say "pip's index has no such build (PyTorch's own index has them: set PIP_EXTRA_INDEX_URL)"
       say "installing $version instead, which runs on the CPU too, and may be several GB"
       install "$version" || give_up "$version"
     }
@@ -30,6 +30,6 @@ has_gpu() { have nvidia-smi && nvidia-smi -L 2>/dev/null | grep -q GPU; }
 
 install() { PIP_USER=0 "$python" -m pip install -q --no-input --disable-pip-version-check "$1"; }
 
-give_up() { fail "pip could not install $1" "see pip's own words above; TORCH names another version, and call again"; }
+give_up() { fail "pip could not install $1" "read pip's message above; for another version set TORCH and call again"; }
 
 main "$@"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# unpack.sh SOURCE DEST: Caffe's source, which setup/get_caffe_source.sh put into the folder SOURCE, in the new folder
-# DEST: with Debian's patches, then with ours, each of which begins with its reason.
+# unpack.sh SOURCE DEST: unpacks Caffe's source from SOURCE, a folder of setup/get_caffe_source.sh, into the new folder
+# DEST and applies Debian's patches, then ours. Each of our patches begins with its reason.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd -P)
 source=$(cd "$1" && pwd -P)

@@ -213,7 +213,7 @@ def test_where_bullseye_has_left_the_mirror_a_snapshot_still_gives_caffe(script,
 def signed_snapshot(folder: Path, script: Path, gnupg: Path) -> tuple[str, Path]:
     """(the address, the keyring) of a mirror with every package that the script asks for; Caffe's brings the loader."""
     lists = (script.parent / "get_caffe_debs.sh").read_text()
-    names = " ".join(re.findall(r'^(?:packages|alone)="([^"]*)"', lists, re.M)).split()
+    names = " ".join(re.findall(r'^(?:packages|without_dependencies)="([^"]*)"', lists, re.M)).split()
     pool = folder / "snapshot" / "pool"
     programs = {LOADER: STARTS} | {f"usr/bin/{program}": text for program, text in PROGRAMS.items()}
     programs |= {"usr/lib/python3/dist-packages/caffe/x": ""}
