@@ -79,7 +79,7 @@ read_index() {
   done
   fail "no mirror gave a signed index of Debian bullseye; apt-get said:" \
     "$(grep '^[EW]: ' "$part/apt/update.log" | head -n 4)" \
-    "If the network is up, this mirror has bullseye no more. Name a mirror of Debian's archive or snapshots with" \
+    "If the network is up, this mirror no longer has bullseye. Name a mirror of Debian's archive or snapshots with" \
     "CAFFE_MIRROR=URL, or a folder of .debs that an earlier call kept with CAFFE_DEBS=FOLDER."
 }
 

@@ -2,7 +2,7 @@
 # setup/get_caffe_source.sh DEST: downloads the source of BVLC Caffe 1.0 from Debian bullseye, the release and Debian's
 # patches, 8.5 MB, into the folder DEST. The checksums below are those of Debian's signed
 # caffe_1.0.0+git20180821.99bd997-8.dsc. The Dockerfile builds from it. It never changes: keep a copy, for the day when
-# the mirrors have it no more.
+# no mirror has it.
 #
 # CAFFE_SOURCE   a folder that an earlier call made: nothing is downloaded
 # CAFFE_MIRROR   a mirror of Debian, or of its archive or snapshots (default: the machine's apt sources)
@@ -58,7 +58,7 @@ download() {
     download_from "$site" >"$part/log" 2>&1 && rm "$part/log" && return
   done
   fail "no mirror gave Caffe's source; apt said:" "$(grep '^[EW]: ' "$part/log" | head -n 4)" \
-    "If the network is up, this mirror has bullseye no more. Name a mirror of Debian's archive or snapshots with" \
+    "If the network is up, this mirror no longer has bullseye. Name a mirror of Debian's archive or snapshots with" \
     "CAFFE_MIRROR=URL, or a folder that an earlier call made with CAFFE_SOURCE=FOLDER."
 }
 

@@ -70,6 +70,12 @@ def test_it_starts_no_service_opens_no_port_and_is_not_root(image, config):
     assert config["User"] == "1000:1000" and image("id", "-u").strip() == "1000"
 
 
+def test_the_licences_of_caffe_and_of_the_project_are_in_it(image):
+    assert "Copyright (c) 2014-2017 The Regents of the University of California" in image("cat", "/opt/caffe/LICENSE")
+    assert "the caffe-transfer authors" in image("cat", "/opt/caffe-transfer/LICENSE")
+    assert "BVLC Caffe" in image("cat", "/opt/caffe-transfer/LICENSE-CAFFE")
+
+
 def test_what_built_it_is_not_in_it(image):
     tools = "gcc g++ cmake nvcc cuobjdump protoc patch"
     assert image.shell(f"for tool in {tools}; do command -v $tool || true; done") == ""
