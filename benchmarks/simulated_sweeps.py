@@ -18,7 +18,7 @@ from tools.claims import judge
 from tools.protocol.conditions import Condition
 from tools.results.tables import Tables
 from tools.stats import claims_file
-from tools.stats.intervals import Measured
+from tools.stats.intervals import Measurements
 
 CONDITIONS = ("base", "FTall", *(f"S{n}T" for n in range(1, 8)))
 SIZES = (500, 400, 300, 200, 100, 50)
@@ -92,7 +92,7 @@ def coverage(random: np.random.RandomState, seeds: int, sweeps: int) -> dict[str
     }
     hits = dict.fromkeys(contrasts, 0)
     for _ in range(sweeps):
-        measured = Measured(sweep(random, seeds, thesis, sizes=(500, 300, 50)).runs)
+        measured = Measurements(sweep(random, seeds, thesis, sizes=(500, 300, 50)).runs)
         for name, weights in contrasts.items():
             low, high = measured.estimate(weights).interval
             hits[name] += low <= sum(w * thesis(*cell) for cell, w in weights.items()) <= high
@@ -104,7 +104,7 @@ def coverage_of_one_seed(random: np.random.RandomState, sweeps: int) -> float:
     weights, hits = {(300, "S3T"): 1.0, (300, "base"): -1.0}, 0
     for _ in range(sweeps):
         tables = sweep(random, 1, thesis, IMAGES, (300,))
-        low, high = Measured(tables.runs, tables.predictions).estimate(weights).interval
+        low, high = Measurements(tables.runs, tables.predictions).estimate(weights).interval
         hits += low <= thesis(300, "S3T") - thesis(300, "base") <= high
     return hits / sweeps
 
@@ -126,7 +126,7 @@ def coverage_of_these_nets(random: np.random.RandomState, sweeps: int) -> float:
                 predictions[key] = right.astype(np.uint16)
                 place = {"direction": direction, "size": 300, "condition": condition, "seed": 0}
                 rows.append(place | {"accuracy": right.mean(), "status": "ok", "run": f"models/x/{key}"})
-        low, high = Measured(rows, predictions).estimate(weights).interval
+        low, high = Measurements(rows, predictions).estimate(weights).interval
         hits += low <= sum(levels) / 2 <= high
     return hits / sweeps
 

@@ -36,12 +36,12 @@ class Advice:
 
 def advise(tables: Tables, n: int) -> Advice:
     """Raises UserError where n lies outside the measured sizes, or base was not measured there."""
-    from tools.stats.intervals import Measured
+    from tools.stats.intervals import Measurements
 
     at = _interpolation([size for size in tables.sizes if size != "all"], n, tables.folder)
     conditions, places = _compared(tables.runs, set(at))
     shared = [row for row in tables.runs if (row["seed"], row["direction"]) in places]
-    measured = Measured(shared, tables.predictions)
+    measured = Measurements(shared, tables.predictions)
     found = {c: measured.estimate({(size, c): weight for size, weight in at.items()}) for c in conditions}
     found = {condition: estimate for condition, estimate in found.items() if estimate}
     if "base" not in found or len(found) < 2:

@@ -50,10 +50,10 @@ class Places:
 
 def judge(tables: Tables, claims: Claims, prestudy: Tables | None = None, other: Tables | None = None) -> list[Row]:
     """A row of claims.csv for each claim."""
-    from tools.stats.claim_tests import Judge, NotApplicable
+    from tools.stats.claim_tests import ClaimTester, NotApplicable
 
-    by_seeds = Judge(tables, claims.margin, prestudy, other)
-    by_images = Judge(tables, claims.margin, prestudy, other, these_nets=True)
+    by_seeds = ClaimTester(tables, claims.margin, prestudy, other)
+    by_images = ClaimTester(tables, claims.margin, prestudy, other, these_nets=True)
     rows, tests, of_nets = [], {}, {}
     for name, claim in claims.claims.items():
         row = {"claim": name, "verdict": "not applicable", "text": claim.says}
@@ -71,18 +71,18 @@ def judge(tables: Tables, claims: Claims, prestudy: Tables | None = None, other:
 def _facts(test) -> Row:
     """What a test is about, before it is known how many others there are."""
     estimates = [term.estimate for term in test.terms]
-    shown = test.shown
-    low, high = shown.estimate.interval
+    deciding = test.deciding
+    low, high = deciding.estimate.interval
     return {
         "n": len(frozenset().union(*(estimate.runs for estimate in estimates))),
-        "seeds": shown.estimate.seeds,
-        "interval": shown.estimate.unit,
-        "effect": round(shown.estimate.effect, 6),
+        "seeds": deciding.estimate.seeds,
+        "interval": deciding.estimate.unit,
+        "effect": round(deciding.estimate.effect, 6),
         "low": round(low, 6) if math.isfinite(low) else None,
         "high": round(high, 6) if math.isfinite(high) else None,
-        "unit": shown.unit,
-        "margin": abs(shown.threshold) if shown.unit == "accuracy" else None,
-        "at": shown.what,
+        "unit": deciding.unit,
+        "margin": abs(deciding.threshold) if deciding.unit == "accuracy" else None,
+        "at": deciding.label,
         "sizes": " ".join(map(str, sorted(frozenset().union(*(term.sizes for term in test.terms)), key=size_order))),
     }
 
@@ -100,7 +100,7 @@ def _decide(rows: list[Row], tests: dict) -> None:
         if terms := weak.get(row["claim"]):
             note = "one seed: other nets may differ"
             if len(terms) < len(tests[row["claim"]].terms):
-                note = f"one seed only has all runs of {terms[0].what}"
+                note = f"one seed only has all runs of {terms[0].label}"
             row |= {"verdict": "undecided", "more_seeds": 2 if row["interval"] != "seeds" else 1, "note": note}
 
 
@@ -131,9 +131,9 @@ def _more_seeds(test, tested: int) -> int | None:
     """How many more would decide it with 80 % power, were it the last that Holm's correction comes to."""
     from statsmodels.stats.power import TTestPower
 
-    estimate, threshold = test.shown.estimate, test.shown.threshold
+    estimate, threshold = test.deciding.estimate, test.deciding.threshold
     distance, sd = abs(estimate.effect - threshold), estimate.se * math.sqrt(estimate.seeds)
-    holds = test.shown.shortfall < 0
+    holds = test.deciding.shortfall < 0
     alpha = ALPHA / 2 / tested / (1 if holds else len(test.terms))
     seeds = np.arange(estimate.seeds + 1, MOST_SEEDS)
     if distance == 0:

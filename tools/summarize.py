@@ -77,7 +77,7 @@ def summarize(exp: Experiment, engine: str) -> bool:
 
     `engine` is the engine's name (tools/training/engine.py). Raises UserError where no run has ended yet.
     """
-    from tools.stats.summary_rows import means  # takes a second; is_complete must not
+    from tools.stats.summary_rows import summary_rows  # takes a second; is_complete must not
 
     records = _records(exp, engine)
     folder = results_folder(exp, engine)
@@ -91,7 +91,7 @@ def summarize(exp: Experiment, engine: str) -> bool:
     predictions = _predictions(records)
     tables = {
         RUNS: csv_text(RUN_COLUMNS, rows).encode(),
-        SUMMARY: csv_text(SUMMARY_COLUMNS, means(rows, predictions)).encode(),
+        SUMMARY: csv_text(SUMMARY_COLUMNS, summary_rows(rows, predictions)).encode(),
         CURVES: csv_text(CURVE_COLUMNS, (row for record in records for row in _curve(record.run))).encode(),
         PREDICTIONS: npz_bytes(predictions),
     }

@@ -1,1 +1,1 @@
-"""Statistics over tables: intervals, summary rows, tests of claims, rank correlation, transferability."""
+"""Statistics on tables: intervals, the rows of summary.csv, tests of claims, rank correlation, transferability."""

@@ -1,44 +1,51 @@
 """Claims as data: a YAML file, read into validated, typed claims. experiments/claims/thesis.yaml explains every key."""
 
+import operator
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.common.yaml_file import YamlFile, read_yaml
 from tools.protocol.conditions import Condition
+from tools.protocol.layout import Size
 from tools.protocol.register import check_name
 
 THESIS = CHECKOUT / "experiments" / "claims" / "thesis.yaml"
 GROUPS = ("frozen", "others")
-DataSetName = Annotated[str, AfterValidator(check_name)]
-_SIZES = re.compile(r"(<=|<|>=|>) *([1-9]\d*)")
+_BOUND = re.compile(r"(<=|<|>=|>) *([1-9]\d*)")
+_RELATIONS: dict[str, Callable[[int, int], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
-def _condition(name: str) -> str:
-    if name not in GROUPS:
-        Condition.parse(name)
-    return name
+def _bound(text: str) -> tuple[str, int]:
+    """`<= 300` as ("<=", 300)."""
+    match = _BOUND.fullmatch(text)
+    if match is None:
+        raise ValueError('no sizes; all, a list like [500, 50], or a bound like "<= 300"')
+    return match[1], int(match[2])
 
 
-def _sizes(value: Any) -> Any:
+def _check_sizes(value: Any) -> Any:
     if value == "all" or (isinstance(value, list) and value and all(type(size) is int and size > 0 for size in value)):
         return value
-    if isinstance(value, str) and _SIZES.fullmatch(value):
-        return value
-    raise ValueError('no sizes; all, a list like [500, 50], or a bound like "<= 300"')
+    _bound(value if isinstance(value, str) else "")
+    return value
+
+
+def _check_conditions(value: str | list[str] | None) -> str | list[str] | None:
+    for name in [value] if isinstance(value, str) else value or []:
+        Condition.parse(name)
+    return value
 
 
 class _Strict(BaseModel):
@@ -46,23 +53,25 @@ class _Strict(BaseModel):
 
 
 class Comparison(_Strict):
+    """Accuracy of `left`, or of `some` of several conditions, against that of each of `right`, at each of `sizes`."""
+
     kind: Literal["above", "at_least", "at_most"]
     left: str | None = None
     some: list[str] | None = Field(None, min_length=1)
     right: list[str] = Field(min_length=1)
     sizes: str | list[int] = "all"
 
-    _known_sizes = field_validator("sizes")(_sizes)
+    _sizes_are_valid = field_validator("sizes")(_check_sizes)
 
     @field_validator("left", "some", "right")
     @classmethod
-    def _known(cls, value: str | list[str] | None) -> str | list[str] | None:
-        for name in [value] if isinstance(value, str) else value or []:
-            _condition(name)
+    def _conditions_or_groups(cls, value: str | list[str] | None) -> str | list[str] | None:
+        names = [value] if isinstance(value, str) else value or []
+        _check_conditions([name for name in names if name not in GROUPS])
         return value
 
     @model_validator(mode="after")
-    def _one_left(self) -> "Comparison":
+    def _left_or_some(self) -> "Comparison":
         if (self.left is None) == (self.some is None):
             raise ValueError("give either `left`, one condition, or `some`, a list of which one is enough")
         if self.left in GROUPS:
@@ -70,25 +79,21 @@ class Comparison(_Strict):
         return self
 
 
-class _OfOne(_Strict):
-    of: str
+class Steps(_Strict):
+    """Accuracy of `of` from each size to the next smaller one."""
 
-    @field_validator("of")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        Condition.parse(name)
-        return name
-
-
-class Steps(_OfOne):
     kind: Literal["steps"]
+    of: str
     as_sizes_shrink: Literal["falls", "grows"]
     sizes: str | list[int] = "all"
 
-    _known_sizes = field_validator("sizes")(_sizes)
+    _sizes_are_valid = field_validator("sizes")(_check_sizes)
+    _conditions_are_valid = field_validator("of")(_check_conditions)
 
 
 class Trend(_Strict):
+    """The mean measure of the conditions `of`, minus that of `over`, along a line over log2(size)."""
+
     kind: Literal["trend"]
     of: list[str] = Field(min_length=1)
     over: str | None = None
@@ -96,35 +101,39 @@ class Trend(_Strict):
     as_sizes_shrink: Literal["falls", "grows", "does_not_grow"]
     sizes: str | list[int] = "all"
 
-    _known_sizes = field_validator("sizes")(_sizes)
-
-    @field_validator("of", "over")
-    @classmethod
-    def _known(cls, value: str | list[str] | None) -> str | list[str] | None:
-        for name in [value] if isinstance(value, str) else value or []:
-            Condition.parse(name)
-        return value
+    _sizes_are_valid = field_validator("sizes")(_check_sizes)
+    _conditions_are_valid = field_validator("of", "over")(_check_conditions)
 
 
-class BestIteration(_OfOne):
+class BestIteration(_Strict):
+    """The iteration of the lowest validation loss of `of` at full size lies between two iterations."""
+
     kind: Literal["best_iteration"]
+    of: str
     between: list[int] = Field(min_length=2, max_length=2)
+
+    _conditions_are_valid = field_validator("of")(_check_conditions)
 
 
 class SameOrder(_Strict):
+    """The mean accuracies of the conditions are ranked alike in another experiment."""
+
     kind: Literal["same_order"]
 
 
 Part = Annotated[Comparison | Steps | Trend | BestIteration | SameOrder, Field(discriminator="kind")]
 Parts = Annotated[list[Part], Field(min_length=1)]
+DatasetName = Annotated[str, AfterValidator(check_name)]
 
 
 class Claim(_Strict):
+    """A claim holds if all its parts hold. `by_dataset`: parts that differ by data set."""
+
     says: str = Field(min_length=1)
     results: Literal["own", "prestudy"] = "own"
     margin: float | None = Field(None, ge=0)
     holds_if: Parts | None = None
-    by_dataset: dict[DataSetName, Parts] | None = Field(None, min_length=1)
+    by_dataset: dict[DatasetName, Parts] | None = Field(None, min_length=1)
 
     @model_validator(mode="after")
     def _one_of_both(self) -> "Claim":
@@ -133,8 +142,8 @@ class Claim(_Strict):
         return self
 
     def parts(self, dataset: str) -> list[Part] | None:
-        """What must hold on this data set; None where the claim says nothing of it."""
-        return self.holds_if or self.by_dataset.get(dataset)
+        """The parts that must hold on this data set; None if the claim is not about it."""
+        return self.holds_if or (self.by_dataset or {}).get(dataset)
 
 
 class Claims(_Strict):
@@ -143,39 +152,37 @@ class Claims(_Strict):
 
 
 def load(file: Path) -> Claims:
-    """Raises UserError naming file and line for: a missing file, no YAML, an unknown or repeated key, a wrong value."""
-    content = read_yaml(file, "a claims file", f"experiments/claims/{THESIS.name}")
+    """Raises UserError naming file and line for a missing file, bad YAML, an unknown or repeated key, a wrong value."""
+    content = read_yaml(file, "a claims file", str(THESIS.relative_to(CHECKOUT)))
     try:
         return Claims(**content.values)
     except ValidationError as error:
         raise UserError("\n".join(_explain(content, e) for e in error.errors())) from None
 
 
-def in_sizes(size: int | str, sizes: str | list[int]) -> bool:
-    """Whether a measured size is among those that a part means; `all` images a class is no number and only in `all`."""
+def in_sizes(size: Size, sizes: str | list[int]) -> bool:
+    """Whether a measured size is among a part's `sizes`. The size `all` is not a number: only `sizes: all` has it."""
     if sizes == "all":
         return True
-    if size == "all" or isinstance(sizes, list):
+    if isinstance(sizes, list):
         return size in sizes
-    relation, bound = _SIZES.fullmatch(sizes).groups()
-    bound = int(bound)
-    return {"<": size < bound, "<=": size <= bound, ">": size > bound, ">=": size >= bound}[relation]
+    relation, bound = _bound(sizes)
+    return size != "all" and _RELATIONS[relation](size, bound)
 
 
 def _explain(content: YamlFile, error: ErrorDetails) -> str:
-    """`thesis.yaml:30: C2: right: ...`, of one of pydantic's errors.
+    """`thesis.yaml:30: C2: right: ...` for one of pydantic's errors.
 
-    pydantic's way to the value has steps of its own (the kind of a part); only those that the file has are named.
+    The error's location has steps that the file does not (the kind of a part, say): these are left out.
     """
-    steps: tuple[int | str, ...] = ()
+    steps: list[int | str] = []
     for step in error["loc"]:
         if content.has(*steps, step):
-            steps = (*steps, step)
-    names = [str(step) for step in steps if isinstance(step, str)]
-    last = str(error["loc"][-1])
-    if error["type"] in ("missing", "extra_forbidden") and last not in names:
-        names.append(last)
-    where = ": ".join(names[1:]) or ": ".join(names) or "claims"
-    text = str(error.get("ctx", {}).get("error", error["msg"]))
-    given = f"found {error['input']!r}; " if not isinstance(error["input"], (dict, list)) else ""
-    return f"{content.place(*steps)}: {where}: {given}{text[0].lower()}{text[1:]}"
+            steps.append(step)
+    names = [step for step in steps if isinstance(step, str)]
+    names = names[1:] if names[:1] == ["claims"] else names
+    if error["type"] in ("missing", "extra_forbidden") and error["loc"][-1] not in names:
+        names.append(str(error["loc"][-1]))
+    message = str(error.get("ctx", {}).get("error", error["msg"]))
+    given = "" if isinstance(error["input"], (dict, list)) else f"found {error['input']!r}; "
+    return f"{content.place(*steps)}: {': '.join(names) or 'claims'}: {given}{message[0].lower()}{message[1:]}"

@@ -1,22 +1,22 @@
-"""How sure a mean, or a difference of means, is: the one place where an interval or a p-value is made.
+"""How certain a mean or a difference of means is. All intervals and p-values of accuracies are computed here.
 
-What is estimated is always a contrast: a weighted sum of the mean accuracies of cells, a cell being a size and a
-condition. {(300, "S3T"): 1} is a mean, {(300, "S3T"): 1, (300, "base"): -1} a difference, and so is the slope of a gap
-over the sizes.
+The estimated quantity is always a contrast: a weighted sum of mean accuracies of cells. A cell is a size and a
+condition. {(300, "S3T"): 1} is a mean and {(300, "S3T"): 1, (300, "base"): -1} is a difference. The slope of a gap over
+the sizes is a contrast too.
 
-The seed is the unit. Runs are not independent: a seed's two directions share the split, its sizes are nested, its
-conditions copy from the same source nets and are scored on the same images. All of that stays within a seed; between
-two seeds nothing is shared but the data set. So the contrast is computed within each seed, over the mean of its
-directions, and the seeds' values are taken as independent draws: their mean, and Student's t with seeds - 1 degrees of
-freedom. A seed counts only if it has all of the contrast's runs. Accuracies come in steps of one validation image, and
-two seeds may agree by chance: their spread is never taken to be less than that rounding.
+The unit of observation is the seed. Runs are not independent: the two directions of a seed share the split, its sizes
+are nested, its conditions copy from the same source nets and are scored on the same images. All of this stays within a
+seed. Two seeds share nothing but the data set. So the contrast is computed within each seed, as the mean over its
+directions, and the values of the seeds are treated as independent draws: their mean, with Student's t of seeds - 1
+degrees of freedom. A seed counts only if it has all runs of the contrast. Accuracies come in steps of one validation
+image, so two seeds may agree by chance: their standard deviation is never taken to be less than that of this rounding.
 
-With one seed that is impossible. What can be told then is told of these very nets: the contrast is computed for each
-validation image (a pair of conditions by the pair of its predictions, as McNemar's test does), and its mean over the
-images, stratified by direction, has a normal interval. It says how far other images of the same classes would move the
-result. It says nothing of another split, draw or start, and no claim is decided by it. Asked of the nets of several
-seeds, which are scored on images that they may share, it is as wide as if they shared all. docs/statistics.md has the
-measured coverage of both.
+With one seed this is impossible. Then the estimate is about these very nets: the contrast is computed for each
+validation image (for two conditions from the pair of predictions, as in McNemar's test), and its mean over the images,
+stratified by direction, has a normal interval. It says how far other images of the same classes would move the result.
+It says nothing about another split, draw or initialization, and no claim is decided by it. For the nets of several
+seeds, which may share images, it is as wide as if they shared all of them. docs/statistics.md has the measured coverage
+of both.
 """
 
 import math
@@ -26,26 +26,28 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from tools.protocol.layout import Direction, Size
 from tools.results.columns import Row, label_key, run_key
 
-Cell = tuple[int | str, str]  # size, condition
+Cell = tuple[Size, str]  # size, condition
+Replicate = tuple[int, Direction]  # seed, direction: a cell has one run for each
 LEVEL = 0.95
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A contrast: its effect, and how sure it is."""
+    """The estimate of a contrast, and its uncertainty."""
 
     effect: float
-    se: float  # NaN where nothing can be said
+    se: float  # standard error; NaN if unknown
     df: float  # seeds - 1; infinite for images
-    unit: str  # seeds, images, or `` where there is one seed and no predictions
+    unit: str  # seeds, images, or empty if there is one seed and no predictions
     seeds: int
-    runs: frozenset  # (cell, (seed, direction)) of each
+    runs: frozenset[tuple[Cell, Replicate]]
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 %; NaN, NaN where nothing can be said."""
+        """The 95 % interval; (NaN, NaN) if the standard error is unknown."""
         return self.interval_at(LEVEL)
 
     def interval_at(self, level: float) -> tuple[float, float]:
@@ -53,11 +55,11 @@ class Estimate:
         return self.effect - reach, self.effect + reach
 
     def p_above(self, threshold: float = 0.0) -> float:
-        """One-sided, of the null hypothesis that the true effect is `threshold` or less. NaN as above."""
+        """One-sided p-value of the null hypothesis that the true effect is at most `threshold`. May be NaN as above."""
         return self._tail(self.effect - threshold)
 
     def p_below(self, threshold: float = 0.0) -> float:
-        """One-sided, of the null hypothesis that the true effect is `threshold` or more."""
+        """One-sided p-value of the null hypothesis that the true effect is at least `threshold`."""
         return self._tail(threshold - self.effect)
 
     def _tail(self, distance: float) -> float:
@@ -68,13 +70,15 @@ class Estimate:
         return float(stats.t.sf(distance / self.se, self.df))
 
 
-class Measured:
-    """The ok runs of a results table, ready for contrasts.
+class Measurements:
+    """The `ok` runs of a results table, for the estimation of contrasts.
 
-    rows: of runs.csv. predictions: as in predictions.npz. values: what is estimated, by the run's key, where it is not
-    the accuracy; then there is no estimate from images. resolution: the step in which values come, if not given that of
-    accuracies: uniform rounding bounds their standard deviation from below. these_nets: estimate by images even where
-    there are seeds.
+    rows: the rows of runs.csv.
+    predictions: the arrays of predictions.npz.
+    values: run key -> the value to estimate, if it is not the accuracy. Then there is no estimate by images.
+    resolution: the step between possible values; by default that of accuracies. Rounding to it gives the least standard
+    deviation.
+    these_nets: estimate by images even if there are several seeds.
     """
 
     def __init__(
@@ -86,72 +90,76 @@ class Measured:
         these_nets: bool = False,
     ) -> None:
         self._these_nets = these_nets
-        self._values: dict[Cell, dict[tuple[int, str], float]] = defaultdict(dict)
-        self._correct: dict[Cell, dict[tuple[int, str], np.ndarray]] = defaultdict(dict)
+        self._values: dict[Cell, dict[Replicate, float]] = defaultdict(dict)
+        self._correct: dict[Cell, dict[Replicate, np.ndarray]] = defaultdict(dict)
         for row in rows:
             key = run_key(row)
             if row["status"] != "ok" or (values is not None and key not in values):
                 continue
-            cell, place = (row["size"], row["condition"]), (row["seed"], row["direction"])
-            self._values[cell][place] = row["accuracy"] if values is None else values[key]
+            cell, replicate = (row["size"], row["condition"]), (row["seed"], row["direction"])
+            self._values[cell][replicate] = row["accuracy"] if values is None else values[key]
             if values is None and predictions and key in predictions:
                 labels = predictions[label_key(key)]
-                self._correct[cell][place] = labels == predictions[key]
-        self._floor = (self._step() if resolution is None else resolution) / math.sqrt(12)
+                self._correct[cell][replicate] = labels == predictions[key]
+        self._least_sd = (self._step() if resolution is None else resolution) / math.sqrt(12)
 
     def _step(self) -> float:
-        """One image of the smallest validation set; without predictions the least distance of two accuracies."""
-        images = [len(right) for places in self._correct.values() for right in places.values()]
+        """One image of the smallest validation set; without predictions the least distance between two accuracies."""
+        images = [len(correct) for replicates in self._correct.values() for correct in replicates.values()]
         if images:
             return 1 / min(images)
-        values = np.unique([round(value, 8) for places in self._values.values() for value in places.values()])
+        values = np.unique([round(value, 8) for replicates in self._values.values() for value in replicates.values()])
         return float(np.diff(values).min()) if len(values) > 1 else 0.0
 
     @property
     def cells(self) -> list[Cell]:
         return list(self._values)
 
-    def seeds(self, weights: dict[Cell, float]) -> dict[int, float]:
-        """The contrast of every seed that has all of its runs: the mean over the directions."""
+    def by_seed(self, weights: dict[Cell, float]) -> dict[int, float]:
+        """Seed -> the contrast, as the mean over the directions, for every seed that has all runs of the contrast."""
         directions = self._directions(weights)
-        found = {}
+        contrasts = {}
         for seed in sorted({seed for cell in weights for seed, _ in self._values.get(cell, {})}):
-            places = [(seed, direction) for direction in directions]
-            if places and all(place in self._values[cell] for cell in weights for place in places):
-                means = {cell: sum(self._values[cell][place] for place in places) / len(places) for cell in weights}
-                found[seed] = sum(weight * means[cell] for cell, weight in weights.items())
-        return found
+            runs = [(seed, direction) for direction in directions]
+            if runs and all(run in self._values[cell] for cell in weights for run in runs):
+                means = {cell: sum(self._values[cell][run] for run in runs) / len(runs) for cell in weights}
+                contrasts[seed] = sum(weight * means[cell] for cell, weight in weights.items())
+        return contrasts
 
     def estimate(self, weights: dict[Cell, float]) -> Estimate | None:
-        """None where no seed has all of the contrast's runs."""
-        values = self.seeds(weights)
+        """The estimate of the contrast; None if no seed has all of its runs."""
+        values = self.by_seed(weights)
         if not values:
             return None
         directions = self._directions(weights)
         runs = frozenset((cell, (seed, direction)) for cell in weights for seed in values for direction in directions)
         if len(values) == 1 or self._these_nets:
             return self._by_images(weights, values, runs)
-        every = np.array(list(values.values()))
-        sd = max(every.std(ddof=1), self._floor)
-        return Estimate(float(every.mean()), sd / math.sqrt(len(every)), len(every) - 1, "seeds", len(every), runs)
+        contrasts = np.array(list(values.values()))
+        count = len(contrasts)
+        sd = max(contrasts.std(ddof=1), self._least_sd)
+        return Estimate(float(contrasts.mean()), sd / math.sqrt(count), count - 1, "seeds", count, runs)
 
-    def _by_images(self, weights: dict[Cell, float], seeds: dict[int, float], runs: frozenset) -> Estimate:
-        """The seeds' nets as they are, and the images a sample of all images: stratified by direction."""
+    def _by_images(
+        self, weights: dict[Cell, float], seeds: dict[int, float], runs: frozenset[tuple[Cell, Replicate]]
+    ) -> Estimate:
+        """The estimate for these nets, with the images as a sample of all images, stratified by direction."""
         directions = self._directions(weights)
         effect = float(np.mean(list(seeds.values())))
-        places = {(seed, direction) for seed in seeds for direction in directions}
-        if any(places - self._correct[cell].keys() for cell in weights):
+        replicates = {(seed, direction) for seed in seeds for direction in directions}
+        if any(replicates - self._correct[cell].keys() for cell in weights):
             return Estimate(effect, math.nan, math.nan, "", len(seeds), runs)
         errors = []
         for seed in seeds:
             variance = 0.0
             for direction in directions:
-                image = sum(w * self._correct[cell][seed, direction].astype(float) for cell, w in weights.items())
+                terms = (w * self._correct[cell][seed, direction].astype(float) for cell, w in weights.items())
+                image = np.asarray(sum(terms))
                 variance += image.var(ddof=1) / len(image) / len(directions) ** 2
             errors.append(math.sqrt(variance))
         return Estimate(effect, float(np.mean(errors)), math.inf, "images", len(seeds), runs)
 
-    def _directions(self, weights: dict[Cell, float]) -> list[str]:
-        """Those that every cell has at all: source nets exist in a direction that is not selected, too."""
-        each = [{direction for _, direction in self._values.get(cell, {})} for cell in weights]
-        return sorted(set.intersection(*each))
+    def _directions(self, weights: dict[Cell, float]) -> list[Direction]:
+        """The directions that all cells have. A source net may exist in a direction that is not selected."""
+        of_cells = [{direction for _, direction in self._values.get(cell, {})} for cell in weights]
+        return sorted(set.intersection(*of_cells))

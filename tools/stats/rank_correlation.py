@@ -5,58 +5,64 @@ from collections.abc import Iterable
 from statistics import fmean
 
 import numpy as np
-from scipy.stats import permutation_test, rankdata
+from scipy.stats import permutation_test, rankdata, spearmanr
 
 from tools.results.columns import SCORE_NAMES, Row
 
-FEWEST = 3  # two points always lie in order or against it
+LEAST_POINTS = 3  # two points always have a rank correlation of 1 or -1
 RESAMPLES = 9999
+
+Points = tuple[list[float], list[float]]  # scores, accuracies
 
 
 def correlations(rows: Iterable[Row]) -> list[Row]:
-    """A row a score and what it is held against, none where there are too few points. `rows`: those of scores.csv."""
-    rows, found = list(rows), []
-    sets, conditions = defaultdict(list), defaultdict(list)
+    """The correlations from the rows of scores.csv; pairs with too few points give no row.
+
+    against `depth`: the mean over target sets of the correlation among the conditions SnT of a set; no p-value.
+    against a condition: the correlation among the target sets.
+    """
+    by_set, by_condition = defaultdict(list), defaultdict(list)
     for row in rows:
-        conditions[row["condition"]].append(row)
+        by_condition[row["condition"]].append(row)
         if row["condition"] != "FTall":
-            sets[row["direction"], row["size"], row["seed"]].append(row)
+            by_set[row["direction"], row["size"], row["seed"]].append(row)
+    lines: list[Row] = []
     for score in SCORE_NAMES:
-        within = [rho(*points) for group in sets.values() if len((points := _points(group, score))[0]) >= FEWEST]
-        within = [value for value in within if value is not None]
+        within = [value for group in by_set.values() if (value := rho(*_points(group, score))) is not None]
         if within:
-            found.append({"score": score, "against": "depth", "rho": round(fmean(within), 4), "n": len(within)})
-        for condition, group in conditions.items():
+            lines.append(_line(score, "depth", fmean(within), None, len(within)))
+        for condition, group in by_condition.items():
             points = _points(group, score)
-            value = rho(*points) if len(points[0]) >= FEWEST else None
-            if value is not None:
-                p = round(p_value(*points), 4)
-                found.append(
-                    {"score": score, "against": condition, "rho": round(value, 4), "p": p, "n": len(points[0])}
-                )
-    return [{"p": None, **row} for row in found]
+            if (value := rho(*points)) is not None:
+                lines.append(_line(score, condition, value, round(p_value(*points), 4), len(points[0])))
+    return lines
 
 
-def _points(rows: list[Row], score: str) -> tuple[list[float], list[float]]:
-    pairs = [(row[score], row["accuracy"]) for row in rows if None not in (row[score], row["accuracy"])]
-    return [x for x, _ in pairs], [y for _, y in pairs]
+def _line(score: str, against: str, value: float, p: float | None, n: int) -> Row:
+    return {"score": score, "against": against, "rho": round(value, 4), "p": p, "n": n}
+
+
+def _points(rows: list[Row], score: str) -> Points:
+    known = [row for row in rows if None not in (row[score], row["accuracy"])]
+    return [row[score] for row in known], [row["accuracy"] for row in known]
 
 
 def rho(x: list[float], y: list[float]) -> float | None:
-    """Spearman's rank correlation; None where all values of one are the same."""
-    ranks = np.array([rankdata(x), rankdata(y)])
-    return None if (ranks.std(1) == 0).any() else float(np.corrcoef(ranks)[0, 1])
+    """Spearman's rank correlation; None for fewer than three points, and if all values of `x` or of `y` are equal."""
+    if len(x) < LEAST_POINTS or len(set(x)) == 1 or len(set(y)) == 1:
+        return None
+    return float(spearmanr(x, y).statistic)
 
 
 def p_value(x: list[float], y: list[float]) -> float:
-    """Two-sided, of pairing the ranks at random: all pairings where they are few, else 9,999 seeded ones."""
+    """Two-sided, by permutation of the pairing: all pairings if there are few, else 9,999 random ones with a seed."""
     ranks = rankdata(y)
     ranks = (ranks - ranks.mean()) / ranks.std()
 
     def product(values: np.ndarray, axis: int) -> np.ndarray:
         return np.moveaxis(values, axis, -1) @ ranks
 
-    tested = permutation_test(
+    result = permutation_test(
         (rankdata(x),), product, permutation_type="pairings", n_resamples=RESAMPLES, vectorized=True, rng=0
     )
-    return float(tested.pvalue)
+    return float(result.pvalue)

@@ -25,13 +25,17 @@ MISTAKES = {
     ('"<= 400"', '"=< 400"'): r"49: C7: by_dataset: tiny-imagenet: sizes: found '=< 400'; no sizes; all, a list",
     ("margin: 0.01", "margn: 0.01"): r"16: margn: found 0.01; extra inputs",
     ("over: base, as", "ovr: base, as"): r"44: C6: by_dataset: tiny-imagenet: ovr: found 'base'; extra inputs",
-    ("tiny-imagenet:", "tiny:"): r"43: C6: by_dataset: tiny: found 'tiny'; no such data set; data/cards/ has fashion",
+    (
+        "tiny-imagenet:",
+        "tiny:",
+    ): r"43: C6: by_dataset: tiny: found 'tiny'; no such data set; data/cards/ has fashion-mnist, ",
     ("  C2:", "  C1:"): r"23: C1: given twice, first at line 19; keep one",
     ("[8000, 12000]", "[8000]"): r"75: C11: holds_if: between: list should have at least 2 items",
     ("says: FTall beats base only at 500", ""): r"51: C8: says: field required",
     ("left: S3T, right: [S4T]", "right: [S4T]"): r"30: C3: holds_if: give either `left`",
     ("left: S3T, right: [S4T]", "left: others, right: [S4T]"): r"30: C3: holds_if: `left` is one condition",
     ("claims:\n", "claims: {\n"): r"\d+: not YAML",
+    ("margin: 0.01 ", "'margin of': 0.01 "): r" margin: field required",
 }
 
 
@@ -45,10 +49,12 @@ def test_a_mistake_is_told_with_its_line(change: tuple[str, str], tmp_path: Path
 
 
 def test_a_file_that_is_missing_or_empty_is_told(tmp_path: Path):
-    with pytest.raises(UserError, match="none\\.yaml: no such file; it should be a claims file"):
+    with pytest.raises(UserError, match=r"none\.yaml: no such file; it should be a claims file"):
         load(tmp_path / "none.yaml")
     (tmp_path / "empty.yaml").write_text("")
-    with pytest.raises(UserError, match="empty\\.yaml:1: a claims file is a list"):
+    with pytest.raises(
+        UserError, match=r"empty\.yaml:1: a claims file is a list of `key: value` lines; see experiments/claims/thesis"
+    ):
         load(tmp_path / "empty.yaml")
 
 

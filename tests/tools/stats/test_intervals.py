@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tools.stats.intervals import Measured
+from tools.stats.intervals import Measurements
 
 DIFFERENCE = {(60, "S3T"): 1.0, (60, "base"): -1.0}
 
@@ -29,7 +29,7 @@ def paired(accuracies: dict[int, tuple[float, float]]) -> list[dict]:
 
 def test_a_difference_is_the_paired_t_test_over_the_seeds_means():
     pairs = {0: (0.50, 0.53), 1: (0.40, 0.42), 2: (0.60, 0.65), 3: (0.45, 0.46)}
-    found = Measured(paired(pairs)).estimate(DIFFERENCE)
+    found = Measurements(paired(pairs)).estimate(DIFFERENCE)
     base, other = zip(*pairs.values(), strict=True)
     test = stats.ttest_rel(other, base, alternative="greater")
     interval = stats.ttest_rel(other, base).confidence_interval(0.95)
@@ -43,9 +43,9 @@ def test_a_difference_is_the_paired_t_test_over_the_seeds_means():
 def test_a_seed_without_all_of_its_runs_does_not_count():
     rows = paired({0: (0.50, 0.53), 1: (0.40, 0.42), 2: (0.60, 0.65)})
     rows[-1]["status"] = "stuck"
-    measured = Measured(rows)
-    assert sorted(measured.seeds(DIFFERENCE)) == [0, 1]
-    assert sorted(measured.seeds({(60, "base"): 1.0})) == [0, 1, 2]
+    measured = Measurements(rows)
+    assert sorted(measured.by_seed(DIFFERENCE)) == [0, 1]
+    assert sorted(measured.by_seed({(60, "base"): 1.0})) == [0, 1, 2]
     assert measured.estimate({(60, "S5T"): 1.0}) is None
 
 
@@ -53,7 +53,7 @@ def test_a_direction_that_a_condition_has_no_runs_of_is_left_out_of_both():
     rows = [
         row for row in paired({0: (0.5, 0.6), 1: (0.5, 0.6)}) if (row["condition"], row["direction"]) != ("S3T", "B2A")
     ]
-    found = Measured(rows).estimate(DIFFERENCE)
+    found = Measurements(rows).estimate(DIFFERENCE)
     assert (found.effect, len(found.runs)) == (pytest.approx(0.1), 4)
 
 
@@ -69,18 +69,20 @@ def test_one_seed_compares_two_nets_image_by_image_as_mcnemars_test_does():
         for condition, right in (("base", base), ("S3T", other)):
             rows.append(run(direction, condition, 0, right.mean()))
             predictions["/".join(rows[-1]["run"].split("/")[-4:])] = right.astype(np.uint16)
-    found = Measured(rows, predictions).estimate(DIFFERENCE)
+    found = Measurements(rows, predictions).estimate(DIFFERENCE)
     more, less = discordant
     assert (found.unit, found.seeds) == ("images", 1)
     assert found.effect == pytest.approx((more - less) / 2000)
     assert found.effect / found.se == pytest.approx((more - less) / math.sqrt(more + less), rel=0.02)
-    assert Measured(rows).estimate(DIFFERENCE).unit == "" and math.isnan(Measured(rows).estimate(DIFFERENCE).p_above())
+    assert Measurements(rows).estimate(DIFFERENCE).unit == "" and math.isnan(
+        Measurements(rows).estimate(DIFFERENCE).p_above()
+    )
 
 
 def test_values_in_steps_are_never_surer_than_their_rounding():
     rows = [run("A2B", "base", seed, 0.5) for seed in range(3)]
     values = {f"A2B/n0060/base/seed{seed}": 9000.0 for seed in range(3)}
-    found = Measured(rows, values=values, resolution=1000).estimate({(60, "base"): 1.0})
+    found = Measurements(rows, values=values, resolution=1000).estimate({(60, "base"): 1.0})
     assert found.se == pytest.approx(1000 / math.sqrt(12) / math.sqrt(3))
 
 
@@ -89,10 +91,10 @@ def test_two_seeds_that_agree_by_chance_are_no_proof():
     rows = paired({0: (0.5, 0.5011), 1: (0.42, 0.4211)})
     predictions = {f"label/{d}/seed{seed}": np.ones(10_000, np.uint16) for d in ("A2B", "B2A") for seed in (0, 1)}
     predictions |= {"/".join(row["run"].split("/")[-4:]): np.ones(10_000, np.uint16) for row in rows}
-    found = Measured(rows, predictions).estimate(DIFFERENCE)
+    found = Measurements(rows, predictions).estimate(DIFFERENCE)
     assert found.se == pytest.approx(1e-4 / math.sqrt(12) / math.sqrt(2))
     assert 2 * found.p_above() > 0.01
-    without = Measured(rows).estimate(DIFFERENCE)
+    without = Measurements(rows).estimate(DIFFERENCE)
     assert without.se == pytest.approx(0.0011 / math.sqrt(12) / math.sqrt(2)), "the least distance of two accuracies"
 
 
@@ -105,7 +107,7 @@ def test_images_that_seeds_share_do_not_count_twice():
         for seed in range(4):  # the same nets, again and again
             rows.append(run("A2B", condition, seed, right.mean()))
             predictions["/".join(rows[-1]["run"].split("/")[-4:])] = right.astype(np.uint16)
-    one = Measured(rows[::4], predictions).estimate(DIFFERENCE)
-    four = Measured(rows, predictions, these_nets=True).estimate(DIFFERENCE)
+    one = Measurements(rows[::4], predictions).estimate(DIFFERENCE)
+    four = Measurements(rows, predictions, these_nets=True).estimate(DIFFERENCE)
     assert (one.seeds, four.seeds, four.unit) == (1, 4, "images")
     assert four.se == pytest.approx(one.se) and four.effect == pytest.approx(one.effect)
