@@ -84,7 +84,7 @@ unpack() {
   if ! sed 's/^[^ ]* [ *]//' "$debs/SHA256SUMS" |
     xargs -P "$(nproc)" -I NAME dpkg-deb -x "$debs/NAME" "$part/tree" >"$part/unpack.log" 2>&1; then
     rm -rf "$part/tree" "$part/apt/archives"
-    fail "unpacking failed:" "$(tail -n 3 "$part/unpack.log")" "see that $(dirname "$dest") has space, and call again"
+    fail "unpacking failed:" "$(tail -n 3 "$part/unpack.log")" "make room in $(dirname "$dest") and call again"
   fi
   cp "$debs/SHA256SUMS" "$part/tree/"
 }

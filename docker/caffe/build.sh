@@ -24,9 +24,9 @@ esac
 shift
 cmake -S "$tree" -B "$build" "$@"
 make -C "$build" -j"$(nproc)" install
+cp "$tree/LICENSE" /opt/caffe/ # required with every copy of Caffe
 
 cd /opt/caffe
 rm -rf include share python lib/*.a
-cp "$tree/LICENSE" . # it must come with every copy
 strip --strip-unneeded bin/* lib/libcaffe.so.* lib/python3/dist-packages/caffe/_caffe.so
 [ -e lib/python3/dist-packages/caffe/_caffe.so ] # cmake omits pycaffe, without an error, if a dependency is missing
