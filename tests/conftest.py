@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.helpers.tiny_imagenet_zip import photograph_in_pieces
+from tests.helpers.tiny_imagenet_zip import write_photograph_zip
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -49,10 +49,12 @@ def pycaffe(caffe: Path) -> Path:
 def tiny_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """20 classes in Tiny-ImageNet's own layout, below one top folder: 60 training images a class, 10 to validate.
 
-    The real ones where a sample lies beside the checkout, else pieces of the photograph that matplotlib brings.
+    Pieces of a photograph; TINY_IMAGENET_SAMPLE=/path/to/zip names an archive of real ones to be used instead.
     """
-    sample = CHECKOUT.parent / "shared" / "data" / "tiny-imagenet-sample.zip"
-    return sample if sample.is_file() else photograph_in_pieces(tmp_path_factory.mktemp("zip") / "sample.zip")
+    if sample := os.environ.get("TINY_IMAGENET_SAMPLE"):
+        assert Path(sample).is_file(), f"TINY_IMAGENET_SAMPLE: {sample} is not there"
+        return Path(sample).absolute()
+    return write_photograph_zip(tmp_path_factory.mktemp("zip") / "sample.zip")
 
 
 @pytest.fixture(scope="session")
@@ -61,4 +63,5 @@ def tiny_sample(tiny_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("tiny")
     with zipfile.ZipFile(tiny_zip) as archive:
         archive.extractall(folder)
-    return folder / "tiny-imagenet-sample"
+    (top,) = folder.iterdir()
+    return top

@@ -9,7 +9,7 @@ from tools.common.errors import UserError
 from tools.datasets.tiny_imagenet import TinyImageNet
 
 
-def test_the_real_sample_of_tiny_imagenet_is_read(tiny: Path) -> None:
+def test_classes_training_and_validation_images_are_read(tiny: Path) -> None:
     scan = TinyImageNet(tiny).scan()
     assert len(scan.classes) == 20
     assert {len(references) for references in scan.train.values()} == {60}
