@@ -9,13 +9,13 @@ BVLC Caffe and torchcaffe print the same lines. Values have six digits. A millio
 import os
 import re
 from array import array
-from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
 from caffeformat.caffeformat_pb2 import TRAIN, LayerParameter, NetParameter
+from tools.caffe_log import LogReader
 from tools.common.progress import progress
 from tools.training.engine import Engine
 from tools.training.gpus import gpu_slot
@@ -33,7 +33,7 @@ def output_values(
     written to `log`. Raises RunFailed if the engine fails.
     """
     values = {name: array("f") for name in names}
-    tail: deque[str] = deque(maxlen=6)
+    reader = LogReader()
     batch = 0
     with progress(str(net), batches, "batches") as update:
 
@@ -41,7 +41,7 @@ def output_values(
             nonlocal batch
             match = _VALUE.search(line)
             if not match:
-                tail.append(line.strip())
+                reader.feed(line)
                 return
             if int(match[1]) > batch:
                 batch = int(match[1])
@@ -53,7 +53,8 @@ def output_values(
         with gpu_slot(engine) as gpu:
             status, command = run_engine(engine, arguments, gpu, log, read_line)
     if status:
-        raise RunFailed(f"{command}: failed {describe_exit(status, tail)}")
+        messages = reader.finish()
+        raise RunFailed(f"{command}: failed {describe_exit(status, messages.fatal or messages.tail)}")
     return {name: np.frombuffer(printed, np.float32) for name, printed in values.items()}
 
 

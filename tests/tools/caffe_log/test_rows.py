@@ -1,0 +1,77 @@
+"""Rows of a log from its lines: which are complete, the columns of their outputs, and the learning rate of each."""
+
+import math
+
+import pytest
+
+from tools.caffe_log.rows import LogRow, RowBuilder, number
+
+
+def train_row(iteration: int, loss: float | None = 1.5) -> LogRow:
+    return LogRow("train", iteration, 0.5 * iteration, 0, loss, 10.0)
+
+
+def test_a_row_keeps_its_outputs_in_order_and_numbers_those_of_one_name() -> None:
+    row = LogRow("test", 20, 3.0, 0, None, math.nan)
+    for index, (name, value) in enumerate([("acc", 0.5), ("acc", 0.75), ("loss", 1.25), ("Seconds", 7.0)]):
+        row.add(index, name, value)
+    assert row.outputs == {"acc[0]": 0.5, "acc[1]": 0.75, "loss": 1.25, "Seconds[0]": 7.0}
+    assert not row.garbled
+
+
+@pytest.mark.parametrize(("index", "value"), [(0, None), (1, 0.5)], ids=["no number", "a missing output before it"])
+def test_an_output_that_cannot_be_placed_makes_the_row_garbled(index: int, value: float | None) -> None:
+    rows = RowBuilder()
+    rows.open = train_row(0)
+    rows.open.add(index, "loss", value)
+    assert rows.open.garbled
+    assert rows.close() is None and len(rows.train) == 0
+
+
+def test_a_row_gets_the_rate_of_its_own_iteration_and_one_before_it_the_rate_before() -> None:
+    rows = RowBuilder()
+    for iteration, rate in ((0, 0.1), (10, None), (20, 0.01)):
+        rows.open = train_row(iteration)
+        if rate is None:
+            rows.close()
+        else:
+            rows.end_with_rate(iteration, rate)
+    assert rows.train.column("LearningRate") == [0.1, 0.1, 0.01]
+
+
+def test_the_last_rows_get_the_last_rate() -> None:
+    rows = RowBuilder()
+    rows.open = train_row(0)
+    rows.end_with_rate(0, 0.1)
+    rows.open = train_row(10)
+    rows.close()
+    assert rows.train.column("LearningRate") == [0.1, None]
+    rows.settle_last_rates()
+    assert rows.train.column("LearningRate") == [0.1, 0.1]
+
+
+def test_a_row_at_a_cut_counts_only_with_all_the_outputs_of_the_one_before() -> None:
+    rows = RowBuilder()
+    for outputs, cut in (((0.5, 1.0), False), ((0.6,), True), ((0.7, 0.8), True)):
+        rows.open = LogRow("test", 10, 1.0, 0, None, math.nan)
+        for index, value in enumerate(outputs):
+            rows.open.add(index, f"output{index}", value)
+        rows.close(cut)
+    assert rows.test.column("output0") == [0.5, 0.7]
+
+
+def test_a_new_attempt_replaces_the_rows_from_where_it_starts() -> None:
+    rows = RowBuilder()
+    for iteration in (0, 10, 20):
+        rows.open = train_row(iteration)
+        rows.close()
+    rows.replace_from(10)
+    assert rows.train.column("NumIters") == [0]
+
+
+def test_numbers_are_read_as_c_and_windows_print_them() -> None:
+    assert [number(text) for text in ("1e-05", "-3", "inf", "-1.#INF")] == [1e-05, -3, math.inf, -math.inf]
+    for text in ("nan", "-nan", "1.#QNAN", "-1.#IND", "nan(ind)"):
+        value = number(text)
+        assert value is not None and math.isnan(value), text
+    assert [number(text) for text in ("0.7.1", "", "0,7", None)] == [None] * 4

@@ -1,0 +1,52 @@
+"""A table of a log: blank cells, NaN, columns that appear late, and the CSV."""
+
+import math
+
+from tools.caffe_log.table import FIRST_COLUMNS, Table
+
+
+def filled() -> Table:
+    """Two rows of a test net: the second has an output that the first lacks."""
+    table = Table("TestNet")
+    table.append((*FIRST_COLUMNS, "loss", "TestNet"), [0, 1.5, 0.1, 2.5, 0])
+    table.append((*FIRST_COLUMNS, "loss", "top5", "TestNet"), [100, 3.0, None, math.nan, 0.75, 0])
+    return table
+
+
+def test_a_blank_cell_is_none_and_nan_stays_a_number() -> None:
+    table = filled()
+    assert len(table) == 2
+    assert table.column("top5") == [None, 0.75]
+    assert table.column("LearningRate") == [0.1, None]
+    loss = table.column("loss")
+    assert loss[0] == 2.5 and loss[1] is not None and math.isnan(loss[1])
+    assert [row["NumIters"] for row in table.rows()] == [0, 100]
+
+
+def test_numbers_have_nan_for_a_blank_cell() -> None:
+    first, second = filled().numbers("top5")
+    assert math.isnan(first) and second == 0.75
+
+
+def test_a_cell_can_be_filled_later() -> None:
+    table = filled()
+    table.set(1, "LearningRate", 0.01)
+    assert table.column("LearningRate") == [0.1, 0.01]
+
+
+def test_rows_from_an_iteration_on_are_dropped_and_a_column_without_a_value_is_left_out() -> None:
+    table = filled()
+    assert table.columns == [*FIRST_COLUMNS, "loss", "top5", "TestNet"]
+    table.drop_from(100)
+    assert table.column("NumIters") == [0]
+    assert table.columns == [*FIRST_COLUMNS, "loss", "TestNet"]
+    table.drop_from(0)
+    assert len(table) == 0 and table.csv() == "NumIters,Seconds,LearningRate,TestNet\n"
+
+
+def test_the_csv_has_the_digits_of_the_log_empty_blanks_and_nan_as_printed() -> None:
+    assert filled().csv() == (
+        "NumIters,Seconds,LearningRate,loss,top5,TestNet\n"
+        "0,1.5,0.1,2.5,,0\n"
+        "100,3,,nan,0.75,0\n"
+    )  # fmt: skip

@@ -1,0 +1,93 @@
+"""What a run must prove about its layers, and that each violation is found. The nets are real caffemodels."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caffeformat import prototxt
+from caffeformat.blobs import caffemodel_bytes, layer_blob_bytes
+from tools.nets.surgery import LayerPlan
+from tools.protocol.layout import Run
+from tools.training.proofs import ProofFailed, check_end, check_ignored, check_start, start_solver
+
+PLAN = [
+    LayerPlan("conv1", "conv1", "copied, frozen"),
+    LayerPlan("conv2", "conv2", "copied, learning"),
+    LayerPlan("fc8", "fc8_T", "random, learning"),
+]
+Net = dict[str, list[np.ndarray]]
+
+
+def net(**changed: float) -> Net:
+    """Weights and biases of three layers; `changed` is added to the bias of a layer."""
+    values = {
+        name: [np.full((2, 3), i, np.float32), np.full(2, -i, np.float32)]
+        for i, name in enumerate(("conv1", "conv2", "fc8"))
+    }
+    for name, by in changed.items():
+        values[name][1] += np.float32(by)
+    return values
+
+
+def renamed(values: Net, by: float = 1) -> Net:
+    """The net with fc8 under its new name, its weights changed by `by`."""
+    weights, bias = values.pop("fc8")
+    return values | {"fc8_T": [weights + np.float32(by), bias]}
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def written(name: str, values: Net) -> Path:
+        path = tmp_path / f"{name}.caffemodel"
+        path.write_bytes(caffemodel_bytes(values))
+        return path
+
+    return written
+
+
+def test_exactly_the_renamed_layers_are_ignored() -> None:
+    assert check_ignored(PLAN, ["fc8", "fc8_fc8_0_split"]) == ["fc8"]
+    for ignored in ([], ["fc8", "conv2"]):
+        with pytest.raises(
+            ProofFailed, match=r"the log says that layers \[.*\] of the source net were ignored, not \['fc8'\]"
+        ):
+            check_ignored(PLAN, ignored)
+
+
+def test_a_layer_that_keeps_some_filters_under_its_name_is_not_ignored() -> None:
+    plan = [LayerPlan("conv2", "conv2", "copied 8 of 16, frozen"), LayerPlan("conv2", "conv2_T", "random, learning")]
+    assert check_ignored(plan, []) == []
+
+
+def test_copied_layers_start_as_the_source_nets_and_random_ones_do_not(write) -> None:
+    source = layer_blob_bytes(write("source", net()))
+    assert check_start(PLAN, write("start", renamed(net())), source) == {"copied_equal": 2, "random_differ": 1}
+    with pytest.raises(ProofFailed, match="layer conv2 should start as a copy of the source net's conv2, and does not"):
+        check_start(PLAN, write("start", renamed(net(conv2=1e-6))), source)
+    with pytest.raises(ProofFailed, match="layer fc8_T should start random, and starts as the source net's fc8"):
+        check_start(PLAN, write("start", renamed(net(), by=0)), source)
+
+
+def test_frozen_layers_end_as_they_started_biases_included(write) -> None:
+    start = write("start", renamed(net()))
+    end = write("end", renamed(net(conv2=0.5), by=2))
+    assert check_end(PLAN, start, end) == {"frozen_equal": 1, "learning_moved": 2}
+    with pytest.raises(ProofFailed, match="layer conv1 was frozen, and its blobs changed in training"):
+        check_end(PLAN, start, write("end", renamed(net(conv1=1e-6))))
+
+
+def test_the_solver_that_writes_the_start_trains_and_tests_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Run("demo", "A2B", 60, "S3T", 0)
+    run.folder.mkdir(parents=True)
+    (run.folder / "solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 0.1 max_iter: 300 display: 20 snapshot: 300 test_iter: 100 test_interval: 100 '
+        'random_seed: 7 snapshot_prefix: "x"'
+    )
+    solver = prototxt.read_solver(start_solver(run))
+    assert (solver.max_iter, solver.display, solver.snapshot, list(solver.test_iter)) == (0, 0, 0, [])
+    assert (solver.net, solver.random_seed, solver.base_lr) == ("net.prototxt", 7, pytest.approx(0.1))
+    assert solver.snapshot_prefix == str(run.folder / "start")
