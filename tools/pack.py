@@ -20,7 +20,7 @@ from tools import cli
 from tools.common.errors import UserError
 from tools.common.files import lock, read_json, remove_leftovers, sha256, write_json
 from tools.datasets import DataSet, open_dataset
-from tools.datasets.packing import Database, Half, shape
+from tools.datasets.packing import Database, HalfPacker, shape
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Split, split_of, split_seeds, train_sizes
 
@@ -44,7 +44,7 @@ def pack(exp: Experiment, seed: int) -> bool:
         _check_room(exp, place, halves)
         for databases in filter(None, halves):
             with _system_errors(place):
-                Half(exp, data, databases, split_seeds(exp, seed)[1]).pack(place.folder / place.images)
+                HalfPacker(exp, data, databases, split_seeds(exp, seed)[1]).pack(place.folder / place.images)
         write_json(place.packed, {"lmdbs": _present(place)})
         return True
 

@@ -17,7 +17,7 @@ from tools.common.errors import UserError
 from tools.common.files import lock, read_json, sha256, write_if_changed, write_json
 from tools.common.shuffle import shuffled
 from tools.datasets import open_dataset
-from tools.datasets.unreadable import refuse, unreadable
+from tools.datasets.unreadable import bad_images_error, find_unreadable
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Size, Split, size_name, split_of, split_seeds, train_sizes
 
@@ -39,10 +39,10 @@ def split(exp: Experiment, seed: int) -> bool:
         data = open_dataset(exp)
         scan = data.scan()
         references = [r for part in (scan.train, scan.val) for images in part.values() for r in images]
-        bad = unreadable(exp, data, references)
+        bad = find_unreadable(exp, data, references)
         missing = dict.fromkeys(scan.missing, "no such file")
         if exp.on_bad_image == "error" and (bad or missing):
-            raise refuse(exp, data, bad | missing)
+            raise bad_images_error(exp, data, bad | missing)
         train, val = _without(scan.train, bad), _without(scan.val, bad)
         _check(exp, scan.classes, train, val, len(bad) + len(missing))
         split_seed, subsample_seed = split_seeds(exp, seed)

@@ -1,4 +1,4 @@
-"""A file's pixels, exactly as Caffe's convert_imageset has them before it resizes."""
+"""The pixels of an image file, exactly as Caffe's convert_imageset has them before it resizes."""
 
 from pathlib import Path
 
@@ -7,16 +7,16 @@ import numpy as np
 
 
 class BadImage(Exception):
-    """A file that cannot be read as an image, or not whole. The text says why."""
+    """A file that cannot be read as an image, or is cut off. The text says why."""
 
 
 def decode(path: Path | str, gray: bool = False) -> np.ndarray:
-    """uint8, HxWx3 (BGR) or HxW (gray). Raises BadImage, also for a file that ends early.
+    """The pixels: uint8, HxWx3 (BGR) or HxW (gray). Raises BadImage, also for a file that is cut off.
 
     The flags are those of Caffe's ReadImageToCVMat (src/caffe/util/io.cpp): a gray image gets three equal channels,
     alpha is dropped and not blended, 16 bits become 8, CMYK becomes BGR, and a JPEG's EXIF orientation is applied.
-    Decoding from memory is stricter than cv::imread in one thing: imread fills the missing part of a cut-off JPEG with
-    gray, and so does convert_imageset.
+    One difference: cv::imread, and so convert_imageset, fills the missing part of a cut-off JPEG with gray. Decoding
+    from memory, as here, refuses such a file.
     """
     try:
         with open(path, "rb", buffering=0) as file:
@@ -37,5 +37,5 @@ def decode(path: Path | str, gray: bool = False) -> np.ndarray:
 def _flags(data: bytes, gray: bool) -> int:
     flags = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
     is_jpeg = data[:2] == b"\xff\xd8"
-    # OpenCV 5 also turns PNG and WebP by their EXIF block, Caffe's OpenCV does not.
+    # OpenCV 5 also applies the EXIF orientation of PNG and WebP files; Caffe's OpenCV does not.
     return flags if is_jpeg else flags | cv2.IMREAD_IGNORE_ORIENTATION

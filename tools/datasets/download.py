@@ -1,4 +1,4 @@
-"""One published file, downloaded so that nothing is lost: resumed where it stopped, and checked before it is used."""
+"""Downloads one published file. A download that stopped is resumed, and the file is checked before it is used."""
 
 import hashlib
 import os
@@ -16,26 +16,26 @@ from tools.common.errors import UserError
 from tools.common.progress import progress
 from tools.protocol.register import Remote
 
-# What the server itself calls passing; a longer wait than ours (Retry-After) is the user's to decide.
-_PASSING = (429, 500, 502, 503, 504)
+# Status codes of temporary faults. A longer wait (Retry-After) is not respected: the user decides about it.
+_TEMPORARY = (429, 500, 502, 503, 504)
 RETRY = Retry(
-    total=3, backoff_factor=1, status_forcelist=_PASSING, respect_retry_after_header=False, raise_on_status=False
+    total=3, backoff_factor=1, status_forcelist=_TEMPORARY, respect_retry_after_header=False, raise_on_status=False
 )
-PAUSE = 1.0  # seconds before a broken transfer goes on; doubles with each that brings nothing new
-_STALLS = 4  # transfers in a row that bring nothing new
+PAUSE = 1.0  # seconds before a broken transfer is resumed; doubled after each that brings nothing new
+_MAX_STALLS = 4  # transfers in a row that bring nothing new
 _TIMEOUT = (20, 60)  # seconds to connect, and between two packets
 _CHUNK = 1 << 18
 
 
 class _Refused(Exception):
-    """This URL will not give the file; the text says why."""
+    """This URL does not give the file. The text says why."""
 
 
 def download(file: Remote, target: Path) -> str:
-    """Brings `file` to `target`; returns the URL, or "already there" for one that lies there with the right checksum.
+    """Downloads `file` to `target` and returns the URL, or "already there" if `target` exists with the right checksum.
 
-    The transfer goes to `target`.part, which outlives an error and is gone on with at the next call. Raises UserError
-    where no URL gives the file, where the disk is too small, and for a wrong size or checksum (see `check`).
+    The transfer goes to `target`.part. After an error that file is kept, and the next call resumes it. Raises UserError
+    if no URL gives the file, if the disk is too small, and for a wrong size or checksum (see `check`).
     """
     if target.exists():
         check(file, target, target)
@@ -48,7 +48,7 @@ def download(file: Remote, target: Path) -> str:
             session.mount(scheme, HTTPAdapter(max_retries=RETRY))
         for url in file.urls:
             try:
-                _bring(session, url, file, part)
+                _transfer_all(session, url, file, part)
             except (_Refused, requests.RequestException) as error:
                 refusals.append(f"\n  {url}: {_reason(error)}")
                 continue
@@ -63,12 +63,12 @@ def download(file: Remote, target: Path) -> str:
 
 
 def check(file: Remote, arrived: Path, target: Path) -> None:
-    """Raises UserError where `arrived` has not the size and md5 of `file`; keeps it as `target`.bad, out of the way."""
+    """Raises UserError if `arrived` does not have the size and md5 of `file`; then it is renamed to `target`.bad."""
     size = arrived.stat().st_size
     if file.bytes is not None and size != file.bytes:
         wrong = f"{size:,} bytes, should be {file.bytes:,}"
-    elif (found := md5(arrived)) != file.md5:
-        wrong = f"md5 {found}, should be {file.md5}"
+    elif (digest := md5(arrived)) != file.md5:
+        wrong = f"md5 {digest}, should be {file.md5}"
     else:
         return
     bad = target.with_name(f"{target.name}.bad")
@@ -84,8 +84,8 @@ def md5(path: Path) -> str:
         return hashlib.file_digest(data, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
-def _bring(session: requests.Session, url: str, file: Remote, part: Path) -> None:
-    """Transfers until `part` is whole. A transfer that breaks is gone on with as long as each brings something new."""
+def _transfer_all(session: requests.Session, url: str, file: Remote, part: Path) -> None:
+    """Transfers until `part` is complete. A broken transfer is resumed as long as the transfers bring something new."""
     most = stalls = 0
     while True:
         broken = _transfer(session, url, file, part)
@@ -94,18 +94,18 @@ def _bring(session: requests.Session, url: str, file: Remote, part: Path) -> Non
         have = _size(part)
         stalls = 0 if have > most else stalls + 1
         most = max(most, have)
-        if stalls >= _STALLS:
+        if stalls >= _MAX_STALLS:
             raise _Refused(f"the transfer broke {stalls} times at {have:,} bytes ({broken})")
         time.sleep(PAUSE * 2**stalls)
 
 
 def _transfer(session: requests.Session, url: str, file: Remote, part: Path) -> str | None:
-    """One request for what is missing of `part`. Returns None if the file is whole, else why the transfer ended."""
+    """One request for the missing end of `part`. Returns None if it is complete now, else why the transfer ended."""
     have = _size(part)
     if file.bytes is not None and have >= file.bytes:
         if have == file.bytes:
             return None
-        part.unlink()  # longer than the file: of something else
+        part.unlink()  # longer than the file: not a part of it
         have = 0
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with session.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
@@ -129,7 +129,7 @@ def _transfer(session: requests.Session, url: str, file: Remote, part: Path) -> 
 
 
 def _start(response: requests.Response) -> int:
-    """The place of the response's first byte in the file."""
+    """The offset of the response's first byte in the file."""
     if response.status_code == 200:
         return 0
     match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
@@ -139,16 +139,16 @@ def _start(response: requests.Response) -> int:
 
 
 def _write(response: requests.Response, part: Path, start: int, total: int | None, name: str) -> str | None:
-    """Appends the response to `part`; returns what broke it off, None if nothing did."""
-    done = start
+    """Appends the response to `part`. Returns the reason if it was broken off, else None."""
+    written = start
     with open(part, "ab") as out, progress(f"download {name}", (total or 0) >> 20, "MB") as update:
         update(start >> 20)
         try:
-            # read1, for iter_content drops what has arrived of a chunk when the connection breaks within it
+            # read1: if the connection breaks within a chunk, iter_content would drop the bytes that have arrived
             while chunk := response.raw.read1(_CHUNK, decode_content=False):
                 out.write(chunk)
-                update((done + len(chunk) >> 20) - (done >> 20))
-                done += len(chunk)
+                update((written + len(chunk) >> 20) - (written >> 20))
+                written += len(chunk)
         except HTTPError as error:
             return _reason(error)
         except OSError as error:
@@ -156,11 +156,11 @@ def _write(response: requests.Response, part: Path, start: int, total: int | Non
         finally:
             out.flush()
             os.fsync(out.fileno())
-    return None if total is None or done == total else "the connection was closed early"
+    return None if total is None or written == total else "the connection was closed early"
 
 
 def require_disk(folder: Path, need: int, what: str) -> None:
-    """Raises UserError where the disk of `folder` has less than `need` bytes free."""
+    """Raises UserError if the disk of `folder` has less than `need` bytes free."""
     free = shutil.disk_usage(folder).free
     if need > free:
         raise UserError(
@@ -170,7 +170,7 @@ def require_disk(folder: Path, need: int, what: str) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong at the bottom of requests' and urllib3's wrappers, in a line."""
+    """The cause below the wrappers of requests and urllib3, in one line."""
     inner = error.args[0] if error.args else error
     return str(getattr(inner, "reason", None) or inner)
 

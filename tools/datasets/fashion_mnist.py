@@ -1,4 +1,4 @@
-"""Fashion-MNIST: four gzipped IDX files. A reference is `train/00017` or `val/00017`, the image's place in its file."""
+"""Fashion-MNIST: four gzipped IDX files. A reference is `train/00017` or `val/00017`: the index of the image."""
 
 import gzip
 import zlib
@@ -18,7 +18,7 @@ FILES = {
 
 
 class FashionMnist(DataSet):
-    """A class id is the label, `0` to `9` (names in the card). Images are 28x28, read once and kept: 55 MB."""
+    """A class id is the label, `0` to `9` (the card has the names). Images are 28x28 and stay in memory: 55 MB."""
 
     name = "fashion-mnist"
     layout = ", ".join(file for pair in FILES.values() for file in pair)
@@ -42,7 +42,7 @@ class FashionMnist(DataSet):
         return Scan(sorted(parts["train"]), parts["train"], parts["val"])
 
     def read(self, reference: str, gray: bool = False) -> np.ndarray:
-        """uint8, 28x28 (gray) or 28x28x3 with three equal channels, as convert_imageset makes of a gray file."""
+        """uint8, 28x28 (gray) or 28x28x3 with three equal channels, as convert_imageset reads a gray file."""
         part, _, number = reference.partition("/")
         try:
             image = self._images[part][int(number)]
@@ -54,13 +54,13 @@ class FashionMnist(DataSet):
     def _images(self) -> dict[str, np.ndarray]:
         return {part: read_idx(self.root / images) for part, (images, _) in FILES.items()}
 
-    def __getstate__(self) -> dict:
-        """A process that is sent this object reads the arrays for itself."""
+    def __getstate__(self) -> dict[str, Path]:
+        """Pickles without the arrays: the other process reads them itself."""
         return {"root": self.root}
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """A gzipped IDX file of uint8 (http://yann.lecun.com/exdb/mnist/). Raises UserError for anything else."""
+    """A gzipped IDX file of uint8 (http://yann.lecun.com/exdb/mnist/). Raises UserError for any other file."""
     try:
         data = gzip.decompress(path.read_bytes())
     except (OSError, EOFError, zlib.error) as error:

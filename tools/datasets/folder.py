@@ -6,13 +6,13 @@ from pathlib import Path
 from tools.common.errors import UserError
 from tools.datasets.base import DataSet, Scan
 
-# What OpenCV reads in every build. A file with another suffix is taken for a note, not for an image.
+# The image files that OpenCV reads in every build. Files with other suffixes are ignored.
 SUFFIXES = {".bmp", ".dib", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".ras"}
 SUFFIXES |= {".sr", ".tif", ".tiff", ".webp"}
 
 
 class Folder(DataSet):
-    """A class id is the class folder's name. Files of any depth below it count if their suffix is an image's."""
+    """A class id is the name of a class folder. Image files at any depth below it belong to the class."""
 
     name = "folder"
     layout = "train/<class>/<image> and val/<class>/<image>"
@@ -23,18 +23,18 @@ class Folder(DataSet):
 
     def scan(self) -> Scan:
         train, val = self._classes("train"), self._classes("val")
-        for have, lack, there, absent in ((train, val, "train", "val"), (val, train, "val", "train")):
-            alone = sorted(set(have) - set(lack))
+        for classes, others, part, other in ((train, val, "train", "val"), (val, train, "val", "train")):
+            alone = sorted(set(classes) - set(others))
             if alone:
                 names = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
                 raise UserError(
-                    f"{self.root / absent}: no images of {len(alone)} classes that {there}/ has ({names}); "
+                    f"{self.root / other}: no images of {len(alone)} classes that {part}/ has ({names}); "
                     f"every class needs a folder of images in both train/ and val/"
                 )
         return Scan(sorted(train), train, val)
 
     def _classes(self, part: str) -> dict[str, list[str]]:
-        """Class id -> references, for every class folder of `part` that holds an image."""
+        """Class id -> references, for every class folder of `part` that has an image."""
         folder = self.root / part
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; a `folder` data set has train/<class>/* and val/<class>/*")
@@ -53,7 +53,7 @@ class Folder(DataSet):
 
 
 def _is_one_line(name: str) -> bool:
-    """Lists of images are text, one a line."""
+    """Whether a list, which has one reference per line, can hold the name."""
     try:
         return len(name.encode().decode().splitlines()) == 1
     except UnicodeEncodeError:
@@ -61,11 +61,11 @@ def _is_one_line(name: str) -> bool:
 
 
 def _images(folder: str) -> list[str]:
-    """Paths relative to `folder` of all files that OpenCV may read, hidden ones left out."""
-    found = []
+    """Paths relative to `folder` of all image files below it, without hidden ones."""
+    images: list[str] = []
     for where, folders, files in os.walk(folder, followlinks=True):
         folders[:] = [f for f in folders if not f.startswith(".")]
         inside = os.path.relpath(where, folder)
         names = (f for f in files if not f.startswith(".") and Path(f).suffix.lower() in SUFFIXES)
-        found += [n if inside == "." else f"{inside}/{n}" for n in names]
-    return found
+        images += [n if inside == "." else f"{inside}/{n}" for n in names]
+    return images

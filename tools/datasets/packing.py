@@ -1,7 +1,7 @@
-"""Half by half: images decoded once into a raw file, the spool, and every LMDB written from there.
+"""Writes the LMDBs of one half: the images are decoded once into a raw file, the spool, and every LMDB reads from it.
 
-The spool is in the order of the lists: image files that lie together are read together, on all cores. Each LMDB then
-picks its images from it in its shuffled order, and all LMDBs of the half are written at the same time.
+The spool is in the order of the lists, so image files that are neighbours on disk are read together, on all cores. Then
+each LMDB reads its images from the spool in its shuffled order. All LMDBs of the half are written at the same time.
 """
 
 import contextlib
@@ -21,15 +21,15 @@ from tools.common.progress import progress
 from tools.common.shuffle import shuffled
 from tools.common.workers import parallel_map
 from tools.datasets import BadImage, DataSet
-from tools.datasets.unreadable import refuse
+from tools.datasets.unreadable import bad_images_error
 from tools.protocol.experiment import Experiment
 
-_CHUNK = 128  # images a worker decodes at a time
+_CHUNK = 128  # images that a worker decodes at a time
 
 
 @dataclass(frozen=True)
 class Database:
-    """One LMDB to write."""
+    """An LMDB to write."""
 
     name: str  # A/n0500
     folder: Path
@@ -38,12 +38,12 @@ class Database:
 
 
 def shape(exp: Experiment) -> tuple[int, int, int]:
-    """CHW of every Datum."""
+    """The shape of every Datum, CHW."""
     return (1 if exp.gray else 3, exp.image_size, exp.image_size)
 
 
-class Half:
-    """The databases of one half, and the spool that they are written from."""
+class HalfPacker:
+    """Writes the databases of one half by way of a spool."""
 
     def __init__(self, exp: Experiment, data: DataSet, databases: list[Database], seed: int) -> None:
         self._exp, self._data, self._databases, self._seed = exp, data, databases, seed
@@ -55,12 +55,12 @@ class Half:
         self._bad: dict[str, str] = {}
 
     def pack(self, folder: Path) -> None:
-        """Writes the databases, by way of a spool in `folder`. Raises UserError, and OSError for a disk that fails."""
+        """Writes the databases; the spool is in `folder`. Raises UserError, and OSError if the disk fails."""
         half = self._databases[0].name[0]
         folder.mkdir(parents=True, exist_ok=True)
         spool = folder / f".spool.{os.getpid()}.part"
-        with contextlib.suppress(BadImage):  # found again below
-            self._data.read(self._references[0])  # what a data set keeps in memory is there before the workers fork
+        with contextlib.suppress(BadImage):  # reported below
+            self._data.read(self._references[0])  # a data set that is kept in memory is read before the workers fork
         try:
             with create_locked(spool, Path.touch), open(spool, "r+b") as file:
                 self._file = file.fileno()
@@ -74,14 +74,14 @@ class Half:
                 self._bad |= bad
                 update(count)
         if self._bad and self._exp.on_bad_image == "error":
-            raise refuse(self._exp, self._data, self._bad)
-        self._databases.sort(key=lambda d: -len(d.labels))  # the longest first: then the cores end together
+            raise bad_images_error(self._exp, self._data, self._bad)
+        self._databases.sort(key=lambda d: -len(d.labels))  # the largest first, so that the cores finish together
         with progress(f"half {half}: write", sum(len(d.labels) for d in self._databases), "entries") as update:
             for index in parallel_map(self._write, range(len(self._databases))):
                 update(len(self._databases[index].labels))
 
     def _decode(self, start: int) -> tuple[int, dict[str, str]]:
-        """Puts a chunk of images into the spool; returns how many, and reference -> reason of the unreadable ones."""
+        """Decodes a chunk of images into the spool. Returns their number, and reference -> reason of the bad ones."""
         chunk = self._references[start : start + _CHUNK]
         pixels = np.zeros((len(chunk), *self._shape), np.uint8)
         bad = {}
@@ -90,12 +90,12 @@ class Half:
                 image[:] = self._chw(self._data.read(reference, self._exp.gray))
             except BadImage as error:
                 bad[reference] = str(error)
-        if os.pwrite(self._file, pixels, start * self._bytes) < pixels.nbytes:
+        if os.pwrite(self._file, pixels.data, start * self._bytes) < pixels.nbytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return len(chunk), bad
 
     def _chw(self, image: np.ndarray) -> np.ndarray:
-        """HxW or HxWx3 of any size -> CHW of `image_size`."""
+        """HxW or HxWx3 of any size, resized to CHW of `image_size`."""
         _, height, width = self._shape
         if image.shape[:2] != (height, width):
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -104,14 +104,14 @@ class Half:
     def _write(self, index: int) -> int:
         database = self._databases[index]
         with new_folder(database.folder) as part:
-            new = part / "new"  # the writer makes its folder itself
+            new = part / "new"  # the LMDB writer creates its folder itself
             entries = lmdb_file.write(new, self._records(database))
             for file in new.iterdir():
                 file.rename(part / file.name)
             new.rmdir()
             if not entries:
                 raise UserError(f"{database.folder}: not one of its {len(database.labels)} images can be read")
-            made = {
+            manifest = {
                 "root": str(self._data.root),
                 "list_sha256": database.list_sha256,
                 "entries": entries,
@@ -119,11 +119,11 @@ class Half:
                 "shape": list(self._shape),
                 "shuffle_seed": self._seed,
             }
-            write_json(part / "pack.json", made)
+            write_json(part / "pack.json", manifest)
         return index
 
     def _records(self, database: Database) -> Iterator[tuple[bytes, bytes]]:
-        """(key, Datum) in packing order. As with convert_imageset, an image left out leaves its number out."""
+        """Keys and Datums in shuffled order. As in convert_imageset, the number of a skipped image is not used."""
         labels = database.labels
         for number, reference in enumerate(r for r in self._order if r in labels):
             if reference not in self._bad:

@@ -8,7 +8,7 @@ from tools.datasets.base import DataSet, Scan
 
 
 class TinyImageNet(DataSet):
-    """A class id is a WordNet id (n01443537). A copy with fewer classes is as good; `test/` has no labels."""
+    """A class id is a WordNet id (n01443537). A copy with fewer classes is accepted. `test/` has no labels: not used."""
 
     name = "tiny-imagenet"
     layout = "train/<wnid>/images/, val/images/ and val/val_annotations.txt"
@@ -29,13 +29,13 @@ class TinyImageNet(DataSet):
         return Scan(sorted(train), train, val, missing)
 
     def _train(self) -> dict[str, list[str]]:
-        """wnid -> references. wnids.txt says which folders are classes; one that it names need not be there."""
+        """wnid -> references. Only folders that wnids.txt lists are classes; not every listed one need exist."""
         wnids = self.root / "wnids.txt"
-        named = set(wnids.read_text().split()) if wnids.is_file() else None
+        listed = set(wnids.read_text().split()) if wnids.is_file() else None
         train = {}
         for wnid in sorted(_names(self.root / "train")):
             images = self.root / "train" / wnid / "images"
-            if (named is None or wnid in named) and images.is_dir():
+            if (listed is None or wnid in listed) and images.is_dir():
                 train[wnid] = sorted(f"train/{wnid}/images/{name}" for name in _names(images))
         train = {wnid: references for wnid, references in train.items() if references}
         if not train:
@@ -43,19 +43,19 @@ class TinyImageNet(DataSet):
         return train
 
     def _val(self, wnids: set[str]) -> tuple[dict[str, list[str]], list[str]]:
-        """(wnid -> references, missing references). Labels are the annotations', never the folder's order."""
+        """(wnid -> references, missing references). The labels come from the annotations."""
         annotations = self.root / "val" / "val_annotations.txt"
         images = self.root / "val" / "images"
-        there = set(_names(images)) if images.is_dir() else set()
+        on_disk = set(_names(images)) if images.is_dir() else set()
         val: dict[str, list[str]] = {wnid: [] for wnid in wnids}
-        missing = []
+        missing: list[str] = []
         for number, line in enumerate(annotations.read_text().splitlines(), 1):
             fields = line.split("\t")
             if len(fields) < 2:
                 raise UserError(f"{annotations}:{number}: found {line!r}; right is `image<tab>wnid<tab>box`")
             name, wnid = fields[:2]
             if wnid in wnids:
-                (val[wnid] if name in there else missing).append(f"val/images/{name}")
+                (val[wnid] if name in on_disk else missing).append(f"val/images/{name}")
         return {wnid: sorted(references) for wnid, references in val.items()}, sorted(missing)
 
 

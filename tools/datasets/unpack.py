@@ -1,4 +1,4 @@
-"""Archives of strangers, unpacked safely: regular files below one folder, no more of them than the card allows."""
+"""Unpacks untrusted archives safely: only regular files below one folder, and no more than the card allows."""
 
 import contextlib
 import gzip
@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -25,19 +26,19 @@ _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, 
 @dataclass(frozen=True)
 class _Entry:
     name: str
-    kind: str  # file, folder, or what it is that may not be there
+    kind: str  # file, folder, or a kind that is not allowed: link, device
     size: int
-    at: int  # how much of the archive lies before it, in bytes
-    open: Callable[[], IO[bytes]]
+    offset: int  # in the archive, in bytes
+    open: Callable[[], IO[bytes] | None]  # None for a folder of a tar archive
 
 
 @contextlib.contextmanager
 def unpacked(archive: Path, folder: Path, limits: Archive) -> Iterator[Path]:
-    """Unpacks a zip or tar (any compression) beside `folder`, yields that place, and renames it to `folder`.
+    """Unpacks a zip or tar (any compression) into a temporary folder, yields it, and then renames it to `folder`.
 
-    What the caller adds inside is renamed in with it; an error inside leaves nothing. Raises UserError for a damaged
-    archive and for one that holds a path outside its folder, a link, a device, a name twice, or more than `limits`.
-    Only contents are taken over: no owner, mode or time.
+    The caller may add files to it. After an error nothing is left. Raises UserError for a damaged archive, and for one
+    that has a path outside its folder, a link, a device, a name twice, or more than `limits` allows. Only contents are
+    unpacked: no owner, mode or time.
     """
     with new_folder(folder) as part:
         try:
@@ -45,11 +46,11 @@ def unpacked(archive: Path, folder: Path, limits: Archive) -> Iterator[Path]:
         except (*_DAMAGED, RuntimeError) as error:  # RuntimeError: zipfile's, for an encrypted file
             raise UserError(f"{archive}: cannot be unpacked: {error}; it is damaged, bring it again") from None
         yield part
-        os.sync()  # once for all files: after a power cut, a folder of this name is whole
+        os.sync()  # once for all files: even after a power cut a folder of this name is complete
 
 
 def _unpack(archive: Path, part: Path, limits: Archive) -> None:
-    files = size = at = 0
+    files = size = offset = 0
     with open(archive, "rb") as raw, progress("unpack", archive.stat().st_size >> 20, "MB") as update:
         for entry in _entries(archive, raw):
             _require_safe(archive, entry)
@@ -67,8 +68,8 @@ def _unpack(archive: Path, part: Path, limits: Archive) -> None:
                 if isinstance(error, _DAMAGED):
                     raise
                 raise UserError(f"{archive}: {entry.name!r} cannot be unpacked: {error.strerror}") from None
-            update((entry.at >> 20) - (at >> 20))
-            at = entry.at
+            update((entry.offset >> 20) - (offset >> 20))
+            offset = entry.offset
 
 
 def _write(entry: _Entry, target: Path) -> None:
@@ -76,7 +77,9 @@ def _write(entry: _Entry, target: Path) -> None:
         target.mkdir(parents=True, exist_ok=True)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target, "xb") as out, entry.open() as data:
+    data = entry.open()
+    assert data is not None  # as for every file
+    with open(target, "xb") as out, data:
         shutil.copyfileobj(data, out)
 
 
@@ -89,15 +92,17 @@ def _require_safe(archive: Path, entry: _Entry) -> None:
 
 def _entries(archive: Path, raw: IO[bytes]) -> Iterator[_Entry]:
     if zipfile.is_zipfile(raw):
-        with zipfile.ZipFile(raw) as container:
-            for i in container.infolist():
-                yield _Entry(i.filename, _zip_kind(i), i.file_size, i.header_offset, lambda i=i: container.open(i))
+        with zipfile.ZipFile(raw) as zip_file:
+            for info in zip_file.infolist():
+                content = partial(zip_file.open, info)
+                yield _Entry(info.filename, _zip_kind(info), info.file_size, info.header_offset, content)
         return
     raw.seek(0)
     try:
-        with tarfile.open(fileobj=raw, mode="r|*") as container:
-            for i in container:
-                yield _Entry(i.name, _tar_kind(i), i.size, raw.tell(), lambda i=i: container.extractfile(i))
+        with tarfile.open(fileobj=raw, mode="r|*") as tar:
+            for member in tar:
+                extract = partial(tar.extractfile, member)
+                yield _Entry(member.name, _tar_kind(member), member.size, raw.tell(), extract)
     except tarfile.ReadError as error:
         raise UserError(f"{archive}: neither a zip nor a whole tar archive ({error}); bring it again") from None
 

@@ -1,4 +1,4 @@
-"""Images that a list names but nobody can read: found, remembered and refused."""
+"""Finds the listed images that cannot be read, remembers them, and refuses them."""
 
 import hashlib
 import os
@@ -12,43 +12,44 @@ from tools.datasets import BadImage, DataSet
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
 
-_CHUNK = 256  # images a worker checks at a time
-_SHOWN = 20  # how many an error message lists
+_CHUNK = 256  # images that a worker checks at a time
+_MAX_SHOWN = 20  # images in an error message
 
 
-def unreadable(exp: Experiment, data: DataSet, references: list[str]) -> dict[str, str]:
+def find_unreadable(exp: Experiment, data: DataSet, references: list[str]) -> dict[str, str]:
     """Reference -> reason, sorted, of every image that cannot be read.
 
-    Reads all of them once; `data/<dataset>/checked.json` keeps what was found for as long as no file changes its size
-    or time, so that the next split seed need not read them again.
+    Reads all images once and keeps the result in `data/<dataset>/checked.json`. It is valid as long as no file changes
+    its size or time, so splits with other seeds need not read the images again.
     """
-    memory = dataset_folder(exp) / "checked.json"
+    record = dataset_folder(exp) / "checked.json"
     state = _state(data.root, references)
-    known = read_json(memory)
-    if known is not None and known.get("state") == state:
-        return known["unreadable"]
+    checked = read_json(record)
+    if checked is not None and checked.get("state") == state:
+        unreadable: dict[str, str] = checked["unreadable"]
+        return unreadable
     bad = _read_all(data, references)
-    write_json(memory, {"root": str(data.root), "images": len(references), "state": state, "unreadable": bad})
+    write_json(record, {"root": str(data.root), "images": len(references), "state": state, "unreadable": bad})
     return bad
 
 
-def refuse(exp: Experiment, data: DataSet, bad: dict[str, str]) -> UserError:
-    """The error for `on_bad_image: error`: the first of `bad` (reference -> reason), and a file with all of them."""
-    everything = dataset_folder(exp) / "bad-images.txt"
+def bad_images_error(exp: Experiment, data: DataSet, bad: dict[str, str]) -> UserError:
+    """The error for `on_bad_image: error`. It shows the first of `bad` (reference -> reason) and a file lists all."""
+    full_list = dataset_folder(exp) / "bad-images.txt"
     lines = [f"{data.root / reference}: {reason}" for reference, reason in sorted(bad.items())]
-    write_atomic(everything, "\n".join(lines) + "\n")
-    shown = "".join(f"\n  {line}" for line in lines[:_SHOWN])
-    rest = f"\n  ... and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+    write_atomic(full_list, "\n".join(lines) + "\n")
+    shown = "".join(f"\n  {line}" for line in lines[:_MAX_SHOWN])
+    rest = f"\n  ... and {len(lines) - _MAX_SHOWN} more" if len(lines) > _MAX_SHOWN else ""
     count = "1 image is" if len(bad) == 1 else f"{len(bad)} images are"
     return exp.fault(
         "on_bad_image",
-        f"{count} missing or cannot be read:{shown}{rest}\nall of them are listed in {everything}",
+        f"{count} missing or cannot be read:{shown}{rest}\nall of them are listed in {full_list}",
         "replace these files (fetch the data set again), or set on_bad_image=skip to leave them out and count them",
     )
 
 
 def _state(root: Path, references: list[str]) -> str:
-    """sha256 of every file's name, size and time. An image inside a larger file has no size of its own."""
+    """The sha256 of the name, size and time of every file. An image inside a larger file counts by its name only."""
     digest = hashlib.sha256(str(root.resolve()).encode())
     for reference in references:
         try:
@@ -66,8 +67,8 @@ def _read_all(data: DataSet, references: list[str]) -> dict[str, str]:
 
     bad: dict[str, str] = {}
     with progress("check", len(references), "images") as update:
-        for count, found in parallel_map(check, range(0, len(references), _CHUNK)):
-            bad |= found
+        for count, bad_in_chunk in parallel_map(check, range(0, len(references), _CHUNK)):
+            bad |= bad_in_chunk
             update(count)
     return dict(sorted(bad.items()))
 
