@@ -1,7 +1,7 @@
 """On a GPU: the numbers of the CPU, a captured step that equals an eager one, resume, precision, memory.
 
 Skipped, with the reason shown, where PyTorch sees no GPU. What a CPU can show of the same code is in test_step.py,
-test_recorded_layers.py, test_resident.py and test_precision.py.
+test_recording_of_all_types.py, test_resident.py and test_precision.py.
 """
 
 import contextlib

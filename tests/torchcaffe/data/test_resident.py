@@ -1,4 +1,4 @@
-"""A data set held on the device: batches equal to streamed ones to the bit, and where it is held."""
+"""A data set held on the device: batches equal to streamed ones, bit for bit."""
 
 from pathlib import Path
 
@@ -9,10 +9,8 @@ from google.protobuf import text_format
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import torchcaffe as caffe
 from caffeformat import FormatError, blobs, datum, lmdb_file
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetParameter
-from torchcaffe.common import context, log
 from torchcaffe.common.context import Context
 from torchcaffe.data import resident
 from torchcaffe.data.data_source import LmdbSource
@@ -81,33 +79,6 @@ def test_a_net_of_float64_gets_the_same_numbers(folder: Path) -> None:
     assert (images.dtype, labels.dtype) == (torch.float64, torch.float64)
     right = source(folder, 6, f'mean_file: "{folder}/mean" scale: 0.3', TEST).next_batch(6)[0]
     assert np.array_equal(images.float(), right)
-
-
-@pytest.mark.parametrize(
-    ("way", "gpu", "room", "said"),
-    [
-        ("auto", False, 0, ""),
-        ("resident", False, 0, "are held on the CPU"),
-        ("streamed", True, 10**9, ""),
-        ("auto", True, 10**9, "are held on the GPU"),
-        ("auto", True, 1000, "are more than 25% of the memory that is free, 0.001 MB: they are read batch by batch"),
-        ("resident", True, 0, "are held on the GPU"),
-    ],
-)
-def test_the_log_says_where_a_data_set_is_held(folder, monkeypatch, capsys, way, gpu, room, said) -> None:
-    """The GPU is one in name only: what is decided is seen, not what it holds."""
-    caffe.set_mode_cpu()
-    monkeypatch.setattr(Context, "on_gpu", gpu)
-    monkeypatch.setattr(resident, "room", lambda device: room)
-    monkeypatch.setattr(log.Logger, "enabled", True)
-    monkeypatch.setattr(context.current(), "data", way)
-    data = f'data_param {{ source: "{folder}/lmdb" backend: LMDB batch_size: 4 }}'
-    path = folder / "net.prototxt"
-    path.write_text(f'layer {{ name: "d" type: "Data" top: "x" {data} }} layer {{ type: "Silence" bottom: "x" }}')
-    net = caffe.Net(path, caffe.TRAIN)
-    lines = [line.split("] ", 1)[1] for line in capsys.readouterr().err.splitlines() if " images of " in line]
-    assert lines == ([f"{folder}/lmdb: {COUNT} images of 0.00814 MB {said}"] if said else [])
-    assert net.layers[0].from_host == ("held" not in said)
 
 
 def test_a_record_of_another_size_is_named_before_training_begins(tmp_path: Path) -> None:

@@ -8,11 +8,10 @@ import torch
 
 import torchcaffe as caffe
 from tests.helpers.both_engines import LAYER, Both, distance, net_of
-from tests.helpers.layer_text import layer
+from tests.helpers.layer_text import apart_and_in_place, layer
 from tests.helpers.real_caffe import RealCaffe
 from tests.helpers.refusals import refused
 
-PLACES = pytest.mark.parametrize("tops", ["y", "x"], ids=["apart", "in place"])
 SETTINGS = {
     "as it comes": "",
     "a large eps": "eps: 0.5",
@@ -26,7 +25,7 @@ def positive(random: np.random.Generator, *shape: int) -> np.ndarray:
     return random.uniform(0.5, 2, shape).astype(np.float32)
 
 
-@PLACES
+@apart_and_in_place
 @pytest.mark.parametrize("phase", [caffe.TRAIN, caffe.TEST], ids=["train", "test"])
 @pytest.mark.parametrize("shape", [(4, 3, 5, 6), (8, 3), (6, 3, 4), (1, 3, 4, 4)], ids=str)
 @pytest.mark.parametrize("settings_", SETTINGS.values(), ids=SETTINGS.keys())
@@ -112,10 +111,10 @@ out["y"] = net.forward()["y"]
 
 def test_batch_norm_scale_and_relu_in_place_as_in_residual_nets(real_caffe, tmp_path, figures) -> None:
     parameters = "convolution_param { num_output: 4 kernel_size: 3 bias_term: false }"
-    layers = layer("Convolution", parameters, tops="c").replace('"it"', '"conv"')
+    layers = layer("Convolution", parameters, tops="c", name="conv")
     layers += layer("BatchNorm", "batch_norm_param { use_global_stats: false }", "c", "c")
-    layers += layer("Scale", "scale_param { bias_term: true }", "c", "c").replace('"it"', '"scale"')
-    layers += layer("ReLU", "", "c", "c").replace('"it"', '"relu"')
+    layers += layer("Scale", "scale_param { bias_term: true }", "c", "c", name="scale")
+    layers += layer("ReLU", "", "c", "c", name="relu")
     Both(real_caffe, net_of(layers, x=(4, 3, 9, 9)), tmp_path).agree(figures, "BatchNorm, Scale and ReLU in place")
 
 

@@ -12,7 +12,7 @@ from tests.helpers.real_caffe import RealCaffe
 
 
 def named(name: str, *args: str) -> str:
-    return layer(*args).replace('"it"', f'"{name}"')
+    return layer(*args, name=name)
 
 
 def convolution(name: str, bottom: str, settings: str, type_: str = "Convolution") -> str:

@@ -1,0 +1,26 @@
+"""ELU against real Caffe, apart and in place."""
+
+import numpy as np
+import pytest
+
+from tests.helpers.both_engines import Both, net_of
+from tests.helpers.layer_text import apart_and_in_place, layer
+
+SETTINGS = {
+    "as it comes": "",
+    "another alpha": "elu_param { alpha: 0.3 }",
+    "a negative alpha": "elu_param { alpha: -0.5 }",
+}
+
+
+@apart_and_in_place
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (7,), (3, 4)], ids=str)
+@pytest.mark.parametrize("settings_", SETTINGS.values(), ids=SETTINGS.keys())
+def test_elu(real_caffe, tmp_path, figures, settings_, shape, tops) -> None:
+    Both(real_caffe, net_of(layer("ELU", settings_, tops=tops), x=shape), tmp_path).agree(figures, "ELU")
+
+
+@pytest.mark.parametrize("settings_", SETTINGS.values(), ids=SETTINGS.keys())
+def test_elu_far_from_zero_and_at_zero(real_caffe, tmp_path, figures, settings_) -> None:
+    for x in ([-80, -30, -1, 0, 0, 1], [-60, 25, 60, 80, 0, -1]):
+        Both(real_caffe, net_of(layer("ELU", settings_), x=(6,)), tmp_path, x=np.array(x)).agree(figures, "ELU")

@@ -1,0 +1,154 @@
+"""The gradients of every layer type against differences of its outputs, in float64. No other program is asked."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import torchcaffe as caffe
+from tests.helpers.both_engines import Figures, net_of
+from tests.helpers.gradient_check import built, check
+from torchcaffe.common import context
+
+# Of one bottom.
+LAYERS = {
+    "AbsVal": "",
+    "BNLL": "",
+    "BatchNorm": "batch_norm_param { use_global_stats: false eps: 0.1 }",
+    "Bias": "bias_param { axis: 2 num_axes: -1 }",
+    "Convolution": "convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 group: 2 }",
+    "Convolution dilated": "convolution_param { num_output: 2 kernel_size: 2 dilation: 2 }",
+    "Deconvolution": "convolution_param { num_output: 6 kernel_size: 3 pad: 1 stride: 2 group: 2 }",
+    "Dropout": "",
+    "ELU": "elu_param { alpha: 0.3 }",
+    "Exp": "exp_param { base: 2 scale: 0.5 shift: 1 }",
+    "Flatten": "flatten_param { axis: 2 }",
+    "InnerProduct": "inner_product_param { num_output: 5 }",
+    "InnerProduct transposed": "inner_product_param { num_output: 5 transpose: true axis: 2 }",
+    "LRN across": "lrn_param { local_size: 3 alpha: 2 beta: 0.75 k: 1.5 }",
+    "LRN within": "lrn_param { local_size: 3 alpha: 2 beta: 0.6 norm_region: WITHIN_CHANNEL }",
+    "Log": "log_param { base: 3 scale: 0.5 shift: 9 }",
+    "PReLU": "",
+    "PReLU shared": "prelu_param { channel_shared: true }",
+    "Pooling AVE": "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 2 }",
+    "Pooling MAX": "pooling_param { kernel_size: 3 stride: 2 pad: 1 }",
+    "Power": "power_param { power: 3 scale: 0.5 shift: 9 }",
+    "ReLU leaky": "relu_param { negative_slope: 0.3 }",
+    "Reshape": "reshape_param { shape { dim: 0 dim: -1 dim: 3 } }",
+    "Scale": "scale_param { num_axes: 2 bias_term: true }",
+    "Sigmoid": "",
+    "Softmax": "softmax_param { axis: 2 }",
+    "TanH": "",
+}
+# Of two bottoms of one shape.
+PAIRS = {
+    "Bias": "bias_param { axis: 0 }",
+    "Concat": "concat_param { axis: 0 }",
+    "Eltwise MAX": "eltwise_param { operation: MAX }",
+    "Eltwise PROD": "eltwise_param { operation: PROD }",
+    "Eltwise PROD by division": "eltwise_param { operation: PROD stable_prod_grad: false }",
+    "Eltwise SUM": "eltwise_param { coeff: 2 coeff: -3 }",
+    "Scale": "scale_param { axis: 0 bias_term: true }",
+}
+OTHERS = {
+    "Slice": 'bottom: "x" top: "y" top: "z" slice_param { axis: 1 slice_point: 1 }',
+    "Split": 'bottom: "x" top: "y" top: "z"',
+    "Crop": 'bottom: "x" bottom: "size" top: "y" crop_param { axis: 1 offset: 1 }',
+    "Embed": 'bottom: "label" top: "y" loss_weight: 1 embed_param { num_output: 3 input_dim: 4 }',
+}
+LOSSES = [
+    "SigmoidCrossEntropyLoss",
+    "HingeLoss",
+    "HingeLoss hinge_loss_param { norm: L2 }",
+    "SoftmaxWithLoss",
+    "SoftmaxWithLoss loss_param { ignore_label: 1 normalization: BATCH_SIZE }",
+]
+WITHOUT_GRADIENT = {
+    "Accuracy",
+    "ArgMax",
+    "Data",
+    "DummyData",
+    "HDF5Data",
+    "HDF5Output",
+    "ImageData",
+    "Input",
+    "Silence",
+}
+
+
+@pytest.fixture(autouse=True)
+def in_float64() -> Iterator[None]:
+    caffe.set_mode_cpu()
+    caffe.set_random_seed(2)
+    context.current().dtype = torch.float64
+    yield
+    context.current().dtype = torch.float32
+
+
+def test_no_type_is_left_out() -> None:
+    names = [*LAYERS, *PAIRS, *OTHERS, *LOSSES, "EuclideanLoss"]
+    assert {name.split()[0] for name in names} == set(caffe.layer_type_list()) - WITHOUT_GRADIENT
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_the_gradient_of_a_weighted_sum_of_the_outputs(tmp_path: Path, figures: Figures, name: str) -> None:
+    layer = f'layer {{ name: "it" type: "{name.split()[0]}" bottom: "x" top: "y" {LAYERS[name]} }}'
+    check_weighted_sum(tmp_path, figures, net_of(layer, x=(2, 4, 5, 6)))
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_the_gradients_of_two_bottoms(tmp_path: Path, figures: Figures, name: str) -> None:
+    layer = f'layer {{ name: "it" type: "{name.split()[0]}" bottom: "x" bottom: "z" top: "y" {PAIRS[name]} }}'
+    check_weighted_sum(tmp_path, figures, net_of(layer, x=(3, 4), z=(3, 4)))
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_the_gradients_of_layers_with_other_bottoms_or_tops(tmp_path: Path, figures: Figures, name: str) -> None:
+    layer = f'layer {{ name: "it" type: "{name}" {OTHERS[name]} }}'
+    shapes = {"x": (2, 4, 5), "size": (2, 2, 3), "label": (4,)}
+    text = net_of(layer, **{blob: shape for blob, shape in shapes.items() if f'bottom: "{blob}"' in layer})
+    if "label" in layer:  # indices have no gradient, and are not forced to have one
+        text = text.removeprefix("force_backward: true\n")
+    check_weighted_sum(tmp_path, figures, text, label=np.array([3, 0, 1, 3]))
+
+
+@pytest.mark.parametrize("loss_weight", [1, 3])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_gradient_of_a_loss(tmp_path: Path, figures: Figures, loss: str, loss_weight: int) -> None:
+    type_, _, settings = loss.partition(" ")
+    bottoms = 'bottom: "x" bottom: "label" propagate_down: true propagate_down: false'
+    layer = f'layer {{ name: "it" type: "{type_}" {bottoms} top: "y" loss_weight: {loss_weight} {settings} }}'
+    shape = {"HingeLoss": (3,), "SoftmaxWithLoss": (3, 2)}.get(type_, (3, 4, 2))
+    net, random = built(tmp_path, net_of(layer, x=(3, 4, 2), label=shape))
+    net.blobs["label"].data = random.integers(0, 4 if type_ == "SoftmaxWithLoss" else 2, shape).astype(float)
+    net.forward()
+    net.backward()
+    check(net, random, lambda: float(net.core.forward()), figures)
+
+
+def test_the_gradients_of_the_euclidean_loss(tmp_path: Path, figures: Figures) -> None:
+    layer = 'layer { name: "it" type: "EuclideanLoss" bottom: "x" bottom: "z" top: "y" }'
+    net, random = built(tmp_path, net_of(layer, x=(3, 4), z=(3, 4)))
+    net.forward()
+    net.backward()
+    check(net, random, lambda: float(net.core.forward()), figures)
+
+
+def check_weighted_sum(tmp_path: Path, figures: Figures, text: str, **inputs: np.ndarray) -> None:
+    net, random = built(tmp_path, text)
+    for name in inputs.keys() & set(net.inputs):
+        net.blobs[name].data = inputs[name]
+    for blobs in net.params.values():
+        for blob in blobs:
+            blob.data = random.standard_normal(blob.shape)
+    weights = {name: random.standard_normal(net.blobs[name].shape) for name in net.outputs}
+
+    def score() -> float:
+        outputs = net.forward()
+        return float(sum((outputs[name] * weights[name]).sum() for name in weights))
+
+    score()
+    net.backward(**weights)
+    check(net, random, score, figures)
