@@ -3,11 +3,13 @@
 import os
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from tests.helpers.real_caffe import RealCaffe
 from tests.helpers.tiny_imagenet_zip import write_photograph_zip
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -43,6 +45,14 @@ def pycaffe(caffe: Path) -> Path:
     found = caffe.parent / "pycaffe"
     assert found.exists(), f"{found} is needed: run `make caffe`"
     return found
+
+
+@pytest.fixture(scope="session")
+def real_caffe(pycaffe: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCaffe]:
+    """One pycaffe for the whole session."""
+    caffe = RealCaffe(pycaffe, tmp_path_factory.mktemp("real_caffe"))
+    yield caffe
+    caffe.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,98 @@
+"""The weighted layers of a net: which layers count, what belongs to each, and nets whose layers cannot be counted."""
+
+from pathlib import Path
+
+import pytest
+
+from caffeformat import prototxt
+from caffeformat.caffeformat_pb2 import NetParameter
+from tests.helpers.real_caffe import RealCaffe
+from tools.common.errors import UserError
+from tools.protocol.weighted_layers import Block, blob_count, weighted_blocks
+
+FILE = Path("net.prototxt")
+TEMPLATES = ("alexnet", "alexnet_quarter", "caffenet", "mini")
+
+
+def layer(name: str, type_: str, settings: str = "", bottom: str = 'bottom: "data"') -> str:
+    return f'layer {{ name: "{name}" type: "{type_}" {bottom} top: "{name}" {settings} }}\n'
+
+
+def blocks_of(*layers: str) -> list[Block]:
+    return weighted_blocks(prototxt.parse("".join(layers), NetParameter(), str(FILE)), FILE)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_templates_have_convolutions_then_inner_products_the_last_of_which_scores(
+    checkout: Path, template: str
+) -> None:
+    file = checkout / "prototxt" / template / "train_val.prototxt"
+    blocks = weighted_blocks(prototxt.read_net(file), file)
+    names = [block.main.name for block in blocks]
+    assert names == [f"conv{n}" for n in range(1, 6)] + ["fc6", "fc7", "fc8"]
+    assert all(len(block.layers) == 1 for block in blocks)
+
+
+def test_normalization_and_prelu_belong_to_the_layer_before_them() -> None:
+    blocks = blocks_of(
+        layer("conv", "Convolution"), layer("bn", "BatchNorm"), layer("scale", "Scale"), layer("relu", "ReLU"),
+        layer("up", "Deconvolution"), layer("slope", "PReLU"), layer("fc", "InnerProduct"),
+    )  # fmt: skip
+    assert [[x.name for x in block.layers] for block in blocks] == [["conv", "bn", "scale"], ["up", "slope"], ["fc"]]
+    assert [block.main.name for block in blocks] == ["conv", "up", "fc"]
+
+
+def test_a_scale_by_another_blob_has_no_weights_and_belongs_to_none() -> None:
+    gate = layer("gate", "Scale", bottom='bottom: "data" bottom: "mask"')
+    blocks = blocks_of(gate, layer("a", "Convolution"), gate, layer("b", "InnerProduct"))
+    assert [[x.name for x in block.layers] for block in blocks] == [["a"], ["b"]]
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ('layers { name: "c" type: CONVOLUTION }', "the old `layers .* format; upgrade it with upgrade_net_proto_text"),
+        (layer("bn", "BatchNorm"), r"layer 'bn' \(BatchNorm\) stands before the first weighted layer"),
+        (layer("a", "Convolution") + layer("a", "InnerProduct"), "two weighted layers are named 'a'; Caffe copies by"),
+        (layer("a", "InnerProduct"), "1 weighted layers; a net here has two or more, the last of which scores"),
+        (layer("a", "Convolution") + layer("b", "Deconvolution"), "2 weighted layers; a net here has two or more"),
+    ],
+    ids=["old format", "normalization first", "a name twice", "one layer", "no scores"],
+)
+def test_a_net_whose_layers_cannot_be_counted_is_refused(layers: str, message: str) -> None:
+    with pytest.raises(UserError, match=rf"net.prototxt: {message}"):
+        blocks_of(layers)
+
+
+PLAIN = "num_output: 2 bias_term: false"
+CONVOLUTION = "convolution_param { num_output: 2 kernel_size: 1 }"
+LAYERS = [
+    layer("conv", "Convolution", CONVOLUTION),
+    layer("conv_plain", "Convolution", f"convolution_param {{ {PLAIN} kernel_size: 1 }}"),
+    layer("fc", "InnerProduct", "inner_product_param { num_output: 2 }"),
+    layer("fc_plain", "InnerProduct", f"inner_product_param {{ {PLAIN} }}"),
+    layer("up", "Deconvolution", CONVOLUTION),
+    layer("bn", "BatchNorm"),
+    layer("scale", "Scale"),
+    layer("scale_bias", "Scale", "scale_param { bias_term: true }"),
+    layer("scale_by", "Scale", "scale_param { axis: 0 bias_term: true }", 'bottom: "data" bottom: "data"'),
+    layer("bias", "Bias"),
+    layer("slope", "PReLU"),
+]
+
+
+def test_a_layer_has_as_many_blobs_as_caffe_gives_it(tmp_path: Path, real_caffe: RealCaffe) -> None:
+    text = 'layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 dim: 4 dim: 4 } } }\n'
+    (tmp_path / "net.prototxt").write_text(text + "".join(LAYERS))
+    program = """
+net = caffe.Net(given["path"], caffe.TEST)
+out.update((name, np.array(len(blobs))) for name, blobs in net.params.items())
+"""
+    counts = {name: int(count) for name, count in real_caffe.run(program, path=str(tmp_path / "net.prototxt")).items()}
+    net = prototxt.parse("".join(LAYERS), NetParameter(), "net")
+    assert {x.name: blob_count(x) for x in net.layer} == counts
+
+
+def test_param_blocks_beyond_the_blobs_count_too() -> None:
+    (scale,) = prototxt.parse(layer("s", "Scale", "param { lr_mult: 0 } param { }"), NetParameter(), "net").layer
+    assert blob_count(scale) == 2
