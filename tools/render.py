@@ -25,7 +25,7 @@ def copy_plan(run: Run, source: Run | None, plan: list[LayerPlan]) -> str:
     """The plan as a table for the eye."""
     head = f"{run.key}: weights from {source.folder if source else 'nowhere: every layer starts random'}"
     width = max(len(row.layer) for row in plan)
-    rows = [f"  {row.layer:{width}}  {row.what:16}  named {row.name}" for row in plan]
+    rows = [f"  {row.layer:{width}}  {row.action:16}  named {row.name}" for row in plan]
     return "\n".join([head, *rows])
 
 

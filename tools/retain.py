@@ -118,7 +118,7 @@ def _joined(exp: Experiment, run: Run, rendered: Rendered, weights: Path, source
     """The run's net with the source net's last layer, which bears the name of the fresh one of `rendered`."""
     ours, theirs = read_caffemodel(weights), read_caffemodel(source)
     names = {row.name: row.layer for row in render(exp, run).plan}  # of the run -> of the source net
-    last = {row.name: theirs[names[row.layer]] for row in rendered.plan if row.what == "random, learning"}
+    last = {row.name: theirs[names[row.layer]] for row in rendered.plan if not row.copied}
     return caffemodel_bytes(ours | last)
 
 

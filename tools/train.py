@@ -86,7 +86,7 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
 
 def _part_of(run: Run, rendered: Rendered, source: Path) -> tuple[Path, dict]:
     """The source net with only the chosen filters of a layer, as a caffemodel, and which they are."""
-    (layer,) = (row.layer for row in rendered.plan if " of " in row.what)
+    (layer,) = (row.layer for row in rendered.plan if row.filters)
     part = run.folder / "start_subset.caffemodel"
     chosen = filter_subset.write(part, source, layer, condition_of(run).subset, rendered.seed)
     filter_subset.check(part, source, chosen)

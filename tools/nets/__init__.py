@@ -1,1 +1,1 @@
-"""Prototxt templates as messages, and what a condition changes in them."""
+"""The nets of runs: templates rendered to prototxts, and the changes that a condition makes."""

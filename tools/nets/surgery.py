@@ -1,62 +1,69 @@
-"""What a condition does to the template's net: layers renamed, frozen, parted or led to another task; and the plan.
+"""Changes the template's net for a condition: layers are renamed, frozen, split by filters, or get another task.
 
-Caffe copies weights by layer name. So a layer that must start random in a net that copies gets another name; nothing
-else of it changes, and the blobs keep theirs.
+Caffe copies weights by layer name. So in a net that copies weights, a layer that must start random gets another name.
+Everything else of the layer stays, including the names of its blobs.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from caffeformat.caffeformat_pb2 import EltwiseParameter, LayerParameter, NetParameter
-from tools.protocol.conditions import Condition
+from tools.protocol.conditions import Condition, Subset
 from tools.protocol.experiment import Experiment
 from tools.protocol.weighted_layers import Block, blob_count
 
-RENAMED = "_T"  # what a layer that starts anew bears behind the name that it has in the net that is copied from
-MASK = "_mask"
+RENAMED = "_T"  # suffix of layers that must not be copied
+MASK = "_mask"  # suffix of the Scale layer that selects between a layer's copied and random filters
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """What becomes of one weighted layer: its name in the net that is copied from (the template, where none is), its
-    name in the run, and what it does there."""
+    """How one weighted layer starts, and whether it learns."""
 
-    layer: str
-    name: str
-    what: str  # copied or random, frozen or learning: `copied, frozen`; of a parted layer `copied 72 of 96, frozen`
+    layer: str  # its name in the net that is copied from; in the template if nothing is copied
+    name: str  # its name in the run's net
+    copied: bool  # else it starts random
+    frozen: bool  # else it learns
+    filters: str = ""  # `72 of 96`, if only some filters are copied
+
+    @property
+    def action(self) -> str:
+        """`copied, frozen`, `random, learning`, `copied 72 of 96, frozen`."""
+        start = " ".join(["copied" if self.copied else "random", *([self.filters] if self.filters else [])])
+        return f"{start}, {'frozen' if self.frozen else 'learning'}"
 
 
 def set_condition(exp: Experiment, net: NetParameter, blocks: list[Block], condition: Condition) -> list[LayerPlan]:
-    """Changes `net`, whose weighted layers are `blocks`, into the condition's, and says what has become of them.
+    """Changes `net`, whose weighted layers are `blocks`, as the condition says. Returns the plan of every layer.
 
-    Raises UserError for a condition that the net cannot have.
+    Raises UserError if the net cannot have this condition.
     """
     if condition.retained:
-        return _set_task(net, blocks, set_condition(exp, net, blocks, condition.retained))
+        return _retrain_last_layer(net, blocks, set_condition(exp, net, blocks, condition.retained))
     depth = _depth(exp, condition, len(blocks))
     plan = []
     for number, block in enumerate(blocks, 1):
-        start = "copied" if condition.origin and number <= depth else "random"
+        copied = condition.origin is not None and number <= depth
         frozen = condition.frozen and number <= depth
         if condition.subset and number == depth:
-            plan += _part(exp, net, block, condition)
+            plan += _split_filters(exp, net, block, condition, condition.subset)
             continue
         for layer in block.layers:
-            old = layer.name
-            if condition.origin and start == "random":
-                layer.name = old + RENAMED
-            if frozen and start == "random" and layer.type == "BatchNorm":
-                found = f"{condition.name} in {exp.model}"
-                raise exp.fault("conditions", found, "a BatchNorm cannot be frozen before it has learnt")
+            template_name = layer.name
+            if condition.origin and not copied:
+                layer.name += RENAMED
+            if frozen and not copied and layer.type == "BatchNorm":
+                value = f"{condition.name} in {exp.model}"
+                raise exp.fault("conditions", value, "a BatchNorm cannot be frozen before it has learnt")
             if frozen:
                 freeze(layer)
-            plan.append(LayerPlan(old, layer.name, f"{start}, {'frozen' if frozen else 'learning'}"))
+            plan.append(LayerPlan(template_name, layer.name, copied, frozen))
     _check_names(exp, net, plan)
     return plan
 
 
 def _depth(exp: Experiment, condition: Condition, layers: int) -> int:
-    """How many of the net's weighted layers the condition means. Raises UserError for more than all but the last."""
+    """How many of the net's weighted layers the condition copies or freezes. Raises UserError for too many."""
     if condition.depth is None:
         return layers - 1
     if condition.depth >= layers:
@@ -70,28 +77,30 @@ def _depth(exp: Experiment, condition: Condition, layers: int) -> int:
 
 
 def freeze(layer: LayerParameter) -> None:
-    """lr_mult 0 and decay_mult 0 on every blob; a `param` block is added where the template has none."""
+    """Sets lr_mult and decay_mult of every blob to 0. Adds the `param` blocks that the template does not have."""
     while len(layer.param) < blob_count(layer):
         layer.param.add()
     for param in layer.param:
         param.lr_mult = param.decay_mult = 0
     if layer.type == "BatchNorm":
-        layer.batch_norm_param.use_global_stats = True  # else its running mean and variance move without learning
+        layer.batch_norm_param.use_global_stats = True  # else its running mean and variance change although lr is 0
 
 
-def _part(exp: Experiment, net: NetParameter, block: Block, condition: Condition) -> list[LayerPlan]:
-    """Parts a layer into filters that are copied and frozen and others that are random and learn, each in its place.
+def _split_filters(
+    exp: Experiment, net: NetParameter, block: Block, condition: Condition, subset: Subset
+) -> list[LayerPlan]:
+    """Splits a layer into filters that are copied and frozen, and others that are random and learn, each in its place.
 
-    lr_mult is one number for all filters of a layer. So the layer is there twice: frozen under its own name, and
-    learning under another; a frozen Scale by 1 or 0 for each channel lets through those of the second that the first
-    does not have (its other filters and biases are 0: tools/training/filter_subset.py), and their sum is the
-    layer's top. What is not let through has no gradient.
+    lr_mult is one number for all filters of a layer. So the layer is put into the net twice: frozen under its own name,
+    and learning under another. In the frozen one the filters and biases that are not copied are 0
+    (tools/training/filter_subset.py). A frozen Scale with 1 or 0 for each channel keeps only these channels of the
+    learning one. The sum of both is the layer's top. Channels that are scaled by 0 get no gradient.
     """
-    main, subset = block.main, condition.subset
-    _check_subset(exp, block, condition)
-    drawn = LayerParameter()
-    drawn.CopyFrom(main)
-    drawn.name = main.name + RENAMED
+    main = block.main
+    _check_subset(exp, block, condition, subset)
+    learning = LayerParameter()
+    learning.CopyFrom(main)
+    learning.name = main.name + RENAMED
     kept_top, drawn_top, masked_top = (f"{main.top[0]}_{part}" for part in ("kept", "drawn", "masked"))
     mask = LayerParameter(name=main.name + MASK, type="Scale", bottom=[drawn_top], top=[masked_top])
     mask.scale_param.axis = 1
@@ -100,25 +109,25 @@ def _part(exp: Experiment, net: NetParameter, block: Block, condition: Condition
     for layer in (mask, both):
         layer.include.extend(main.include)
         layer.exclude.extend(main.exclude)
-    main.top[0], drawn.top[0] = kept_top, drawn_top
+    main.top[0], learning.top[0] = kept_top, drawn_top
     freeze(main)
     freeze(mask)
-    behind = [layer.name for layer in net.layer].index(main.name) + 1
-    for layer in (both, mask, drawn):
-        net.layer.insert(behind, layer)
+    index = [layer.name for layer in net.layer].index(main.name) + 1
+    for layer in (both, mask, learning):
+        net.layer.insert(index, layer)
     return [
-        LayerPlan(main.name, main.name, f"copied {subset.count} of {filters(main)}, frozen"),
-        LayerPlan(main.name, drawn.name, "random, learning"),
-        LayerPlan(mask.name, mask.name, "copied, frozen"),
+        LayerPlan(main.name, main.name, copied=True, frozen=True, filters=f"{subset.count} of {filters(main)}"),
+        LayerPlan(main.name, learning.name, copied=False, frozen=False),
+        LayerPlan(mask.name, mask.name, copied=True, frozen=True),
     ]
 
 
-def _check_subset(exp: Experiment, block: Block, condition: Condition) -> None:
-    main, subset = block.main, condition.subset
+def _check_subset(exp: Experiment, block: Block, condition: Condition, subset: Subset) -> None:
+    main = block.main
     if main.type == "Deconvolution" or main.inner_product_param.transpose or len(block.layers) > 1:
-        found = f"{condition.name} of {main.name} ({', '.join(layer.type for layer in block.layers)})"
+        value = f"{condition.name} of {main.name} ({', '.join(layer.type for layer in block.layers)})"
         right = "filters can be chosen of a plain Convolution or InnerProduct layer, without normalization of its own"
-        raise exp.fault("conditions", found, right)
+        raise exp.fault("conditions", value, right)
     if subset.count >= filters(main):
         right = (
             f"{main.name} has {filters(main)} filters: at most {filters(main) - 1}; all of them is S{condition.depth}T"
@@ -127,12 +136,12 @@ def _check_subset(exp: Experiment, block: Block, condition: Condition) -> None:
 
 
 def filters(layer: LayerParameter) -> int:
-    """How many filters, or rows of weights, a Convolution or InnerProduct layer has: K."""
+    """The number of filters of a Convolution, or of rows of weights of an InnerProduct layer: K."""
     return (layer.inner_product_param if layer.type == "InnerProduct" else layer.convolution_param).num_output
 
 
-def _set_task(net: NetParameter, blocks: list[Block], plan: list[LayerPlan]) -> list[LayerPlan]:
-    """Freezes all that the net of `plan` has learnt but its last layer, which starts anew."""
+def _retrain_last_layer(net: NetParameter, blocks: list[Block], plan: list[LayerPlan]) -> list[LayerPlan]:
+    """For X-retain: renames the last layer of X's net, so that it starts random, and freezes all others."""
     last = {layer.name for layer in blocks[-1].layers}
     by_name = {layer.name: layer for layer in net.layer}
     retained = []
@@ -140,17 +149,17 @@ def _set_task(net: NetParameter, blocks: list[Block], plan: list[LayerPlan]) -> 
         layer = by_name[row.name]
         if row.name in last:
             layer.name = row.name + RENAMED
-            retained.append(LayerPlan(row.name, layer.name, "random, learning"))
+            retained.append(LayerPlan(row.name, layer.name, copied=False, frozen=False))
         else:
             freeze(layer)
-            retained.append(LayerPlan(row.name, row.name, "copied, frozen"))
+            retained.append(LayerPlan(row.name, row.name, copied=True, frozen=True))
     return retained
 
 
 def _check_names(exp: Experiment, net: NetParameter, plan: Iterable[LayerPlan]) -> None:
-    """Raises UserError where a name that a layer was given is the template's for another one."""
-    ours = [row.name for row in plan]
-    twice = [name for name in ours if [layer.name for layer in net.layer].count(name) > 1]
+    """Raises UserError if the template has a layer with a name that another layer was given."""
+    names = [layer.name for layer in net.layer]
+    twice = [row.name for row in plan if names.count(row.name) > 1]
     if twice:
         right = f"no layer of a template has another's name with {RENAMED!r} or {MASK!r} behind it"
         raise exp.fault("model", f"{exp.model} has a layer {min(twice)!r}", right)

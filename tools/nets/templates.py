@@ -1,11 +1,12 @@
-"""How a run's train_val.prototxt and solver.prototxt come from the templates.
+"""Renders a run's train_val.prototxt and solver.prototxt from the templates.
 
-A template is parsed, changed as a message and written back, never pasted together from strings. What changes is named
-at the top of each template; everything else stays as the template has it.
+A template is parsed, changed as a message and written back; no prototxt is put together from strings. The comment at
+the top of each template names what is changed. Everything else stays as it is there.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, SolverParameter
@@ -23,19 +24,21 @@ SOLVER = "solver.prototxt"
 
 @dataclass(frozen=True)
 class Rendered:
+    """The prototxts of a run as text, and what other modules need to know about them."""
+
     net: str
     solver: str
     plan: list[LayerPlan]
     train_batch: int
     seed: int  # random_seed
-    accuracy: str  # the test output that is the headline: the first top-1 Accuracy layer's top
-    loss: str  # the loss layer's top
+    accuracy: str  # the test output for the headline accuracy: the top of the first top-1 Accuracy layer
+    loss: str  # the top of the loss layer
 
 
-def render(exp: Experiment, run: Run, split: dict | None = None) -> Rendered:
-    """The two prototxts of a run, as text. Reads the templates and the run's split.json, writes nothing.
+def render(exp: Experiment, run: Run, split: dict[str, Any] | None = None) -> Rendered:
+    """The two prototxts of a run, as text. Reads the templates and the run's split.json; writes nothing.
 
-    `split` stands for a split.json that is not there yet: its `classes` and `counts`.
+    `split` replaces a split.json that does not exist yet; it has its `classes` and `counts`.
     Raises UserError or FormatError for a template that is missing, broken or does not fit the experiment.
     """
     split = split or read_json(split_of(exp, run.seed).marker)
@@ -57,7 +60,7 @@ def render(exp: Experiment, run: Run, split: dict | None = None) -> Rendered:
 
 
 def headline_outputs(net: NetParameter, file: Path) -> tuple[str, str]:
-    """The columns of test.csv that results are read from: the tops of the first top-1 Accuracy and the loss layer."""
+    """The outputs that results are read from: the tops of the first top-1 Accuracy layer and of the loss layer."""
     accuracy = [x.top[0] for x in net.layer if x.type == "Accuracy" and x.accuracy_param.top_k == 1 and x.top]
     loss = [x.top[0] for x in net.layer if x.type.endswith("Loss") and x.top]
     if not accuracy or not loss:
@@ -78,10 +81,10 @@ def _set_outputs(exp: Experiment, last: LayerParameter, classes: int) -> None:
 def _data_layer(net: NetParameter, phase: int, file: Path) -> LayerParameter:
     """The one Data layer of a phase."""
     name = "TRAIN" if phase == TRAIN else "TEST"
-    found = [x for x in net.layer if x.type == "Data" and any(rule.phase == phase for rule in x.include)]
-    if len(found) != 1:
-        raise UserError(f"{file}: {len(found)} Data layers with include {{ phase: {name} }}; there must be exactly one")
-    return found[0]
+    data = [x for x in net.layer if x.type == "Data" and any(rule.phase == phase for rule in x.include)]
+    if len(data) != 1:
+        raise UserError(f"{file}: {len(data)} Data layers with include {{ phase: {name} }}; there must be exactly one")
+    return data[0]
 
 
 def _set_data(exp: Experiment, run: Run, train: LayerParameter, test: LayerParameter) -> None:
@@ -94,9 +97,9 @@ def _set_data(exp: Experiment, run: Run, train: LayerParameter, test: LayerParam
         layer.data_param.backend = layer.data_param.LMDB
         layer.transform_param.crop_size = exp.crop_size or layer.transform_param.crop_size
         if layer.transform_param.crop_size > exp.image_size:
-            wrong = f"crops of {layer.transform_param.crop_size} in images of {exp.image_size}"
-            raise exp.fault("crop_size", wrong, "at most image_size")
-        if layer.transform_param.HasField("mean_file"):  # a template may subtract a mean_value, or nothing
+            value = f"crops of {layer.transform_param.crop_size} in images of {exp.image_size}"
+            raise exp.fault("crop_size", value, "at most image_size")
+        if layer.transform_param.HasField("mean_file"):  # else the template subtracts a mean_value, or nothing
             layer.transform_param.mean_file = str(mean_of(exp, run))
 
 
@@ -107,9 +110,9 @@ def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) ->
     solver = prototxt.read_solver(file)
     batch = test.data_param.batch_size
     if val_images % batch:
-        near = max(n for n in range(1, batch + 1) if val_images % n == 0)
-        found = f"{val_images} validation images in test batches of {batch}"
-        raise exp.fault("test_batch_size", found, f"it must divide them exactly, as {near} does")
+        divisor = max(n for n in range(1, batch + 1) if val_images % n == 0)
+        value = f"{val_images} validation images in test batches of {batch}"
+        raise exp.fault("test_batch_size", value, f"it must divide them exactly, as {divisor} does")
     for key in ("max_iter", "test_interval", "display", "snapshot", "base_lr"):
         if getattr(exp, key) is not None:
             setattr(solver, key, getattr(exp, key))
@@ -118,9 +121,9 @@ def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) ->
     if exp.test_interval is None:
         solver.test_interval = min(solver.test_interval, solver.max_iter)
     if not solver.test_interval or solver.max_iter % solver.test_interval:
-        found = f"{solver.test_interval} with max_iter {solver.max_iter}"
+        value = f"{solver.test_interval} with max_iter {solver.max_iter}"
         raise exp.fault(
-            "test_interval", found, "it must divide max_iter: the headline accuracy is the test at the last iteration"
+            "test_interval", value, "it must divide max_iter: the headline accuracy is the test at the last iteration"
         )
     del solver.test_iter[:]
     solver.test_iter.append(val_images // batch)
@@ -130,5 +133,5 @@ def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) ->
     solver.net = str(run.folder / NET)
     solver.snapshot_prefix = str(run.folder / "net")
     solver.random_seed = random_seed(exp, run)
-    solver.solver_mode = SolverParameter.CPU  # `--gpu` on the command line decides
+    solver.solver_mode = SolverParameter.CPU  # the option `--gpu` overrides it
     return solver

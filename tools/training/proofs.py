@@ -54,11 +54,11 @@ def check_start(plan: list[LayerPlan], start: Path, source: Blobs) -> dict[str, 
     counts = {"copied_equal": 0, "random_differ": 0}
     for row in plan:
         ours, theirs = at_start[row.name], source[row.layer]
-        if row.what.startswith("copied") and ours != theirs:
+        if row.copied and ours != theirs:
             raise ProofFailed(f"layer {row.name} should start as a copy of the source net's {row.layer}, and does not")
-        if row.what.startswith("random") and ours[0] == theirs[0]:
+        if not row.copied and ours[0] == theirs[0]:
             raise ProofFailed(f"layer {row.name} should start random, and starts as the source net's {row.layer}")
-        counts["copied_equal" if row.what.startswith("copied") else "random_differ"] += 1
+        counts["copied_equal" if row.copied else "random_differ"] += 1
     return counts
 
 
@@ -68,8 +68,8 @@ def check_end(plan: list[LayerPlan], start: Path, end: Path) -> dict[str, int]:
     counts = {"frozen_equal": 0, "learning_moved": 0}
     for row in plan:
         same = at_start[row.name] == at_end[row.name]
-        if row.what.endswith("frozen") and not same:
+        if row.frozen and not same:
             raise ProofFailed(f"layer {row.name} was frozen, and its blobs changed in training")
-        counts["frozen_equal"] += row.what.endswith("frozen")
+        counts["frozen_equal"] += row.frozen
         counts["learning_moved"] += not same
     return counts

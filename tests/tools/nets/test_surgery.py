@@ -9,7 +9,7 @@ from tools.common.errors import UserError
 def test_base_keeps_every_name_and_every_layer_learns(tiny):
     found, layers, _ = rendered(tiny(), "base")
     assert list(layers) == LAYERS
-    assert {row.what for row in found.plan} == {"random, learning"}
+    assert {row.action for row in found.plan} == {"random, learning"}
     assert [[p.lr_mult for p in layer.param] for layer in layers.values()] == [[1, 2]] * 8
     assert [[p.decay_mult for p in layer.param] for layer in layers.values()] == [[1, 0]] * 8
 
@@ -27,7 +27,7 @@ def test_snt_freezes_n_layers_and_renames_the_others(tiny, n):
     assert list(layers) == LAYERS[:n] + [f"{name}_T" for name in LAYERS[n:]]
     frozen = [name for name, layer in layers.items() if all(p.lr_mult == p.decay_mult == 0 for p in layer.param)]
     assert frozen == LAYERS[:n]
-    assert [row.what for row in found.plan] == ["copied, frozen"] * n + ["random, learning"] * (8 - n)
+    assert [row.action for row in found.plan] == ["copied, frozen"] * n + ["random, learning"] * (8 - n)
 
 
 CONTROLS = {
@@ -42,7 +42,7 @@ CONTROLS = {
 def test_a_control_differs_from_snt_in_whose_layers_they_are_and_in_what_learns(tiny, condition):
     first, last, ending = CONTROLS[condition]
     found, layers, _ = rendered(tiny(), condition)
-    assert [row.what for row in found.plan] == [first] * 3 + [last] * 5
+    assert [row.action for row in found.plan] == [first] * 3 + [last] * 5
     assert list(layers) == LAYERS[:3] + [name + ending for name in LAYERS[3:]], "what is not copied needs no other name"
     learning = [any(p.lr_mult for p in layer.param) for layer in layers.values()]
     assert learning == [first.endswith("learning")] * 3 + [True] * 5
@@ -54,7 +54,7 @@ def test_a_subset_of_filters_is_frozen_in_its_place_and_the_others_learn(tiny, m
     found, layers, net = rendered(tiny(), f"S{layer}T-random72")
     assert list(layers) == [*LAYERS[:layer], f"{name}_T", f"{name}_mask", *(f"{x}_T" for x in LAYERS[layer:])]
     of = 256 if layer == 2 else 4096
-    assert [row.what for row in found.plan[layer - 1 : layer + 2]] == [
+    assert [row.action for row in found.plan[layer - 1 : layer + 2]] == [
         f"copied 72 of {of}, frozen",
         "random, learning",
         "copied, frozen",
@@ -70,7 +70,7 @@ def test_a_subset_of_filters_is_frozen_in_its_place_and_the_others_learn(tiny, m
 def test_filters_can_be_chosen_only_of_a_layer_whose_channels_are_its_own(tiny, checkout, tmp_path):
     more = 'layer { name: "bn1" type: "BatchNorm" bottom: "conv1" top: "conv1" }\nlayer { name: "relu1"'
     exp = tiny(edited(checkout, tmp_path, 'layer { name: "relu1"', more))
-    assert rendered(exp, "S2T-random8")[0].plan[0].what == "copied, frozen"
+    assert rendered(exp, "S2T-random8")[0].plan[0].action == "copied, frozen"
     with pytest.raises(UserError, match=r"conditions: S1T-random8 of conv1 \(Convolution, BatchNorm\); filters can be"):
         rendered(exp, "S1T-random8")
 
@@ -78,7 +78,7 @@ def test_filters_can_be_chosen_only_of_a_layer_whose_channels_are_its_own(tiny, 
 def test_what_a_net_retains_is_learnt_by_its_last_layer_alone_from_the_whole_source_half(tiny):
     found, layers, net = rendered(tiny(), "S3T-retain")
     assert list(layers) == [*LAYERS[:3], *(f"{x}_T" for x in LAYERS[3:7]), "fc8_T_T"]
-    assert [row.what for row in found.plan] == ["copied, frozen"] * 7 + ["random, learning"]
+    assert [row.action for row in found.plan] == ["copied, frozen"] * 7 + ["random, learning"]
     assert [any(p.lr_mult for p in layer.param) for layer in layers.values()] == [False] * 7 + [True]
     train, test = (layer for layer in net.layer if layer.type == "Data")
     assert train.data_param.source == "data/tiny-imagenet/split0/64x64/A/n0500"
@@ -89,7 +89,7 @@ def test_what_a_net_retains_is_learnt_by_its_last_layer_alone_from_the_whole_sou
 def test_a_random_batchnorm_cannot_be_frozen(tiny, checkout, tmp_path):
     more = 'layer { name: "bn2" type: "BatchNorm" bottom: "conv2" top: "conv2" }\nlayer { name: "relu2"'
     exp = tiny(edited(checkout, tmp_path, 'layer { name: "relu2"', more))
-    assert rendered(exp, "R1T")[0].plan[0].what == "random, frozen"
+    assert rendered(exp, "R1T")[0].plan[0].action == "random, frozen"
     with pytest.raises(UserError, match=r"conditions: R2T in mine; a BatchNorm cannot be frozen before it has learnt"):
         rendered(exp, "R2T")
 
@@ -106,6 +106,6 @@ layer { name: "scale1" type: "Scale" bottom: "conv1" top: "conv1" scale_param { 
 layer { name: "relu1"'''
     exp = tiny(edited(checkout, tmp_path, 'layer { name: "relu1"', more))
     found, layers, _ = rendered(exp, "S1T")
-    assert [row.layer for row in found.plan if row.what == "copied, frozen"] == ["conv1", "bn1", "scale1"]
+    assert [row.layer for row in found.plan if row.action == "copied, frozen"] == ["conv1", "bn1", "scale1"]
     assert len(layers["bn1"].param) == 3 and layers["bn1"].batch_norm_param.use_global_stats
     assert [row.name for row in found.plan if row.layer in ("conv2", "fc8")] == ["conv2_T", "fc8_T"]

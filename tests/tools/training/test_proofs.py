@@ -12,9 +12,9 @@ from tools.protocol.layout import Run
 from tools.training.proofs import ProofFailed, check_end, check_ignored, check_start, start_solver
 
 PLAN = [
-    LayerPlan("conv1", "conv1", "copied, frozen"),
-    LayerPlan("conv2", "conv2", "copied, learning"),
-    LayerPlan("fc8", "fc8_T", "random, learning"),
+    LayerPlan("conv1", "conv1", copied=True, frozen=True),
+    LayerPlan("conv2", "conv2", copied=True, frozen=False),
+    LayerPlan("fc8", "fc8_T", copied=False, frozen=False),
 ]
 Net = dict[str, list[np.ndarray]]
 
@@ -56,7 +56,7 @@ def test_exactly_the_renamed_layers_are_ignored() -> None:
 
 
 def test_a_layer_that_keeps_some_filters_under_its_name_is_not_ignored() -> None:
-    plan = [LayerPlan("conv2", "conv2", "copied 8 of 16, frozen"), LayerPlan("conv2", "conv2_T", "random, learning")]
+    plan = [LayerPlan("conv2", "conv2", True, True, "8 of 16"), LayerPlan("conv2", "conv2_T", False, False)]
     assert check_ignored(plan, []) == []
 
 
