@@ -14,11 +14,10 @@ import pytest
 from tests.helpers.finished_runs import demo, fail, finish, pack_samples, whole_sweep
 from tools.common.errors import UserError
 from tools.common.files import read_json
-from tools.figures import accuracy, curves, samples
+from tools.figures import curves
 from tools.plot import is_complete, main, plot, plot_runs
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import split_of
-from tools.results.columns import read_csv
 from tools.summarize import summarize
 
 FIGURES = Path("results/demo/figures")
@@ -94,16 +93,6 @@ def test_the_numbers_of_the_learning_curves_are_those_of_the_source_nets_logs(dr
         assert {r["iteration"]: float(r["training_loss"]) for r in of_net if r["training_loss"]} == {
             at: float(loss) for at, loss in train.items()
         }
-
-
-def test_the_samples_are_the_first_images_of_their_class_in_the_lmdb(drawn: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.chdir(drawn)
-    exp = demo()
-    picture = cv2.imread(str(FIGURES / "samples.png"))
-    shades = set(np.unique(picture[(picture == picture[:, :, :1]).all(axis=2)]))
-    wanted = {40 * label + i for label in (0, 1, 3) for i in range(8)}  # labels 0, 5//3, 10//3; eight images of each
-    assert wanted <= shades
-    assert samples.class_names(exp)["9"] == "Ankle boot"
 
 
 def test_the_same_results_give_the_same_bytes(sweep: Experiment, drawn: Path):
@@ -202,19 +191,6 @@ def test_a_run_without_curves_is_refused(sweep: Experiment):
 def test_before_summarize_it_says_what_to_do_first():
     with pytest.raises(UserError, match=r"runs.csv: not there yet; run `python -m tools summarize experiments/demo"):
         plot(demo(), "caffe")
-
-
-def test_a_size_keeps_its_look_when_an_override_selects(sweep: Experiment, monkeypatch: pytest.MonkeyPatch):
-    looks = []
-    real = accuracy.style.size_look
-    monkeypatch.setattr(accuracy.style, "size_look", lambda *given: looks.append(real(*given)) or looks[-1])
-    table, means = (read_csv(Path("results/demo") / name) for name in ("runs.csv", "summary.csv"))
-    accuracy.draw(demo(), table, means, FIGURES)
-    accuracy.draw(demo("sizes=[60]"), table, means, FIGURES)
-    assert looks[:3] == looks[3:]
-    assert len({look["marker"] for look in looks}) == len({str(look["linestyle"]) for look in looks}) == 3
-    grey = [0.299 * r + 0.587 * g + 0.114 * b for r, g, b, _ in (look["color"] for look in looks[:3])]
-    assert np.diff(grey).min() > 0.15
 
 
 def test_published_tables_give_the_figures_of_numbers_and_keep_the_published_pictures(sweep: Experiment):

@@ -1,12 +1,21 @@
 """Tables of two sizes, one seed and all conditions, from which figures are drawn."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.figure_files import FAMILIES
 from tests.helpers.result_tables import made_up
+from tools.figures.style import house_style
 from tools.results.columns import read_csv
+
+
+@pytest.fixture(autouse=True)
+def in_house_style() -> Iterator[None]:
+    """Figures are drawn as tools/plot.py draws them."""
+    with house_style():
+        yield
 
 
 @pytest.fixture
