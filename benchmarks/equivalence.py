@@ -85,7 +85,7 @@ def section(path: Path) -> str:
     judgement = "equivalent" if verdict.equivalent else "equivalence is not shown"
     outside = not verdict.interval[0] < 0 < verdict.interval[1]
     beside = (
-        " The interval lies on one side of 0: the\ndifference is small, but may be more than chance." if outside else ""
+        " The interval lies on one side of 0:\nthe difference is small, but may be more than chance." if outside else ""
     )
     rows = "".join(
         f"| {engine} | {verdict.n} | {100 * verdict.means[engine]:.2f} % | {100 * verdict.sds[engine]:.2f} |\n"
@@ -94,9 +94,9 @@ def section(path: Path) -> str:
     return f"""
 ## Where nets learn: final accuracies
 
-Written by `make equivalence`: experiments/equivalence.yaml, {verdict.n} seeds in each engine, five classes of
-Fashion-MNIST, the net of prototxt/mini; each seed's accuracies are in [{path.name}]({path.name}). Runs
-of one seed start from the same weights and see the same crops, mirrors and dropout masks; rounding parts them in time.
+Written by `make equivalence` from experiments/equivalence.yaml: {verdict.n} seeds in each engine, five classes of
+Fashion-MNIST, the net of prototxt/mini. The accuracy of each seed is in [{path.name}]({path.name}). Runs of
+one seed start from the same weights and see the same crops, mirrors and dropout masks. Rounding separates them in time.
 
 | engine | runs | mean accuracy | sd, points |
 |---|---|---|---|

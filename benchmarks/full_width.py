@@ -118,10 +118,15 @@ def apart(rows: list[dict[str, str]], column: str) -> Apart:
     )
 
 
+def read(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV of `compare`."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def section(path: Path) -> str:
     """The part of docs/parity.md about `path`, a CSV of `compare`."""
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read(path)
     lines = []
     for name, column in PAIRS.items():
         found = apart(rows, column)
@@ -133,21 +138,24 @@ def section(path: Path) -> str:
     return f"""
 ## A seeded AlexNet in its full width
 
-Written by `make equivalence` (benchmarks/full_width.py): prototxt/alexnet, batches of 16, random crop, mirror
-and dropout, `random_seed: 1`, one BLAS thread, {ITERATIONS} iterations at the plateau with a test every 25; every loss
-is in [{path.name}]({path.name}). The slim net of the table above prints Caffe's digits to the end; this one
-cannot: a sum of hundreds of float32 products depends on the order of its terms in the last bit, the order is the BLAS
-kernel's own, and training makes the difference grow. So Caffe is held against itself too, with the kernels that its
-OpenBLAS has for another processor ({OTHER}).
+Written by `make equivalence` (benchmarks/full_width.py). It trains prototxt/alexnet for {ITERATIONS} iterations at its
+plateau, with batches of 16, random crop, mirror and dropout, `random_seed: 1` and one BLAS thread, and tests every 25
+iterations. Every loss is in [{path.name}]({path.name}).
 
-Against Caffe: the first iteration whose printed loss differs; how many losses are printed alike with the reference
-solver's `display: {DISPLAY}`, and by the tests; the largest relative difference of a training loss up to iteration 10,
-20, 50 and 100 (one unit of the sixth digit is 6e-06 here).
+The slim AlexNet of the table above prints Caffe's digits to the end. This one cannot. Its sums have hundreds of float32
+products. The last bit of a sum depends on the order of its terms, which each BLAS kernel chooses for itself. Training
+makes the difference grow. So Caffe is also compared with itself, with the kernels that its OpenBLAS has for another
+processor ({OTHER}).
+
+- first: first iteration whose printed loss differs from Caffe's
+- display, tests: how many losses are printed alike, of those that the reference solver's `display: {DISPLAY}` shows,
+  and of those of the tests
+- to 10, 20, 50, 100: largest relative difference of a training loss up to this iteration (one unit of the sixth digit
+  is 6e-06 here)
 
 | engine | first | display {DISPLAY} | tests | to 10 | to 20 | to 50 | to 100 |
 |---|---|---|---|---|---|---|---|
-{"".join(lines)}
-"""
+{"".join(lines)}"""
 
 
 if __name__ == "__main__":

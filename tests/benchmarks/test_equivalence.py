@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from benchmarks import equivalence, full_width
-from benchmarks.parity_report import with_sections
+from benchmarks.parity_report import report, with_sections
 from tests.helpers import engine_runs
 
 DOCS = engine_runs.CHECKOUT / "docs"
@@ -48,7 +48,24 @@ def test_a_seed_counts_where_both_engines_ended_well(tmp_path: Path) -> None:
 def test_the_published_page_is_that_of_the_published_figures() -> None:
     page = (DOCS / "parity.md").read_text()
     assert page == with_sections(page, DOCS)
-    assert page.count("\n## ") == 2
+    assert page.count("\n## ") == 3
+
+
+def test_the_page_opens_with_what_its_table_shows(tmp_path: Path) -> None:
+    figures = {
+        "ReLU: outputs": {"comparisons": 3, "tolerance": 1e-5, "worst": 0.0},
+        "LRN: bottom gradients": {"comparisons": 4, "tolerance": 1e-5, "worst": 2e-5},
+        "one step of SGD: weights": {"comparisons": 5, "tolerance": 3e-6, "worst": 1e-6},
+    }
+    answers = with_sections(report(figures), tmp_path).partition("## ")[0]
+    assert "| 2 of 3 kinds of comparison are; 12 comparisons in all |" in answers
+    assert "| 1 kinds, 3 comparisons |" in answers
+    assert (
+        "at most 2e-05 of the largest value (LRN: bottom gradients); 1e-05 is allowed; 2 kinds, 7 comparisons"
+        in answers
+    )
+    assert "at most 1e-06 of the largest value (one step of SGD: weights)" in answers
+    assert "Do trained nets score alike?" not in answers
 
 
 def test_what_is_apart_is_counted_in_printed_digits() -> None:
