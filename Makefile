@@ -1,6 +1,6 @@
 # The entry point. `make` alone lists the targets.
 #   make demo-sweep                     everything, from a fresh checkout to the figure, on real Caffe
-#   make test                           the test suite
+#   make test                           the test suite;  make test-fast: the part that takes two minutes
 # Settings: CAFFE (the engine's executable), JOBS (trainings at a time), GPUS (0,1; empty: the CPU), PER_GPU,
 # SET="max_iter=200 sizes=[50,100]" (keys of the experiment file to override), DRY_RUN=1, EXPERIMENT=demo.
 SHELL := /bin/sh
@@ -14,8 +14,8 @@ TOOLS := PYTHONPATH=$(PROJECT) $(PYTHON) -m tools
 experiment = $(or $(wildcard experiments/$1.yaml),$(PROJECT)/experiments/$1.yaml)
 FILE := $(call experiment,$(EXPERIMENT))
 
-.PHONY: help venv caffe torchcaffe engine test parity equivalence bench bench-gpu doctor status summarize plot report \
-  tensorboard tensorboard-packages browser retain scores controls-sweep claims publish advise reliability lint protos
+.PHONY: help venv caffe torchcaffe engine test test-fast parity equivalence bench bench-gpu doctor status summarize plot \
+  report tensorboard tensorboard-packages browser retain scores controls-sweep claims publish advise reliability lint protos
 .PHONY: image image-cuda image-base test-image test-image-cuda
 .DEFAULT_GOAL := help
 
@@ -35,7 +35,8 @@ help:
 	@echo 'make doctor             what this machine has, and what is missing'
 	@echo 'make caffe              real BVLC Caffe into .caffe/'
 	@echo 'make torchcaffe         the engine on PyTorch; then make demo-sweep CAFFE=torchcaffe'
-	@echo 'make test               the tests;  make lint: ruff, mypy, hadolint;  make protos: caffeformat/*_pb2.py'
+	@echo 'make test-fast          the tests that are not slow: two minutes;  make test: all of them'
+	@echo 'make lint               ruff, mypy, hadolint;  make protos: caffeformat/*_pb2.py'
 	@echo 'make bench              the benchmarks;  make bench-gpu: on a GPU'
 	@echo 'make parity, make equivalence        torchcaffe compared with Caffe: docs/parity.md'
 	@echo 'make image              the Docker image for CPUs;  make image-cuda: for GPUs'
@@ -104,6 +105,11 @@ doctor: venv
 test: venv torchcaffe tensorboard-packages browser
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 --dist worksteal tests)
+
+# Every module, in under two minutes on two cores: without the tests that are marked `slow` (pyproject.toml).
+test-fast: venv torchcaffe tensorboard-packages
+	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
+	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m 'not slow' -n 2 --dist worksteal tests
 
 # Some tests open the page in a browser. They are skipped, with a message, if it cannot be installed.
 browser:

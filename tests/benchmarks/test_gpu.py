@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytestmark = pytest.mark.slow
+
 TINY = ("--batch", "1", "--images", "4", "--window", "1", "--windows", "2", "--gemm", "64", "--workers", "0")
 
 

@@ -2,8 +2,11 @@
 
 import cv2
 import numpy as np
+import pytest
 
 from caffeformat import blobs
+
+pytestmark = pytest.mark.slow
 
 
 def test_caffe_is_bvlc_1_0_and_the_pipeline_finds_it_and_all_packages(image):

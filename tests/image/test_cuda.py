@@ -3,6 +3,10 @@
 import re
 from collections import Counter
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 NATIVE = ["sm_52", "sm_61", "sm_70", "sm_75", "sm_80", "sm_86", "sm_90"]
 
 

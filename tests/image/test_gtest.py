@@ -2,6 +2,10 @@
 
 import re
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 
 def test_every_cpu_test_of_caffe_passes(image):
     said = image.shell("cd /src/caffe && caffe-gtest --gtest_filter='-*GPU*'", target="gtest")

@@ -7,6 +7,8 @@ import pytest
 
 from tests.helpers.containers import CHECKOUT, SOMEBODY
 
+pytestmark = pytest.mark.slow
+
 SHORT = "sizes=[60] conditions=[base,S1T] directions=[A2B]"
 
 

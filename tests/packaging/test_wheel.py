@@ -14,6 +14,8 @@ import torchcaffe
 from tests.helpers.engine_runs import make_data
 from tests.helpers.wheel_venv import WheelVenv, pip
 
+pytestmark = pytest.mark.slow
+
 PACKAGES = ("caffeformat", "torchcaffe")
 
 NET = """

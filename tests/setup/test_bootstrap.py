@@ -14,6 +14,8 @@ import pytest
 
 from tests.helpers.shell_scripts import before_path, environment, path_without, run, stand_in, wheel
 
+pytestmark = pytest.mark.slow
+
 
 class Checkout:
     def __init__(self, root: Path, scripts: Path) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.helpers.shell_scripts import before_path, run, stand_in, wheel
 
+pytestmark = pytest.mark.slow
+
 CPU, CUDA = "2.13.0+cpu", "2.13.0"
 
 

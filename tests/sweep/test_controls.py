@@ -12,6 +12,8 @@ import pytest
 from caffeformat.blobs import read_caffemodel
 from tools.stats import transferability
 
+pytestmark = pytest.mark.slow
+
 FOLDER = Path("models/small/A2B/n0010")
 SOURCE = Path("models/small/B2A/n0060/base/seed0")
 CONTROLS = ["S2T", "S2T+", "T2T", "T2T+", "R2T"]

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 RUN = Path("models/small/A2B/n0010/S2T/seed0")
 ONE = "sizes=[10] conditions=[S2T] directions=[A2B]"
 

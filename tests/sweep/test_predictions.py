@@ -15,6 +15,8 @@ from tools.protocol.layout import Run
 from tools.training.engine import Engine
 from tools.training.process import RunFailed
 
+pytestmark = pytest.mark.slow
+
 RUN = Run("small", "B2A", 60, "base", 0)
 ONE = "sizes=[60] directions=[B2A] conditions=[base]"
 PYCAFFE = """

@@ -4,6 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 ONE_SIZE = "sizes=[60]"  # the only one that is packed
 MORE = "sizes=[60] directions=[B2A] conditions=[base,S2T]"
 

@@ -16,6 +16,8 @@ import pytest
 
 from caffeformat.blobs import read_caffemodel
 
+pytestmark = pytest.mark.slow
+
 MODELS = Path("models")
 ONE = "sizes=[10] conditions=[S2T] directions=[A2B]"  # and the net that it copies from
 

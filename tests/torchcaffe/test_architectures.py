@@ -18,6 +18,8 @@ from tests.helpers.both_engines import LAYER
 from tests.helpers.real_caffe import Arrays
 from torchcaffe.common import context
 
+pytestmark = pytest.mark.slow
+
 # One pass there and back in the phase TRAIN. Weights, data and dropout masks are what seed 1 gives, in either engine.
 PASS = """
 caffe.set_mode_cpu()

@@ -224,6 +224,7 @@ SIGNALS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("flags", "to_snapshot", "to_stop"), SIGNALS.values(), ids=SIGNALS.keys())
 def test_one_signal_snapshots_the_other_snapshots_and_stops(caffe, experiment, flags, to_snapshot, to_stop) -> None:
     endings = {}
@@ -247,6 +248,7 @@ def test_one_signal_snapshots_the_other_snapshots_and_stops(caffe, experiment, f
     assert "I solver.cpp:311] Optimization stopped early." in endings["caffe"][1]
 
 
+@pytest.mark.slow
 def test_a_signal_without_an_effect_is_passed_over(caffe: Path, experiment: Path) -> None:
     for command in engines(caffe).values():
         command = [*command, "train", "--solver=long.prototxt", "--sigint_effect=none", "--sighup_effect=none"]
@@ -261,6 +263,7 @@ def test_a_signal_without_an_effect_is_passed_over(caffe: Path, experiment: Path
     assert not list(experiment.glob("long_iter_*"))
 
 
+@pytest.mark.slow
 def test_what_does_not_train_ends_by_a_signal_as_caffe_does(caffe: Path, experiment: Path) -> None:
     for command in engines(caffe).values():
         command = [*command, "time", "--model=net.prototxt", "--iterations=100000"]
@@ -270,6 +273,7 @@ def test_what_does_not_train_ends_by_a_signal_as_caffe_does(caffe: Path, experim
         assert (process.wait(), "Traceback" in rest) == (-signal.SIGINT, False)
 
 
+@pytest.mark.slow
 def test_a_log_that_nobody_reads_ends_the_run_as_in_caffe(caffe: Path, experiment: Path) -> None:
     for command in engines(caffe).values():
         process = started([*command, "train", "--solver=long.prototxt"], experiment, "Iteration 1 ")

@@ -75,6 +75,7 @@ def wrong_nets(draw: st.DrawFn) -> str:
     return text
 
 
+@pytest.mark.slow
 @quick(300)
 @given(text=wrong_nets(), phase=st.sampled_from([caffe.TRAIN, caffe.TEST]))
 def test_a_net_with_wrong_values_is_refused_with_its_line_or_runs(tmp_path_factory, text: str, phase: int) -> None:
@@ -139,6 +140,7 @@ def test_a_damaged_snapshot(trained: Path, tmp_path_factory, data: st.DataObject
         assert isinstance(state.iter, int)
 
 
+@pytest.mark.slow
 @quick(40)
 @given(data=st.data())
 def test_a_damaged_caffemodel_meets_a_net(trained: Path, tmp_path_factory, data: st.DataObject) -> None:

@@ -55,6 +55,7 @@ SETTINGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
 def test_the_log_is_caffes_line_for_line(caffe: Path, tmp_path: Path, settings: dict) -> None:
     write(tmp_path, settings)
@@ -87,6 +88,7 @@ def test_debug_info_of_a_net_holds_where_there_is_no_solver(caffe: Path, tmp_pat
     assert not found.lines("[Backward]")
 
 
+@pytest.mark.slow
 def test_several_weights_are_loaded_one_after_the_other(caffe: Path, tmp_path: Path) -> None:
     write(tmp_path, {"max_iter": 3, "snapshot_prefix": '"first"'})
     engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
@@ -111,6 +113,7 @@ def test_levels_and_stages_of_the_command_line_reach_the_train_net(caffe: Path, 
     assert not [line for line in found.lines("Train net output") if " top2 = " in line]
 
 
+@pytest.mark.slow
 def test_without_its_side_file_a_resumed_run_logs_what_caffe_logs(caffe: Path, tmp_path: Path) -> None:
     write(tmp_path, {})
     engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
@@ -141,6 +144,7 @@ OF_PARSE_LOG = {
 SPEED = re.compile(r"Iteration \d+ \(-?[\d.e+-]+ iter/s, [\d.e-]+s/\d+ iters\), loss = [\d.e+-]+$")
 
 
+@pytest.mark.slow
 def test_caffes_own_reader_of_logs_finds_the_same_in_both(caffe: Path, tmp_path: Path) -> None:
     write(tmp_path, {})
     found = {}

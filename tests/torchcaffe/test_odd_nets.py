@@ -8,6 +8,8 @@ import pytest
 
 from tests.helpers import engine_runs
 
+pytestmark = pytest.mark.slow
+
 SOLVER = """net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 max_iter: 4 display: 1 random_seed: 3
 snapshot_prefix: "s"
 """

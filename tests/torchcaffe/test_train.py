@@ -12,6 +12,8 @@ from tests.helpers import engine_runs
 from tests.helpers.both_engines import Figures, distance
 from tools.caffe_log import LogReader
 
+pytestmark = pytest.mark.slow
+
 ALL = ("train", "--solver=solver.prototxt")
 LEARNING = {"lr_policy": '"multistep"', "stepvalue": 7, "gamma": 0.5, "average_loss": 4}
 CONTINUED = (

@@ -51,6 +51,7 @@ def test_what_killed_writers_left_goes_and_what_a_living_one_writes_stays(tmp_pa
     assert sorted(os.listdir(tmp_path)) == ["c.zip.part", "deep", "out"]
 
 
+@pytest.mark.slow
 def test_a_writer_whose_part_is_taken_for_a_leftover_before_it_is_held_begins_anew(tmp_path):
     """One process removes, over and over, all that is not held; another writes: nothing is lost."""
     remover = subprocess.Popen(

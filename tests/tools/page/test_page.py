@@ -11,7 +11,7 @@ from tests.helpers.result_tables import made_up
 from tools.common.files import write_atomic
 from tools.report import report
 
-pytestmark = pytest.mark.skipif(browser.MISSING is not None, reason=str(browser.MISSING))
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(browser.MISSING is not None, reason=str(browser.MISSING))]
 
 CLAIMS = """\
 claim,verdict,text,n,unit,effect,low,high,p,p_corrected,more_seeds,at,note

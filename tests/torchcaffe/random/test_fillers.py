@@ -67,6 +67,7 @@ KINDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_million_values_equal_caffes_and_the_next_filler_goes_on_where_this_one_ended(kind, real_caffe):
     wanted = [(kind, (500, 20, 10, 10)), ('type: "uniform"', (4,))]
@@ -74,6 +75,7 @@ def test_a_million_values_equal_caffes_and_the_next_filler_goes_on_where_this_on
         assert differing(one, other) == 0
 
 
+@pytest.mark.slow
 def test_four_million_gaussians_equal_caffes_tails_included(real_caffe):
     wanted = [('type: "gaussian" std: 1', (4_000_000,))]
     [values] = ours(1, wanted)
