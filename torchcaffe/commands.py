@@ -1,16 +1,18 @@
-"""What `torchcaffe train`, `test`, `time` and `device_query` do. Source followed: BVLC Caffe's tools/caffe.cpp."""
+"""The commands `train`, `test`, `time` and `device_query`. Source followed: BVLC Caffe's tools/caffe.cpp."""
 
 import time as clock
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 
-from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetState, SolverParameter
-from torchcaffe.cli import Flags
+from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetState, Phase, SolverParameter
 from torchcaffe.common import context, log, memory
-from torchcaffe.common.log import Fatal, check, number
+from torchcaffe.common.log import Fatal, check, number, weighted_loss
 from torchcaffe.common.signals import Signals
-from torchcaffe.nets import parsed_net
+from torchcaffe.flags import Flags
+from torchcaffe.nets import reader
 from torchcaffe.nets.net import Net
 from torchcaffe.snapshots import weights
 from torchcaffe.solvers.solver import Solver, read_solver
@@ -20,13 +22,13 @@ def train(flags: Flags) -> int:
     check(flags.solver, "Need a solver definition to train: --solver=...", "caffe.cpp:167")
     both = "Give a snapshot to resume training or weights to finetune but not both."
     check(not (flags.snapshot and flags.weights), both, "caffe.cpp:168")
-    memory.keep_what_is_freed()
+    memory.keep_freed_memory()
     param = read_solver(flags.solver)
     param.train_state.level = flags.level
     param.train_state.stage.extend(_stages(flags))
     gpus = _gpus(_device_of(flags, param))
-    several = f"--gpu={flags.gpu}: Multi-GPU execution is not available: a net is trained on one GPU; name one"
-    check(len(gpus) < 2, several, "caffe.cpp:245")
+    one_gpu = f"--gpu={flags.gpu}: Multi-GPU execution is not available: a net is trained on one GPU; name one"
+    check(len(gpus) < 2, one_gpu, "caffe.cpp:245")
     _use_device(flags, gpus, (197, "Use CPU."), (204, "Using GPUs {0}"), (209, "GPU {0}: {1}"))
     if flags.snapshot or flags.weights:
         del param.weights[:]
@@ -47,12 +49,14 @@ def train(flags: Flags) -> int:
 def test(flags: Flags) -> int:
     check(flags.model, "Need a model definition to score: --model=...", "caffe.cpp:258")
     check(flags.weights, "Need model weights to score: --weights=...", "caffe.cpp:259")
-    with_name = ((266, "Use GPU with device ID {0}"), (270, "GPU device name: {1}"))
-    _use_device(flags, _gpus(flags.gpu), (275, "Use CPU."), *with_name)
+    gpu_lines = ((266, "Use GPU with device ID {0}"), (270, "GPU device name: {1}"))
+    _use_device(flags, _gpus(flags.gpu), (275, "Use CPU."), *gpu_lines)
     net = _net(flags, TEST)
     weights.load(net, flags.weights)
     log.info("caffe.cpp:281", f"Running for {flags.iterations} iterations.")
-    loss, sums, names = np.float32(0), None, []
+    loss = np.float32(0)
+    sums: np.ndarray | None = None
+    names: list[tuple[str, float]] = []
     for batch in range(flags.iterations):
         loss += np.float32(net.forward())
         values = list(net.output_values())
@@ -65,8 +69,7 @@ def test(flags: Flags) -> int:
     log.info("caffe.cpp:309", f"Loss: {number(loss / count)}")
     for (name, weight), total in zip(names, [] if sums is None else sums, strict=True):
         mean = total / count
-        weighted = f" (* {number(weight)} = {number(np.float32(weight) * mean)} loss)" if weight else ""
-        log.info("caffe.cpp:321", f"{name} = {number(mean)}{weighted}")
+        log.info("caffe.cpp:321", f"{name} = {number(mean)}{weighted_loss(mean, weight)}")
     return 0
 
 
@@ -79,24 +82,25 @@ def time(flags: Flags) -> int:
     log.info("caffe.cpp:356", f"Initial loss: {number(float(net.forward()))}")
     log.info("caffe.cpp:357", "Performing Backward")
     net.backward()
-    net.debug_info = False  # from here on Caffe runs the layers, past the net
+    net.debug_info = False  # from here on Caffe runs the layers without the net, which prints these lines
     log.info("caffe.cpp:365", "*** Benchmark begins ***")
     log.info("caffe.cpp:366", f"Testing for {flags.iterations} iterations.")
     forward, backward = np.zeros(len(net.layers)), np.zeros(len(net.layers))
     for iteration in range(flags.iterations):
         net.params.clear_gradients()
-        before = forward.sum() + backward.sum()
+        previous_total = forward.sum() + backward.sum()
         for index in range(len(net.layers)):
-            forward[index] += _seconds(lambda at=index: net.forward(at, at))
+            forward[index] += _seconds(partial(net.forward, index, index))
         for index in reversed(range(len(net.layers))):
-            backward[index] += _seconds(lambda at=index: net.backward(at, at))
-        took = forward.sum() + backward.sum() - before
-        log.info("caffe.cpp:394", f"Iteration: {iteration + 1} forward-backward time: {number(took * 1e3)} ms.")
+            backward[index] += _seconds(partial(net.backward, index, index))
+        seconds = forward.sum() + backward.sum() - previous_total
+        log.info("caffe.cpp:394", f"Iteration: {iteration + 1} forward-backward time: {number(seconds * 1e3)} ms.")
     _log_times(net, forward * 1e3, backward * 1e3, flags.iterations)
     return 0
 
 
-def _seconds(work: object) -> float:
+def _seconds(work: Callable[[], object]) -> float:
+    """How long `work` takes, on a GPU too."""
     started = clock.perf_counter()
     work()
     if context.current().on_gpu:
@@ -105,11 +109,11 @@ def _seconds(work: object) -> float:
 
 
 def _log_times(net: Net, forward: np.ndarray, backward: np.ndarray, count: int) -> None:
-    """Milliseconds in all, for each layer."""
+    """`forward` and `backward` hold the milliseconds of each layer, summed over `count` iterations."""
     log.info("caffe.cpp:397", "Average time per layer: ")
-    for layer, ahead, back in zip(net.layers, forward / count, backward / count, strict=True):
-        log.info("caffe.cpp:400", f"{layer.name:>10}\tforward: {number(ahead)} ms.")
-        log.info("caffe.cpp:403", f"{layer.name:>10}\tbackward: {number(back)} ms.")
+    for layer, forward_mean, backward_mean in zip(net.layers, forward / count, backward / count, strict=True):
+        log.info("caffe.cpp:400", f"{layer.name:>10}\tforward: {number(forward_mean)} ms.")
+        log.info("caffe.cpp:403", f"{layer.name:>10}\tbackward: {number(backward_mean)} ms.")
     total = forward.sum() + backward.sum()
     log.info("caffe.cpp:408", f"Average Forward pass: {number(forward.sum() / count)} ms.")
     log.info("caffe.cpp:410", f"Average Backward pass: {number(backward.sum() / count)} ms.")
@@ -122,65 +126,68 @@ def device_query(flags: Flags) -> int:
     log.info("caffe.cpp:138", f"Querying GPUs {flags.gpu}")
     for index in _gpus(flags.gpu):
         context.set_device(index)
-        for place, name, value in _facts(index, torch.cuda.get_device_properties(index)):
-            log.info(f"common.cpp:{place}", f"{name + ':':<31}{value}")
+        for line, name, value in _gpu_properties(index):
+            log.info(f"common.cpp:{line}", f"{name + ':':<31}{value}")
     return 0
 
 
-def _facts(index: int, found: object) -> list[tuple[int, str, object]]:
-    """What Caffe tells of a GPU, as far as PyTorch knows it: the line in its source, name, value."""
+def _gpu_properties(index: int) -> list[tuple[int, str, object]]:
+    """Those that Caffe logs and PyTorch has: the line in Caffe's common.cpp, the name, the value."""
+    gpu = torch.cuda.get_device_properties(index)
     return [
         (178, "Device id", index),
-        (179, "Major revision number", found.major),
-        (180, "Minor revision number", found.minor),
-        (181, "Name", found.name),
-        (182, "Total global memory", found.total_memory),
-        (183, "Total shared memory per block", found.shared_memory_per_block),
-        (185, "Warp size", found.warp_size),
-        (198, "Number of multiprocessors", found.multi_processor_count),
+        (179, "Major revision number", gpu.major),
+        (180, "Minor revision number", gpu.minor),
+        (181, "Name", gpu.name),
+        (182, "Total global memory", gpu.total_memory),
+        (183, "Total shared memory per block", gpu.shared_memory_per_block),
+        (185, "Warp size", gpu.warp_size),
+        (198, "Number of multiprocessors", gpu.multi_processor_count),
     ]
 
 
-def _net(flags: Flags, phase: int) -> Net:
-    source = parsed_net.read(flags.model)
+def _net(flags: Flags, phase: "Phase") -> Net:
+    parsed = reader.read(flags.model)
     state = NetState()
-    state.CopyFrom(source.param.state)
-    state.phase, state.level = phase, flags.level
-    state.stage.extend(_stages(flags))
-    return Net(source, state)
+    state.CopyFrom(parsed.param.state)
+    state.MergeFrom(NetState(phase=phase, level=flags.level, stage=_stages(flags)))
+    return Net(parsed, state)
 
 
 def _stages(flags: Flags) -> list[str]:
-    """As Caffe splits them: without --stage there is one, of no letters, and its log shows it."""
+    """Split as in Caffe: without --stage the list holds one empty name, which Caffe's log shows."""
     return flags.stage.split(",")
 
 
 def _device_of(flags: Flags, param: SolverParameter) -> str:
-    """The GPU that --gpu names, else the solver's, if it says solver_mode: GPU."""
+    """The value of --gpu. If it is empty: the solver's device_id, with solver_mode: GPU."""
     in_solver = param.HasField("solver_mode") and param.solver_mode == SolverParameter.GPU
     return str(param.device_id) if in_solver and not flags.gpu else flags.gpu
 
 
-def _gpus(named: str) -> list[int]:
-    """The GPUs that `named`, as --gpu has it, stands for."""
-    if named == "all":
-        found = list(range(torch.cuda.device_count()))
-        check(found, "--gpu=all: no GPU is found", "caffe.cpp:93")
-        return found
+def _gpus(flag: str) -> list[int]:
+    """The indices in a value of --gpu: `0`, `0,1` or `all`. Raises Fatal."""
+    if flag == "all":
+        gpus = list(range(torch.cuda.device_count()))
+        check(gpus, "--gpu=all: no GPU is found", "caffe.cpp:93")
+        return gpus
     try:
-        return [int(index) for index in named.split(",")] if named else []
+        return [int(index) for index in flag.split(",")] if flag else []
     except ValueError:
-        raise Fatal(f"--gpu={named}: a GPU's number is needed, or `all`", "caffe.cpp:102") from None
+        raise Fatal(f"--gpu={flag}: a GPU's number is needed, or `all`", "caffe.cpp:102") from None
 
 
-def _use_device(flags: Flags, gpus: list[int], cpu: tuple[int, str], *gpu: tuple[int, str]) -> None:
-    """Uses the first of `gpus`, the CPU where there is none; logs one line for the CPU, or those for a GPU."""
+def _use_device(flags: Flags, gpus: list[int], cpu_line: tuple[int, str], *gpu_lines: tuple[int, str]) -> None:
+    """Uses the first of `gpus`, or the CPU if the list is empty, and logs it.
+
+    A log line is its line number in caffe.cpp and its text, in which {0} is the GPU's index and {1} its name.
+    """
     if not gpus:
-        log.info(f"caffe.cpp:{cpu[0]}", cpu[1])
+        log.info(f"caffe.cpp:{cpu_line[0]}", cpu_line[1])
         context.set_mode_cpu()
     else:
         context.set_device(gpus[0])
-        for place, line in gpu:
-            log.info(f"caffe.cpp:{place}", line.format(gpus[0], torch.cuda.get_device_name(gpus[0])))
+        for line, text in gpu_lines:
+            log.info(f"caffe.cpp:{line}", text.format(gpus[0], torch.cuda.get_device_name(gpus[0])))
     context.set_precision(flags.precision)
-    context.set_ways(flags.data, flags.step)
+    context.set_execution(flags.data, flags.step)

@@ -39,7 +39,7 @@ def batches_of_both(
 def forget_earlier_runs() -> None:
     """Starts C's rand() again, and forgets which lines that are logged once per run were logged."""
     context.current().c_rand = CRand()
-    hdf5_file._tell_class.cache_clear()
+    hdf5_file.log_datatype_class.cache_clear()
 
 
 def equal_batches(figures: Figures, what: str, found: Arrays, right: Arrays) -> None:

@@ -129,7 +129,7 @@ def test_a_damaged_snapshot(trained: Path, tmp_path_factory, data: st.DataObject
     try:
         with bounds():
             state, history = snapshot.read_state(path, [])
-            side = snapshot.read_side(path)
+            side = snapshot.read_resume_file(path)
     except FormatError as error:
         assert str(error).startswith(path)
     else:

@@ -40,7 +40,7 @@ def back_on_the_cpu() -> Iterator[None]:
     yield
     caffe.set_mode_cpu()
     caffe.set_precision("fp32")
-    context.set_ways()
+    context.set_execution()
 
 
 def use(device: str) -> None:
@@ -92,7 +92,7 @@ def test_a_captured_step_leaves_what_an_eager_one_does(tmp_path: Path, name: str
     found = {}
     for way in ("eager", "static"):
         use("cuda")
-        context.set_ways(step=way)
+        context.set_execution(step=way)
         solver, random = solver_of(tmp_path, NETS[name]), np.random.default_rng(1)
         for _ in range(8):
             feed(solver.net, random)

@@ -10,15 +10,15 @@ _MOST_AXES, _MOST_VALUES = 32, 2**31 - 1  # Caffe's kMaxBlobAxes and INT_MAX
 
 
 class ShapeError(FormatError):
-    """A shape that no blob can have. The layer that asks for it adds its name."""
+    """A shape that no blob can have. The layer that needs the blob adds its name to the text."""
 
 
 class Blob:
-    """Two tensors of one shape, in Caffe's order of axes (N, C, H, W), in memory as suits PyTorch.
+    """Two tensors of the same shape. Axes are in Caffe's order (N, C, H, W); the memory layout is the context's.
 
-    `value` and `grad` are the tensors; `grad` is None where it is zero throughout. Layers replace them. `data` and
-    `diff` are the same as numpy arrays: on the CPU views that can be written to, from a GPU copies to read, and both
-    can be assigned to. A view is one of the tensor of that moment.
+    `value` and `grad` are the tensors. `grad` is None while all its values are zero. Layers replace both tensors.
+    `data` and `diff` are the same values as numpy arrays, and can be assigned to. On the CPU they are writable views of
+    the present tensors, which a layer may replace later. From a GPU they are copies.
     """
 
     def __init__(self, context: Context, shape: tuple[int, ...] = (), name: str = ""):
@@ -28,7 +28,7 @@ class Blob:
         self._shape = tuple(shape)
         self._value: torch.Tensor | None = None
         self.grad: torch.Tensor | None = None
-        self._spare: torch.Tensor | None = None  # the memory of a gradient that was cleared
+        self._spare: torch.Tensor | None = None  # memory of the last gradient, kept by clear_gradient for reuse
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -49,7 +49,7 @@ class Blob:
         self._value = tensor
 
     def gradient(self) -> torch.Tensor:
-        """`grad`, made of zeros where there is none yet."""
+        """`grad`; zeros if it is None."""
         if self.grad is None and self._spare is not None:
             self.grad, self._spare = self._spare.zero_(), None
         if self.grad is None or self.grad.shape != self.shape:
@@ -57,12 +57,12 @@ class Blob:
         return self.grad
 
     def add_gradient(self, tensor: torch.Tensor) -> None:
-        """Adds to `grad`: gradients of parameters sum over layers that share them, and over iter_size."""
+        """Adds to `grad`. Gradients of a parameter sum over the layers that share it, and over iter_size batches."""
         self.grad = tensor if self.grad is None else self.grad.add_(tensor)
 
     def add_product(self, a: torch.Tensor, b: torch.Tensor) -> None:
-        """As add_gradient(a @ b), into the memory of the last gradient: fresh pages for 64 MB cost as much as the
-        product itself."""
+        """As add_gradient(a @ b), but in the memory of the last gradient: fresh memory pages for a large gradient
+        (64 MB) take as long as the product."""
         if a.dtype != self.value.dtype:
             self.add_gradient((a @ b).to(self.value.dtype))
         elif self.grad is not None:
@@ -73,18 +73,20 @@ class Blob:
             self.grad = a @ b
 
     def tensors(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """The tensors of data and gradient, as `attach` takes them."""
+        """The tensors of value and gradient, for a later `attach`."""
         return self._value, self.grad
 
     def attach(self, value: torch.Tensor | None, grad: torch.Tensor | None) -> None:
+        """Makes these two the blob's tensors."""
         self._value, self.grad = value, grad
 
     def clear_gradient(self) -> None:
+        """Sets the gradient to zero: `grad` is None afterwards."""
         if self.grad is not None:
             self.grad, self._spare = None, self.grad
 
     def reshape(self, *shape: int) -> None:
-        """Give the blob a new shape. The values are kept where their number stays, else they are zeros."""
+        """Gives the blob a new shape. Keeps the values if their number stays the same, else they become zeros."""
         if tuple(shape) == self.shape:
             return
         check_shape(shape)
@@ -116,16 +118,16 @@ class Blob:
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
-    """Raises ShapeError for what Caffe's Blob::Reshape stops on: too many axes, a size below 0, too many values."""
+    """Raises ShapeError as Caffe's Blob::Reshape stops: for too many axes, a negative size, or too many values."""
     count = 1
     for size in shape[: _MOST_AXES + 1]:
         if size < 0:
-            raise ShapeError(f"a blob of {_size(shape)}: a size is below 0")
+            raise ShapeError(f"a blob of {_size(shape)}: a size is negative")
         count *= size
         if count > _MOST_VALUES:
             raise ShapeError(f"a blob of {_size(shape)}: blob size exceeds INT_MAX, {_MOST_VALUES} values")
     if len(shape) > _MOST_AXES:
-        raise ShapeError(f"a blob of {len(shape)} axes; there are {_MOST_AXES} at most")
+        raise ShapeError(f"a blob of {len(shape)} axes; Caffe takes {_MOST_AXES} at most")
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -133,12 +135,15 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def to_device(array: np.ndarray, context: Context) -> torch.Tensor:
-    """`array` as a tensor of the context's type, device and layout."""
-    return laid_out(sent(array, context).to(context.dtype), context)
+    """`array` as a tensor with the context's dtype, device and layout."""
+    return laid_out(upload(array, context).to(context.dtype), context)
 
 
-def sent(array: np.ndarray, context: Context) -> torch.Tensor:
-    """`array` on the context's device. A GPU is not waited for: PyTorch keeps the pinned copy until it is read."""
+def upload(array: np.ndarray, context: Context) -> torch.Tensor:
+    """`array` as a tensor on the context's device, with its own dtype.
+
+    The host does not wait for a GPU: PyTorch keeps the pinned copy until the GPU has read it.
+    """
     tensor = _tensor(array)
     return tensor.pin_memory().to(context.device, non_blocking=True) if context.on_gpu else tensor
 
@@ -148,9 +153,9 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
 
 
 def laid_out(tensor: torch.Tensor, context: Context) -> torch.Tensor:
-    """The same values; a tensor of four axes in the layout in which PyTorch's convolutions are fastest.
+    """`tensor` in the context's memory format, if it has four axes: the one in which convolutions are fastest.
 
-    Of a single channel both layouts are one, and only the strides tell PyTorch which is meant.
+    With a single channel both formats have the same bytes, and only the strides tell PyTorch which one is meant.
     """
     if tensor.dim() != 4:
         return tensor.contiguous()

@@ -1,6 +1,6 @@
-"""What Caffe keeps in its global singleton: the device (mode) and the random generator that all nets draw from.
+"""The settings that Caffe keeps in its global singleton: the device (mode), and the random generator of all nets.
 
-And what Caffe has no choice of: the precision of products, where a data set is held, how a step is run.
+Three settings are not Caffe's: the precision of matrix products, where data sets are held, and how an iteration runs.
 """
 
 import secrets
@@ -20,12 +20,15 @@ STEPS = ("auto", "eager", "static")
 
 @dataclass
 class Context:
-    """What a net takes a copy of when it is built; the generators stay those of all.
+    """The settings of a net. A net takes a copy when it is built, but all nets share the two generators.
 
-    `dtype` is float32 as in `caffe`; float64 is for tests that need a truth to compare with. `precision` is that of the
-    products of Convolution, Deconvolution and InnerProduct; weights, sums, losses and all else are of `dtype`. `data`
-    and `step` say where data sets are held and how a step is run: `auto` is `streamed` and `eager` on the CPU, and on a
-    GPU `static`, and `resident` where that fits (layers/data.py, step.py).
+    - `dtype`: float32, as in `caffe`. Tests also use float64, as a more exact reference.
+    - `precision`: of the products in Convolution, Deconvolution and InnerProduct. Weights, sums, losses and everything
+      else have `dtype`.
+    - `data`: `streamed` reads each batch on the host; `resident` holds the whole data set on the device
+      (layer_types/data.py). `auto` is `streamed` on the CPU, and on a GPU `resident` if the data set fits.
+    - `step`: `eager` runs an iteration layer by layer; `static` records it and replays it (solvers/step.py). `auto` is
+      `eager` on the CPU and `static` on a GPU.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -42,13 +45,13 @@ class Context:
 
     @property
     def operands(self) -> torch.dtype:
-        """The type of what is multiplied."""
+        """The type to which operands are rounded before they are multiplied."""
         return torch.bfloat16 if self.precision == "bf16" else self.dtype
 
     @property
     def layout(self) -> torch.memory_format:
-        """How images lie in memory: tensor cores and the CPU's convolutions want the channels last, a GPU's float32
-        units the order of Caffe."""
+        """The memory format of images that is fastest: channels last for tensor cores and on the CPU, Caffe's order
+        (NCHW) for a GPU's float32 units."""
         return torch.contiguous_format if self.on_gpu and self.precision == "fp32" else torch.channels_last
 
 
@@ -56,7 +59,7 @@ _current: Context | None = None
 
 
 def current() -> Context:
-    """The context that new nets take: the CPU and a random seed until something is set."""
+    """The context that new nets copy. At the start it is the CPU, with a random seed."""
     global _current
     if _current is None:
         _current = Context()
@@ -64,24 +67,27 @@ def current() -> Context:
 
 
 def is_exact(tensor: torch.Tensor) -> bool:
-    """Whether the draws and the last digits are Caffe's, and values are looked at to name a mistake: on the CPU. A GPU
-    has its own draws and digits, and is not waited for."""
+    """Whether `tensor` is on the CPU.
+
+    There, random draws and the last digits are Caffe's, and values are checked to report mistakes. A GPU has its own
+    draws and digits, and reading values back would make the host wait for it.
+    """
     return tensor.device.type == "cpu"
 
 
 def set_random_seed(seed: int) -> None:
-    """Seeds the generator that all nets share, those that are there already included."""
+    """Seeds the generator that all nets share, including nets that exist already."""
     current().rng.restore(Generator(seed).state())
-    torch.manual_seed(seed)  # what a GPU draws, in its own way
+    torch.manual_seed(seed)  # for draws on a GPU
 
 
-def drawn() -> np.ndarray:
-    """Where the generator of the GPU stands, uint8."""
+def gpu_rng_state() -> np.ndarray:
+    """The state of PyTorch's generator on the current GPU, uint8."""
     return torch.cuda.get_rng_state(current().device).numpy()
 
 
-def restore_drawn(state: np.ndarray) -> None:
-    """Go back to `drawn()`."""
+def restore_gpu_rng_state(state: np.ndarray) -> None:
+    """Sets that generator back to an earlier `gpu_rng_state()`."""
     torch.cuda.set_rng_state(torch.from_numpy(state), current().device)
 
 
@@ -94,32 +100,32 @@ def set_mode_gpu() -> None:
 
 
 def set_device(index: int) -> None:
-    """Raises Fatal where PyTorch sees no such GPU."""
+    """Raises Fatal if PyTorch sees no GPU with this index."""
     if not 0 <= index < torch.cuda.device_count():
-        found = f"{torch.cuda.device_count()} GPUs found" if torch.cuda.is_available() else "no GPU is found"
-        raise Fatal(f"cannot use GPU {index}: {found}; leave out --gpu and set solver_mode: CPU", "common.cpp:152")
+        gpus = f"{torch.cuda.device_count()} GPUs found" if torch.cuda.is_available() else "no GPU is found"
+        raise Fatal(f"cannot use GPU {index}: {gpus}; leave out --gpu and set solver_mode: CPU", "common.cpp:152")
     torch.cuda.set_device(index)
     current().device = torch.device("cuda", index)
     set_precision(current().precision)
 
 
 def set_precision(name: str) -> None:
-    """How exactly the device, which is chosen first, multiplies: one of PRECISIONS. Raises Fatal.
+    """Sets the precision of matrix products, one of PRECISIONS. Choose the device first. Raises Fatal.
 
-    fp32 is float32 throughout, without the TF32 that PyTorch's convolutions use of themselves; tf32 keeps 10 bits of an
-    operand's fraction, bf16 keeps 7 and rounds what comes out likewise. Sums are float32 in all three.
+    fp32 is float32 throughout, without the TF32 that PyTorch's convolutions use by default. tf32 keeps 10 bits of an
+    operand's fraction. bf16 keeps 7, and rounds the results in the same way. Sums are float32 in all three.
     """
-    check(name in PRECISIONS, f"--precision={name}: there are {', '.join(PRECISIONS)}", "common.cpp:152")
-    on_cpu = "--precision=tf32: a CPU has no TF32; use fp32 or bf16, or name a GPU: --gpu=0"
-    check(name != "tf32" or current().on_gpu, on_cpu, "common.cpp:152")
+    check(name in PRECISIONS, f"--precision={name}: choose one of {', '.join(PRECISIONS)}", "common.cpp:152")
+    needs_gpu = "--precision=tf32: a CPU has no TF32; use fp32 or bf16, or name a GPU: --gpu=0"
+    check(name != "tf32" or current().on_gpu, needs_gpu, "common.cpp:152")
     current().precision = name
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name == "tf32"
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
     torch.backends.cudnn.deterministic = True
 
 
-def set_ways(data: str = "auto", step: str = "auto") -> None:
-    """Where data sets are held, one of DATA, and how a step is run, one of STEPS. Raises Fatal."""
-    check(data in DATA, f"--data={data}: there are {', '.join(DATA)}", "common.cpp:152")
-    check(step in STEPS, f"--step={step}: there are {', '.join(STEPS)}", "common.cpp:152")
+def set_execution(data: str = "auto", step: str = "auto") -> None:
+    """Sets where data sets are held, one of DATA, and how an iteration runs, one of STEPS. Raises Fatal."""
+    check(data in DATA, f"--data={data}: choose one of {', '.join(DATA)}", "common.cpp:152")
+    check(step in STEPS, f"--step={step}: choose one of {', '.join(STEPS)}", "common.cpp:152")
     current().data, current().step = data, step

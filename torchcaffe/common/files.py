@@ -7,8 +7,11 @@ from pathlib import Path
 from torchcaffe.common.log import Fatal
 
 
-def write_file(path: str | Path, pieces: Iterable[bytes]) -> None:
-    """Writes `pieces` beside `path`, syncs, renames. Raises Fatal, leaving nothing behind, if the disk is full."""
+def write_file(path: str | Path, pieces: Iterable[bytes | memoryview]) -> None:
+    """Writes `pieces` to a temporary file beside `path`, syncs it and renames it.
+
+    Raises Fatal, for example if the disk is full, and then leaves no file behind.
+    """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:

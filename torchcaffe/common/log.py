@@ -1,7 +1,7 @@
 """Log lines as glog writes them for BVLC Caffe: `I0228 10:00:00.123456  1234 solver.cpp:218] Iteration 20, ...`.
 
-Each line names the place in BVLC Caffe's source (git 99bd997, what Debian ships as 1.0.0) that prints it there, so that
-no reader of logs can tell the engines apart. Lines go to standard error; unlike glog, no copy is kept under /tmp.
+Each line names the place in BVLC Caffe's source (git 99bd997, shipped by Debian as 1.0.0) that prints it, so that
+programs that read logs work for both engines. Lines go to standard error. Unlike glog, no copy is kept under /tmp.
 """
 
 import re
@@ -19,7 +19,10 @@ _WHOLE_NUMBER = re.compile(r"(: -?\d+)\.0$", re.MULTILINE)
 
 
 class Fatal(FormatError):
-    """What BVLC Caffe ends with a CHECK failure or LOG(FATAL). `place` is the line of its source, `net.cpp:757`."""
+    """An error at which BVLC Caffe ends with a failed CHECK or LOG(FATAL).
+
+    `place` is the line of Caffe's source: `net.cpp:757`. The text is meant for the user.
+    """
 
     def __init__(self, message: str, place: str = ""):
         super().__init__(message)
@@ -27,7 +30,7 @@ class Fatal(FormatError):
 
 
 class Logger:
-    """Where the lines go. Silent unless `enabled`: the command line enables it, scripts that import may."""
+    """Lines are written only if `enabled`. The command line switches it on; a script may do so too."""
 
     enabled = False
 
@@ -45,7 +48,7 @@ def error(place: str, message: str) -> None:
 
 
 def fatal(place: str, message: str) -> None:
-    """The line of a failed CHECK, and the one that glog puts before the stack."""
+    """The line of a failed CHECK, and the line that glog writes after it, before the stack."""
     _write("F", place, f"{message}\n*** Check failure stack trace: ***")
 
 
@@ -62,14 +65,19 @@ def check(condition: object, message: str, place: str = "") -> None:
         raise Fatal(message, place)
 
 
-def number(value: float) -> str:
-    """A float32 as a C++ stream prints it: six significant digits, and the sign of a nan too."""
-    value = np.float32(value)
-    return "-nan" if np.isnan(value) and np.signbit(value) else f"{value:.6g}"
+def number(value: float | np.floating) -> str:
+    """`value`, rounded to float32, as a C++ stream prints it: six significant digits, and the sign even of a nan."""
+    single = np.float32(value)
+    return "-nan" if np.isnan(single) and np.signbit(single) else f"{single:.6g}"
+
+
+def weighted_loss(value: float | np.floating, weight: float) -> str:
+    """What Caffe logs after the value of an output with a loss weight: ` (* 1 = 2.3 loss)`; empty without a weight."""
+    return f" (* {number(weight)} = {number(np.float32(weight) * np.float32(value))} loss)" if weight else ""
 
 
 def debug_string(message: Message) -> str:
-    """`message` as C++'s DebugString prints it, but for the last line's end: whole floats without `.0`."""
+    """`message` as C++'s DebugString prints it, without the last newline: whole floats have no `.0`."""
     return _WHOLE_NUMBER.sub(r"\1", text_format.MessageToString(message)).rstrip("\n")
 
 

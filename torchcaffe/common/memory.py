@@ -1,14 +1,17 @@
-"""What the C library does with memory that is freed."""
+"""Settings of the C library's memory allocator."""
 
 import ctypes
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-_LARGEST_KEPT = 32 << 20  # bytes: the most that glibc takes for a threshold
+_LARGEST_KEPT = 32 << 20  # bytes: glibc's upper limit for M_MMAP_THRESHOLD
 
 
-def keep_what_is_freed() -> None:
-    """The tensors of an iteration are freed and asked for again in the next. Left alone, glibc hands their memory back
-    to the system, which fills it with zeros, page by page, each time. Other C libraries are left as they are."""
+def keep_freed_memory() -> None:
+    """Tells glibc to keep freed memory for the next allocation. Does nothing with another C library.
+
+    Each iteration frees its tensors and allocates them again. By default glibc returns such memory to the system, which
+    then fills it with zeros, page by page, in every iteration.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
         mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)

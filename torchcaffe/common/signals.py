@@ -1,34 +1,39 @@
-"""SIGINT and SIGHUP: noted when they come, asked for by the solver between iterations."""
+"""SIGINT and SIGHUP: recorded when they arrive; the solver asks for them between iterations.
+
+Source followed: BVLC Caffe's util/signal_handler.cpp.
+"""
 
 import signal
+from enum import Enum
 from types import FrameType
 
 from torchcaffe.common.log import Fatal
-from torchcaffe.solvers.solver import Action
+
+Action = Enum("Action", ["NONE", "STOP", "SNAPSHOT"])
 
 _EFFECTS = {"stop": Action.STOP, "snapshot": Action.SNAPSHOT, "none": Action.NONE}
 
 
 class Signals:
-    """Handles both signals inside a `with`. The effects are `stop`, `snapshot` or `none`."""
+    """Handles both signals inside a `with`. The effects are `stop`, `snapshot` or `none`. Raises Fatal for others."""
 
     def __init__(self, sigint_effect: str, sighup_effect: str):
         self._effects = {signal.SIGHUP: _effect(sighup_effect), signal.SIGINT: _effect(sigint_effect)}
         self._received: set[int] = set()
 
     def __enter__(self) -> "Signals":
-        self._before = {number: signal.signal(number, self._note) for number in self._effects}
+        self._previous = {number: signal.signal(number, self._record) for number in self._effects}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         self._received.add(number)
 
     def requested_action(self) -> Action:
-        """The effect of a signal that came since this was last asked, SIGHUP's first."""
+        """The effect of a signal that arrived since the last call, that of SIGHUP first."""
         for number, action in self._effects.items():
             if number in self._received:
                 self._received.discard(number)

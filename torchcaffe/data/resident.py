@@ -7,7 +7,7 @@ batches, bit for bit.
 import numpy as np
 import torch
 
-from torchcaffe.common.blob import laid_out, sent
+from torchcaffe.common.blob import laid_out, upload
 from torchcaffe.common.context import Context
 from torchcaffe.data.data_source import LmdbSource
 
@@ -47,7 +47,7 @@ class ResidentImages:
 
     def choose(self, choices: np.ndarray) -> None:
         """Sets which images the next batch has, and how they are cropped and mirrored: LmdbSource.next_choices()."""
-        self._choices.copy_(sent(choices, self._context))
+        self._choices.copy_(upload(choices, self._context))
 
     def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The images, (N, C, H, W), and labels, (N,), that `choose` set. The host takes no part in it."""

@@ -1,6 +1,6 @@
-"""Net: layers by name, blobs by name, and which of them need a gradient.
+"""Net: the layers and blobs of a net, and which of them need a gradient.
 
-Source followed: BVLC Caffe's net.cpp, decision for decision, so that a net means the same in both.
+Source followed: BVLC Caffe's net.cpp, in every decision, so that a prototxt means the same in both.
 """
 
 from collections.abc import Iterator
@@ -15,28 +15,29 @@ from torchcaffe.common import log
 from torchcaffe.common.blob import Blob
 from torchcaffe.common.context import Context, current
 from torchcaffe.common.log import Fatal, check, number, shape_string
-from torchcaffe.nets import debug_info, parsed_net
+from torchcaffe.nets import debug_info
 from torchcaffe.nets.params import Params
-from torchcaffe.nets.parsed_net import Source
+from torchcaffe.nets.parsed_net import ParsedNet, filtered
+from torchcaffe.nets.splits import with_splits
 
 
 class Net:
-    """A net built from `source` for `state`.
+    """The net in `parsed`, built for `state`. Raises Fatal.
 
-    `layers[i]` has the blobs `bottoms[i]` and `tops[i]`. `blobs` are all blobs in the order in which they arise, with
-    `blob_names`; `by_name` finds one. `params` are the learnable parameters. `outputs` are the names of the blobs
-    that nothing reads, in alphabetical order. With `debug_info` the log tells the size of all values and gradients.
+    `layers[i]` reads `bottoms[i]` and writes `tops[i]`. `blobs` are all blobs, in the order in which layers produce
+    them; `by_name` finds one by its name. `params` are the parameters. `outputs` are the names of the blobs that no
+    layer reads, in alphabetical order. With `debug_info`, the log shows the mean of every blob and gradient.
     """
 
-    def __init__(self, source: Source, state: NetState, context: Context | None = None):
+    def __init__(self, parsed: ParsedNet, state: NetState, context: Context | None = None):
         self.context = replace(context or current())
         self.phase = state.phase
-        self.debug_info = source.param.debug_info
-        source.param.state.CopyFrom(state)
-        source = parsed_net.filtered(source)
-        log.info("net.cpp:53", f"Initializing net from parameters: \n{log.debug_string(source.param)}")
-        source = parsed_net.with_splits(source)
-        self.name = source.param.name
+        self.debug_info = parsed.param.debug_info
+        parsed.param.state.CopyFrom(state)
+        parsed = filtered(parsed)
+        log.info("net.cpp:53", f"Initializing net from parameters: \n{log.debug_string(parsed.param)}")
+        parsed = with_splits(parsed)
+        self.name = parsed.param.name
         self.layers: list[layer_types.Layer] = []
         self.bottoms: list[list[Blob]] = []
         self.tops: list[list[Blob]] = []
@@ -48,18 +49,22 @@ class Net:
         self._propagate_down: list[list[bool]] = []
         self._backward_blobs: set[int] = set()  # id() of each blob that a gradient reaches
         self.layer_need_backward: list[bool] = []
-        self._free: set[str] = set()  # blobs that no layer has read yet
-        self._shared: dict[int, list[Blob]] = {}  # id() of a blob -> all that are one memory with it in Caffe
-        self._written: dict[int, list[tuple[Blob, Blob]]] = {}  # layer in place -> its top, what else it changes
+        self._unread: set[str] = set()  # names of blobs that no layer has read yet
+        # id() of a blob -> all blobs that have the same memory in Caffe
+        self._same_memory: dict[int, list[Blob]] = {}
+        # index of a layer that works in place -> pairs of its top and another blob that it changes too
+        self._in_place_writes: dict[int, list[tuple[Blob, Blob]]] = {}
         self._bytes = 0
-        for layer, place in zip(source.param.layer, source.places, strict=True):
+        for layer, place in zip(parsed.param.layer, parsed.places, strict=True):
             if not layer.HasField("phase"):
                 layer.phase = self.phase
-            self._append(layer_types.create(self._announced(layer, place), self.context, place))
-        self._drop_needless_gradients()
-        if source.param.force_backward:
+            _check_propagate_down(layer, place)
+            log.info("layer_factory.hpp:77", f"Creating layer {layer.name}")
+            self._append(layer_types.create(layer, self.context, place))
+        self._drop_unneeded_gradients()
+        if parsed.param.force_backward:
             self._force_backward()
-        self.outputs = sorted(self._free)
+        self.outputs = sorted(self._unread)
         for name in self.outputs:
             log.info("net.cpp:244", f"This network produces output {name}")
         self.params.share()
@@ -67,29 +72,22 @@ class Net:
 
     # Construction
 
-    def _announced(self, layer: LayerParameter, place: str) -> LayerParameter:
-        count = len(layer.propagate_down)
-        wrong = f"{place}: layer '{layer.name}': propagate_down must be specified either 0 or bottom_size times"
-        check(count in (0, len(layer.bottom)), wrong, "net.cpp:79")
-        log.info("layer_factory.hpp:77", f"Creating layer {layer.name}")
-        return layer
-
     def _append(self, layer: layer_types.Layer) -> None:
         log.info("net.cpp:86", f"Creating Layer {layer.name}")
         bottom = [self._bottom(layer, index) for index in range(len(layer.param.bottom))]
-        # Whether a gradient is wanted below is the user's word, propagate_down, or follows from what is below.
+        # propagate_down in the prototxt decides whether a bottom gets a gradient. Without it, the layers below decide.
         self._propagate_down.append(list(layer.param.propagate_down) or [id(b) in self._backward_blobs for b in bottom])
         need_backward = any(id(blob) in self._backward_blobs for blob in bottom)
         top = [self._top(layer, index, bottom) for index in range(len(layer.param.top))]
         if layer.is_loss and not top:
-            top = [self._automatic_top(layer)]
+            top = [self._add_automatic_top(layer)]
         self.layers.append(layer)
         self.bottoms.append(bottom)
         self.tops.append(top)
-        with _named(layer):
+        with _layer_in_errors(layer):
             layer.setup(bottom, top)
         self._log_setup(layer, top)
-        self._note_shared(layer, bottom, top)
+        self._record_same_memory(layer, bottom, top)
         specs = list(layer.param.param)
         check(
             len(specs) <= len(layer.blobs),
@@ -106,30 +104,34 @@ class Net:
         if need_backward:
             self._backward_blobs.update(id(blob) for blob in top)
 
-    def _note_shared(self, layer: layer_types.Layer, bottom: list[Blob], top: list[Blob]) -> None:
+    def _record_same_memory(self, layer: layer_types.Layer, bottom: list[Blob], top: list[Blob]) -> None:
+        """In Caffe the tops of some layers (Split, Flatten, ...) share the memory of their bottom. A later layer that
+        works in place on one of these blobs changes them all."""
         in_place = [blob for blob in top if any(blob is below for below in bottom)]
-        pairs = [(blob, other) for blob in in_place for other in self._shared.get(id(blob), []) if other is not blob]
+        pairs = [
+            (blob, other) for blob in in_place for other in self._same_memory.get(id(blob), []) if other is not blob
+        ]
         if pairs:
-            self._written[len(self.layers) - 1] = pairs
+            self._in_place_writes[len(self.layers) - 1] = pairs
         if layer.shares_memory(bottom, top):
-            group = self._shared.setdefault(id(bottom[0]), [bottom[0]])
+            group = self._same_memory.setdefault(id(bottom[0]), [bottom[0]])
             for blob in top:
                 group.append(blob)
-                self._shared[id(blob)] = group
+                self._same_memory[id(blob)] = group
 
     def _bottom(self, layer: layer_types.Layer, index: int) -> Blob:
         name = layer.param.bottom[index]
         unknown = f"{layer.where}: Unknown bottom blob '{name}' (layer '{layer.name}', bottom index {index})"
-        check(name in self._free, unknown, "net.cpp:404")
+        check(name in self._unread, unknown, "net.cpp:404")
         log.info("net.cpp:408", f"{layer.name} <- {name}")
-        self._free.discard(name)
+        self._unread.discard(name)
         return self.by_name[name]
 
     def _top(self, layer: layer_types.Layer, index: int, bottom: list[Blob]) -> Blob:
         name = layer.param.top[index]
         if index < len(bottom) and bottom[index].name == name:
             log.info("net.cpp:369", f"{layer.name} -> {name} (in-place)")
-            self._free.add(name)
+            self._unread.add(name)
             return bottom[index]
         twice = f"{layer.where}: Top blob '{name}' produced by multiple sources."
         check(name not in self.by_name, twice, "net.cpp:377")
@@ -137,13 +139,13 @@ class Net:
         blob = Blob(self.context, name=name)
         self.blobs.append(blob)
         self.by_name[name] = blob
-        self._free.add(name)
+        self._unread.add(name)
         if layer.type == "Input":
             self.inputs.append(name)
         return blob
 
-    def _automatic_top(self, layer: layer_types.Layer) -> Blob:
-        """A loss layer without a top gets one that no other layer can read."""
+    def _add_automatic_top(self, layer: layer_types.Layer) -> Blob:
+        """Gives a loss layer without a top one that no other layer can read."""
         log.info("net.cpp:382", f"{layer.name} -> (automatic)")
         blob = Blob(self.context, name="(automatic)")
         self.blobs.append(blob)
@@ -159,8 +161,8 @@ class Net:
             self._bytes += 4 * blob.count
         log.info("net.cpp:139", f"Memory required for data: {self._bytes}")
 
-    def _drop_needless_gradients(self) -> None:
-        """Takes back what does not contribute to a loss, or has nothing to learn below it."""
+    def _drop_unneeded_gradients(self) -> None:
+        """Switches off the backward pass of layers that do not contribute to a loss, or whose tops get no gradient."""
         under_loss: set[str] = set()
         skipped: set[str] = set()
         for index in reversed(range(len(self.layers))):
@@ -189,24 +191,27 @@ class Net:
             down = self._propagate_down[index]
             self._propagate_down[index] = [d or layer.allow_force_backward(i) for i, d in enumerate(down)]
 
-    # Work
+    # Passes
 
     def fetch(self) -> None:
-        """What comes from the host, for a pass that then finds it `fetched`."""
+        """Reads the next batches on the host, for a forward pass with `fetched`."""
         for index, (layer, top) in enumerate(zip(self.layers, self.tops, strict=True)):
             layer.fetch(top)
             if layer.resized:
                 self.reshape(index + 1)
 
     def forward(self, start: int = 0, end: int | None = None, fetched: bool = False) -> torch.Tensor:
-        """Runs the layers from `start` to `end`, included; gives the loss, a tensor of no axes."""
+        """Runs the layers from `start` to `end` (included) and returns the loss, a tensor without axes.
+
+        With `fetched`, data layers use the batches that `fetch` has read.
+        """
         loss = torch.zeros((), dtype=self.context.dtype, device=self.context.device)
         last = len(self.layers) - 1 if end is None else end
         for index in range(start, last + 1):
             layer, top = self.layers[index], self.tops[index]
-            with _named(layer):
+            with _layer_in_errors(layer):
                 (layer.compute if fetched else layer.forward)(self.bottoms[index], top)
-            for blob, other in self._written.get(index, ()):
+            for blob, other in self._in_place_writes.get(index, ()):
                 other.value = blob.value.reshape(other.shape)
             if not self.layer_need_backward[index]:
                 layer.release_saved()
@@ -220,11 +225,12 @@ class Net:
         return loss
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
-        """Runs the gradients back from layer `start` to `end`, where any is needed. Those of parameters are added."""
+        """Runs the backward passes of the layers from `start` down to `end` that need one. Gradients of parameters are
+        added to those that the blobs hold."""
         first = len(self.layers) - 1 if start is None else start
         for index in range(first, end - 1, -1):
             if self.layer_need_backward[index]:
-                with _named(self.layers[index]):
+                with _layer_in_errors(self.layers[index]):
                     self.layers[index].backward(self.tops[index], self._propagate_down[index], self.bottoms[index])
                 if self.debug_info:
                     debug_info.backward(self.layers[index], self.bottoms[index], self._propagate_down[index])
@@ -232,18 +238,18 @@ class Net:
             debug_info.all_params(self.params)
 
     def reshape(self, start: int = 0) -> None:
-        """Lets the shapes of the inputs reach all layers, from `start` on."""
+        """Computes the shapes of all blobs again, from layer `start` on, after an input has changed its shape."""
         for index in range(start, len(self.layers)):
             self.layers[index].reshape(self.bottoms[index], self.tops[index])
 
     def output_values(self) -> Iterator[tuple[str, float, float]]:
-        """Each value of each output blob: name, value, loss weight of the blob."""
+        """Each value of each output blob: the blob's name, the value, the blob's loss weight."""
         for name in self.outputs:
             for value in self.by_name[name].data.ravel():
                 yield name, value, self.loss_weights[name]
 
     def share_params_with(self, other: "Net") -> None:
-        """Takes over the parameters of the layers that `other` has by the same names. Raises Fatal."""
+        """Uses the parameters of `other` in the layers that have the same names. Raises Fatal for different shapes."""
         mine = {layer.name: layer for layer in reversed(self.layers)}
         for source in other.layers:
             target = mine.get(source.name)
@@ -252,19 +258,25 @@ class Net:
                 continue
             wrong = f"Incompatible number of blobs for layer {source.name}"
             check(len(target.blobs) == len(source.blobs), wrong, "net.cpp:684")
-            for index, (blob, given) in enumerate(zip(target.blobs, source.blobs, strict=True)):
-                if blob.shape != given.shape:
+            for index, (blob, source_blob) in enumerate(zip(target.blobs, source.blobs, strict=True)):
+                if blob.shape != source_blob.shape:
                     raise Fatal(
                         f"Cannot share param {index} weights from layer '{source.name}'; shape mismatch.  Source param "
-                        f"shape is {shape_string(given.shape)}; target param shape is {shape_string(blob.shape)}",
+                        f"shape is {shape_string(source_blob.shape)}; target param shape is {shape_string(blob.shape)}",
                         "net.cpp:688",
                     )
-                blob.value = given.value
+                blob.value = source_blob.value
+
+
+def _check_propagate_down(layer: LayerParameter, place: str) -> None:
+    count = len(layer.propagate_down)
+    wrong = f"{place}: layer '{layer.name}': propagate_down must be specified either 0 or bottom_size times"
+    check(count in (0, len(layer.bottom)), wrong, "net.cpp:79")
 
 
 @contextmanager
-def _named(layer: layer_types.Layer) -> Iterator[None]:
-    """Adds the layer to what says that there is no memory for it."""
+def _layer_in_errors(layer: layer_types.Layer) -> Iterator[None]:
+    """Adds the layer's name and place to errors of PyTorch and numpy, such as a lack of memory."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -273,8 +285,10 @@ def _named(layer: layer_types.Layer) -> Iterator[None]:
 
 
 def _weighted(blob: Blob, weight: float) -> torch.Tensor:
-    """Caffe's dot product of a top with its diff: setup wrote the weight there, and since then what reads the top has
-    left its gradient there."""
+    """A top's share of the loss: as in Caffe, the dot product of the top with its diff.
+
+    Setup fills the diff with the loss weight. A layer that reads the top may overwrite it in its backward pass.
+    """
     if blob.grad is None or blob.grad.shape != blob.value.shape:
         return blob.value.sum() * weight
     return (blob.value * blob.grad).sum()

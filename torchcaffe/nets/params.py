@@ -1,7 +1,9 @@
-"""The parameters of a net: which blobs learn, with what multipliers, and which layers share one by its name."""
+"""The parameters of a net: their multipliers (lr_mult, decay_mult), and which layers share one by its name.
+
+Source followed: BVLC Caffe's Net::AppendParam.
+"""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -9,17 +11,15 @@ from caffeformat.caffeformat_pb2 import ParamSpec
 from torchcaffe.common import log
 from torchcaffe.common.blob import Blob
 from torchcaffe.common.log import check, shape_string
-
-if TYPE_CHECKING:
-    from torchcaffe.layer_types import Layer
+from torchcaffe.layer_types import Layer
 
 
 @dataclass
 class Param:
-    """A learnable blob. `spec` is that of the layer that owns it, completed by those that share it."""
+    """Blob `index` of `layer`, which owns it. Layers that share it may add multipliers to `spec` that it lacks."""
 
     blob: Blob
-    layer: "Layer"
+    layer: Layer
     index: int
     spec: ParamSpec
 
@@ -33,26 +33,27 @@ class Param:
 
 
 class Params:
-    """`learnable`: each blob once, in the order of the layers: the order of a solverstate's history."""
+    """All parameters of a net. `learnable` has each blob once, in the order of the layers. A solverstate's history has
+    the same order."""
 
     def __init__(self) -> None:
         self.learnable: list[Param] = []
         self._by_name: dict[str, Param] = {}
         self._shared: list[tuple[Layer, int, Param]] = []
 
-    def append(self, layer: "Layer", index: int, spec: ParamSpec) -> None:
-        """Adds blob `index` of `layer`. Raises Fatal where it cannot be shared as `spec` asks."""
+    def append(self, layer: Layer, index: int, spec: ParamSpec) -> None:
+        """Adds blob `index` of `layer`. Raises Fatal if it cannot be shared as `spec` asks."""
         owner = self._by_name.get(spec.name) if spec.name else None
         if owner is None:
-            own = ParamSpec()
-            own.CopyFrom(spec)
-            param = Param(layer.blobs[index], layer, index, own)
+            own_spec = ParamSpec()
+            own_spec.CopyFrom(spec)
+            param = Param(layer.blobs[index], layer, index, own_spec)
             self.learnable.append(param)
             if spec.name:
                 self._by_name[spec.name] = param
             return
-        by = f"layer '{owner.layer.name}', param index {owner.index}"
-        log.info("net.cpp:467", f"Sharing parameters '{spec.name}' owned by {by}")
+        owned_by = f"layer '{owner.layer.name}', param index {owner.index}"
+        log.info("net.cpp:467", f"Sharing parameters '{spec.name}' owned by {owned_by}")
         _check_shapes(owner, layer, index, spec)
         for name in ("lr_mult", "decay_mult"):
             if spec.HasField(name):
@@ -62,13 +63,13 @@ class Params:
         self._shared.append((layer, index, owner))
 
     def share(self) -> None:
-        """Puts the owner's blob in the place of each that shares it. A permissive one keeps its shape."""
+        """Replaces each blob that shares a parameter by its owner's. With share_mode PERMISSIVE it keeps its shape."""
         for layer, index, owner in self._shared:
             blob = layer.blobs[index]
             layer.blobs[index] = owner.blob if blob.shape == owner.blob.shape else _Reshaped(owner.blob, blob.shape)
 
     def any_reshaped(self) -> bool:
-        """Whether layers share a parameter in different shapes."""
+        """Whether layers share a parameter in different shapes (share_mode PERMISSIVE)."""
         return any(layer.blobs[index] is not owner.blob for layer, index, owner in self._shared)
 
     def clear_gradients(self) -> None:
@@ -77,7 +78,7 @@ class Params:
 
 
 class _Reshaped(Blob):
-    """Another blob's values and gradient in a shape of its own."""
+    """Another blob's values and gradient in a different shape."""
 
     def __init__(self, owner: Blob, shape: tuple[int, ...]):
         self.name = ""
@@ -106,12 +107,11 @@ class _Reshaped(Blob):
         self._owner.grad = None if tensor is None else tensor.reshape(self._owner.shape)
 
 
-def _check_shapes(owner: Param, layer: "Layer", index: int, spec: ParamSpec) -> None:
+def _check_shapes(owner: Param, layer: Layer, index: int, spec: ParamSpec) -> None:
     mine, theirs = layer.blobs[index], owner.blob
     permissive = spec.share_mode == ParamSpec.PERMISSIVE
-    fits = mine.count == theirs.count if permissive else mine.shape == theirs.shape
     check(
-        fits,
+        mine.count == theirs.count if permissive else mine.shape == theirs.shape,
         f"{layer.where}: Cannot share param '{spec.name}' owned by layer '{owner.layer.name}' with layer "
         f"'{layer.name}'; {'count' if permissive else 'shape'} mismatch.  Owner layer param shape is "
         f"{shape_string(theirs.shape)}; sharing layer expects shape {shape_string(mine.shape)}",

@@ -1,4 +1,4 @@
-"""Brings older nets and solvers up to date as Caffe does: V0 and V1 `layers`, inputs without a layer, BatchNorm's three
+"""Upgrades old nets and solvers as Caffe does: V0 and V1 `layers`, inputs without a layer, BatchNorm layers with three
 `param`, `solver_type`.
 
 Source followed: BVLC Caffe's util/upgrade_proto.cpp.
@@ -6,7 +6,6 @@ Source followed: BVLC Caffe's util/upgrade_proto.cpp.
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from caffeformat.caffeformat_pb2 import (
     BlobShape,
@@ -18,9 +17,7 @@ from caffeformat.caffeformat_pb2 import (
 )
 from torchcaffe.common import log
 from torchcaffe.nets import upgrade_v0
-
-if TYPE_CHECKING:
-    from torchcaffe.nets.parsed_net import Source
+from torchcaffe.nets.parsed_net import ParsedNet
 
 _V1 = V1LayerParameter
 _TYPES = {
@@ -35,43 +32,43 @@ _TYPES = {
     _V1.RELU: "ReLU",
     _V1.SOFTMAX_LOSS: "SoftmaxWithLoss",
     _V1.TANH: "TanH",
-}  # the others are their enum's words, capitalized: INNER_PRODUCT, InnerProduct
+}  # all others are the words of the enum's name, capitalized: INNER_PRODUCT becomes InnerProduct
 _TRANSFORM = ("scale", "mean_file", "crop_size", "mirror")
 
 
-def net(source: "Source", path: str) -> "Source":
-    """`source` in today's form; the messages in it may be changed. Raises Fatal."""
-    if upgrade_v0.is_v0(source.param):
-        upgrade_v0.net(source, path)
-    param = source.param
+def net(parsed: ParsedNet, path: str) -> ParsedNet:
+    """Upgrades `parsed` in place and returns it. Raises Fatal."""
+    if upgrade_v0.is_v0(parsed.param):
+        upgrade_v0.net(parsed, path)
+    param = parsed.param
     if any(_transforms(layer) for layer in param.layers):
         _upgrade_data(param, path)
     if param.layers:
         _upgrade_v1(param, path)
     if param.input:
-        _upgrade_input(source, path)
+        _upgrade_input(parsed, path)
     if any(_has_three_params(layer) for layer in param.layer):
         _upgrade_batch_norm(param, path)
-    return source
+    return parsed
 
 
 def _transforms(layer: V1LayerParameter) -> list[tuple[str, str]]:
-    """The old homes of transform_param's fields that a layer uses: message, field."""
-    homes = {_V1.DATA: "data_param", _V1.IMAGE_DATA: "image_data_param", _V1.WINDOW_DATA: "window_data_param"}
-    home = homes.get(layer.type)
-    return [(home, name) for name in _TRANSFORM if home and getattr(layer, home).HasField(name)]
+    """The fields of today's transform_param that `layer` gives in its old place: (message, field) pairs."""
+    messages = {_V1.DATA: "data_param", _V1.IMAGE_DATA: "image_data_param", _V1.WINDOW_DATA: "window_data_param"}
+    message = messages.get(layer.type)
+    return [(message, name) for name in _TRANSFORM if message and getattr(layer, message).HasField(name)]
 
 
 def _upgrade_data(param: NetParameter, path: str) -> None:
     deprecated = "Attempting to upgrade input file specified using deprecated transformation parameters: "
     log.info("upgrade_proto.cpp:46", deprecated + path)
     for layer in param.layers:
-        for home, name in _transforms(layer):
-            old = getattr(layer, home)
+        for message, name in _transforms(layer):
+            old = getattr(layer, message)
             setattr(layer.transform_param, name, getattr(old, name))
             old.ClearField(name)
-    done = "Successfully upgraded file specified using deprecated data transformation parameters."
-    log.info("upgrade_proto.cpp:49", done)
+    success = "Successfully upgraded file specified using deprecated data transformation parameters."
+    log.info("upgrade_proto.cpp:49", success)
     future = "Note that future Caffe releases will only support transform_param messages for transformation fields."
     log.warning("upgrade_proto.cpp:51", future)
 
@@ -79,16 +76,16 @@ def _upgrade_data(param: NetParameter, path: str) -> None:
 def _upgrade_v1(param: NetParameter, path: str) -> None:
     deprecated = "Attempting to upgrade input file specified using deprecated V1LayerParameter: "
     log.info("upgrade_proto.cpp:55", deprecated + path)
-    both = f"{path}: the net has both 'layer' and 'layers' (the form of 2014); write them all as 'layer'"
+    both = f"{path}: the net has both 'layer' and 'layers' (the format of 2014); write them all as 'layer'"
     log.check(not param.layer, both, "upgrade_proto.cpp:671")
     param.layer.extend(v1_layer(layer) for layer in param.layers)
     del param.layers[:]
-    done = "Successfully upgraded file specified using deprecated V1LayerParameter"
-    log.info("upgrade_proto.cpp:63", done)
+    success = "Successfully upgraded file specified using deprecated V1LayerParameter"
+    log.info("upgrade_proto.cpp:63", success)
 
 
 def v1_layer(old: V1LayerParameter) -> LayerParameter:
-    """A layer of 2014 in today's form. Its settings have the names they have today; what was renamed is set by hand."""
+    """A V1 layer (2014) in today's format. Most fields have the same names in both; the renamed ones follow below."""
     new = LayerParameter()
     if old.HasField("name"):
         new.name = old.name
@@ -116,8 +113,8 @@ def v1_layer(old: V1LayerParameter) -> LayerParameter:
     return new
 
 
-def _upgrade_input(source: "Source", path: str) -> None:
-    param = source.param
+def _upgrade_input(parsed: ParsedNet, path: str) -> None:
+    param = parsed.param
     deprecated = "Attempting to upgrade input file specified using deprecated input fields: "
     log.info("upgrade_proto.cpp:69", deprecated + path)
     shapes = list(param.input_shape) or [
@@ -131,7 +128,7 @@ def _upgrade_input(source: "Source", path: str) -> None:
         layers = [layer, *param.layer]
         del param.layer[:]
         param.layer.extend(layers)
-        source.places.insert(0, f"{path}, input fields")
+        parsed.places.insert(0, f"{path}, input fields")
     for name in ("input", "input_shape", "input_dim"):
         param.ClearField(name)
     log.info("upgrade_proto.cpp:72", "Successfully upgraded file specified using deprecated input fields.")
@@ -144,7 +141,7 @@ def _has_three_params(layer: LayerParameter) -> bool:
 
 
 def _upgrade_batch_norm(param: NetParameter, path: str) -> None:
-    """Until 2017 a BatchNorm had to say itself that its three blobs are not learned."""
+    """Until 2017 prototxts gave a BatchNorm three `param` with lr_mult 0, because its blobs are not learned."""
     log.info("upgrade_proto.cpp:79", f"Attempting to upgrade batch norm layers using deprecated params: {path}")
     for layer in filter(_has_three_params, param.layer):
         for spec in layer.param:
@@ -153,7 +150,10 @@ def _upgrade_batch_norm(param: NetParameter, path: str) -> None:
 
 
 def solver(param: SolverParameter, path: str) -> SolverParameter:
-    """`param` with `type` for `solver_type`, and with a snapshot_prefix. Raises Fatal."""
+    """Upgrades `param` in place and returns it: `solver_type` becomes `type`, and it has a snapshot_prefix.
+
+    `path` is the solver's file, from which a missing prefix is derived. Raises Fatal.
+    """
     if param.HasField("solver_type"):
         old = "Attempting to upgrade input file specified using deprecated 'solver_type' field (enum)': "
         log.info("upgrade_proto.cpp:1084", old + path)
@@ -163,8 +163,8 @@ def solver(param: SolverParameter, path: str) -> SolverParameter:
         name = SolverParameter.SolverType.Name(param.solver_type)
         param.type = names.get(name, "Adam" if name == "ADAM" else name)
         param.ClearField("solver_type")
-        done = "Successfully upgraded file specified using deprecated 'solver_type' field (enum) to 'type' field"
-        log.info("upgrade_proto.cpp:1091", f"{done} (string).")
+        success = "Successfully upgraded file specified using deprecated 'solver_type' field (enum) to 'type' field"
+        log.info("upgrade_proto.cpp:1091", f"{success} (string).")
         future = "Note that future Caffe releases will only support 'type' field (string) for a solver's type."
         log.warning("upgrade_proto.cpp:1093", future)
     if not param.HasField("snapshot_prefix"):

@@ -1,16 +1,12 @@
-"""Brings nets of 2013 (V0, `layers { layer { type: "conv" ... } bottom: ... }`) into the form of 2014 (V1).
+"""Upgrades nets of 2013 (V0, `layers { layer { type: "conv" ... } bottom: ... }`) to the format of 2014 (V1).
 
-One message held the settings of all types: each goes where its layer's type keeps it. A layer of type `padding`
-becomes the `pad` of the one that reads it. Source followed: BVLC Caffe's util/upgrade_proto.cpp.
+In V0 one message holds the settings of all layer types. Each setting moves to the message of its layer's type. A layer
+of type `padding` becomes the `pad` of the layer that reads it. Source followed: BVLC Caffe's util/upgrade_proto.cpp.
 """
-
-from typing import TYPE_CHECKING
 
 from caffeformat.caffeformat_pb2 import NetParameter, V0LayerParameter, V1LayerParameter
 from torchcaffe.common import log
-
-if TYPE_CHECKING:
-    from torchcaffe.nets.parsed_net import Source
+from torchcaffe.nets.parsed_net import ParsedNet
 
 _V1 = V1LayerParameter
 _RENAMED = {
@@ -19,18 +15,19 @@ _RENAMED = {
     "innerproduct": _V1.INNER_PRODUCT,
     "pool": _V1.POOLING,
 }
-_SAME = """accuracy bnll concat data dropout euclidean_loss flatten hdf5_data hdf5_output im2col infogain_loss lrn
+_SAME_NAME = """accuracy bnll concat data dropout euclidean_loss flatten hdf5_data hdf5_output im2col infogain_loss lrn
 multinomial_logistic_loss relu sigmoid softmax softmax_loss split tanh window_data"""
-_TYPES = _RENAMED | {name: _V1.LayerType.Value(name.upper()) for name in _SAME.split()}
+_TYPES = _RENAMED | {name: getattr(_V1, name.upper()) for name in _SAME_NAME.split()}
 
-_HOMES = {
+# The message in V1 that holds a type's settings. For all other types it is NAME_param.
+_MESSAGES = {
     "conv": "convolution_param",
     "images": "image_data_param",
     "innerproduct": "inner_product_param",
     "pool": "pooling_param",
-}  # of the others NAME_param
-# A setting of V0, the line where Caffe complains of it in a type that has none, the types that have it, and its name
-# in V1 where that is another one. In the order of Caffe's complaints.
+}
+# A setting of V0; the line of upgrade_proto.cpp that logs it as unknown for a layer type; the types that have it; its
+# name in V1, if that differs. In the order in which Caffe checks them.
 _SETTINGS = [
     ("num_output", 237, "conv innerproduct", ""),
     ("biasterm", 249, "conv innerproduct", "bias_term"),
@@ -67,13 +64,15 @@ def is_v0(param: NetParameter) -> bool:
     return any(layer.HasField("layer") for layer in param.layers)
 
 
-def net(source: "Source", path: str) -> "Source":
-    """`source` with V1 layers. As in Caffe, of the net's other settings only name, inputs and force_backward stay.
-    Raises Fatal."""
+def net(parsed: ParsedNet, path: str) -> ParsedNet:
+    """Upgrades `parsed` to V1 in place and returns it. Raises Fatal.
+
+    As in Caffe, only the net's name, inputs and force_backward are kept of its other settings.
+    """
     deprecated = "Attempting to upgrade input file specified using deprecated V0LayerParameter: "
     log.info("upgrade_proto.cpp:28", deprecated + path)
-    old, places = source.param, source.places
-    both = f"{path}: the net has both 'layer' and 'layers' with a `layer` inside (the form of 2013); write one form"
+    old, places = parsed.param, parsed.places
+    both = f"{path}: the net has both 'layer' and 'layers' with a `layer` inside (the format of 2013); use one format"
     log.check(not old.layer, both, "upgrade_proto.cpp:671")
     kept = _without_padding(old, places)
     new = NetParameter(input=old.input, input_dim=old.input_dim)
@@ -91,13 +90,13 @@ def net(source: "Source", path: str) -> "Source":
     future = "Note that future Caffe releases will not support V0NetParameter; use ./build/tools/upgrade_net_proto_text"
     future += " for prototxt and ./build/tools/upgrade_net_proto_binary for model weights upgrade this and any other "
     log.warning("upgrade_proto.cpp:39", future + "net protos to the new format.")
-    source.param, source.places = new, [place for _, place in kept]
-    return source
+    parsed.param, parsed.places = new, [place for _, place in kept]
+    return parsed
 
 
 def _without_padding(param: NetParameter, places: list[str]) -> list[tuple[V1LayerParameter, str]]:
-    """The layers and their places, the `padding` ones folded into the convolution or pooling that reads them."""
-    makers: dict[str, V1LayerParameter | None] = dict.fromkeys(param.input)
+    """The layers and their places. A `padding` layer is merged into the convolution or pooling that reads it."""
+    producers: dict[str, V1LayerParameter | None] = dict.fromkeys(param.input)
     kept = []
     for old, place in zip(param.layers, places, strict=True):
         layer = V1LayerParameter()
@@ -105,28 +104,29 @@ def _without_padding(param: NetParameter, places: list[str]) -> list[tuple[V1Lay
         if layer.layer.type != "padding":
             kept.append((layer, place))
         for index, name in enumerate(layer.bottom):
-            log.check(name in makers, f"{place}: Unknown blob input {name} to layer {index}", "upgrade_proto.cpp:165")
-            maker = makers[name]
-            if maker is not None and maker.layer.type == "padding":
-                _check_padding(layer, maker, place)
-                layer.layer.pad = maker.layer.pad
-                layer.bottom[index] = maker.bottom[0]
-        makers |= dict.fromkeys(layer.top, old)
+            unknown = f"{place}: Unknown blob input {name} to layer {index}"
+            log.check(name in producers, unknown, "upgrade_proto.cpp:165")
+            producer = producers[name]
+            if producer is not None and producer.layer.type == "padding":
+                _check_padding(layer, producer, place)
+                layer.layer.pad = producer.layer.pad
+                layer.bottom[index] = producer.bottom[0]
+        producers |= dict.fromkeys(layer.top, old)
     return kept
 
 
 def _check_padding(reader: V1LayerParameter, padding: V1LayerParameter, place: str) -> None:
     kind = reader.layer.type
-    wrong = f"{place}: Padding layer input to non-convolutional / non-pooling layer type {kind}"
-    log.check(kind in ("conv", "pool"), wrong, "upgrade_proto.cpp:177")
-    single = f"{place}: layer '{reader.layer.name}', behind a padding, takes a single blob as input."
-    log.check(len(reader.bottom) == 1, single, "upgrade_proto.cpp:181")
-    one = f"{place}: the padding layer '{padding.layer.name}' takes a single blob and produces a single one"
-    log.check(len(padding.bottom) == len(padding.top) == 1, one, "upgrade_proto.cpp:183")
+    wrong_type = f"{place}: Padding layer input to non-convolutional / non-pooling layer type {kind}"
+    log.check(kind in ("conv", "pool"), wrong_type, "upgrade_proto.cpp:177")
+    one_bottom = f"{place}: layer '{reader.layer.name}', which reads a padding layer, takes a single blob as input."
+    log.check(len(reader.bottom) == 1, one_bottom, "upgrade_proto.cpp:181")
+    one_each = f"{place}: the padding layer '{padding.layer.name}' takes a single blob and produces a single blob"
+    log.check(len(padding.bottom) == len(padding.top) == 1, one_each, "upgrade_proto.cpp:183")
 
 
 def _upgrade(old: V1LayerParameter, new: V1LayerParameter, place: str) -> bool:
-    """Fills `new`; whether every setting found its place."""
+    """Fills `new` from `old`. Returns whether every setting could be moved."""
     new.bottom.extend(old.bottom)
     new.top.extend(old.top)
     if not old.HasField("layer"):
@@ -139,28 +139,30 @@ def _upgrade(old: V1LayerParameter, new: V1LayerParameter, place: str) -> bool:
         new.type = _TYPES[kind]
     for name in ("blobs", "blobs_lr", "weight_decay"):
         getattr(new, name).extend(getattr(layer, name))
-    for name, today in _TRANSFORM.items():
+    for name, new_name in _TRANSFORM.items():
         if layer.HasField(name):
-            setattr(new.transform_param, today, getattr(layer, name))
+            setattr(new.transform_param, new_name, getattr(layer, name))
     return all([_move(layer, new, *setting) for setting in _SETTINGS])
 
 
-def _move(layer: V0LayerParameter, new: V1LayerParameter, name: str, place: int, types: str, today: str) -> bool:
-    """Puts one setting, if it is given, where its type keeps it. A type that has none: the log says so."""
+def _move(layer: V0LayerParameter, new: V1LayerParameter, name: str, line: int, types: str, new_name: str) -> bool:
+    """Moves one setting of _SETTINGS, if it is given, into the message of its layer's type.
+
+    Returns False and logs an error if the type has no such setting.
+    """
     if not layer.HasField(name):
         return True
     if layer.type not in types.split():
-        called = "shuffle" if name == "shuffle_images" else name
-        unknown = f"Unknown parameter {called} for layer type {layer.type}"
-        log.error(f"upgrade_proto.cpp:{place}", unknown)
+        logged_name = "shuffle" if name == "shuffle_images" else name
+        log.error(f"upgrade_proto.cpp:{line}", f"Unknown parameter {logged_name} for layer type {layer.type}")
         return False
-    value, today = getattr(layer, name), today or name
-    home = new if name == "hdf5_output_param" else getattr(new, _HOMES.get(layer.type, f"{layer.type}_param"))
-    field = home.DESCRIPTOR.fields_by_name[today]
+    value, new_name = getattr(layer, name), new_name or name
+    message = new if name == "hdf5_output_param" else getattr(new, _MESSAGES.get(layer.type, f"{layer.type}_param"))
+    field = message.DESCRIPTOR.fields_by_name[new_name]
     if field.message_type:
-        getattr(home, today).CopyFrom(value)
+        getattr(message, new_name).CopyFrom(value)
     elif field.is_repeated:
-        getattr(home, today).append(value)
+        getattr(message, new_name).append(value)
     else:
-        setattr(home, today, value)
+        setattr(message, new_name, value)
     return True

@@ -1,6 +1,6 @@
-"""C's rand() as glibc has it where nobody has called srand(): what std::random_shuffle draws from in BVLC Caffe.
+"""C's rand() of glibc, without a call of srand(). In BVLC Caffe, std::random_shuffle draws from it.
 
-Caffe's random_seed has no say in it. A process has one such sequence, whatever it draws for.
+Caffe's random_seed does not influence it. All users in a process share one sequence.
 """
 
 from collections import deque
@@ -9,11 +9,11 @@ import numpy as np
 
 from torchcaffe.random.rng import State
 
-_TAPS = 31  # r[i] = r[i - 3] + r[i - 31], modulo 2^32; the lowest bit is not given out
+_TAPS = 31  # r[i] = r[i - 3] + r[i - 31], modulo 2^32; rand() returns r[i] without its lowest bit
 
 
 class CRand:
-    """rand(), from its first number on."""
+    """The numbers of rand(), from the first one of a process."""
 
     def __init__(self) -> None:
         values = [1]  # the seed
@@ -29,13 +29,15 @@ class CRand:
         return self._last[-1] >> 1
 
     def shuffle(self, items: list) -> None:
-        """std::random_shuffle of `items`, as in libstdc++."""
+        """Shuffles `items` in place, as std::random_shuffle of libstdc++ does."""
         for index in range(1, len(items)):
             place = self.rand() % (index + 1)
             items[index], items[place] = items[place], items[index]
 
     def state(self) -> State:
+        """The last numbers of the sequence (31 int64)."""
         return {"rand": np.array(self._last, np.int64)}
 
     def restore(self, state: State) -> None:
+        """Goes back to an earlier `state()`."""
         self._last.extend(state["rand"].tolist())

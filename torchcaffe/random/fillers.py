@@ -1,6 +1,6 @@
-"""Fillers: the first values of weights, as BVLC Caffe's filler.hpp makes them on the CPU, bit for bit.
+"""Fillers: the initial values of weights, bit for bit as BVLC Caffe draws them on the CPU.
 
-All arithmetic is float32's, in Caffe's order.
+All arithmetic is in float32 and in Caffe's order. Source followed: BVLC Caffe's filler.hpp.
 """
 
 from math import ceil, prod
@@ -16,18 +16,18 @@ Shape = tuple[int, ...]
 
 
 def fill(param: FillerParameter, shape: Shape, rng: Generator) -> np.ndarray:
-    """A float32 array of `shape`, filled as `param` says, with draws of `rng`. Raises FormatError.
+    """A float32 array of `shape`, filled as `param` says, with draws from `rng`. Raises FormatError.
 
-    As in Caffe, fan_in is the size of all axes but the first, fan_out that of all but the second, or of all where there
-    is no second.
+    As in Caffe, fan_in is the product of all sizes but the first. fan_out is the product of all sizes but the second,
+    or of all sizes if there is one axis.
     """
     filler = _FILLERS.get(param.type)
     if filler is None:
-        raise FormatError(f"no filler has the type {param.type!r}; there are {', '.join(_FILLERS)}")
+        raise FormatError(f"no filler has the type {param.type!r}; known types: {', '.join(_FILLERS)}")
     if prod(shape) == 0:
         raise FormatError(f"a filler of type {param.type} cannot fill a blob without values; its shape is {shape}")
     if param.sparse != -1 and param.type != "gaussian":
-        raise FormatError(f"sparse: {param.sparse} belongs to a gaussian filler; this one is of type {param.type}")
+        raise FormatError(f"sparse: {param.sparse} belongs to a gaussian filler; the type of this one is {param.type}")
     return filler(param, shape, rng)
 
 
@@ -37,13 +37,13 @@ def _constant(param: FillerParameter, shape: Shape, rng: Generator) -> np.ndarra
 
 def _uniform(param: FillerParameter, shape: Shape, rng: Generator) -> np.ndarray:
     if not param.min <= param.max:
-        raise FormatError(f"a uniform filler goes from min to max; found min: {param.min:g}, max: {param.max:g}")
+        raise FormatError(f"a uniform filler needs min <= max; it has min: {param.min:g}, max: {param.max:g}")
     return rng.uniform(prod(shape), param.min, param.max).reshape(shape)
 
 
 def _gaussian(param: FillerParameter, shape: Shape, rng: Generator) -> np.ndarray:
     if not param.std > 0:
-        raise FormatError(f"a gaussian filler needs std > 0; found std: {param.std:g}")
+        raise FormatError(f"a gaussian filler needs std > 0; it has std: {param.std:g}")
     values = rng.gaussian(prod(shape), param.mean, param.std).reshape(shape)
     if param.sparse != -1:
         values *= rng.bernoulli(values.size, _share(param.sparse, shape)).reshape(shape)
@@ -51,17 +51,19 @@ def _gaussian(param: FillerParameter, shape: Shape, rng: Generator) -> np.ndarra
 
 
 def _share(sparse: int, shape: Shape) -> np.float32:
-    """The share of values that a `sparse` filler leaves: `sparse` of each output's, says Caffe, which divides by the
-    number of outputs."""
+    """The share of values that a `sparse` filler does not set to zero: as in Caffe, `sparse` / number of outputs.
+
+    Caffe's documentation means another share: `sparse` of the weights of each output.
+    """
     if not shape or not 0 <= sparse <= shape[0]:
         outputs = shape[0] if shape else "no"
-        raise FormatError(f"sparse lies between 0 and the number of outputs; found {sparse}, with {outputs} outputs")
+        raise FormatError(f"sparse must be from 0 to the number of outputs; it is {sparse}, with {outputs} outputs")
     return F(sparse) / F(shape[0])
 
 
 def _positive_unitball(param: FillerParameter, shape: Shape, rng: Generator) -> np.ndarray:
     rows = rng.uniform(prod(shape), 0, 1).reshape(shape[0], -1)
-    rows /= np.add.accumulate(rows, axis=1)[:, -1:]  # one after the other, as Caffe sums; np.sum adds in pairs
+    rows /= np.add.accumulate(rows, axis=1)[:, -1:]  # one by one, as Caffe adds; np.sum adds in pairs
     return rows.reshape(shape)
 
 

@@ -1,24 +1,24 @@
-"""Random numbers as BVLC Caffe draws them on the CPU (boost 1.74): one 32-bit Mersenne twister, read in one order.
+"""Random numbers as BVLC Caffe draws them on the CPU (boost 1.74): from one 32-bit Mersenne twister, in one order.
 
-What takes draws from a solver's generator, `Generator(random_seed)`, in this order:
+All draws from a solver's generator, `Generator(random_seed)`, in order:
 
-1. The train net, layer by layer. A Data layer: if it mirrors, or crops in the phase TRAIN, two draws (the second seeds
-   its transformer), then one that seeds its prefetch thread, which uses it for nothing. A layer with weights: its
-   weight filler, then its bias filler; constant and bilinear fillers draw nothing.
-2. Each test net in the same way. Its fillers draw too, though its weights are then shared with the train net.
-3. Each forward pass in the phase TRAIN: a Dropout layer one draw a value, in the order of the layers; also where
-   nothing learns. In the phase TEST it draws nothing.
+1. The train net, layer by layer. A Data layer that mirrors, or crops in the phase TRAIN: two draws, of which the second
+   seeds its transformer. Then one draw that seeds its prefetch thread, which never uses it. A layer with weights: its
+   weight filler, then its bias filler. Constant and bilinear fillers draw nothing.
+2. Each test net in the same way. Its fillers draw too, although its weights are then shared with the train net.
+3. Each forward pass in the phase TRAIN: one draw per value in each Dropout layer, in the order of the layers, even if
+   nothing learns. In the phase TEST, Dropout draws nothing.
 
-A transformer draws from its own generator, a new one seeded with one draw (transformer.py says what), and so does the
-shuffling of an ImageData layer (image_source.py). HDF5Data shuffles by C's rand (c_rand.py). Nothing else draws; a
-resumed run begins anew from the seed.
+A transformer has its own generator, seeded with one draw (data/transformer.py). So has the shuffling of an ImageData
+layer (data/image_source.py). HDF5Data shuffles by C's rand (c_rand.py). Nothing else draws. When BVLC Caffe resumes, it
+starts again from the seed.
 """
 
 import numpy as np
 
 from torchcaffe.random import ziggurat
 
-_PIECE = 1 << 16  # draws at a time: they and what is made of them stay in the cache
+_PIECE = 1 << 16  # draws at a time: so few that they and their results fit into the processor's cache
 _ALL = 1 << 32
 
 State = dict[str, np.ndarray]
@@ -39,11 +39,11 @@ class Generator:
         return int(self.raw(1)[0])
 
     def gaussian(self, n: int, mean: float, std: float) -> np.ndarray:
-        """`n` normal numbers, float32; 1.02 draws each on average."""
+        """`n` normally distributed numbers, float32. They take 1.02 draws each on average."""
         out = np.empty(n, np.float32)
         filled, left = 0, np.empty(0, np.uint32)
         while filled < n:
-            # A number takes a draw or more, so as many draws as numbers are missing are never too many.
+            # A number takes at least one draw, so as many draws as there are numbers missing are never too many.
             draws = np.concatenate([left, self.raw(min(n - filled, _PIECE))])
             numbers, taken = ziggurat.normal(draws)
             out[filled : filled + numbers.size] = numbers
@@ -53,7 +53,8 @@ class Generator:
         return out
 
     def uniform(self, n: int, a: float, b: float) -> np.ndarray:
-        """`n` float32 from a to b, both included; one draw each, but for those that rounding lifts above b."""
+        """`n` uniformly distributed numbers from a to b, both included, float32. They take one draw each, and another
+        one if rounding lifts a number above b."""
         low = np.float32(a)
         end = np.nextafter(np.float32(b), np.float32(np.finfo(np.float32).max))
         out = np.empty(n, np.float32)
@@ -68,11 +69,10 @@ class Generator:
             filled += numbers.size
         return out
 
-    def bernoulli(self, n: int, p: float) -> np.ndarray:
-        """`n` times 1 with probability `p`, else 0: uint8, one draw each; p = 0 draws nothing.
+    def bernoulli(self, n: int, p: float | np.floating) -> np.ndarray:
+        """`n` numbers, uint8: 1 with probability `p`, else 0. They take one draw each; with p = 0, none.
 
-        A `p` of np.float32 is held against the draws in float32, as the sparse filler does, any other in float64, as
-        Dropout does.
+        The draws are compared with `p` in float32 if it is a np.float32 (the sparse filler), else in float64 (Dropout).
         """
         if p == 0:
             return np.zeros(n, np.uint8)
@@ -81,8 +81,8 @@ class Generator:
         return (self.raw(n) <= np.uint32(p * float(_ALL - 1))).view(np.uint8)
 
     def shuffle(self, items: list) -> None:
-        """Shuffles `items` as BVLC Caffe's util/rng.hpp does, a draw for each but the first; one that lies behind the
-        last whole share of the draws' range is drawn again."""
+        """Shuffles `items` in place, as BVLC Caffe's util/rng.hpp does: one draw for each item but the first. The range
+        of draws is divided into equal parts, and a draw in the remainder is repeated."""
         last = len(items) - 1
         while last > 0:
             for draw in self.raw(min(last, _PIECE)).tolist():
@@ -92,10 +92,11 @@ class Generator:
                     last -= 1
 
     def state(self) -> State:
-        """All that decides what comes next, as arrays: `key` (624 uint32) and `position` (int64, no axes)."""
-        _, key, position, *_ = self._twister.get_state()
-        return {"key": key.copy(), "position": np.array(position, np.int64)}
+        """The state of the twister: `key` (624 uint32) and `position` (int64, no axes)."""
+        twister = self._twister.get_state(legacy=False)["state"]
+        return {"key": twister["key"].copy(), "position": np.array(twister["pos"], np.int64)}
 
     def restore(self, state: State) -> None:
-        """Go back to `state()`."""
-        self._twister.set_state(("MT19937", state["key"], int(state["position"])))
+        """Goes back to an earlier `state()`."""
+        key, position = state["key"], int(state["position"])
+        self._twister.set_state({"bit_generator": "MT19937", "state": {"key": key, "pos": position}})

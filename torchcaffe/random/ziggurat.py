@@ -1,13 +1,13 @@
-"""The ziggurats by which boost 1.74 makes normal and exponential numbers of float32 from 32-bit draws.
+"""Normal and exponential float32 numbers from 32-bit draws, by the ziggurat method, bit for bit as in boost 1.74.
 
 A ziggurat (Marsaglia and Tsang, Journal of Statistical Software 5(8), 2000) covers a falling density f, f(0) = 1, with
-strips of one area. Strip i reaches from 0 to x[i]; up to x[i+1] it lies wholly under f, so a point there is taken at
-once; between the two (the wedge) a second draw gives the height, which is held against f. Strip 0 stands for the tail
-beyond x[1] as well. The strips follow from their count: x[1] is the one place from which strips of its area end at 0.
+strips of equal area. Strip i reaches from 0 to x[i]. Up to x[i+1] it lies below f: a point there is accepted at once.
+Between the two (the wedge) a second draw gives the height of the point, which is compared with f. Strip 0 also stands
+for the tail beyond x[1]. The number of strips determines them all: only for one x[1] do strips of equal area end at 0.
 
-One draw gives the strip (its low 8 bits; of a normal number the lowest is the sign) and the position in the strip (its
-upper 24 bits). The arithmetic is float32's, in boost's order, because each rounding shows in a weight's last bit; exp
-is rounded once from double, as glibc's expf is but for less than one value in a hundred.
+One draw gives the strip (its low 8 bits; for a normal number the lowest bit is the sign) and the position in the strip
+(its upper 24 bits). The arithmetic is in float32 and in boost's order, because every rounding changes the last bit of a
+weight. exp is computed in double and rounded once; glibc's expf gives the same for more than 99 % of all values.
 """
 
 import math
@@ -17,25 +17,27 @@ from typing import NamedTuple
 
 import numpy as np
 
+Function = Callable[[float], float]
+
 F = np.float32
 _STEP = F(2.0**-24)  # of the position in a strip
-_DRAW = F(2.0**-32)  # a draw times this lies in 0..1; boost draws again where float32 rounds it to 1
+_DRAW = F(2.0**-32)  # scales a draw to 0..1; boost draws again if float32 rounds the result to 1
 
 
 class Strips(NamedTuple):
-    """The strips of a density f, float64: edges x[0] > x[1] > ... > x[count] = 0, heights y[i] = f(x[i]), y[0] = 0."""
+    """The strips of a density f, float64: edges x[0] > x[1] > ... > x[count] = 0; heights y[i] = f(x[i]), y[0] = 0."""
 
     x: np.ndarray
     y: np.ndarray
 
 
 class OutOfDraws(Exception):
-    """A number begun within these draws ends beyond them."""
+    """The draws end before a number is complete."""
 
 
 @cache
 def normal_strips() -> Strips:
-    """128 strips of exp(-x*x/2): both signs share them."""
+    """128 strips of exp(-x*x/2), for both signs."""
     return _strips(
         128,
         lambda x: math.exp(-x * x / 2),
@@ -50,11 +52,11 @@ def exponential_strips() -> Strips:
     return _strips(256, lambda x: math.exp(-x), lambda y: -math.log(y), lambda x: math.exp(-x))
 
 
-def _strips(count: int, f: Callable, inverse: Callable, tail: Callable) -> Strips:
-    """`count` strips of the density `f`; `inverse` is that of f, `tail(x)` the area under f beyond x."""
+def _strips(count: int, f: Function, inverse: Function, tail: Function) -> Strips:
+    """`count` strips of the density `f`. `inverse` is the inverse of f, `tail(x)` the area under f beyond x."""
 
     def heights(first: float) -> list[float]:
-        """y[1], y[2], ... for x[1] = first: `count` of them, or fewer if they are at 1 before."""
+        """y[1], y[2], ... for x[1] = first: `count` of them, or fewer if they reach 1 before."""
         area = first * f(first) + tail(first)
         y = [f(first)]
         while len(y) < count and y[-1] < 1:
@@ -64,7 +66,7 @@ def _strips(count: int, f: Callable, inverse: Callable, tail: Callable) -> Strip
     def too_high(y: list[float]) -> bool:
         return len(y) < count or y[-1] > 1
 
-    low, high = 1.0, 16.0  # the further out the strips begin, the thinner they are
+    low, high = 1.0, 16.0  # the larger x[1] is, the thinner the strips are
     while low < (middle := (low + high) / 2) < high:
         low, high = (middle, high) if too_high(heights(middle)) else (low, middle)
     y = np.array([0.0, *heights(high)])
@@ -76,11 +78,12 @@ def _strips(count: int, f: Callable, inverse: Callable, tail: Callable) -> Strip
 
 @cache
 def _normal_tables() -> tuple[np.ndarray, np.ndarray]:
-    """By the low 8 bits of a draw: signed width of one step of the position; the positions taken at once."""
+    """Two tables, by the low 8 bits of a draw: the signed width of one step of the position; how many positions are
+    accepted at once."""
     x = normal_strips().x
     widths = x[:-1].astype(F)
     positions = np.zeros(widths.size, np.int64)
-    for bit in reversed(range(24)):  # boost compares a float32 point with a float64 edge: search, do not divide
+    for bit in reversed(range(24)):  # boost compares a float32 point with a float64 edge: a division would differ
         more = positions + (1 << bit)
         points = (more - 1).astype(F) * (widths * _STEP)
         positions = np.where(points.astype(np.float64) < x[1:], more, positions)
@@ -89,9 +92,9 @@ def _normal_tables() -> tuple[np.ndarray, np.ndarray]:
 
 
 def normal(draws: np.ndarray) -> tuple[np.ndarray, int]:
-    """The standard normal numbers (float32) that `draws` (uint32) give in turn, and how many draws they took.
+    """The standard normal numbers (float32) that `draws` (uint32) give, and how many of the draws they use.
 
-    Draws at the end that begin a number without finishing it are not taken: hand them in again, with more behind.
+    If the last draws begin a number but do not complete it, they are not used: pass them again, followed by more.
     """
     steps, positions = _normal_tables()
     low, position = draws & 0xFF, draws >> 8
@@ -100,56 +103,56 @@ def normal(draws: np.ndarray) -> tuple[np.ndarray, int]:
     rejected = np.flatnonzero(position >= positions[low])
     if not rejected.size:
         return values, draws.size
-    kept, end = _resolve(draws, values, rejected)
-    return values[:end][kept[:end]], end
+    valid, end = _resolve(draws, values, rejected)
+    return values[:end][valid[:end]], end
 
 
 def _resolve(draws: np.ndarray, values: np.ndarray, rejected: np.ndarray) -> tuple[np.ndarray, int]:
-    """Settle the `rejected` draws, 1.2 % of all: tails are written into `values`.
+    """Decides the `rejected` draws (1.2 % of all): those that are not accepted at once. Writes tails into `values`.
 
-    Returns the mask of the values that stand and the number of draws used up.
+    Returns a mask of the values that are valid, and the number of draws used.
     """
-    wedge = _wedges(draws, values, rejected)
-    kept = np.ones(draws.size, bool)
-    lost = []
-    free = 0  # the draws before this one belong to earlier numbers
-    for place, verdict in zip(rejected.tolist(), wedge.tolist(), strict=True):
-        if place < free:
+    outcomes = _wedges(draws, values, rejected)
+    valid = np.ones(draws.size, bool)
+    invalid: list[int] = []
+    unused = 0  # the index of the first draw that belongs to no earlier number
+    for place, outcome in zip(rejected.tolist(), outcomes.tolist(), strict=True):
+        if place < unused:
             continue
-        if verdict == _IRREGULAR:
+        if outcome == _IRREGULAR:
             try:
-                taken, free = _slowly(draws, values, place)
+                count, unused = _one_number(draws, values, place)
             except OutOfDraws:
-                kept[lost] = False
-                return kept, place
-            lost.extend(range(place + taken, free))
+                valid[invalid] = False
+                return valid, place
+            invalid.extend(range(place + count, unused))
         else:
-            free = place + 2
-            lost.append(place + 1)
-            if verdict == _MISSED:
-                lost.append(place)
-    kept[lost] = False
-    return kept, draws.size
+            unused = place + 2
+            invalid.append(place + 1)
+            if outcome == _MISSED:
+                invalid.append(place)
+    valid[invalid] = False
+    return valid, draws.size
 
 
-_MISSED, _TAKEN, _IRREGULAR = 0, 1, 2
+_MISSED, _ACCEPTED, _IRREGULAR = 0, 1, 2
 
 
 def _wedges(draws: np.ndarray, values: np.ndarray, rejected: np.ndarray) -> np.ndarray:
-    """What becomes of each rejected draw if the next one is its height; _IRREGULAR needs `_slowly`."""
+    """The outcome of each rejected draw, if the next draw is its height. _IRREGULAR ones need `_one_number`."""
     strip = (draws[rejected] & 0xFF) >> 1
     following = np.minimum(rejected + 1, draws.size - 1)
     height = draws[following].astype(F) * _DRAW
-    taken = _under(normal_strips(), strip, np.abs(values[rejected]), height)
+    below = _is_below(normal_strips(), strip, np.abs(values[rejected]), height)
     irregular = (strip == 0) | (height >= 1) | (rejected + 1 == draws.size)
-    return np.where(irregular, _IRREGULAR, taken)
+    return np.where(irregular, _IRREGULAR, np.where(below, _ACCEPTED, _MISSED))
 
 
-def _under(strips: Strips, strip: np.ndarray, x: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Whether the points (x, at `height` of 0..1 between the strip's edges) lie under the normal density.
+def _is_below(strips: Strips, strip: np.ndarray, x: np.ndarray, height: np.ndarray) -> np.ndarray:
+    """Whether the points (x, at `height` of 0..1 between the strip's edges) lie below the normal density.
 
-    As boost does it: first against the chord and the tangent of the curve, by the side to which it bends; only between
-    these against the curve itself.
+    As in boost, a point is first compared with the chord and the tangent of the curve, in an order that depends on the
+    curvature, and only if it lies between these with the curve itself.
     """
     wide, narrow = strips.x[strip], strips.x[strip + 1]
     bottom, top = strips.y[strip], strips.y[strip + 1]
@@ -163,11 +166,11 @@ def _under(strips: Strips, strip: np.ndarray, x: np.ndarray, height: np.ndarray)
     return (above < 0) & ((below < 0) | (y < curve))
 
 
-def _slowly(draws: np.ndarray, values: np.ndarray, place: int) -> tuple[int, int]:
-    """The number that begins at `place` with a rejected draw, one draw after the other.
+def _one_number(draws: np.ndarray, values: np.ndarray, place: int) -> tuple[int, int]:
+    """Computes the number that begins with the rejected draw at `place`, draw by draw.
 
-    A tail is written to its place in `values`. Returns how many of the values from `place` on stand (1 or 0), and the
-    place of the first draw that is free again.
+    Writes a tail to `values[place]`. Returns how many numbers resulted (1 or 0) and the index of the next unused draw.
+    Raises OutOfDraws.
     """
     rest = Draws(draws, place + 1)
     if not (draws[place] & 0xFF) >> 1:
@@ -175,12 +178,12 @@ def _slowly(draws: np.ndarray, values: np.ndarray, place: int) -> tuple[int, int
         values[place] = _tail(rest) * sign
         return 1, rest.place
     strip = np.array([(draws[place] & 0xFF) >> 1])
-    taken = _under(normal_strips(), strip, np.abs(values[place : place + 1]), np.array([rest.unit()]))
-    return int(taken[0]), rest.place
+    below = _is_below(normal_strips(), strip, np.abs(values[place : place + 1]), np.array([rest.unit()]))
+    return int(below[0]), rest.place
 
 
 class Draws:
-    """Reads an array of draws one by one."""
+    """Reads an array of draws one by one, from index `place` on."""
 
     def __init__(self, draws: np.ndarray, place: int):
         self._draws = draws
@@ -200,7 +203,7 @@ class Draws:
 
 
 def _tail(draws: Draws) -> np.float32:
-    """A normal number beyond x[1]: an exponential one above a second, which is the cheaper form of Marsaglia's test."""
+    """A normal number beyond x[1]. Two exponential numbers take the place of the logarithms in Marsaglia's test."""
     edge = F(normal_strips().x[1])
     while True:
         x, y = exponential(draws) / edge, exponential(draws)
@@ -209,7 +212,7 @@ def _tail(draws: Draws) -> np.float32:
 
 
 def exponential(draws: Draws) -> np.float32:
-    """A standard exponential number. The tail has the form of the whole: draw again, further out."""
+    """A standard exponential number. Its tail has the same form as the whole density: draw again, shifted."""
     strips = exponential_strips()
     shift = F(0)
     while True:
@@ -221,12 +224,12 @@ def exponential(draws: Draws) -> np.float32:
             return shift + x
         if strip == 0:
             shift += x2
-        elif _under_exponential(strips, strip, x, draws.unit()):
+        elif _is_below_exponential(strips, strip, x, draws.unit()):
             return x + shift
 
 
-def _under_exponential(strips: Strips, strip: int, x: np.float32, height: np.float32) -> bool:
-    """As `_under`, of exp(-x), which bends one way throughout; the tangent is that at the strip's narrow end."""
+def _is_below_exponential(strips: Strips, strip: int, x: np.float32, height: np.float32) -> bool:
+    """As `_is_below`, for exp(-x). Its curvature has one sign; the tangent is at the narrow end of the strip."""
     wide, narrow = strips.x[strip], strips.x[strip + 1]
     bottom, top = strips.y[strip], strips.y[strip + 1]
     y = F(bottom) + height * F(top - bottom)

@@ -1,34 +1,40 @@
-"""Snapshots as HDF5 files, `.caffemodel.h5` and `.solverstate.h5`, written for and read from BVLC Caffe.
+"""Snapshots as HDF5 files, `.caffemodel.h5` and `.solverstate.h5`, which BVLC Caffe reads and writes too.
 
-Weights: a group `data`, in it a group for each layer, in that its blobs `0`, `1`, ...; a blob that is shared stands
-with its owner only. Gradients, with snapshot_diff: a group `diff` likewise, but with each sharer. Solver state: `iter`,
-`current_step`, `learned_net`; a group `history` with arrays `0`, `1`, ...
+- Weights: `data/LAYER/0`, `data/LAYER/1`, ... for the blobs of each layer. A shared blob is written for its owner only.
+- Gradients, with snapshot_diff: `diff/LAYER/0`, ... A shared blob is written for every layer that shares it.
+- Solver state: `iter`, `current_step`, `learned_net`, and the history as `history/0`, `history/1`, ...
+
 Source followed: BVLC Caffe's net.cpp, sgd_solver.cpp and util/hdf5.cpp.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from caffeformat.caffeformat_pb2 import SolverState
 from torchcaffe.common import log
-from torchcaffe.common.hdf5_file import as_float32, h5py, new_file, open_file
+from torchcaffe.common.hdf5_file import as_float32, import_h5py, new_file, open_file
 from torchcaffe.common.log import check, shape_string
 from torchcaffe.nets.net import Net
+
+if TYPE_CHECKING:
+    import h5py
 
 _KIND = "HDF5 snapshot of Caffe's"
 
 
 def check_possible(net: Net, where: str) -> None:
-    """Raises Fatal where snapshots of `net` cannot be HDF5; `where` names the solver's file."""
-    h5py(f"{where}: snapshot_format: HDF5")
+    """Raises Fatal if snapshots of `net` cannot be written as HDF5. `where` names the solver's file."""
+    import_h5py(f"{where}: snapshot_format: HDF5")
     for layer in net.layers:
-        slash = f"{where}: snapshot_format: HDF5 cannot hold the layer {layer.name}: there is a / in its name"
+        slash = f"{where}: snapshot_format: HDF5 cannot hold the layer {layer.name}: its name contains a /"
         check("/" not in layer.name, f"{slash}; use BINARYPROTO", "net.cpp:878")
 
 
 def save_weights(net: Net, path: str, with_diff: bool = False) -> None:
-    """Writes the weights of `net`, on request with their gradients. The file appears whole or not at all."""
+    """Writes the weights of `net`; `with_diff` adds the gradients. The file appears complete or not at all. Raises
+    Fatal."""
     owned = _owned(net)
     with new_file(path) as file:
         for layer in net.layers:
@@ -42,11 +48,11 @@ def save_weights(net: Net, path: str, with_diff: bool = False) -> None:
 
 
 def load_weights(net: Net, path: str | Path) -> None:
-    """Copies weights into the layers of `net` that have the same names. Raises Fatal."""
+    """Copies the weights in a file into the layers of `net` that have the same names. Raises Fatal."""
     owned = _owned(net)
     targets = {layer.name: layer for layer in reversed(net.layers)}
     with open_file(path, "net.cpp:794", _KIND) as file:
-        check("data" in file, f"{path}: Error reading weights: there is no group `data` in it", "net.cpp:796")
+        check("data" in file, f"{path}: Error reading weights: it holds no group `data`", "net.cpp:796")
         for name, group in file["data"].items():
             if name not in targets:
                 log.info("net.cpp:801", f"Ignoring source layer {name}")
@@ -63,8 +69,8 @@ def load_weights(net: Net, path: str | Path) -> None:
 
 
 def write_state(path: str, state: SolverState, history: list[np.ndarray]) -> None:
-    """Writes a solver state."""
-    name = state.learned_net.encode() + b"\0"  # Caffe reads up to the zero
+    """Writes a solverstate: `state` with `history`. Raises Fatal."""
+    name = state.learned_net.encode() + b"\0"  # Caffe reads a C string, up to the zero
     with new_file(path) as file:
         file["iter"] = np.array([state.iter], np.int32)
         file["learned_net"] = np.array(name, f"S{len(name)}")
@@ -75,7 +81,7 @@ def write_state(path: str, state: SolverState, history: list[np.ndarray]) -> Non
 
 
 def read_state(path: str, shapes: list[tuple[int, ...]]) -> tuple[SolverState, list[np.ndarray]]:
-    """A solver state (without its history) and the history, which has to have `shapes`. Raises Fatal."""
+    """A solverstate (its `history` field is empty) and its history, which must have `shapes`. Raises Fatal."""
     with open_file(path, "sgd_solver.cpp:346", _KIND) as file:
         state = SolverState(iter=int(file["iter"][0]), current_step=int(file["current_step"][0]))
         if "learned_net" in file:
@@ -87,13 +93,13 @@ def read_state(path: str, shapes: list[tuple[int, ...]]) -> tuple[SolverState, l
     return state, history
 
 
-def _array(dataset, shape: tuple[int, ...], what: str) -> np.ndarray:
-    """A dataset as float32. Its shape is looked at before memory is taken for it."""
-    apart = f"{what}: Cannot load blob from hdf5; shape mismatch. Source shape is {shape_string(dataset.shape)}"
-    check(tuple(dataset.shape) == tuple(shape), f"{apart} target shape is {shape_string(shape)}", "hdf5.cpp:80")
-    return as_float32(dataset, what)
+def _array(dataset: "h5py.Dataset", shape: tuple[int, ...], name: str) -> np.ndarray:
+    """A dataset as float32. Its shape is checked before memory is allocated for its values."""
+    mismatch = f"{name}: Cannot load blob from hdf5; shape mismatch. Source shape is {shape_string(dataset.shape)}"
+    check(tuple(dataset.shape) == tuple(shape), f"{mismatch} target shape is {shape_string(shape)}", "hdf5.cpp:80")
+    return as_float32(dataset, name)
 
 
 def _owned(net: Net) -> set[tuple[str, int]]:
-    """The blobs that are not another layer's: layer, index."""
+    """The blobs that no other layer owns, as (layer, index)."""
     return {(param.layer.name, param.index) for param in net.params.learnable}

@@ -1,9 +1,10 @@
-"""Snapshots of a solver: solverstates for both engines, and a file beside them that makes a resumed run exact.
+"""Snapshots: a caffemodel and a solverstate, which both engines read, and a resume file, which only torchcaffe reads.
 
-BVLC Caffe keeps the iteration, the step of the learning rate, the solver's history and the path of the weights. It
-begins the data and the random numbers anew when it resumes. `NAME.solverstate.torchcaffe`, a numpy archive that it
-knows nothing of, holds what it leaves out: where each data layer stands, the random state, the smoothed loss. It is
-bound to its solverstate by a checksum, and without it a run resumes as BVLC Caffe does.
+A solverstate holds the iteration, the step of the learning rate, the solver's history and the path of the weights. When
+BVLC Caffe resumes from it, data and random numbers start again from the beginning. The resume file,
+`NAME.solverstate.torchcaffe`, holds the rest: the position of each data layer, the state of the random generators, the
+smoothed loss. With it a resumed run continues exactly; without it, it continues as in BVLC Caffe. It is a numpy archive
+after its own sha256, and holds the checksum of its solverstate.
 """
 
 import io
@@ -23,40 +24,42 @@ from torchcaffe.snapshots import hdf5, weights
 
 State = dict[str, np.ndarray]
 
-_SIDE = ".torchcaffe"
+_RESUME_SUFFIX = ".torchcaffe"
 _DIGEST = 32  # bytes of a sha256
 
 
 def write(
     prefix: str, net: Net, state: SolverState, history: list[np.ndarray], in_hdf5: bool, with_diff: bool = False
 ) -> str:
-    """Writes PREFIX.caffemodel, on request with the gradients, and PREFIX.solverstate, or both with `.h5`; the path of
-    the latter."""
+    """Writes PREFIX.caffemodel and PREFIX.solverstate (with `.h5` if `in_hdf5`); returns the solverstate's path.
+
+    `with_diff` adds the gradients to the caffemodel. Sets `learned_net` in `state`. Raises Fatal.
+    """
     if in_hdf5:
-        model, path = f"{prefix}.caffemodel.h5", f"{prefix}.solverstate.h5"
-        log.info("solver.cpp:474", f"Snapshotting to HDF5 file {model}")
-        hdf5.save_weights(net, model, with_diff)
-        log.info("sgd_solver.cpp:296", f"Snapshotting solver state to HDF5 file {path}")
+        weights_path, state_path = f"{prefix}.caffemodel.h5", f"{prefix}.solverstate.h5"
+        log.info("solver.cpp:474", f"Snapshotting to HDF5 file {weights_path}")
+        hdf5.save_weights(net, weights_path, with_diff)
+        log.info("sgd_solver.cpp:296", f"Snapshotting solver state to HDF5 file {state_path}")
     else:
-        model, path = f"{prefix}.caffemodel", f"{prefix}.solverstate"
-        log.info("solver.cpp:464", f"Snapshotting to binary proto file {model}")
-        weights.save(net, model, with_diff)
-        log.info("sgd_solver.cpp:284", f"Snapshotting solver state to binary proto file {path}")
-    state.learned_net = model
-    (hdf5.write_state if in_hdf5 else write_state)(path, state, history)
-    return path
+        weights_path, state_path = f"{prefix}.caffemodel", f"{prefix}.solverstate"
+        log.info("solver.cpp:464", f"Snapshotting to binary proto file {weights_path}")
+        weights.save(net, weights_path, with_diff)
+        log.info("sgd_solver.cpp:284", f"Snapshotting solver state to binary proto file {state_path}")
+    state.learned_net = weights_path
+    (hdf5.write_state if in_hdf5 else write_state)(state_path, state, history)
+    return state_path
 
 
 def write_state(path: str, state: SolverState, history: list[np.ndarray]) -> None:
-    """Writes a binary solverstate: `state` with `history`."""
-    whole = SolverState()
-    whole.CopyFrom(state)
-    whole.history.extend(blobs.array_to_blob(array) for array in history)
-    write_file(path, [whole.SerializeToString()])
+    """Writes a binary solverstate: `state` with `history`. Raises Fatal."""
+    with_history = SolverState()
+    with_history.CopyFrom(state)
+    with_history.history.extend(blobs.array_to_blob(array) for array in history)
+    write_file(path, [with_history.SerializeToString()])
 
 
 def read_state(path: str, shapes: list[tuple[int, ...]]) -> tuple[SolverState, list[np.ndarray]]:
-    """A solverstate and its history as arrays; in HDF5 they must have `shapes`. Raises FormatError."""
+    """A solverstate, binary or HDF5, and its history as arrays. In HDF5 they must have `shapes`. Raises FormatError."""
     if path.endswith(".h5"):
         return hdf5.read_state(path, shapes)
     try:
@@ -65,32 +68,32 @@ def read_state(path: str, shapes: list[tuple[int, ...]]) -> tuple[SolverState, l
         raise Fatal(f"{path}: cannot be read: {error.strerror}", "io.cpp:57") from None
     except DecodeError:
         raise Fatal(f"{path}: no solverstate, or cut off; resume from another snapshot", "io.cpp:57") from None
-    check(state.HasField("iter"), f"{path}: no solverstate: there is no iteration in it", "io.cpp:57")
+    check(state.HasField("iter"), f"{path}: no solverstate: it holds no iteration", "io.cpp:57")
     return state, [blobs.blob_to_array(blob, f"{path}: history {i}") for i, blob in enumerate(state.history)]
 
 
-def write_side(path: str, state: State) -> None:
-    """Writes the file beside the solverstate `path`."""
+def write_resume_file(path: str, state: State) -> None:
+    """Writes the resume file of the solverstate `path`. Raises Fatal."""
     out = io.BytesIO()
-    np.savez(out, solverstate=_checksum(path), **state)
-    write_file(path + _SIDE, [sha256(out.getvalue()).digest(), out.getvalue()])
+    np.savez(out, solverstate=_checksum(path), **state)  # type: ignore[arg-type]  # its stub mistakes a key for an option
+    write_file(path + _RESUME_SUFFIX, [sha256(out.getvalue()).digest(), out.getvalue()])
 
 
-def read_side(path: str) -> State | None:
-    """What was written beside the solverstate `path`; None where that is missing or belongs to another one.
+def read_resume_file(path: str) -> State | None:
+    """The state in the resume file of the solverstate `path`; None if it is missing or belongs to another solverstate.
 
-    Its own checksum comes first in it, so that what numpy reads is what numpy wrote. Raises Fatal.
+    Raises Fatal if its own checksum is wrong, so that numpy reads only what numpy wrote.
     """
-    side = Path(path + _SIDE)
-    if not side.is_file():
+    resume_file = Path(path + _RESUME_SUFFIX)
+    if not resume_file.is_file():
         return None
-    data = side.read_bytes()
-    whole = sha256(data[_DIGEST:]).digest() == data[:_DIGEST]
-    check(whole, f"{side}: damaged; remove it to resume without it", "sgd_solver.cpp:290")
+    data = resume_file.read_bytes()
+    intact = sha256(data[_DIGEST:]).digest() == data[:_DIGEST]
+    check(intact, f"{resume_file}: damaged; remove it to resume without it", "sgd_solver.cpp:290")
     with np.load(io.BytesIO(data[_DIGEST:]), allow_pickle=False) as archive:
         state = dict(archive)
     if not np.array_equal(state.pop("solverstate", None), _checksum(path)):
-        log.warning("sgd_solver.cpp:290", f"{side} belongs to another solverstate and is left aside")
+        log.warning("sgd_solver.cpp:290", f"{resume_file} belongs to another solverstate and is ignored")
         return None
     return state
 
@@ -100,12 +103,13 @@ def _checksum(path: str) -> np.ndarray:
 
 
 def net_state(net: Net, prefix: str) -> State:
-    """Where the data layers of `net` stand."""
+    """The state of the data layers of `net`; its keys begin with `prefix`."""
     layers = [(index, layer) for index, layer in enumerate(net.layers) if hasattr(layer, "state")]
     return {f"{prefix}.{index}.{name}": array for index, layer in layers for name, array in layer.state().items()}
 
 
 def restore_net(net: Net, prefix: str, state: State) -> None:
+    """Sets the data layers of `net` back to an earlier `net_state`."""
     for index, layer in enumerate(net.layers):
         if hasattr(layer, "restore"):
             start = f"{prefix}.{index}."

@@ -1,4 +1,7 @@
-"""The weights of a net as files: caffemodels, written for and read from BVLC Caffe."""
+"""Caffemodels, the files that hold a net's weights: read from, and written for, BVLC Caffe too.
+
+Source followed: Net::CopyTrainedLayersFrom and Net::ToProto in BVLC Caffe's net.cpp.
+"""
 
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from torchcaffe.common import hdf5_file, log
 from torchcaffe.common.blob import Blob
 from torchcaffe.common.files import write_file
 from torchcaffe.common.log import Fatal, check, shape_string
-from torchcaffe.nets import parsed_net
+from torchcaffe.nets import reader
 from torchcaffe.nets.net import Net
 from torchcaffe.snapshots import hdf5
 
@@ -21,10 +24,9 @@ _NET_NAME, _NET_LAYER = 1, 100  # field numbers of NetParameter
 
 
 def load(net: Net, path: str | Path) -> None:
-    """Copies the weights of a caffemodel into the layers of `net` that have the same names. Raises FormatError.
+    """Copies the weights in a caffemodel, binary or HDF5, into the layers of `net` that have the same names.
 
-    It may be binary or HDF5. Layers of the file that the net lacks are named in the log; a layer whose blobs have
-    another shape is an error.
+    The log names layers of the file that the net lacks. Raises Fatal if a layer's blobs have another number or shape.
     """
     if hdf5_file.is_hdf5(path):
         hdf5.load_weights(net, path)
@@ -46,28 +48,29 @@ def load(net: Net, path: str | Path) -> None:
 
 
 def _layer_names(path: str | Path) -> list[str]:
-    """The names of all layers of a caffemodel, brought up to date, which the log tells. Raises Fatal."""
+    """The names of all layers in a caffemodel, after an upgrade of its format, which is logged. Raises Fatal."""
     packed = PackedNet.FromString(Path(path).read_bytes())
-    for layer in (*packed.layer, *packed.layers):
+    layers: list[PackedLayer | PackedV1Layer] = [*packed.layer, *packed.layers]
+    for layer in layers:
         layer.ClearField("blobs")
         layer.name = layer.name.decode(errors="replace").encode()
         if isinstance(layer, PackedV1Layer) and layer.HasField("layer"):
             layer.layer.ClearField("blobs")
     try:
         settings = NetParameter.FromString(packed.SerializeToString())
-        return [layer.name for layer in parsed_net.from_message(settings, str(path)).param.layer]
+        return [layer.name for layer in reader.from_message(settings, str(path)).param.layer]
     except (DecodeError, UnicodeDecodeError) as error:
         damaged = f"{path}: no caffemodel, or damaged: the settings of its layers cannot be read ({error})"
-        raise Fatal(f"{damaged}; copy or make it again", "upgrade_proto.cpp:97") from None
+        raise Fatal(f"{damaged}; copy or create it again", "upgrade_proto.cpp:97") from None
 
 
-def _copy(blob: Blob, array: np.ndarray, what: str, path: str | Path) -> None:
-    """An old blob of four sizes fits one whose sizes differ from it by leading ones only."""
+def _copy(blob: Blob, array: np.ndarray, name: str, path: str | Path) -> None:
+    """Old files give every blob four sizes. They fit a blob with fewer axes if the sizes in front are 1."""
     shape = tuple(array.shape)
-    old = len(shape) == 4 and len(blob.shape) < 4 and shape == (1,) * (4 - len(blob.shape)) + blob.shape
-    if shape != blob.shape and not old:
+    fits_as_old = len(shape) == 4 and len(blob.shape) < 4 and shape == (1,) * (4 - len(blob.shape)) + blob.shape
+    if shape != blob.shape and not fits_as_old:
         raise Fatal(
-            f"{path}: Cannot copy {what}; shape mismatch.  Source param shape is {shape_string(shape)}; target param "
+            f"{path}: Cannot copy {name}; shape mismatch.  Source param shape is {shape_string(shape)}; target param "
             f"shape is {shape_string(blob.shape)}. To learn this layer's parameters from scratch rather than copying "
             "from a saved net, rename the layer.",
             "net.cpp:759",
@@ -76,9 +79,9 @@ def _copy(blob: Blob, array: np.ndarray, what: str, path: str | Path) -> None:
 
 
 def save(net: Net, path: str | Path, with_diff: bool = False) -> None:
-    """Writes the net's caffemodel: each layer's settings and its blobs, on request with their gradients.
+    """Writes the net's caffemodel: the settings and blobs of each layer. `with_diff` adds the gradients.
 
-    The file appears whole or not at all.
+    The file appears complete or not at all. Raises Fatal.
     """
     name = net.name.encode()
     pieces = [_field(_NET_NAME, name)] if name else []
@@ -91,7 +94,7 @@ def save(net: Net, path: str | Path, with_diff: bool = False) -> None:
 
 
 def _packed(blob: Blob, with_diff: bool) -> PackedBlob:
-    """A BlobProto whose values are written as they lie in memory."""
+    """A BlobProto whose values are copied from memory as one block."""
     packed = PackedBlob(data=[_bytes(blob.data)], shape=BlobShape(dim=blob.shape))
     if with_diff:
         packed.diff.append(_bytes(blob.diff))
@@ -103,5 +106,5 @@ def _bytes(values: np.ndarray) -> bytes:
 
 
 def _field(number: int, data: bytes) -> bytes:
-    """A length-delimited field of a protobuf message."""
+    """A length-delimited field of a protobuf message, encoded."""
     return varint(number << 3 | 2) + varint(len(data)) + data

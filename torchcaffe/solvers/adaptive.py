@@ -1,8 +1,8 @@
-"""Solvers with a rate for each weight: AdaGrad, RMSProp, AdaDelta and Adam, as BVLC Caffe's src/caffe/solvers has them.
+"""Solvers with a learning rate for each weight: AdaGrad, RMSProp, AdaDelta and Adam.
 
 g is the gradient after clipping, iter_size and weight decay, as in sgd.py; rate is the learning rate times lr_mult.
-The history holds means of squares, without the rate: a layer that does not learn (lr_mult 0) collects in it what its
-weight decay gives.
+The history holds means of squares and does not contain the rate. So even with lr_mult 0, weight decay changes it.
+Source followed: src/caffe/solvers of BVLC Caffe.
 """
 
 import math
@@ -17,10 +17,10 @@ from torchcaffe.solvers.sgd import SGD
 
 
 class Adaptive(SGD):
-    """What the four share. Each has its `_rule`, which changes weight and history in place."""
+    """The common part of the four. Each implements `_rule`, which changes weight and history in place."""
 
-    def _stays(self, each: Param, local_rate: float) -> bool:
-        """Without a gradient there is nothing to collect. (With delta 0 Caffe divides 0 by 0.)"""
+    def _is_unchanged(self, each: Param, local_rate: float) -> bool:
+        """Without a gradient or weight decay the history stays zero. But with delta 0 Caffe divides 0 by 0."""
         return each.blob.grad is None and not self._decay(each) and self.param.delta > 0
 
     def _update(
@@ -31,6 +31,7 @@ class Adaptive(SGD):
     def _rule(
         self, weight: torch.Tensor, g: torch.Tensor, history: list[torch.Tensor], rate: float, iteration: int
     ) -> None:
+        """Updates `weight` and its `history` by the gradient `g`; `rate` includes lr_mult."""
         raise NotImplementedError
 
 
@@ -41,11 +42,22 @@ class AdaGrad(Adaptive):
         super().__init__(param, params)
         check(param.momentum == 0, f"Momentum cannot be used with AdaGrad.{_without(param)}", "sgd_solvers.hpp:76")
 
-    def _rule(self, weight, g, history, rate, iteration) -> None:
+    def _rule(
+        self, weight: torch.Tensor, g: torch.Tensor, history: list[torch.Tensor], rate: float, iteration: int
+    ) -> None:
         (h,) = history
         if _fusible(weight):
-            fixed = {"lr_decay": 0.0, "weight_decay": 0.0, "maximize": False}
-            torch._fused_adagrad_([weight], [g], [h], [torch.ones(())], lr=rate, eps=self.param.delta, **fixed)
+            torch._fused_adagrad_(
+                [weight],
+                [g],
+                [h],
+                [torch.ones(())],
+                lr=rate,
+                eps=self.param.delta,
+                lr_decay=0.0,
+                weight_decay=0.0,
+                maximize=False,
+            )
             return
         h.addcmul_(g, g)
         weight.addcdiv_(g, h.sqrt().add_(self.param.delta), value=-rate)
@@ -57,13 +69,15 @@ class RMSProp(Adaptive):
     def __init__(self, param: SolverParameter, params: list[Param]):
         super().__init__(param, params)
         check(param.momentum == 0, f"Momentum cannot be used with RMSProp.{_without(param)}", "sgd_solvers.hpp:96")
-        bounds = f"rms_decay should lie between 0 and 1. Found {param.rms_decay:g}"
+        bounds = f"rms_decay should lie between 0 and 1. It is {param.rms_decay:g}"
         check(param.rms_decay >= 0, bounds, "sgd_solvers.hpp:98")
-        check(param.rms_decay < 1, f"{bounds}; 1 itself is too much", "sgd_solvers.hpp:100")
+        check(param.rms_decay < 1, f"{bounds}; it must be less than 1", "sgd_solvers.hpp:100")
 
-    def _rule(self, weight, g, history, rate, iteration) -> None:
+    def _rule(
+        self, weight: torch.Tensor, g: torch.Tensor, history: list[torch.Tensor], rate: float, iteration: int
+    ) -> None:
         (h,) = history
-        if _fusible(weight):  # it is Adam without a mean of gradients, late enough for no correction
+        if _fusible(weight):  # the same as Adam with beta1 = 0, at an iteration so late that it corrects nothing
             _fused_adam(weight, g, g, h, rate, 0.0, self.param.rms_decay, 1e9, self.param.delta)
             return
         _average_square(h, g, self.param.rms_decay)
@@ -71,12 +85,14 @@ class RMSProp(Adaptive):
 
 
 class AdaDelta(Adaptive):
-    """h = momentum * h + (1 - momentum) * g^2; u = g * sqrt((k + delta) / (h + delta)), with the k before;
+    """h = momentum * h + (1 - momentum) * g^2; u = g * sqrt((k + delta) / (h + delta)), with the previous k;
     k = momentum * k + (1 - momentum) * u^2; w = w - rate * u. The history is all h, then all k."""
 
     histories = 2
 
-    def _rule(self, weight, g, history, rate, iteration) -> None:
+    def _rule(
+        self, weight: torch.Tensor, g: torch.Tensor, history: list[torch.Tensor], rate: float, iteration: int
+    ) -> None:
         h, k = history
         momentum, delta = self.param.momentum, self.param.delta
         _average_square(h, g, momentum)
@@ -88,24 +104,26 @@ class AdaDelta(Adaptive):
 class Adam(Adaptive):
     """m = momentum * m + (1 - momentum) * g; v = momentum2 * v + (1 - momentum2) * g^2;
     w = w - rate * sqrt(1 - momentum2^t) / (1 - momentum^t) * m / (sqrt(v) + delta), t = 1 at iteration 0.
-    The history is all m, then all v. The paper has delta beside the corrected v."""
+    The history is all m, then all v. Kingma and Ba (2015) add delta to the root of the corrected v instead."""
 
     histories = 2
 
-    def _rule(self, weight, g, history, rate, iteration) -> None:
+    def _rule(
+        self, weight: torch.Tensor, g: torch.Tensor, history: list[torch.Tensor], rate: float, iteration: int
+    ) -> None:
         m, v = history
         momentum, momentum2, t = self.param.momentum, self.param.momentum2, iteration + 1
         if _fusible(weight, momentum, momentum2):
-            beside = self.param.delta / math.sqrt(1 - momentum2**t)  # PyTorch's delta is the paper's
-            _fused_adam(weight, g, m, v, rate, momentum, momentum2, t, beside)
+            delta = self.param.delta / math.sqrt(1 - momentum2**t)  # PyTorch adds delta as the paper does
+            _fused_adam(weight, g, m, v, rate, momentum, momentum2, t, delta)
             return
         m.mul_(momentum).add_(g, alpha=1 - momentum)
         _average_square(v, g, momentum2)
         weight.addcdiv_(m, v.sqrt().add_(self.param.delta), value=-rate * self._correction(t))
 
-    def scalars(self, rate: float, iteration: int) -> tuple | None:
-        known = super().scalars(rate, iteration)
-        return known and (*known, self._correction(iteration + 1))
+    def scalars(self, rate: float, iteration: int) -> tuple[float, ...] | None:
+        scalars = super().scalars(rate, iteration)
+        return scalars and (*scalars, self._correction(iteration + 1))
 
     def _correction(self, t: int) -> float:
         with np.errstate(all="ignore"):  # as in C: inf or nan where the momentum is 1 or more
@@ -114,15 +132,40 @@ class Adam(Adaptive):
 
 
 def _fusible(weight: torch.Tensor, *shares: float) -> bool:
-    """Whether one of PyTorch's own steps does the same in one pass over memory, in a fifth of the time or less."""
+    """Whether PyTorch's fused step can be used: the same update in one pass over memory, at least five times as fast.
+
+    `shares` are the momenta, which PyTorch requires to be from 0 to 1.
+    """
     return weight.device.type == "cpu" and all(0 <= share < 1 for share in shares)
 
 
-def _fused_adam(weight, g, m, v, rate, beta1: float, beta2: float, t: float, delta: float) -> None:
+def _fused_adam(
+    weight: torch.Tensor,
+    g: torch.Tensor,
+    m: torch.Tensor,
+    v: torch.Tensor,
+    rate: float,
+    beta1: float,
+    beta2: float,
+    t: float,
+    delta: float,
+) -> None:
     """w -= rate / (1 - beta1^t) * m / (sqrt(v / (1 - beta2^t)) + delta), with the new m and v. `m` may be `g`."""
-    fixed = {"weight_decay": 0.0, "amsgrad": False, "maximize": False}
-    steps = [torch.full((), float(t))]
-    torch._fused_adam_([weight], [g], [m], [v], [], steps, lr=rate, beta1=beta1, beta2=beta2, eps=delta, **fixed)
+    torch._fused_adam_(
+        [weight],
+        [g],
+        [m],
+        [v],
+        [],
+        [torch.full((), float(t))],
+        lr=rate,
+        beta1=beta1,
+        beta2=beta2,
+        eps=delta,
+        weight_decay=0.0,
+        amsgrad=False,
+        maximize=False,
+    )
 
 
 def _average_square(mean: torch.Tensor, values: torch.Tensor, share: float) -> None:

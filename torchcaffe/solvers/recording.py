@@ -1,8 +1,8 @@
-"""Work on the device that is recorded once and then done again at one call: a CUDA graph, and its likeness on the CPU.
+"""Device work that is recorded once and then replayed with one call: a CUDA graph, or a substitute on the CPU.
 
-A CUDA graph does the same kernels on the same memory again. So what the work reads must lie where it lay when it was
-recorded; what it leaves, in blobs and as its result, lies in the same tensors each time, with new values. Whoever keeps
-a result takes a copy. Nothing of the host is done again: no Python, no draw, no log line.
+A CUDA graph runs the same kernels on the same memory again. So inputs must stay in the memory where they were at the
+recording. Results, in blobs and as the return value, are written to the same tensors at each replay: whoever keeps a
+result must copy it. Nothing that the host did is repeated: no Python code, no random draw of the host, no log line.
 """
 
 from collections.abc import Callable
@@ -13,38 +13,43 @@ from torchcaffe.common.blob import Blob
 from torchcaffe.common.log import Fatal
 
 Work = Callable[[], torch.Tensor | None]
+Tensors = tuple[torch.Tensor | None, torch.Tensor | None]  # value and gradient of a blob
 
 
 class Recording:
-    """What a work leaves in `blobs`, and its result."""
+    """A recorded `work`, with the tensors that it left in `blobs` and the tensor that it returned."""
 
     def __init__(self, work: Work, blobs: list[Blob]):
         self._work, self._blobs = work, blobs
         self._result: torch.Tensor | None = None
-        self._left: list[tuple[torch.Tensor | None, torch.Tensor | None]] | None = None
+        self._tensors: list[Tensors] = []
 
     def replay(self) -> torch.Tensor | None:
-        """Does the work again. The blobs hold what it leaves, whatever was done with them meanwhile."""
+        """Runs the work again and returns its result. Attaches the recorded tensors to the blobs, which may hold others
+        by now."""
         raise NotImplementedError
 
     def _record(self) -> None:
         self._result = self._work()
-        self._left = [blob.tensors() for blob in self._blobs]
+        self._tensors = [blob.tensors() for blob in self._blobs]
 
     def _attach(self) -> None:
-        for blob, tensors in zip(self._blobs, self._left, strict=True):
+        for blob, tensors in zip(self._blobs, self._tensors, strict=True):
             blob.attach(*tensors)
 
 
-class Graph(Recording):
-    """A CUDA graph. The work is recorded at once, but not done before the first replay; it must have been done before
-    in the ordinary way, since libraries set themselves up at their first call."""
+class CudaGraph(Recording):
+    """A CUDA graph. The constructor records the work but does not run it; `replay` runs it.
+
+    The work must have run normally before, because libraries initialize themselves at their first call. Raises Fatal
+    for work that cannot be recorded.
+    """
 
     def __init__(self, work: Work, blobs: list[Blob]):
         super().__init__(work, blobs)
         self._graph = torch.cuda.CUDAGraph()
         try:
-            # thread_local: a thread that reads data ahead may go on meanwhile.
+            # thread_local: a thread that reads data ahead may use the GPU meanwhile.
             with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
                 self._record()
         except RuntimeError as error:
@@ -57,23 +62,32 @@ class Graph(Recording):
         return self._result
 
 
-class Likeness(Recording):
-    """The same as a user sees it, by doing the work once more: what it leaves is moved to where it was left first."""
+class CpuReplay(Recording):
+    """Behaves like a CUDA graph, but runs the work again and copies the results into the tensors of the first run."""
+
+    def __init__(self, work: Work, blobs: list[Blob]):
+        super().__init__(work, blobs)
+        self._recorded = False
 
     def replay(self) -> torch.Tensor | None:
-        if self._left is None:
+        if not self._recorded:
             self._record()
+            self._recorded = True
             return self._result
-        result = self._work()
-        if result is not None:
-            self._result.copy_(result)
-        for blob, places in zip(self._blobs, self._left, strict=True):
-            for place, found in zip(places, blob.tensors(), strict=True):
-                if place is not None and place is not found:
-                    place.copy_(found)
+        _copy(self._work(), self._result)
+        for blob, recorded in zip(self._blobs, self._tensors, strict=True):
+            for target, source in zip(recorded, blob.tensors(), strict=True):
+                _copy(source, target)
         self._attach()
         return self._result
 
 
+def _copy(source: torch.Tensor | None, target: torch.Tensor | None) -> None:
+    if target is not None and target is not source:
+        assert source is not None, "every run of recorded work leaves the same tensors"
+        target.copy_(source)
+
+
 def record(work: Work, blobs: list[Blob], device: torch.device) -> Recording:
-    return Graph(work, blobs) if device.type == "cuda" else Likeness(work, blobs)
+    """`work`, recorded in the way that suits `device`."""
+    return CudaGraph(work, blobs) if device.type == "cuda" else CpuReplay(work, blobs)

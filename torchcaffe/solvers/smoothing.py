@@ -1,4 +1,7 @@
-"""The loss that `Iteration N, loss = ...` shows: the mean of the last average_loss iterations, rounded as in Caffe."""
+"""The loss in the log line `Iteration N, loss = ...`: the mean over the last average_loss iterations.
+
+Source followed: BVLC Caffe's Solver::UpdateSmoothedLoss, with its rounding to float32.
+"""
 
 import numpy as np
 import torch
@@ -7,14 +10,14 @@ State = dict[str, np.ndarray]
 
 
 class SmoothedLoss:
-    """Losses are kept as tensors until a line is printed, so that a GPU is not waited for in every iteration."""
+    """Keeps losses as tensors until a line is printed, so that the host does not wait for a GPU in every iteration."""
 
     def __init__(self, window: int):
         self._window = window
         self.restart(0)
 
     def restart(self, start: int) -> None:
-        """Forget all; training begins at iteration `start`."""
+        """Forgets all losses; training begins at iteration `start`."""
         self._start = start
         self._losses: list[np.float32] = []
         self._smoothed = np.float32(0)
@@ -26,7 +29,7 @@ class SmoothedLoss:
             self.value()
 
     def value(self) -> np.float32:
-        """The smoothed loss, float32. Source followed: Solver::UpdateSmoothedLoss."""
+        """The smoothed loss."""
         if self._waiting:
             losses = torch.stack([loss for loss, _ in self._waiting]).numpy(force=True).astype(np.float32)
             for loss, (_, iteration) in zip(losses, self._waiting, strict=True):
@@ -45,10 +48,11 @@ class SmoothedLoss:
         self._losses[place] = loss
 
     def state(self) -> State:
-        smoothed = self.value()
+        smoothed = np.array(self.value())
         return {"smoothed": smoothed, "losses": np.array(self._losses, np.float32), "start": np.array(self._start)}
 
     def restore(self, state: State) -> None:
+        """Goes back to an earlier `state()`."""
         self.restart(int(state["start"]))
         self._smoothed = np.float32(state["smoothed"])
         self._losses = list(state["losses"].astype(np.float32))

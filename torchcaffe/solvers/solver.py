@@ -1,12 +1,12 @@
-"""Solver: trains a net, tests it, logs and snapshots, in the order of BVLC Caffe's solver.cpp.
+"""Solver: trains a net, tests it, logs and takes snapshots, in the order of BVLC Caffe's solver.cpp.
 
-At iteration N: test, forward and backward, loss line, rate line, update, snapshot. After the last one a snapshot, a
-forward pass for the last loss line, a test.
+Iteration N: test, forward and backward pass, loss line, rate line, update, snapshot. After the last iteration: a
+snapshot, a forward pass for the last loss line, a test.
 """
 
 import time
-from collections.abc import Callable
-from enum import Enum
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,27 +14,30 @@ import numpy as np
 from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetState, SolverParameter, SolverState
 from torchcaffe.common import context, log
-from torchcaffe.common.log import check, number
-from torchcaffe.nets import parsed_net, upgrade
+from torchcaffe.common.log import check, number, weighted_loss
+from torchcaffe.common.signals import Action
+from torchcaffe.nets import reader, upgrade
 from torchcaffe.nets.net import Net
+from torchcaffe.nets.parsed_net import ParsedNet
 from torchcaffe.snapshots import hdf5, snapshot, weights
 from torchcaffe.snapshots.snapshot import State
 from torchcaffe.solvers import step
 from torchcaffe.solvers.smoothing import SmoothedLoss
 from torchcaffe.solvers.solver_types import solver_type
 
-Action = Enum("Action", ["NONE", "STOP", "SNAPSHOT"])
-
-_DRAWN = "gpu"  # in the file beside a solverstate: how far the GPU's generator is; a run on the CPU has none
+_GPU_RNG = "gpu"  # key in the resume file: the state of the GPU's generator. A run on the CPU has none.
 
 
 def read_solver(path: str | Path) -> SolverParameter:
-    """The solver in a prototxt file, brought up to date. Raises FormatError."""
+    """The solver in a prototxt file, upgraded as Caffe does. Raises FormatError."""
     return upgrade.solver(prototxt.read_solver(path), str(path))
 
 
 class Solver:
-    """`net` is the train net, `test_nets` the others, `iter` the number of updates so far."""
+    """`net` is the train net, `iter` the number of updates so far. `where` names the solver's file in errors.
+
+    Between iterations it calls `requested_action`, which may ask for a snapshot or a stop. Raises FormatError.
+    """
 
     def __init__(self, param: SolverParameter, where: str = "solver"):
         updater = solver_type(param, where)
@@ -64,37 +67,37 @@ class Solver:
     def _train_net(self) -> Net:
         p = self.param
         names = "net, net_param, train_net, train_net_param"
-        given = [name for name in names.split(", ") if p.HasField(name)]
-        check(given, f"SolverParameter must specify a train net using one of these fields: {names}", "solver.cpp:82")
+        fields = [name for name in names.split(", ") if p.HasField(name)]
+        check(fields, f"SolverParameter must specify a train net using one of these fields: {names}", "solver.cpp:82")
         several = f"SolverParameter must not contain more than one of these fields specifying a train_net: {names}"
-        check(len(given) == 1, several, "solver.cpp:84")
-        field = given[0]
+        check(len(fields) == 1, several, "solver.cpp:84")
+        field = fields[0]
         place = {"train_net_param": "88", "train_net": "92", "net_param": "97", "net": "102"}[field]
         if field.endswith("param"):
             log.info(f"solver.cpp:{place}", f"Creating training net specified in {field}.")
-            source = parsed_net.from_message(getattr(p, field), field)
+            parsed = reader.from_message(getattr(p, field), field)
         else:
             log.info(f"solver.cpp:{place}", f"Creating training net from {field} file: {getattr(p, field)}")
-            source = parsed_net.read(getattr(p, field))
-        return self._loaded(source, NetState(phase=TRAIN), [p.train_state])
+            parsed = reader.read(getattr(p, field))
+        return self._build(parsed, NetState(phase=TRAIN), [p.train_state])
 
     def _test_nets(self) -> list[Net]:
-        """Test nets of their own first; the rest of the test_iter are tests of the net that is also trained."""
+        """The nets in test_net_param and test_net; then `net` or `net_param`, for each test_iter that remains."""
         p = self.param
-        sources: list[tuple[str, Callable[[], parsed_net.Source]]] = []
+        sources: list[tuple[str, Callable[[], ParsedNet]]] = []
         for message in p.test_net_param:
-            sources.append(("test_net_param", lambda m=message: parsed_net.from_message(m, "test_net_param")))
+            sources.append(("test_net_param", partial(reader.from_message, message, "test_net_param")))
         for path in p.test_net:
-            sources.append((f"test_net file: {path}", lambda path=path: parsed_net.read(path)))
-        generic = p.HasField("net") or p.HasField("net_param")
+            sources.append((f"test_net file: {path}", partial(reader.read, path)))
+        has_generic_net = p.HasField("net") or p.HasField("net_param")
         count = len(p.test_iter)
-        enough = count >= len(sources) if generic else count == len(sources)
+        enough = count >= len(sources) if has_generic_net else count == len(sources)
         check(enough, "test_iter must be specified for each test network.", "solver.cpp:132")
         for _ in range(count - len(sources)):
             if p.HasField("net_param"):
-                sources.append(("net_param", lambda: parsed_net.from_message(p.net_param, "net_param")))
+                sources.append(("net_param", partial(reader.from_message, p.net_param, "net_param")))
             else:
-                sources.append((f"net file: {p.net}", lambda: parsed_net.read(p.net)))
+                sources.append((f"net file: {p.net}", partial(reader.read, p.net)))
         once = "test_state must be unspecified or specified once per test net."
         check(len(p.test_state) in (0, count), once, "solver.cpp:146")
         interval = "test_interval must be given, 1 or more, with test_iter"
@@ -102,16 +105,16 @@ class Solver:
         nets = []
         for index, (name, read) in enumerate(sources):
             log.info("solver.cpp:190", f"Creating test net (#{index}) specified by {name}")
-            nets.append(self._loaded(read(), NetState(phase=TEST), p.test_state[index : index + 1]))
+            nets.append(self._build(read(), NetState(phase=TEST), p.test_state[index : index + 1]))
             nets[-1].debug_info = p.debug_info
         return nets
 
-    def _loaded(self, source: parsed_net.Source, state: NetState, overrides: list[NetState]) -> Net:
-        """A net in its state: the solver's default, then the net's own word, then `overrides`; with the weights."""
-        state.MergeFrom(source.param.state)
+    def _build(self, parsed: ParsedNet, state: NetState, overrides: Iterable[NetState]) -> Net:
+        """The net with the solver's weights. The net's own state overrides `state`; `overrides` override both."""
+        state.MergeFrom(parsed.param.state)
         for override in overrides:
             state.MergeFrom(override)
-        net = Net(source, state)
+        net = Net(parsed, state)
         for names in self.param.weights:
             for name in names.split(","):
                 check(name.strip(), f"--weights={names}: a name in the list is empty", "net.cpp:794")
@@ -123,8 +126,8 @@ class Solver:
         if not self.param.snapshot:
             return
         prefix = self.param.snapshot_prefix
-        given = self.param.HasField("snapshot_prefix")
-        check(given, "In solver params, snapshot is specified but snapshot_prefix is not", "solver.cpp:440")
+        no_prefix = "In solver params, snapshot is specified but snapshot_prefix is not"
+        check(self.param.HasField("snapshot_prefix"), no_prefix, "solver.cpp:440")
         probe = Path(self._snapshot_name(".tempfile"))
         try:
             probe.write_bytes(b"")
@@ -137,7 +140,7 @@ class Solver:
     # Training
 
     def step(self, iterations: int) -> None:
-        """Trains for a number of iterations, or until a signal says stop."""
+        """Trains for a number of iterations, or until `requested_action` asks for a stop."""
         p, stop = self.param, self.iter + iterations
         if self._resumed_exactly:
             self._resumed_exactly = False
@@ -168,7 +171,7 @@ class Solver:
                 break
 
     def solve(self) -> None:
-        """Trains to max_iter, with all that Caffe does before and after."""
+        """Trains up to max_iter, with Caffe's log lines before, and its last snapshot and test after."""
         p = self.param
         log.info("solver.cpp:289", f"Solving {self.net.name}")
         log.info("solver.cpp:290", f"Learning Rate Policy: {p.lr_policy}")
@@ -197,7 +200,7 @@ class Solver:
         log.info("solver.cpp:239", f"Iteration {self.iter} ({speed}), loss = {number(loss)}")
         self._start_timer()
         for index, (name, value, weight) in enumerate(self.net.output_values()):
-            line = f"    Train net output #{index}: {name} = {number(value)}{_weighted(value, weight)}"
+            line = f"    Train net output #{index}: {name} = {number(value)}{weighted_loss(value, weight)}"
             log.info("solver.cpp:258", line)
 
     # Testing
@@ -208,11 +211,14 @@ class Solver:
                 self.test(index)
 
     def test(self, index: int) -> list[tuple[str, float]] | None:
-        """Tests one net with the weights of the train net; the means of its outputs, None if a signal stopped it."""
+        """Tests one net with the weights of the train net. Returns (name, mean) of its outputs; None if it was
+        stopped."""
         log.info("solver.cpp:347", f"Iteration {self.iter}, Testing net (#{index})")
         net, count = self.test_nets[index], self.param.test_iter[index]
         net.share_params_with(self.net)
-        sums, loss, names = None, np.float32(0), []
+        loss = np.float32(0)
+        sums: np.ndarray | None = None
+        names: list[tuple[str, float]] = []
         for _ in range(count):
             if self._stop_requested():
                 log.info("solver.cpp:396", "Test interrupted.")
@@ -226,9 +232,9 @@ class Solver:
             names = [(name, weight) for name, _, weight in values]
         if self.param.test_compute_loss:
             log.info("solver.cpp:401", f"Test loss: {number(loss / np.float32(count))}")
-        means = [] if sums is None else sums / np.float32(count)
-        for place, ((name, weight), mean) in enumerate(zip(names, means, strict=True)):
-            line = f"    Test net output #{place}: {name} = {number(mean)}{_weighted(mean, weight)}"
+        means = np.empty(0, np.float32) if sums is None else sums / np.float32(count)
+        for output, ((name, weight), mean) in enumerate(zip(names, means, strict=True)):
+            line = f"    Test net output #{output}: {name} = {number(mean)}{weighted_loss(mean, weight)}"
             log.info("solver.cpp:414", line)
         return [(name, float(mean)) for (name, _), mean in zip(names, means, strict=True)]
 
@@ -246,43 +252,42 @@ class Solver:
         return f"{self.param.snapshot_prefix}_iter_{self.iter}{ending}"
 
     def snapshot(self) -> None:
-        """Writes `_iter_N.caffemodel` and `_iter_N.solverstate`, as HDF5 with `.h5` behind, and beside the latter what
-        makes a resume exact."""
+        """Writes `_iter_N.caffemodel` and `_iter_N.solverstate` (with `.h5` as HDF5), and the resume file."""
         history = [tensor.numpy(force=True) for tensor in self.updater.history]
         state = SolverState(iter=self.iter, current_step=self.updater.current_step)
         path = snapshot.write(
             self._snapshot_name(""), self.net, state, history, self._hdf5, with_diff=self.param.snapshot_diff
         )
-        snapshot.write_side(path, self._side_state())
+        snapshot.write_resume_file(path, self._resume_state())
 
     def restore(self, path: str) -> None:
-        """Goes back to a snapshot of either engine. Raises FormatError."""
+        """Goes back to the solverstate `path`, written by either engine. Raises FormatError."""
         state, history = snapshot.read_state(path, [tuple(tensor.shape) for tensor in self.updater.history])
         if state.learned_net:
             weights.load(self.net, state.learned_net)
         self.updater.restore(history, state.current_step, path)
         self.iter = state.iter
-        side = snapshot.read_side(path)
-        if side is None:
+        resume_state = snapshot.read_resume_file(path)
+        if resume_state is None:
             return
-        drawn = side.pop(_DRAWN, None)
-        if side.keys() != self._side_state().keys() - {_DRAWN}:
-            other = f"what lies beside {path} was written for other nets and is left aside: the data begin anew"
+        gpu_rng = resume_state.pop(_GPU_RNG, None)
+        if resume_state.keys() != self._resume_state().keys() - {_GPU_RNG}:
+            other = f"the resume file of {path} was written for other nets and is ignored: the data start again"
             log.warning("sgd_solver.cpp:340", other)
             return
-        self._restore_side(side)
-        if drawn is not None and self.net.context.on_gpu:
-            context.restore_drawn(drawn)
+        self._restore_exactly(resume_state)
+        if gpu_rng is not None and self.net.context.on_gpu:
+            context.restore_gpu_rng_state(gpu_rng)
 
-    def _side_state(self) -> State:
+    def _resume_state(self) -> State:
         state = {f"rng.{name}": array for name, array in self._rng.state().items()} | self.smoothed.state()
         if self.net.context.on_gpu:
-            state[_DRAWN] = context.drawn()
+            state[_GPU_RNG] = context.gpu_rng_state()
         for index, net in enumerate([self.net, *self.test_nets]):
             state |= snapshot.net_state(net, f"net{index}")
         return state
 
-    def _restore_side(self, state: State) -> None:
+    def _restore_exactly(self, state: State) -> None:
         self._rng.restore({name[4:]: array for name, array in state.items() if name.startswith("rng.")})
         self.smoothed.restore(state)
         self._resumed_exactly = True
@@ -291,10 +296,6 @@ class Solver:
 
 
 def _check_settings(param: SolverParameter, where: str) -> None:
-    """Raises Fatal for settings that are wrong; `where` names the file."""
+    """Raises Fatal for wrong settings; `where` names the file."""
     for name in ("average_loss", "iter_size"):
         check(getattr(param, name) >= 1, f"{where}: {name} should be 1 or more", "solver.cpp:48")
-
-
-def _weighted(value: float, weight: float) -> str:
-    return f" (* {number(weight)} = {number(np.float32(weight) * np.float32(value))} loss)" if weight else ""

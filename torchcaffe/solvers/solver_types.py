@@ -1,4 +1,4 @@
-"""The solvers by the names that a solver prototxt gives as its `type`."""
+"""The update rules, by the name that a solver prototxt gives as its `type`."""
 
 from caffeformat.caffeformat_pb2 import SolverParameter
 from torchcaffe.common.log import check

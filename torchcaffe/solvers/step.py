@@ -1,18 +1,17 @@
 """One iteration of training: forward and backward over iter_size batches, then the update.
 
-`Step` runs it layer by layer. `StaticStep` runs the same net and the same update from fixed memory and, once they have
-been done twice in the ordinary way, from recordings (graph.py): two CUDA graphs an iteration, the passes' and the
-update's. What the host decides stays right in them:
+`Step` runs it layer by layer. `StaticStep` runs the same net and the same update rule in fixed memory. After two normal
+iterations it replays recordings of them (recording.py): two CUDA graphs, one of the passes and one of the update. The
+results are the same because:
 
-- Data from the host are copied to where the passes read them. Where a data set is held on the device, these are the
-  indices, crops and mirrors of a batch.
-- An update is recorded with its rate once that has been the same twice in a row. At any other, and so under a policy
-  that changes it in each iteration, it is done in the ordinary way, a few kernels a parameter. In both it is the same
-  fused kernel, one pass over memory, which takes the rate from the host.
-- Weights and history stay where they are, also when a snapshot is restored. If weights do not, or if a batch has
-  another shape, all is recorded anew.
-- Dropout on a GPU draws from PyTorch's generator of the device, which goes on from replay to replay as it does
-  without.
+- Data from the host are copied to the memory that the recorded passes read. If the data set is resident on the device,
+  these data are the indices, crops and mirrors of a batch.
+- An update is recorded together with its learning rate, when that is the same as in the iteration before. With another
+  rate, and so under a policy that changes it in every iteration, the update runs normally: a few kernels per parameter.
+  Both ways use the same fused kernel, which gets the rate from the host.
+- Weights and history stay in their memory, even when a snapshot is restored. If the weights move, or a batch has
+  another shape, everything is recorded again.
+- Dropout on a GPU draws from PyTorch's generator of the device, which advances in the same way with every replay.
 """
 
 from functools import partial
@@ -25,78 +24,78 @@ from torchcaffe.nets.net import Net
 from torchcaffe.solvers.recording import Recording, record
 from torchcaffe.solvers.sgd import SGD
 
-_WARM_UP = 2  # iterations done in the ordinary way
+_WARM_UP = 2  # normal iterations before the first recording
 
 
 def create(net: Net, updater: SGD, param: SolverParameter) -> "Step":
-    """The step that the net's context asks for; where it cannot be static, a log line says why."""
+    """The step that the net's context asks for. If it cannot be static, a log line says why."""
     wanted, on_gpu = net.context.step, net.context.on_gpu
     if wanted == "eager" or (wanted == "auto" and not on_gpu):
         return Step(net, updater, param.iter_size)
-    obstacle = _obstacle(net, param)
-    if obstacle:
-        log.info("solver.cpp:57", f"The step is not recorded but runs layer by layer: {obstacle}")
+    reason = _reason_not_to_record(net, param)
+    if reason:
+        log.info("solver.cpp:57", f"The step is not recorded but runs layer by layer: {reason}")
         return Step(net, updater, param.iter_size)
     how = "is captured as CUDA graphs" if on_gpu else "runs from fixed memory"
-    log.info("solver.cpp:57", f"The step {how} once {_WARM_UP} iterations are done")
+    log.info("solver.cpp:57", f"The step {how} after {_WARM_UP} iterations")
     return StaticStep(net, updater, param.iter_size)
 
 
-def _obstacle(net: Net, param: SolverParameter) -> str:
-    """What keeps a step from being recorded: nothing if empty."""
+def _reason_not_to_record(net: Net, param: SolverParameter) -> str:
+    """Why the step cannot be recorded; empty if it can."""
     if param.debug_info:
         return "debug_info: true prints each layer's values"
     if param.snapshot_diff:
-        return "snapshot_diff: true keeps each update in the place of its gradient"
+        return "snapshot_diff: true replaces each gradient by its update"
     if param.iter_size > 1 and net.params.any_reshaped():
         return "with iter_size, gradients add up in parameters that are shared in another shape"
-    named = [f"{layer.name} ({layer.type})" for layer in net.layers if not layer.recordable]
-    return f"the layer {named[0]} works on the host" if named else ""
+    on_host = [f"{layer.name} ({layer.type})" for layer in net.layers if not layer.recordable]
+    return f"the layer {on_host[0]} works on the host" if on_host else ""
 
 
 class Step:
-    """An iteration, layer by layer."""
+    """An iteration that runs layer by layer."""
 
     def __init__(self, net: Net, updater: SGD, iter_size: int):
         self._net, self._updater, self._iter_size = net, updater, iter_size
 
     def forward_backward(self) -> torch.Tensor:
-        """The loss, the mean over iter_size batches, in memory of its own; adds their gradients."""
-        total = None
-        for index in range(self._iter_size):
-            loss = self._passes(index)
-            total = loss if total is None else total + loss
+        """Runs the passes of iter_size batches, whose gradients add up. Returns the mean loss, a new tensor."""
+        total = self._passes(0)
+        for index in range(1, self._iter_size):
+            total = total + self._passes(index)
         return total / self._iter_size
 
     def update(self, rate: float, iteration: int) -> None:
-        """Changes the weights by their gradients."""
+        """Updates the weights by their gradients."""
         self._updater.apply(rate, iteration)
 
     def _passes(self, index: int) -> torch.Tensor:
-        """Forward and backward of the batch `index` of an iteration; the loss, which the next batch may overwrite."""
+        """Runs both passes of batch `index` in an iteration. The next batch may overwrite the loss that is returned."""
         loss = self._net.forward()
         self._net.backward()
         return loss
 
 
 class StaticStep(Step):
-    """An iteration from fixed memory, recorded."""
+    """An iteration that is recorded and replayed, in fixed memory."""
 
     def __init__(self, net: Net, updater: SGD, iter_size: int):
         super().__init__(net, updater, iter_size)
-        fed = [tops for layer, tops in zip(net.layers, net.tops, strict=True) if layer.from_host]
-        self._inputs = [blob for tops in fed for blob in tops]
+        tops_from_host = [tops for layer, tops in zip(net.layers, net.tops, strict=True) if layer.from_host]
+        self._inputs = [blob for tops in tops_from_host for blob in tops]
         self._parameters = [param.blob for param in net.params.learnable]
-        self._lie_in([], [])
+        self._set_memory([], [])
 
-    def _lie_in(self, buffers: list[torch.Tensor], weights: list[torch.Tensor]) -> None:
-        """From now on inputs lie in `buffers` and parameters in `weights`. Forgets all that was recorded."""
+    def _set_memory(self, buffers: list[torch.Tensor], weights: list[torch.Tensor]) -> None:
+        """Fixes the memory of the inputs and of the parameters. Drops all recordings."""
         self._buffers, self._weights = buffers, weights
         self._iterations = 0
-        self._recorded_passes: dict[bool, Recording] = {}  # those that add to gradients, and those that begin them
+        # By whether the passes add to gradients (batches of an iteration after its first one) or begin them.
+        self._recorded_passes: dict[bool, Recording] = {}
         self._recorded_update: Recording | None = None
-        self._recorded_scalars: tuple | None = None
-        self._last_scalars: tuple | None = None
+        self._recorded_scalars: tuple[float, ...] | None = None
+        self._last_scalars: tuple[float, ...] | None = None
 
     def _passes(self, index: int) -> torch.Tensor:
         self._net.fetch()
@@ -107,7 +106,9 @@ class StaticStep(Step):
         if adds not in self._recorded_passes:
             blobs = [*self._net.blobs, *self._parameters]
             self._recorded_passes[adds] = record(self._compute, blobs, self._net.context.device)
-        return self._recorded_passes[adds].replay()
+        loss = self._recorded_passes[adds].replay()
+        assert loss is not None, "_compute returns a loss"
+        return loss
 
     def _compute(self) -> torch.Tensor:
         loss = self._net.forward(fetched=True)
@@ -115,27 +116,27 @@ class StaticStep(Step):
         return loss
 
     def _fill_buffers(self) -> None:
-        """Puts what was fetched where the recorded passes read it."""
-        if not self._fits():
+        """Copies the fetched data to the memory that the recorded passes read."""
+        if not self._memory_is_valid():
             buffers = [torch.empty_like(blob.value) for blob in self._inputs]
-            self._lie_in(buffers, [blob.value for blob in self._parameters])
+            self._set_memory(buffers, [blob.value for blob in self._parameters])
         for blob, buffer in zip(self._inputs, self._buffers, strict=True):
             if blob.value is not buffer:
                 buffer.copy_(blob.value)
                 blob.value = buffer
 
-    def _fits(self) -> bool:
-        """Whether inputs have the shape, and parameters the place, of what is recorded."""
-        same = [tuple(buffer.shape) for buffer in self._buffers] == [blob.shape for blob in self._inputs]
+    def _memory_is_valid(self) -> bool:
+        """Whether inputs still have the shape of their buffers, and parameters are still in the same tensors."""
+        same_shapes = [tuple(buffer.shape) for buffer in self._buffers] == [blob.shape for blob in self._inputs]
         weights = [id(blob.value) for blob in self._parameters]
-        return same and weights == [id(weight) for weight in self._weights]
+        return same_shapes and weights == [id(weight) for weight in self._weights]
 
     def update(self, rate: float, iteration: int) -> None:
         scalars = self._updater.scalars(rate, iteration)
         if scalars is None or not self._recorded_passes or scalars != self._last_scalars:
             self._updater.apply(rate, iteration)
         else:
-            if scalars != self._recorded_scalars:
+            if self._recorded_update is None or scalars != self._recorded_scalars:
                 work = partial(self._updater.apply, rate, iteration)
                 self._recorded_update = record(work, [], self._net.context.device)
                 self._recorded_scalars = scalars

@@ -50,7 +50,7 @@ def test_a_played_tape_leaves_in_every_blob_what_the_net_does(tmp_path: Path, mo
     on_tape(monkeypatch)
     left = []
     for way in ("eager", "static"):
-        context.set_ways(step=way)
+        context.set_execution(step=way)
         solver = caffe.get_solver(tmp_path / "solver.prototxt")
         random = np.random.default_rng(1)
         for _ in range(ITERATIONS):
@@ -59,7 +59,7 @@ def test_a_played_tape_leaves_in_every_blob_what_the_net_does(tmp_path: Path, mo
             solver.step(1)
         left.append({blob_name: (blob.data, blob.diff) for blob_name, blob in solver.net.blobs.items()})
         left[-1] |= {str(key): (blobs[0].data, blobs[-1].data) for key, blobs in solver.net.params.items()}
-    context.set_ways()
+    context.set_execution()
     assert np.isfinite(left[0]["loss"][0])
     for key, right in left[0].items():
         for found, array in zip(left[1][key], right, strict=True):

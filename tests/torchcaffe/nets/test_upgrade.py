@@ -12,7 +12,7 @@ from tests.helpers import engine_runs
 from tests.helpers.both_engines import Both, Figures
 from tests.helpers.real_caffe import CaffeAborted, RealCaffe
 from torchcaffe.common.log import Logger
-from torchcaffe.nets import parsed_net
+from torchcaffe.nets import reader
 
 PLAIN = ("accuracy", "bnll", "euclidean_loss", "flatten", "im2col", "multinomial_logistic_loss", "sigmoid", "softmax",
          "softmax_loss", "split", "tanh")  # fmt: skip
@@ -81,7 +81,7 @@ def test_the_new_net_and_the_log_are_those_of_caffes_own_tool(
     right = prototxt.read_net(tmp_path / "new.prototxt")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Logger, "enabled", True)
-    source = parsed_net.read("old.prototxt")
+    source = reader.read("old.prototxt")
     assert prototxt.to_text(source.param) == prototxt.to_text(right)
     assert len(source.places) == len(right.layer)
     theirs = [line for line in engine_runs.Run(0, done.stderr).lines() if "upgrade_net_proto_text.cpp" not in line]

@@ -55,7 +55,7 @@ def static(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     if request.param == "tape":
         on_tape(monkeypatch)
     yield
-    context.set_ways()
+    context.set_execution()
 
 
 FIXED = 'base_lr: 0.1 momentum: 0.9 lr_policy: "fixed"'
@@ -93,7 +93,7 @@ def agree(folder: Path, work: object, *settings: str) -> None:
     """`work` on a solver leaves the same in all blobs, whether steps are static or plain."""
     left = []
     for way in ("eager", "static"):
-        context.set_ways(step=way)
+        context.set_execution(step=way)
         solver = fed_solver(folder, *settings)
         work(solver)
         left.append(everything(solver))
@@ -175,7 +175,7 @@ def recordings(solver: caffe.SGDSolver) -> tuple[int, bool]:
 
 
 def test_steps_are_recorded_after_two_and_the_update_unless_its_numbers_change(tmp_path: Path, static: None) -> None:
-    context.set_ways(step="static")
+    context.set_execution(step="static")
     for settings, expected in {
         FIXED: (1, True),
         f"{FIXED} iter_size: 2": (2, True),
@@ -193,7 +193,7 @@ def test_steps_are_recorded_after_two_and_the_update_unless_its_numbers_change(t
 
 
 def test_a_recorded_result_lies_where_it_lay_and_the_losses_shown_are_no_part_of_it(tmp_path, static) -> None:
-    context.set_ways(step="static")
+    context.set_execution(step="static")
     solver = fed_solver(tmp_path, 'base_lr: 0.1 momentum: 0.9 lr_policy: "fixed" average_loss: 6')
     solver.step(3)
     places = [blob.value.data_ptr() for blob in solver.net.blobs.values()]
