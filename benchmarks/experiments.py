@@ -14,8 +14,8 @@ from caffeformat.caffeformat_pb2 import TRAIN, LayerParameter, NetParameter, Net
 from tools.nets.surgery import RENAMED, freeze  # noqa: E402
 from tools.protocol.conditions import Condition  # noqa: E402
 from tools.protocol.weighted_layers import Block, weighted_blocks  # noqa: E402
-from torchcaffe.nets import parsed_net  # noqa: E402
 from torchcaffe.nets.net import Net  # noqa: E402
+from torchcaffe.nets.parsed_net import ParsedNet  # noqa: E402
 
 IMAGES = 1024  # read again and again
 
@@ -106,7 +106,7 @@ def operations_an_image(exp: Experiment, folder: Path) -> float:
     A layer's forward product costs two a weight and place of the top; so does the gradient of its weights, if they
     learn, and that of its bottom, if anything below learns. Padding is counted as if it were multiplied.
     """
-    net = Net(parsed_net.Source(*_read(exp, folder)), NetState(phase=TRAIN))
+    net = Net(ParsedNet(*_read(exp, folder)), NetState(phase=TRAIN))
     total, below = 0, False
     for layer, top in zip(net.layers, net.tops, strict=True):
         if layer.type in ("Convolution", "InnerProduct"):

@@ -78,7 +78,7 @@ SAME_CODE = {
     "missing weights": (f"{TRAIN} --weights=none.caffemodel", "none.caffemodel: cannot be read"),
     "weights cut off": (f"{TRAIN} --weights=cut.caffemodel", "cut.caffemodel: no caffemodel, or cut off"),
     "a missing snapshot": (f"{TRAIN} --snapshot=none.solverstate", "none.solverstate: cannot be read"),
-    "a caffemodel as snapshot": (f"{TRAIN} --snapshot=out_iter_2.caffemodel", "no solverstate: there is no iteration"),
+    "a caffemodel as snapshot": (f"{TRAIN} --snapshot=out_iter_2.caffemodel", "no solverstate: it holds no iteration"),
     "no iterations": ("test --model=net.prototxt --weights=out_iter_2.caffemodel --iterations=0", "Loss: -?nan"),
     "an empty name among the weights": (f"{TRAIN} --weights=out_iter_2.caffemodel,", "a name in the list is empty"),
     "a mean of another size": (

@@ -125,7 +125,7 @@ def test_a_run_says_that_it_is_captured_and_where_its_data_are(tmp_path: Path, s
     assert run.code == 0, run.log[-2000:]
     assert run.lines("Using GPUs", "GPU 0: ")[0] == "I caffe.cpp:204] Using GPUs 0"
     assert len(run.lines("90 images of 1.106 MB are held on the GPU")) == 1
-    assert len(run.lines("The step is captured as CUDA graphs once 2 iterations are done")) == 1
+    assert len(run.lines("The step is captured as CUDA graphs after 2 iterations")) == 1
 
 
 def test_seeded_weights_are_the_cpus_and_the_first_losses_too(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_run_is_resumed_on_the_other_device_with_its_data_cursor(tmp_path, sma
     assert engine_runs.ours(folder, *small_net.TRAIN, *first).code == 0
     run = engine_runs.ours(folder, *small_net.RESUME, *second)
     assert run.code == 0, run.log[-2000:]
-    assert not run.lines("left aside")
+    assert not run.lines("is ignored")
 
 
 def test_fp32_is_without_tf32_and_tf32_and_bf16_are_what_they_say() -> None:

@@ -123,9 +123,9 @@ def test_tf32_is_refused_on_a_cpu_and_an_unknown_choice_everywhere(tmp_path: Pat
     folder = small_net.experiment(tmp_path / "run", small_data, SETTINGS)
     for flag, message in {
         "--precision=tf32": "--precision=tf32: a CPU has no TF32; use fp32 or bf16, or name a GPU: --gpu=0",
-        "--precision=fp16": "--precision=fp16: there are fp32, tf32, bf16",
-        "--data=disk": "--data=disk: there are auto, streamed, resident",
-        "--step=graph": "--step=graph: there are auto, eager, static",
+        "--precision=fp16": "--precision=fp16: choose one of fp32, tf32, bf16",
+        "--data=disk": "--data=disk: choose one of auto, streamed, resident",
+        "--step=graph": "--step=graph: choose one of auto, eager, static",
     }.items():
         run = engine_runs.ours(folder, *command, flag)
         assert (run.code, run.lines("Check failed")) == (134, [f"F common.cpp:152] Check failed: {message}"])

@@ -136,7 +136,7 @@ def test_a_side_file_of_other_nets_is_left_aside(learning, tmp_path: Path) -> No
     (folder / "solver.prototxt").write_text(text)
     run = engine_runs.ours(folder, *ALL, "--snapshot=out_iter_10.solverstate")
     assert run.code == 0, run.log[-2000:]
-    assert run.lines("was written for other nets and is left aside")
+    assert run.lines("was written for other nets and is ignored")
 
 
 def test_caffe_reads_our_caffemodel_and_scores_as_we_do(caffe: Path, learning) -> None:

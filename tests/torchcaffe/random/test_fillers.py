@@ -119,13 +119,13 @@ def test_any_fillers_in_a_row_equal_caffes(real_caffe, seed, wanted):
 # ---- Refused -------------------------------------------------------------------------------------------------------
 
 REFUSED = [
-    ('type: "glorot"', (2, 3), "no filler has the type 'glorot'; there are bilinear, constant, gaussian, msra, "),
-    ('type: "gaussian" std: 0', (2, 3), "a gaussian filler needs std > 0; found std: 0"),
-    ('type: "gaussian" std: -1', (2, 3), "found std: -1"),
-    ('type: "gaussian" std: 1 sparse: 3', (2, 3), "between 0 and the number of outputs; found 3, with 2 outputs"),
-    ('type: "gaussian" std: 1 sparse: -2', (2, 3), "found -2, with 2 outputs"),
-    ('type: "uniform" min: 1 max: 0', (2, 3), "from min to max; found min: 1, max: 0"),
-    ('type: "xavier" sparse: 1', (2, 3), "sparse: 1 belongs to a gaussian filler; this one is of type xavier"),
+    ('type: "glorot"', (2, 3), "no filler has the type 'glorot'; known types: bilinear, constant, gaussian, msra, "),
+    ('type: "gaussian" std: 0', (2, 3), "a gaussian filler needs std > 0; it has std: 0"),
+    ('type: "gaussian" std: -1', (2, 3), "it has std: -1"),
+    ('type: "gaussian" std: 1 sparse: 3', (2, 3), "from 0 to the number of outputs; it is 3, with 2 outputs"),
+    ('type: "gaussian" std: 1 sparse: -2', (2, 3), "it is -2, with 2 outputs"),
+    ('type: "uniform" min: 1 max: 0', (2, 3), "needs min <= max; it has min: 1, max: 0"),
+    ('type: "xavier" sparse: 1', (2, 3), "sparse: 1 belongs to a gaussian filler; the type of this one is xavier"),
     ('type: "bilinear"', (2, 3, 3), "4 axes with square filters; its shape is (2, 3, 3)"),
     ('type: "bilinear"', (2, 3, 4, 5), "4 axes with square filters; its shape is (2, 3, 4, 5)"),
     ('type: "msra"', (2, 0), "cannot fill a blob without values; its shape is (2, 0)"),

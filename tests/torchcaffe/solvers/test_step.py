@@ -258,7 +258,7 @@ INTO_FILE = 'bottom: "ip" bottom: "label" hdf5_output_param { file_name: "o" }'
     ("settings", "layers", "reason"),
     [
         ("debug_info: true", "", "debug_info: true prints each layer's values"),
-        ("snapshot_diff: true", "", "snapshot_diff: true keeps each update in the place of its gradient"),
+        ("snapshot_diff: true", "", "snapshot_diff: true replaces each gradient by its update"),
         ("iter_size: 2", SHARED, "with iter_size, gradients add up in parameters that are shared in another shape"),
         ("", f'layer {{ name: "out" type: "HDF5Output" {INTO_FILE} }}', "the layer out (HDF5Output) works on the host"),
     ],
