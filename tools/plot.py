@@ -139,7 +139,7 @@ def plot_runs(exp: Experiment, engine: str, patterns: list[str], tables: Path | 
         name = f"{curves.NAME}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     try:
         with style.house_style():
-            curves.draw(exp, curves.in_order(rows), points, results / "figures", name)
+            curves.draw(exp, curves.in_legend_order(rows), points, results / "figures", name)
     except NoData as why:
         raise UserError(f"{' '.join(patterns)}: no learning curves: {why}") from None
     return results / "figures" / f"{name}.png"

@@ -103,7 +103,7 @@ def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[s
         "flags": FLAGS,
         "means": means,
         "best": _best(means),
-        "size_colors": style.sizes_on_page(len(means["sizes"])),
+        "size_colors": style.page_size_colors(len(means["sizes"])),
         "claims": claims,
         "verdicts": _verdicts(claims),
         "figures": content.figures(results / "figures", tables),

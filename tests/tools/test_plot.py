@@ -161,7 +161,7 @@ def test_a_run_that_diverged_is_drawn_and_named_so(monkeypatch: pytest.MonkeyPat
     log.write_text(re.sub(r"(?m)^([23]\d\d,.*),[\d.]+$", r"\1,nan", log.read_text()))
     summarize(exp, "caffe")
     heads = []
-    monkeypatch.setattr(curves.style, "head", lambda axes, *texts: heads.append(texts))
+    monkeypatch.setattr(curves.style, "set_title", lambda axes, *texts: heads.append(texts))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         plot_runs(exp, "caffe", [run.key])

@@ -145,7 +145,7 @@ def test_text_and_lines_have_the_contrast_of_wcag_aa(dark: bool):
     for verdict in ("good", "bad", "open"):
         assert contrast(colors[verdict], colors[f"{verdict}-paper"]) >= 4.5, verdict
     scheme = "dark" if dark else "light"
-    lines = [colors[f"run-{i}"] for i in range(6)] + style.sizes_on_page(6)[scheme] + [colors["edge"]]
+    lines = [colors[f"run-{i}"] for i in range(6)] + style.page_size_colors(6)[scheme] + [colors["edge"]]
     assert min(contrast(line, colors["paper"]) for line in lines) >= 3
 
 

@@ -4,58 +4,56 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 
-from tools.common.files import read_json, write_atomic
-from tools.figures import NoData, is_of_the_thesis, style
-from tools.figures import means as means_of
+from tools.common.files import read_json
+from tools.figures import NoData, means, style
+from tools.protocol.conditions import Condition
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import split_of
-from tools.results.columns import Row, condition_order, csv_text, size_order
+from tools.results.columns import Row, condition_order, size_order
 
 NAME = "accuracy"
 CAPTION = "Accuracy at the last iteration by condition, one line a target size (figures 6.1 and 6.2 of the thesis)."
 COLUMNS = ("size", "condition", "accuracy", "sd", "low", "high", "n")
-_DODGE = 0.055  # of the way to the next condition, between two sizes: error bars stand side by side
-_REACH = 0.6  # of the curves' height: how far below them chance is still drawn
+_DODGE = 0.055  # distance between two sizes, where that between conditions is 1: error bars stand side by side
+_REACH = 0.6  # how far below the curves chance is still drawn; the height of the curves is 1
 
 
-def draw(exp: Experiment, rows: list[Row], means: list[Row], folder: Path) -> None:
+def draw(exp: Experiment, rows: list[Row], summary: list[Row], folder: Path) -> None:
     """Writes accuracy.png, .pdf and .csv from the rows of runs.csv and summary.csv. Raises NoData."""
-    shown = [row for row in means if row["n"] and is_of_the_thesis(row["condition"])]
+    shown = [row for row in summary if row["n"] and Condition.of_run(row["condition"]).is_of_thesis]
     if not shown:
         raise NoData("no run of base, FTall or SnT whose accuracy may be believed")
     if len(shown) == 1:
         raise NoData("one size and one condition: nothing to compare")
     conditions = sorted({row["condition"] for row in shown}, key=condition_order)
-    sizes = sorted({*exp.sizes, *(row["size"] for row in shown)}, key=size_order)  # all, so that a size keeps its look
+    # Sizes without runs count too, so that every size keeps its look.
+    sizes = sorted({*exp.sizes, *(row["size"] for row in shown)}, key=size_order)
     figure = style.new_figure(4.0)
     axes = figure.subplots()
     for rank, size in enumerate(sizes):
         line = [row for row in shown if row["size"] == size]
         if line:
             places = [conditions.index(row["condition"]) + (rank - (len(sizes) - 1) / 2) * _DODGE for row in line]
-            _line(axes, places, line, means_of.size_label(size), style.size_look(rank, len(sizes)))
+            _line(axes, places, line, style.size_label(size), style.size_look(rank, len(sizes)))
     _chance(exp, axes)
     axes.set_xticks(range(len(conditions)), conditions)
     axes.set_xlim(-0.5, len(conditions) - 0.5)
     axes.grid(axis="x", visible=False)
     axes.set_ylabel("top-1 accuracy")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, labelspacing=0.6)
-    style.head(
-        axes, f"{style.dataset_title(exp)}: transfer to the other half of the classes", means_of.facts(exp, rows, shown)
-    )
-    write_atomic(
-        folder / f"{NAME}.csv", csv_text(COLUMNS, [{name: row.get(name) for name in COLUMNS} for row in shown])
-    )
+    title = f"{style.dataset_title(exp)}: transfer to the other half of the classes"
+    style.set_title(axes, title, means.facts(exp, rows, shown))
+    style.save_table(folder / NAME, COLUMNS, shown)
     style.save(figure, folder / NAME)
 
 
-def _line(axes: Axes, places: list[float], line: list[Row], name: str, look: dict) -> None:
-    axes.plot(places, [row["accuracy"] for row in line], label=name, **style.on_paper(look))
-    means_of.bars(axes, places, line, look["color"])
+def _line(axes: Axes, places: list[float], line: list[Row], name: str, look: style.Look) -> None:
+    axes.plot(places, [row["accuracy"] for row in line], label=name, **style.with_white_edges(look))
+    means.draw_bars(axes, places, line, look["color"])
 
 
 def _chance(exp: Experiment, axes: Axes) -> None:
-    """Chance, 1/k, if the split still says what k is: a dotted line, or a word where that would flatten the curves."""
+    """Draws chance, 1/k, if there is a split that tells k: a dotted line, or a word if it is far below the curves."""
     split = read_json(split_of(exp, exp.seeds[0]).marker)
     if split is None:
         return

@@ -1,24 +1,24 @@
-"""Accuracy against the size of the target set, on a logarithmic axis: one line a condition of the thesis."""
+"""Accuracy against the size of the target set on a logarithmic axis: one line for each condition of the thesis."""
 
 from pathlib import Path
 
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from tools.common.files import write_atomic
-from tools.figures import NoData, is_of_the_thesis, style
-from tools.figures import means as means_of
+from tools.figures import NoData, means, style
+from tools.protocol.conditions import Condition
 from tools.protocol.experiment import Experiment
-from tools.results.columns import Row, condition_order, csv_text
+from tools.results.columns import Row, condition_order
 
 NAME = "by_size"
 CAPTION = "Accuracy against the size of the target set (images a class, logarithmic), one line a condition."
 COLUMNS = ("condition", "size", "accuracy", "low", "high", "sd", "n")
-_DODGE = 0.006  # of the axis, between two conditions: intervals stand side by side
+_DODGE = 0.006  # distance between two conditions, where the axis is 1: intervals stand side by side
 
 
-def draw(exp: Experiment, rows: list[Row], means: list[Row], folder: Path) -> None:
+def draw(exp: Experiment, rows: list[Row], summary: list[Row], folder: Path) -> None:
     """Writes by_size.png, .pdf and .csv from the rows of runs.csv and summary.csv. Raises NoData."""
-    shown = [row for row in means if row["n"] and is_of_the_thesis(row["condition"]) and row["size"] != "all"]
+    with_runs = [row for row in summary if row["n"] and row["size"] != "all"]
+    shown = [row for row in with_runs if Condition.of_run(row["condition"]).is_of_thesis]
     sizes = sorted({row["size"] for row in shown})
     if len(sizes) < 2:
         raise NoData("fewer than two target sizes with a number")
@@ -31,16 +31,15 @@ def draw(exp: Experiment, rows: list[Row], means: list[Row], folder: Path) -> No
         line = sorted((row for row in shown if row["condition"] == condition), key=lambda row: row["size"])
         places = [row["size"] * spread ** (rank - (len(conditions) - 1) / 2) for row in line]
         look = style.condition_look(condition)
-        axes.plot(places, [row["accuracy"] for row in line], label=condition, **style.on_paper(look))
-        means_of.bars(axes, places, line, look["color"])
+        axes.plot(places, [row["accuracy"] for row in line], label=condition, **style.with_white_edges(look))
+        means.draw_bars(axes, places, line, look["color"])
     axes.xaxis.set_major_locator(FixedLocator(sizes))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([f"{size:,}" for size in sizes])
     axes.set_xlabel("images a class in the target set")
     axes.set_ylabel("top-1 accuracy")
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, labelspacing=0.55)
-    style.head(axes, f"{style.dataset_title(exp)}: accuracy and target size", means_of.facts(exp, rows, shown))
-    table = [{name: row.get(name) for name in COLUMNS} for row in shown]
-    table.sort(key=lambda row: (condition_order(row["condition"]), -row["size"]))
-    write_atomic(folder / f"{NAME}.csv", csv_text(COLUMNS, table))
+    style.set_title(axes, f"{style.dataset_title(exp)}: accuracy and target size", means.facts(exp, rows, shown))
+    by_condition = sorted(shown, key=lambda row: (condition_order(row["condition"]), -row["size"]))
+    style.save_table(folder / NAME, COLUMNS, by_condition)
     style.save(figure, folder / NAME)

@@ -1,78 +1,84 @@
-"""The controls beside the transfer they control, against the depth: one panel a target size, one line a kind.
+"""Transfer and its controls against the depth n: one panel for each target size, one line for each kind of condition.
 
-As in figure 2 of Yosinski et al. (2014), whose question the thesis asks again: SnT copied and frozen, TnT the same from
-the net's own half (selffer), SnT+ and TnT+ fine-tuned, RnT random and frozen.
+As figure 2 of Yosinski et al. (2014), whose question the thesis studies on smaller data sets. SnT: copied and frozen.
+TnT: the same, copied from a net that was trained on the same half (selffer). SnT+, TnT+: fine-tuned. RnT: random and
+frozen.
 """
 
 import math
 from pathlib import Path
 
 from matplotlib.axes import Axes
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MultipleLocator
 
-from tools.common.files import write_atomic
-from tools.figures import NoData, style
-from tools.figures import means as means_of
+from tools.figures import NoData, means, style
+from tools.protocol.conditions import Condition
 from tools.protocol.experiment import Experiment
-from tools.results.columns import Row, condition_order, csv_text, size_order
+from tools.results.columns import Row, condition_order, size_order
 
 NAME = "controls"
 CAPTION = "Transfer (SnT) and its controls by depth n, one panel a target size; the dotted line is base."
 COLUMNS = ("size", "condition", "accuracy", "low", "high", "sd", "n")
-_KINDS = ["S", "T", "S+", "T+", "R"]  # in the order of the legend
+_FAMILIES = ["S", "T", "S+", "T+", "R"]  # in the order of the legend
+_MIDDLE_DEPTH = 4  # its colour is that of the family's line
 _ACROSS = 3  # panels side by side
-_DODGE = 0.07  # of a depth, between two kinds
+_DODGE = 0.07  # distance between two families, where that between depths is 1
 
 
-def draw(exp: Experiment, rows: list[Row], means: list[Row], folder: Path) -> None:
+def draw(exp: Experiment, rows: list[Row], summary: list[Row], folder: Path) -> None:
     """Writes controls.png, .pdf and .csv from the rows of runs.csv and summary.csv. Raises NoData without controls."""
-    known = [row for row in means if row["n"] and style.family_of(row["condition"])[0]]
-    kinds = sorted({style.family_of(row["condition"])[0] for row in known}, key=_KINDS.index)
-    if kinds in ([], ["S"]):
+    with_runs = [row for row in summary if row["n"]]
+    families = sorted({family for row in with_runs if (family := _family(row))}, key=_FAMILIES.index)
+    if families in ([], ["S"]):
         raise NoData("no control condition has been run")
-    sizes = [size for size in sorted({row["size"] for row in known}, key=size_order) if _has_control(known, size)]
-    shown = [row for row in means if row["size"] in sizes and (row in known or row["condition"] == "base") and row["n"]]
+    sizes = sorted({row["size"] for row in with_runs if _family(row) not in ("", "S")}, key=size_order)
+    shown = [row for row in with_runs if row["size"] in sizes and (_family(row) or row["condition"] == "base")]
     across = min(_ACROSS, len(sizes))
-    figure = style.new_figure(0.9 + 2.5 * math.ceil(len(sizes) / across))
-    panels = figure.subplots(math.ceil(len(sizes) / across), across, sharex=True, sharey=True, squeeze=False).ravel()
+    down = math.ceil(len(sizes) / across)
+    figure = style.new_figure(0.9 + 2.5 * down)
+    panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, size in zip(panels, sizes, strict=False):
-        _panel(axes, [row for row in shown if row["size"] == size], kinds)
-        axes.set_title(means_of.size_label(size), fontsize=9, fontweight="normal")
+        _panel(axes, [row for row in shown if row["size"] == size], families)
+        axes.set_title(style.size_label(size), fontsize=9, fontweight="normal")
     for axes in panels[len(sizes) :]:
         axes.set_visible(False)
     for axes in panels[::across]:
         axes.set_ylabel("top-1 accuracy")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")
-    title = f"{style.dataset_title(exp)}: transfer and its controls"
-    style.head_of_all(figure, title, means_of.facts(exp, rows, shown))
-    figure.get_layout_engine().set(rect=(0, 0, 1, 1 - style.HEAD / figure.get_figheight()))
-    table = sorted(shown, key=lambda row: (size_order(row["size"]), condition_order(row["condition"])))
-    write_atomic(
-        folder / f"{NAME}.csv", csv_text(COLUMNS, [{name: row.get(name) for name in COLUMNS} for row in table])
+    style.set_figure_title(
+        figure, f"{style.dataset_title(exp)}: transfer and its controls", means.facts(exp, rows, shown)
     )
+    layout = figure.get_layout_engine()
+    assert isinstance(layout, ConstrainedLayoutEngine)
+    layout.set(rect=(0, 0, 1, 1 - style.TITLE_HEIGHT / figure.get_figheight()))
+    in_order = sorted(shown, key=lambda row: (size_order(row["size"]), condition_order(row["condition"])))
+    style.save_table(folder / NAME, COLUMNS, in_order)
     style.save(figure, folder / NAME)
 
 
-def _has_control(rows: list[Row], size: int | str) -> bool:
-    return any(row["size"] == size and style.family_of(row["condition"])[0] != "S" for row in rows)
+def _family(row: Row) -> str:
+    return Condition.of_run(row["condition"]).family
 
 
-def _panel(axes: Axes, rows: list[Row], kinds: list[str]) -> None:
-    """The lines of one target size: each point in its condition's own colour, the line in the kind's middle one."""
+def _panel(axes: Axes, rows: list[Row], families: list[str]) -> None:
+    """The lines of one target size. Each point has its condition's own colour, the line the family's middle one."""
     base = [row for row in rows if row["condition"] == "base"]
     if base:
         axes.axhline(base[0]["accuracy"], color=style.GREY, linewidth=1, linestyle=(0, (1, 2)), label="base")
-    for rank, kind in enumerate(kinds):
-        line = [(n, row) for row in rows for k, n in [style.family_of(row["condition"])] if k == kind]
+    for rank, family in enumerate(families):
+        conditions = [(Condition.of_run(row["condition"]), row) for row in rows]
+        line = [(condition.depth or 0, row) for condition, row in conditions if condition.family == family]
         line.sort(key=lambda pair: pair[0])
-        middle = style.condition_look(f"{kind[0]}4T{kind[1:]}")
-        name = f"{kind[0]}nT{kind[1:]}"
-        places = [n + (rank - (len(kinds) - 1) / 2) * _DODGE for n, _ in line]
-        axes.plot(places, [row["accuracy"] for _, row in line], label=name, zorder=2, **style.on_paper(middle))
+        middle = style.family_look(family, _MIDDLE_DEPTH)
+        label = f"{family[0]}nT{family[1:]}"
+        places = [depth + (rank - (len(families) - 1) / 2) * _DODGE for depth, _ in line]
+        axes.plot(places, [row["accuracy"] for _, row in line], label=label, zorder=2, **style.with_white_edges(middle))
         for place, (_, row) in zip(places, line, strict=True):
             look = style.condition_look(row["condition"])
-            axes.plot(place, row["accuracy"], zorder=3, **style.on_paper(look | {"marker": middle["marker"]}))
-            means_of.bars(axes, [place], [row], look["color"])
+            point = look | {"marker": middle["marker"]}
+            axes.plot(place, row["accuracy"], zorder=3, **style.with_white_edges(point))
+            means.draw_bars(axes, [place], [row], look["color"])
     axes.set_xlabel("n")
     axes.xaxis.set_major_locator(MultipleLocator(1))

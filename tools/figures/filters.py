@@ -1,19 +1,21 @@
-"""The filters of the first convolution, side by side: the source net's, fine-tuned ones, and ones from scratch.
+"""The filters of the first convolution side by side: of the source net, of a fine-tuned net, of one from scratch.
 
-With one seed all three nets began as the same random numbers, where they began at random: likeness of the first to the
-third is no transfer.
+With one seed the source net and the net from scratch started with the same random numbers. Similarity of these two is
+no transfer.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
 
 from caffeformat import FormatError
 from caffeformat.blobs import read_caffemodel
-from tools.common.files import read_json, write_atomic
+from tools.common.files import read_json
 from tools.figures import NoData, curves, style
+from tools.figures.tiles import tiled
 from tools.protocol.experiment import Experiment
-from tools.results.columns import Row, csv_text, size_order
+from tools.results.columns import Row, size_order
 
 NAME = "filters"
 CAPTION = (
@@ -26,17 +28,17 @@ _GAP = 1  # pixels between two filters
 
 
 def draw(exp: Experiment, rows: list[Row], folder: Path) -> None:
-    """Writes filters.png, .pdf and .csv: of each filter its norm, and its distance to the source net's of that number.
+    """Writes filters.png, .pdf and .csv: of each filter its norm, and its distance to the source net's same filter.
 
-    Raises NoData where no net is left to look at.
+    Raises NoData if there are no nets.
     """
     shown = [(title, row, _first_filters(row)) for title, row in _nets(exp, rows).items()]
     source = shown[0][2]
     across = {96: 8, 64: 8}.get(len(source), max(1, round(len(source) ** 0.5)))
-    down = -(-len(source) // across)
-    above = style.HEAD + 0.22  # inches
-    height = above + 2.15 * down / across
-    figure = style.new_figure(height, left=0.01, right=0.99, bottom=0.02, top=1 - above / height, wspace=0.08)
+    down = math.ceil(len(source) / across)
+    top = style.TITLE_HEIGHT + 0.22  # inches
+    height = top + 2.15 * down / across
+    figure = style.new_figure(height, left=0.01, right=0.99, bottom=0.02, top=1 - top / height, wspace=0.08)
     panels = np.atleast_1d(figure.subplots(1, len(shown)))
     for axes, (title, _, filters) in zip(panels, shown, strict=True):
         axes.imshow(sheet(filters, across), interpolation="none")
@@ -45,36 +47,36 @@ def draw(exp: Experiment, rows: list[Row], folder: Path) -> None:
         axes.spines[:].set_visible(False)
         axes.annotate(title, (0, 1), (0, 5), "axes fraction", "offset points", fontsize=8.5)
     facts = f"{' x '.join(map(str, source.shape))} weights; seed {shown[0][1]['seed']}, direction A2B"
-    style.head_of_all(figure, f"{style.dataset_title(exp)}: filters of the first convolution", facts)
-    table = [cells for _, row, filters in shown for cells in _cells(row, filters, source)]
-    write_atomic(folder / f"{NAME}.csv", csv_text(COLUMNS, table))
+    style.set_figure_title(figure, f"{style.dataset_title(exp)}: filters of the first convolution", facts)
+    style.save_table(
+        folder / NAME, COLUMNS, [line for _, row, filters in shown for line in _lines(row, filters, source)]
+    )
     style.save(figure, folder / NAME)
 
 
 def _nets(exp: Experiment, rows: list[Row]) -> dict[str, Row]:
-    """Title -> row of runs.csv: the source net of half A, and nets of half B that start from it, or from nothing."""
+    """Title -> row of runs.csv: the source net of half A, and nets of half B, fine-tuned from it and from scratch."""
     source = [row for row in curves.source_nets(exp, rows) if row["direction"] == "B2A"]
     if not source:
         raise NoData("the source net of half A has not been trained")
     seed = source[0]["seed"]
-    found = {f"source net, half A, {style.size_words(source[0]['size'])}": source[0]}
+    nets = {f"source net, half A, {style.short_size_label(source[0]['size'])}": source[0]}
     others = [row for row in rows if row["direction"] == "A2B" and row["seed"] == seed and row["status"] != "failed"]
     for condition, what in (("FTall", "fine-tuned on B"), ("base", "from scratch on B")):
-        least = max(
-            (row for row in others if row["condition"] == condition), key=lambda r: size_order(r["size"]), default=None
-        )
-        if least:
-            found[f"{what}, {style.size_words(least['size'])}"] = least
-    return found
+        of_condition = [row for row in others if row["condition"] == condition]
+        if of_condition:
+            smallest = max(of_condition, key=lambda row: size_order(row["size"]))
+            nets[f"{what}, {style.short_size_label(smallest['size'])}"] = smallest
+    return nets
 
 
 def _first_filters(row: Row) -> np.ndarray:
     """The weights of the first convolution: float32, K x C x h x w. Raises NoData."""
-    made = read_json(Path(row["run"]) / "manifest.json")
-    if made is None:
+    manifest = read_json(Path(row["run"]) / "manifest.json")
+    if manifest is None:
         raise NoData(f"{row['run']}/manifest.json is not there")
     try:
-        blobs = read_caffemodel(Path(row["run"]) / made["model"]["file"]).values()
+        blobs = read_caffemodel(Path(row["run"]) / manifest["model"]["file"]).values()
     except FormatError as error:
         raise NoData(str(error)) from None
     convolutions = [layer[0] for layer in blobs if layer[0].ndim == 4 and max(layer[0].shape[2:]) > 1]
@@ -84,22 +86,17 @@ def _first_filters(row: Row) -> np.ndarray:
 
 
 def sheet(filters: np.ndarray, across: int) -> np.ndarray:
-    """Filters, K x C x h x w (gray or BGR), as a picture, HxWx3, uint8, RGB: each on its own scale."""
+    """Filters, K x C x h x w (gray or BGR), as one picture, uint8, HxWx3, RGB. Each filter has its own scale."""
     count, channels, height, width = filters.shape
     if channels != 3:
         filters = np.repeat(filters.mean(axis=1, keepdims=True), 3, axis=1)
-    reach = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
-    scaled = np.divide(filters, reach, out=np.zeros_like(filters), where=reach > 0)
+    largest = np.abs(filters).max(axis=(1, 2, 3), keepdims=True)
+    scaled = np.divide(filters, largest, out=np.zeros_like(filters), where=largest > 0)
     pixels = np.rint(127.5 + 127.5 * scaled[:, ::-1]).astype(np.uint8)
-    down = -(-count // across)
-    picture = np.full((down * (height + _GAP) - _GAP, across * (width + _GAP) - _GAP, 3), 255, np.uint8)
-    for i, one in enumerate(pixels):
-        top, left = i // across * (height + _GAP), i % across * (width + _GAP)
-        picture[top : top + height, left : left + width] = one.transpose(1, 2, 0)
-    return picture
+    return tiled(pixels.transpose(0, 2, 3, 1), math.ceil(count / across), across, height, width, _GAP)
 
 
-def _cells(row: Row, filters: np.ndarray, source: np.ndarray) -> list[Row]:
+def _lines(row: Row, filters: np.ndarray, source: np.ndarray) -> list[Row]:
     return [
         {
             "run": row["run"],

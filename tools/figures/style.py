@@ -1,11 +1,10 @@
-"""What all figures share: fonts, the looks of sizes, halves and conditions, titles, how a figure becomes files.
+"""What all figures share: fonts, the looks of sizes, halves and conditions, titles, and how figures are written.
 
-A condition has one colour, marker and dash in every figure: `condition_look` is their only home.
+A condition has the same colour, marker and dash in every figure: only `condition_look` knows them.
 """
 
 import io
-import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,31 +13,37 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.typing import RcKeyType
 
 from tools.common.files import write_atomic
+from tools.protocol.conditions import Condition
 from tools.protocol.experiment import Experiment
+from tools.protocol.layout import Half, Size
 from tools.protocol.register import card
+from tools.results.columns import Row, csv_text
+
+Look = dict[str, Any]  # color, marker, linestyle, as matplotlib's plot() takes them
 
 WIDTH = 7.0  # inches: the text width of a page
-HEAD = 0.5  # inches: a title, and a line of facts under it
+TITLE_HEIGHT = 0.5  # inches: a title, and a line of facts below it
 GREY = "0.35"
-HALVES = {"A": "#0072b2", "B": "#e69f00"}  # Okabe and Ito's blue and orange: dark and light in grey
-_SINGLE = {
+HALF_COLORS: dict[Half, str] = {"A": "#0072b2", "B": "#e69f00"}  # Okabe and Ito: blue, dark in grey; orange, light
+_SINGLE: dict[str, Look] = {
     "base": {"color": "#000000", "marker": "o", "linestyle": "-"},
     "FTall": {"color": "#d55e00", "marker": "s", "linestyle": (0, (6, 1.5))},
 }
-# Family -> map, its darkest and lightest shade, markers by depth, dash. Dark to light with the depth: an order in grey.
-_FAMILIES = {
+# Family -> colour map, its darkest and lightest shade, markers by depth, dash. A deeper one is lighter, also in grey.
+_FAMILIES: dict[str, tuple[str, float, float, str, Any]] = {
     "S": ("plasma", 0.0, 0.72, "D^v<>pX", "-"),
     "S+": ("Blues_r", 0.1, 0.5, "P", (0, (6, 1.5))),
     "T": ("Greens_r", 0.05, 0.5, "^", "-"),
     "T+": ("YlOrBr_r", 0.05, 0.5, "v", (0, (4, 1.5, 1, 1.5))),
     "R": ("Greys_r", 0.25, 0.6, "X", (0, (1.5, 1))),
 }
-_DEEPEST = 7  # of AlexNet; deeper ones of another net share its shade
+_DEEPEST = 7  # of AlexNet; greater depths of other nets get the same shade
 MARKERS = "osD^vX<>p*"
 _DASHES = ("-", (0, (6, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (1.5, 1)))
-_RC = {
+_RC: dict[RcKeyType, Any] = {
     "font.size": 9,
     "axes.labelsize": 9,
     "axes.titlesize": 10,
@@ -61,14 +66,14 @@ _RC = {
     "savefig.dpi": 220,
     "figure.constrained_layout.h_pad": 0.06,
     "figure.constrained_layout.w_pad": 0.06,
-    "pdf.fonttype": 42,  # TrueType, whole letters: editable in Illustrator and Inkscape
+    "pdf.fonttype": 42,  # TrueType: text stays editable in Illustrator and Inkscape
     "text.parse_math": False,  # a class or data set may be called `$`
 }
 
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """matplotlib's defaults and ours, whatever the user's matplotlibrc says, while figures are drawn and saved."""
+    """While figures are drawn and saved: matplotlib's defaults with our changes, without the user's matplotlibrc."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)
@@ -76,11 +81,18 @@ def house_style() -> Iterator[None]:
 
 
 def new_figure(height: float, **margins: float) -> Figure:
-    """A figure of the page's width and `height` inches that makes room for its labels, or has `margins` instead."""
+    """A figure of the page's width and `height` inches. It makes room for its labels, or has the given `margins`."""
     figure = Figure(figsize=(WIDTH, height), layout=None if margins else "constrained")
     if margins:
         figure.subplots_adjust(**margins)
     return figure
+
+
+def save_table(path: Path, columns: Iterable[str], rows: Iterable[Row]) -> None:
+    """Writes `path` + .csv with these columns of the rows."""
+    columns = list(columns)
+    text = csv_text(columns, [{name: row.get(name) for name in columns} for row in rows])
+    write_atomic(path.with_name(f"{path.name}.csv"), text)
 
 
 def save(figure: Figure, path: Path) -> None:
@@ -91,70 +103,74 @@ def save(figure: Figure, path: Path) -> None:
         write_atomic(path.with_name(f"{path.name}.{kind}"), data.getvalue())
 
 
-def size_look(rank: int, count: int) -> dict[str, Any]:
-    """The line of target size `rank` (0 is the largest) of `count`."""
+def size_look(rank: int, count: int) -> Look:
+    """The look of target size number `rank` (0 is the largest) of `count`."""
     return {
-        "color": _viridis(0.0, 0.62, rank, count),  # further on it is too light for white paper
+        "color": _viridis(0.0, 0.62, rank, count),  # beyond that it is too light on white paper
         "marker": MARKERS[rank % len(MARKERS)],
         "linestyle": _DASHES[rank % len(_DASHES)],
     }
 
 
-def condition_look(name: str) -> dict[str, Any]:
-    """The line or points of a condition: base, FTall, SnT, a control (SnT+, TnT, TnT+, RnT); grey for any other."""
+def condition_look(name: str) -> Look:
+    """The look of a condition: of base, FTall, SnT, or a control (SnT+, TnT, TnT+, RnT); grey for all others."""
     if name in _SINGLE:
         return _SINGLE[name]
-    family, depth = family_of(name)
-    if family not in _FAMILIES:
+    condition = Condition.of_run(name)
+    if not condition.family or not condition.depth:
         return {"color": GREY, "marker": "*", "linestyle": (0, (2, 2))}
+    return family_look(condition.family, condition.depth)
+
+
+def family_look(family: str, depth: int) -> Look:
+    """The look of S3T+, for example, which is ("S+", 3): lighter with the depth."""
     shades, dark, light, markers, dash = _FAMILIES[family]
     rank = min(depth, _DEEPEST) - 1
     color = matplotlib.colormaps[shades](dark + (light - dark) * rank / (_DEEPEST - 1))
     return {"color": color, "marker": markers[rank % len(markers)], "linestyle": dash}
 
 
-def on_paper(look: dict[str, Any]) -> dict[str, Any]:
-    """A look with what sets its markers off from what lies below them."""
+def with_white_edges(look: Look) -> Look:
+    """The look with white edges around its markers, so that they stand out from the lines below them."""
     return look | {"markeredgecolor": "white", "markeredgewidth": 0.5}
 
 
-def family_of(name: str) -> tuple[str, int]:
-    """S3T+ -> (S+, 3): what is copied from where and whether it learns, and the depth. ("", 0) for other names."""
-    match = re.fullmatch(r"([STR])([1-9]\d?)T(\+?)", name)
-    return (match[1] + match[3], int(match[2])) if match else ("", 0)
-
-
-def sizes_on_page(count: int) -> dict[str, list[str]]:
-    """The colours of the lines on the page, `#rrggbb`, in order of rank: each with a contrast of 3 to its paper."""
+def page_size_colors(count: int) -> dict[str, list[str]]:
+    """The colours of the sizes on the HTML page, `#rrggbb`, by rank: each has a contrast of 3 to its background."""
     return {
         "light": [to_hex(_viridis(0.0, 0.55, rank, count)) for rank in range(count)],
         "dark": [to_hex(_viridis(1.0, 0.45, rank, count)) for rank in range(count)],
     }
 
 
-def _viridis(first: float, last: float, rank: int, count: int) -> tuple[float, ...]:
+def _viridis(first: float, last: float, rank: int, count: int) -> tuple[float, float, float, float]:
     return matplotlib.colormaps["viridis"](first + (last - first) * rank / max(count - 1, 1))
 
 
-def head(axes: Axes, title: str, below: str) -> None:
-    """A title, flush left, and a line of facts under it."""
+def set_title(axes: Axes, title: str, facts: str) -> None:
+    """Writes a title, flush left, and a line of facts below it."""
     axes.set_title(title, pad=19)
-    axes.annotate(below, (0, 1), (0, 5), "axes fraction", "offset points", fontsize=8, color=GREY)
+    axes.annotate(facts, (0, 1), (0, 5), "axes fraction", "offset points", fontsize=8, color=GREY)
 
 
-def size_words(size: int | str) -> str:
+def size_label(size: Size) -> str:
+    """60 images a class, or all images."""
+    return "all images" if size == "all" else f"{size:,} image{'s' * (size != 1)} a class"
+
+
+def short_size_label(size: Size) -> str:
     """60 a class, or all images."""
     return "all images" if size == "all" else f"{size:,} a class"
 
 
-def head_of_all(figure: Figure, title: str, below: str) -> None:
-    """The same over a figure of several panels, which keep the uppermost HEAD inches free for it."""
+def set_figure_title(figure: Figure, title: str, facts: str) -> None:
+    """Writes a title and facts above all panels of a figure, which leave its uppermost TITLE_HEIGHT inches free."""
     height = figure.get_figheight()
     figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=10, fontweight="bold")
-    figure.text(0.01, 1 - 0.27 / height, below, va="top", fontsize=8, color=GREY)
+    figure.text(0.01, 1 - 0.27 / height, facts, va="top", fontsize=8, color=GREY)
 
 
 def dataset_title(exp: Experiment) -> str:
-    """Fashion-MNIST; for a folder of one's own the folder's name."""
+    """The title of the data set, `Fashion-MNIST`; for the user's own folder the folder's name."""
     about = card(exp.dataset)
     return about.title if about.is_published else Path(exp.path or "images").resolve().name

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.common.files import read_json, sha256
-from tools.figures import is_of_the_thesis
+from tools.protocol.conditions import Condition
 from tools.protocol.experiment import Experiment
 from tools.results.columns import Row, condition_order, read_csv, run_key, size_order
 
@@ -28,7 +28,7 @@ RUN_FILES = ("caffe.log", "train_val.prototxt", "solver.prototxt", "failed.json"
 def means(rows: list[Row]) -> dict[str, Any]:
     """The rows of summary.csv as the grid of the first chart: sizes down, conditions of the protocol across."""
     known = [row for row in rows if row["condition"] != "source"]
-    plain = [name for name in {row["condition"] for row in known} if is_of_the_thesis(name)]
+    plain = [name for name in {row["condition"] for row in known} if Condition.of_run(name).is_of_thesis]
     return {
         "sizes": sorted({row["size"] for row in known}, key=size_order),
         "conditions": sorted(plain, key=condition_order),

@@ -15,7 +15,7 @@ from tools.training.engine_outputs import layers_producing, output_values
 _MAX_BATCH = 50  # images
 
 
-def features(engine: Engine, net: Path, weights: Path, layer: str, lmdb: Path, images: int) -> np.ndarray:
+def layer_features(engine: Engine, net: Path, weights: Path, layer: str, lmdb: Path, images: int) -> np.ndarray:
     """The output of `layer` for the first `images` images of `lmdb`: float32, images x values.
 
     `net` is a run's train_val.prototxt. Its TEST phase is used as it is, with `lmdb` as its source. In-place layers
