@@ -130,3 +130,9 @@ def test_installed_outside_the_checkout_it_trains_a_net_and_tests_what_it_traine
 
 def test_pip_finds_each_requirement_met(environment):
     assert "No broken requirements found." in pip("--python", environment.python, "check")
+
+
+def test_without_pytorch_a_command_ends_with_one_line_that_says_what_to_install(wheel, experiment, tmp_path_factory):
+    bare = WheelVenv(tmp_path_factory.mktemp("bare"), wheel, without=frozenset({"torch"}))
+    output = bare.run("torchcaffe", "train", "--solver=solver.prototxt", cwd=experiment, status=1)
+    assert len(output.splitlines()) == 1 and "pip install torch" in output
