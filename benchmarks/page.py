@@ -39,7 +39,7 @@ ACTIONS = {
     "sort by accuracy": "() => document.querySelectorAll('#run-table thead button')[4].click()",
     "filter by a word": "() => { const i = document.querySelector('[name=text]'); i.value = 's3t';"
     " i.dispatchEvent(new Event('input', {bubbles: true})); }",
-    "open a run's curves": "() => { location.hash = '#run/A2B/n0050/S3T/seed0'; follow(); }",
+    "open a run's curves": "() => { location.hash = '#run/A2B/n0050/S3T/seed0'; showFragment(); }",
 }
 
 

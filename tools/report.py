@@ -93,7 +93,7 @@ def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[s
 
     rows, means = read_csv(tables / RUNS), content.means(read_csv(tables / SUMMARY))
     own = tables == results
-    known = provenance.summed_up(provenance.of_runs(rows) if own else provenance.published(tables))
+    known = provenance.summary(provenance.manifests_of(rows) if own else provenance.published_manifests(tables))
     runs, claims = content.runs(rows, results if own else None), content.claims(tables / CLAIMS)
     return {
         "title": style.dataset_title(exp),

@@ -53,7 +53,7 @@ def test_the_page_says_what_was_run_and_what_is_flagged(exp):
     report(exp, "caffe")
     text = re.sub(r"\s+", " ", PAGE.read_text())
     assert "55 runs of 3 target sizes, 9 conditions, 2 directions, 2 seeds, by caffe" in text
-    assert "2 of 55 runs are flagged, and in no mean" in text
+    assert "2 of 55 runs are flagged and not part of any mean" in text
     assert (
         '<a href="#run/A2B/n0010/S7T/seed0">A2B/n0010/S7T/seed0</a> <strong>stuck</strong>: accuracy at chance' in text
     )

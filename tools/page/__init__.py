@@ -1,6 +1,6 @@
-"""The page of an experiment's results: what tools/report.py puts into one HTML file that works from disk.
+"""The page of an experiment's results: tools/report.py writes it as one HTML file that works from disk.
 
-content.py gathers what it shows, from tables alone; provenance.py what was run, from the runs' manifests; page.html is
-the template (Jinja), page.css its looks, chart.js and page.js what moves on it. None of them asks the network for
-anything: styles, scripts, pictures and curves are inside the page.
+content.py collects the data from the tables, provenance.py from the manifests of the runs. template.py renders
+page.html (Jinja) with its styles (page.css) and scripts (chart.js, page.js). Styles, scripts, pictures and curves are
+all inside the page, so it loads nothing from the network.
 """

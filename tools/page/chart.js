@@ -1,4 +1,4 @@
-// A line chart as SVG, for the page's own data: axes, lines with markers, intervals, points that are links.
+// A line chart as SVG: axes, lines with markers, intervals, points that are links.
 
 const SVG = "http://www.w3.org/2000/svg";
 const DASHES = ["", "9 3", "6 3 2 3", "2 3", "12 3 2 3", "4 2"];
@@ -17,14 +17,14 @@ function ticks(low, high, count) {
   const raw = (high - low || 1) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 2.5, 5, 10].map((x) => x * power).find((x) => x >= raw * 0.999);
-  const found = [];
-  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) found.push(i * step + 0); // not -0
-  return found;
+  const values = [];
+  for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; i++) values.push(i * step + 0); // + 0: -0 becomes 0
+  return values;
 }
 
 const plain = (value) => value.toLocaleString("en-US", { maximumFractionDigits: 4 });
 
-/** A marker of size 4 around x, y; its shape tells two lines apart where their colours do not. */
+/** A marker of size 4 around x, y. Its shape distinguishes lines of similar colours. */
 function marker(parent, shape, x, y) {
   const r = 4;
   const paths = {
@@ -41,8 +41,8 @@ function marker(parent, shape, x, y) {
 /**
  * Draws `series`: [{ name, color, dash, shape, points: [{ x, y, low, high, href, title }] }] and returns the SVG.
  *
- * `options`: width, height, label (what it shows, for those who cannot see it), yLabel, xLabel, bands (names of places
- * 0, 1, 2, ... on the x axis; without them it is a scale of numbers), zero (whether y begins at 0).
+ * `options`: width, height, label (a description for screen readers), yLabel, xLabel, bands (names of the positions
+ * 0, 1, 2, ... on the x axis; without them it is a numeric scale), zero (whether y starts at 0).
  */
 function chart(series, options) {
   const { width, height, bands, zero } = options;
@@ -76,11 +76,11 @@ function chart(series, options) {
   return svg;
 }
 
-/** One line: its intervals, the line itself broken where a value is missing, its markers on top. */
+/** One line: its intervals, the line with a gap where a value is missing, and its markers on top. */
 function drawSeries(svg, one, x, y) {
   const group = draw(svg, "g", { style: `--ink: ${one.color}` });
-  const seen = one.points.filter((p) => Number.isFinite(p.y));
-  for (const p of seen) {
+  const drawn = one.points.filter((p) => Number.isFinite(p.y));
+  for (const p of drawn) {
     if (Number.isFinite(p.low) && Number.isFinite(p.high)) {
       draw(group, "line", { class: "bar", x1: x(p.x), x2: x(p.x), y1: y(p.low), y2: y(p.high) });
     }
@@ -93,14 +93,14 @@ function drawSeries(svg, one, x, y) {
     return step;
   });
   draw(group, "path", { class: "curve", d: path.join(""), "stroke-dasharray": one.dash ?? "" });
-  for (const p of one.shape ? seen : []) {
+  for (const p of one.shape ? drawn : []) {
     const link = p.href ? draw(group, "a", { href: p.href, tabindex: -1, "aria-label": p.title }) : group;
     marker(link, one.shape, x(p.x), y(p.y));
     if (p.href) draw(draw(link, "circle", { class: "hit", cx: x(p.x), cy: y(p.y), r: 11 }), "title", {}, p.title);
   }
 }
 
-/** A short stretch of a line, as a legend's key. */
+/** A short piece of a line for a legend. */
 function swatch(color, dash, shape) {
   const svg = draw(document.createDocumentFragment(), "svg", {
     class: "swatch", viewBox: "0 0 34 12", "aria-hidden": "true",

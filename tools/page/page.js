@@ -1,8 +1,8 @@
-// What moves on the page: the first chart, the table of runs (sort, filter), and the view of a run's curves.
+// The interactive parts of the page: the first chart, the table of runs (sort, filter), and the view of a run's curves.
 
 const $ = (selector) => document.querySelector(selector);
 const data = JSON.parse($("#data").textContent);
-let curves = null; // parsed when they are first looked at: they are most of the page
+let curves = null; // most of the page's data; parsed when a run is first opened
 
 /** An HTML element with `children`, strings or elements. */
 function make(name, attributes = {}, ...children) {
@@ -14,7 +14,7 @@ function make(name, attributes = {}, ...children) {
 
 const sizeName = (size) => (size === "all" ? "all images" : Number(size).toLocaleString("en-US"));
 
-// The first chart: one line a target size, a point a condition.
+// The first chart: one line for each target size, one point for each condition.
 
 function headline() {
   const { sizes, conditions, cells } = data.means;
@@ -29,14 +29,14 @@ function headline() {
       return { x, y: cell.accuracy, low, high, title, href: `#cell/${size}/${condition}` };
     }),
   }));
-  const label = "Accuracy by condition, one line a target size; the table below has the same values";
+  const label = "Accuracy by condition, one line for each target size; the table below has the same values";
   $("#headline").append(
     make("p", { class: "legend" }, "images a class: ", ...series.flatMap((one) => [
       make("span", {}, swatch(one.color, one.dash, one.shape), ` ${one.name} `)])),
     chart(series, { width: 1080, height: 420, bands: conditions, yLabel: "top-1 accuracy", label }));
 }
 
-/** What a cell's bar spans: its 95 % interval, else a standard deviation to each side. */
+/** The ends of a cell's bar: its 95 % interval, else one standard deviation to each side. */
 function interval(cell) {
   if (cell.low != null) return [cell.low, cell.high];
   return cell.sd == null ? [undefined, undefined] : [cell.accuracy - cell.sd, cell.accuracy + cell.sd];
@@ -45,10 +45,10 @@ function interval(cell) {
 // The table of runs.
 
 const rows = [...document.querySelectorAll("#run-table tbody tr")];
-const heads = [...document.querySelectorAll("#run-table thead button")];
+const headButtons = [...document.querySelectorAll("#run-table thead button")];
 const byKey = new Map(rows.map((row) => [row.dataset.key, row]));
 
-/** What a row is sorted by in a column: a number where it is one; conditions and sizes in the thesis' order. */
+/** The sort key of a row in a column: the number if it is one; conditions in the thesis' order. */
 function sortValue(row, column) {
   const text = row.cells[column].textContent.trim();
   const order = data.order[data.columns[column]]?.indexOf(text) ?? -1;
@@ -58,15 +58,15 @@ function sortValue(row, column) {
 }
 
 function sortBy(column) {
-  const head = heads[column].parentElement;
-  const down = head.getAttribute("aria-sort") === "ascending";
-  for (const button of heads) button.parentElement.removeAttribute("aria-sort");
-  head.setAttribute("aria-sort", down ? "descending" : "ascending");
+  const head = headButtons[column].parentElement;
+  const descending = head.getAttribute("aria-sort") === "ascending";
+  for (const button of headButtons) button.parentElement.removeAttribute("aria-sort");
+  head.setAttribute("aria-sort", descending ? "descending" : "ascending");
   const keyed = rows.map((row) => [sortValue(row, column), row]);
   keyed.sort(([a], [b]) => {
-    if (a === null || b === null) return (a === null) - (b === null); // blanks last, both ways
-    const way = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
-    return down ? -way : way;
+    if (a === null || b === null) return (a === null) - (b === null); // blanks last in both directions
+    const order = typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b));
+    return descending ? -order : order;
   });
   $("#run-table tbody").append(...keyed.map(([, row]) => row));
 }
@@ -74,20 +74,20 @@ function sortBy(column) {
 function filter() {
   const form = new FormData($("#filters"));
   const words = form.get("text").toLowerCase().split(/\s+/).filter(Boolean);
-  const chosen = data.columns.map((column) => form.get(column) ?? "");
+  const selected = data.columns.map((column) => form.get(column) ?? "");
   let shown = 0;
   for (const row of rows) {
     const texts = row.texts ??= [...row.cells].slice(0, data.columns.length).map((cell) => cell.textContent.trim());
-    const fits = chosen.every((value, i) => value === "" || texts[i].replaceAll(",", "") === value)
-      && words.every((word) => isNamed(row, texts, word));
-    row.hidden = !fits;
-    shown += fits;
+    const matches = selected.every((value, i) => value === "" || texts[i].replaceAll(",", "") === value)
+      && words.every((word) => hasWord(row, texts, word));
+    row.hidden = !matches;
+    shown += matches;
   }
   $("#count").textContent = shown === rows.length ? `${shown} runs` : `${shown} of ${rows.length} runs`;
 }
 
-/** Whether a word is a number in a cell of the row, or else part of the run's name or the beginning of a cell. */
-function isNamed(row, texts, word) {
+/** Whether a number is in a cell of the row; whether another word is part of the run's key or the start of a cell. */
+function hasWord(row, texts, word) {
   if (/^[\d.,]+$/.test(word)) return texts.some((text) => text.replaceAll(",", "") === word.replaceAll(",", ""));
   return row.dataset.key.toLowerCase().includes(word) || texts.some((text) => text.toLowerCase().startsWith(word));
 }
@@ -96,28 +96,27 @@ function isNamed(row, texts, word) {
 
 function show(keys, title) {
   curves ??= JSON.parse($("#curves").textContent);
-  const found = keys.filter((key) => byKey.has(key));
-  const looks = found.map((key, i) => ({
+  const looks = keys.filter((key) => byKey.has(key)).map((key, i) => ({
     key, color: `var(--run-${i % 6})`, dash: DASHES[Math.floor(i / 6) % 6], shape: SHAPES[i % 6] }));
-  const known = looks.filter(({ key }) => curves[key]);
+  const withCurves = looks.filter(({ key }) => curves[key]);
   const plot = (name, zero, lines) => make("div", {},
     chart(lines, { width: 500, height: 290, zero, xLabel: "iteration", yLabel: name, label: name }));
-  const tests = (column) => known.map((look) => ({
+  const tests = (column) => withCurves.map((look) => ({
     ...look, points: curves[look.key].tests.map((row) => ({ x: row[0], y: row[column] ?? undefined })) }));
-  const training = known.map((look) => ({
+  const training = withCurves.map((look) => ({
     ...look, shape: null, points: curves[look.key].train.map(([x, y]) => ({ x, y: y ?? undefined })) }));
-  const lost = tests(2).map((one) => ({ ...one, dash: "7 3" }));
+  const validation = tests(2).map((one) => ({ ...one, dash: "7 3" }));
   $("#viewer-title").textContent = title;
   $("#viewer-body").replaceChildren(
-    known.length
+    withCurves.length
       ? make("div", { class: "plots" }, plot("top-1 accuracy on the validation half", false, tests(1)),
-        plot("log loss: training (solid), validation (dashed)", true, [...training, ...lost]))
-      : make("p", { class: "muted" }, "No curves of these runs are in the tables that this page was made from."),
+        plot("log loss: training (solid), validation (dashed)", true, [...training, ...validation]))
+      : make("p", { class: "muted" }, "The tables of this page have no curves of these runs."),
     facts(looks));
   if (!$("#viewer").open) $("#viewer").showModal();
 }
 
-/** The table rows of the runs shown, as they stand in the table of runs, each with its line's colour. */
+/** The rows of these runs in the table of runs, each with the look of its line. */
 function facts(looks) {
   const names = $("#run-table thead tr").cells;
   const head = make("tr", {}, make("th", { scope: "col" }, ""), ...[...names].map(
@@ -127,8 +126,8 @@ function facts(looks) {
   return make("div", { class: "scroll" }, make("table", {}, make("thead", {}, head), make("tbody", {}, ...lines)));
 }
 
-/** Opens what the address' fragment names: #run/A2B/n0010/S3T/seed0, or #cell/10/S3T; else closes the view. */
-function follow() {
+/** Opens the run or cell in the address' fragment, #run/A2B/n0010/S3T/seed0 or #cell/10/S3T; else closes the view. */
+function showFragment() {
   const [kind, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
   if (kind === "run" && byKey.has(rest.join("/"))) show([rest.join("/")], rest.join("/"));
   else if (kind === "cell") {
@@ -137,7 +136,7 @@ function follow() {
   } else if ($("#viewer").open) $("#viewer").close();
 }
 
-heads.forEach((button, column) => button.addEventListener("click", () => sortBy(column)));
+headButtons.forEach((button, column) => button.addEventListener("click", () => sortBy(column)));
 $("#filters").addEventListener("input", filter);
 $("#filters").addEventListener("reset", () => setTimeout(filter));
 $("#filters").addEventListener("submit", (event) => event.preventDefault());
@@ -145,7 +144,7 @@ $("#viewer").addEventListener("click", (event) => event.target === $("#viewer") 
 $("#viewer").addEventListener("close", () => {
   if (/^#(run|cell)\//.test(location.hash)) history.replaceState(null, "", " ");
 });
-addEventListener("hashchange", follow);
+addEventListener("hashchange", showFragment);
 headline();
-follow();
+showFragment();
 document.documentElement.dataset.ready = Math.round(performance.now());

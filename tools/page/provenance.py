@@ -1,4 +1,4 @@
-"""What was run, and with what: read from the manifests of the runs, or from the manifests.jsonl of published tables."""
+"""What was run: read from the manifests of the runs, or from the manifests.jsonl of published tables."""
 
 import json
 from collections import Counter
@@ -6,50 +6,55 @@ from pathlib import Path
 from typing import Any
 
 from tools.common.files import read_json
-from tools.results.columns import Row
+from tools.results.columns import MANIFESTS, Row
 
-_MANY = 3  # commits that are named one by one
-
-
-def of_runs(rows: list[Row]) -> list[dict[str, Any]]:
-    """The manifests of the runs that have one."""
-    return [made for row in rows if (made := read_json(Path(row["run"]) / "manifest.json"))]
+_MAX_COMMITS = 3  # that are listed
 
 
-def published(tables: Path) -> list[dict[str, Any]]:
-    """Those that tools/publish.py put beside the tables; none where it did not."""
-    path = tables / "manifests.jsonl"
+Manifest = dict[str, Any]
+
+
+def manifests_of(rows: list[Row]) -> list[Manifest]:
+    """The manifests of the runs in the rows of runs.csv, as far as they exist."""
+    return [manifest for row in rows if (manifest := read_json(Path(row["run"]) / "manifest.json"))]
+
+
+def published_manifests(tables: Path) -> list[Manifest]:
+    """The manifests that tools/publish.py put beside the tables; none if it did not."""
+    path = tables / MANIFESTS
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
 
-def summed_up(manifests: list[dict[str, Any]]) -> dict[str, Any] | None:
+def summary(manifests: list[Manifest]) -> dict[str, Any] | None:
     """Engines, devices and commits with the number of runs of each, and first and last time; None without manifests."""
     if not manifests:
         return None
-    engines = Counter((made["engine"]["version"], made["engine"]["device"].partition(" ")[0]) for made in manifests)
-    commits = Counter(made["commit"] or "unknown" for made in manifests)
+    devices = [manifest["engine"]["device"].partition(" ")[0] for manifest in manifests]
+    versions = [manifest["engine"]["version"] for manifest in manifests]
+    engines = Counter(zip(versions, devices, strict=True))
+    commits = Counter(manifest["commit"] or "unknown" for manifest in manifests)
     return {
         "engines": [[version, device, count] for (version, device), count in engines.most_common()],
         "commits": [[commit, count] for commit, count in commits.most_common()],
-        "began": min(made["began"] for made in manifests),
-        "ended": max(made["ended"] for made in manifests),
+        "began": min(manifest["began"] for manifest in manifests),
+        "ended": max(manifest["ended"] for manifest in manifests),
     }
 
 
 def facts(known: dict[str, Any] | None, rows: list[Row]) -> list[tuple[str, str]]:
-    """The lines of the page's `What was run`, as far as they are known: (name, text)."""
+    """(name, text) of each line of the section `What was run`. `known`: what `summary` returned."""
     seconds = sum(row["seconds"] or 0 for row in rows)
-    spent = ("training", f"{_runs(len(rows))}, {seconds / 3600:.1f} hours of training in all")
+    training = ("training", f"{_runs(len(rows))}, {seconds / 3600:.1f} hours of training in all")
     if known is None:
-        return [("engine", ", ".join(sorted({str(row["engine"]) for row in rows}))), spent]
+        return [("engine", ", ".join(sorted({str(row["engine"]) for row in rows}))), training]
     engines = [f"{version} on the {device.upper()} ({_runs(count)})" for version, device, count in known["engines"]]
     commits = [f"{commit[:12]}{'+' * commit.endswith('+')} ({_runs(count)})" for commit, count in known["commits"]]
-    if len(commits) > _MANY:
-        commits = [*commits[:_MANY], f"and {len(commits) - _MANY} more"]
+    if len(commits) > _MAX_COMMITS:
+        commits = [*commits[:_MAX_COMMITS], f"and {len(commits) - _MAX_COMMITS} more"]
     return [
         ("engine", "; ".join(engines)),
         ("commit", "; ".join(commits)),
-        spent,
+        training,
         ("when", f"{_minute(known['began'])} to {_minute(known['ended'])}"),
     ]
 

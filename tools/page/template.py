@@ -1,4 +1,4 @@
-"""The template's own words: how a value is written on the page. page.html with its styles and scripts, as one text."""
+"""Renders page.html with its styles and scripts into one text, and formats the values on it."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ _SHORT = {"caffe.log": "log", "train_val.prototxt": "net", "plan.txt": "plan"}
 
 
 def render(values: dict[str, Any]) -> str:
-    """The page as HTML. Every text among `values` is escaped; a name that the template lacks raises UndefinedError."""
+    """The page as HTML. All texts in `values` are escaped. A name that the template needs and `values` lacks raises
+    UndefinedError."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER),
         autoescape=True,
@@ -46,7 +47,7 @@ def size(value: Size) -> str:
 
 
 def value(cell: Any, column: str = "") -> str:
-    """A cell of a CSV: thousands apart, as many digits of a fraction as suits its column, nothing for a blank."""
+    """A cell of a CSV: with thousands separators and the number of decimals of its column; empty for a blank."""
     if cell is None:
         return ""
     if column in _DECIMALS and isinstance(cell, (int, float)):
@@ -57,7 +58,7 @@ def value(cell: Any, column: str = "") -> str:
 
 
 def spread(cell: dict[str, Any]) -> str:
-    """What stands below a mean: its 95 % interval, else its standard deviation, else nothing."""
+    """The text below a mean: its 95 % interval, else its standard deviation, else nothing."""
     if cell["low"] is not None:
         return f"{cell['low']:.3f} to {cell['high']:.3f}"
     return "" if cell["sd"] is None else f"± {cell['sd']:.3f}"
@@ -69,7 +70,7 @@ def cell_title(cell: dict[str, Any]) -> str:
 
 
 def effect(row: dict[str, Any]) -> str:
-    """The effect of a claim: +3.9 points, where it is one of accuracy; else the number and its unit."""
+    """The effect of a claim: `+3.9 points` for an accuracy, else the number and its unit."""
     if row["effect"] is None:
         return ""
     return f"{_scaled(row, row['effect'])} {'points' if _is_accuracy(row) else row['unit']}"

@@ -29,16 +29,16 @@ ROWS = [
 
 
 def test_engines_devices_and_commits_are_counted() -> None:
-    summary = provenance.summed_up(MANIFESTS)
+    summary = provenance.summary(MANIFESTS)
     assert summary is not None
     assert summary["engines"] == [["caffe version 1.0.0", "gpu", 2], ["caffe version 1.0.0", "cpu", 1]]
     assert sorted(summary["commits"]) == [["a" * 40, 1], ["b" * 40 + "+", 1], ["unknown", 1]]
     assert (summary["began"], summary["ended"]) == ("2026-11-23T08:00:59Z", "2026-11-25T00:00:01Z")
-    assert provenance.summed_up([]) is None
+    assert provenance.summary([]) is None
 
 
 def test_the_lines_of_the_page_say_it_in_words() -> None:
-    lines = dict(provenance.facts(provenance.summed_up(MANIFESTS), ROWS))
+    lines = dict(provenance.facts(provenance.summary(MANIFESTS), ROWS))
     assert lines["engine"] == "caffe version 1.0.0 on the GPU (2 runs); caffe version 1.0.0 on the CPU (1 run)"
     assert lines["commit"] == "aaaaaaaaaaaa (1 run); bbbbbbbbbbbb+ (1 run); unknown (1 run)"
     assert lines["training"] == "3 runs, 2.0 hours of training in all"
@@ -47,7 +47,7 @@ def test_the_lines_of_the_page_say_it_in_words() -> None:
 
 def test_of_many_commits_the_first_are_named() -> None:
     many = [MANIFESTS[0] | {"commit": f"{i:040d}"} for i in range(5)]
-    assert dict(provenance.facts(provenance.summed_up(many), ROWS))["commit"].endswith("; and 2 more")
+    assert dict(provenance.facts(provenance.summary(many), ROWS))["commit"].endswith("; and 2 more")
 
 
 def test_without_manifests_the_tables_say_what_they_can() -> None:
@@ -57,8 +57,8 @@ def test_without_manifests_the_tables_say_what_they_can() -> None:
 def test_manifests_are_those_of_the_runs_that_have_one_or_the_published_ones(tmp_path: Path) -> None:
     run = finish("A2B/n0060/S3T/seed0", 0.5)
     rows = [{"run": str(run.folder)}, {"run": "models/demo/A2B/n0060/S4T/seed0"}]
-    found = provenance.of_runs(rows)
+    found = provenance.manifests_of(rows)
     assert [made["run"] for made in found] == ["A2B/n0060/S3T/seed0"]
-    assert provenance.published(Path("docs")) == []
+    assert provenance.published_manifests(Path("docs")) == []
     write_atomic(Path("docs/manifests.jsonl"), "".join(json.dumps(made) + "\n" for made in found))
-    assert provenance.published(Path("docs")) == found
+    assert provenance.published_manifests(Path("docs")) == found
