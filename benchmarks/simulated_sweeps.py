@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.special import ndtri
 
-from tools.claims import judge
+from tools.claims import decide
 from tools.protocol.conditions import Condition
 from tools.results.tables import Tables
 from tools.stats import claims_file
@@ -137,7 +137,7 @@ def verdicts(random: np.random.RandomState, seeds: int, sweeps: int, truth, imag
     column = "these_nets" if images else "verdict"
     found = []
     for _ in range(sweeps):
-        rows = judge(sweep(random, seeds, truth, images), claims)
+        rows = decide(sweep(random, seeds, truth, images), claims)
         found.append({row["claim"]: row.get(column) or row["verdict"] for row in rows})
     return found
 

@@ -1,62 +1,52 @@
-"""Judge the thesis' claims, C1 to C18, or your own, from the results of an experiment.
+"""ClaimTest the thesis' claims, C1 to C18, or your own, on the results of an experiment.
 
-    python -m tools claims experiments/tiny.yaml [--from docs/results/tiny] [--other results/places] [--claims MINE]
+    python -m tools claims experiments/demo.yaml --from docs/results/demo
+    python -m tools claims experiments/tiny.yaml --other results/places --claims experiments/claims/mine.yaml
 
-prints a line a claim and writes results/<experiment>/claims.csv. The claims are data: experiments/claims/thesis.yaml.
---other and --claims are remembered for the next call, a sweep's included.
+prints a line for each claim and writes results/<experiment>/claims.csv. The claims: experiments/claims/thesis.yaml.
+--other and --claims are remembered for the next call, also for that of a sweep.
 
-verdict: holds or fails where the claim's p-value, corrected for how many were tested (Holm), is at most 0.05; else
-undecided; not applicable where the claim is of another data set, or what it compares was not measured. Seeds decide
-(tools/stats/intervals.py): with one seed a claim is undecided. these_nets is the verdict of the same test over
-validation images: true of the very nets that were trained, not of others. effect, low and high are of the comparison
-that the answer hangs on, named in `at`: the weakest of a conjunction. The interval is 95 % and not corrected.
-more_seeds is how many more seeds would decide an undecided claim with 80 % power, if the effect and spread of the seeds
-so far are the true ones; blank where 200 would not, and 2 where a single seed knows no spread.
+verdict: holds or fails if the claim's p-value, corrected for the number of claims tested (Holm), is at most 0.05; else
+undecided. It is not applicable if the claim is about another data set, or if what it compares was not measured. The
+unit is the seed (tools/stats/intervals.py): with one seed a claim is undecided. these_nets is the verdict of the same
+test over validation images: it is about the very nets that were trained, not about others. effect, low and high are of
+the comparison that the answer depends on, named in `at`: the weakest one of a conjunction. The interval is a 95 % one,
+not corrected. more_seeds: how many more seeds would decide an undecided claim with 80 % power, if effect and spread of
+the seeds so far are the true ones; blank where 200 would not, and 2 with a single seed, which has no spread.
 """
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import read_json, sha256, write_atomic, write_json
+from tools.common.files import sha256, write_atomic, write_json
+from tools.planning.stages import claims_stage
 from tools.protocol.experiment import Experiment
 from tools.protocol.experiment import load as load_experiment
 from tools.protocol.layout import RESULTS, results_folder
-from tools.results.columns import CLAIMS, CURVES, PREDICTIONS, RUNS, Row, csv_text, engine_name, read_csv, size_order
+from tools.results.columns import CLAIM_COLUMNS, CLAIMS, RUNS, Row, csv_text, engine_name, read_csv, row_of, size_order
 from tools.results.tables import Tables, tables_of
-from tools.stats.claims_file import THESIS, Claims, load
+from tools.stats.claim_places import Places, default_places
+from tools.stats.claim_tests import ClaimTest, ClaimTester, NotApplicable
+from tools.stats.claims_file import Claims, load
 
-MARKER = "claims.json"
-COLUMNS = (
-    *("claim", "verdict", "these_nets", "text", "n", "seeds", "interval", "effect", "low", "high", "unit"),
-    *("p", "p_corrected", "margin", "at", "sizes", "more_seeds", "note"),
-)
 ALPHA, POWER, MOST_SEEDS = 0.05, 0.8, 200
 
 
-@dataclass(frozen=True)
-class Places:
-    """Where the tables are that claims are judged from, and the claims."""
-
-    own: Path
-    prestudy: Path | None
-    other: Path | None
-    claims: Path
-
-
-def judge(tables: Tables, claims: Claims, prestudy: Tables | None = None, other: Tables | None = None) -> list[Row]:
-    """A row of claims.csv for each claim."""
-    from tools.stats.claim_tests import ClaimTester, NotApplicable
-
+def decide(tables: Tables, claims: Claims, prestudy: Tables | None = None, other: Tables | None = None) -> list[Row]:
+    """The rows of claims.csv: one for each claim."""
     by_seeds = ClaimTester(tables, claims.margin, prestudy, other)
     by_images = ClaimTester(tables, claims.margin, prestudy, other, these_nets=True)
-    rows, tests, of_nets = [], {}, {}
+    rows: list[Row] = []
+    tests: dict[str, ClaimTest] = {}
+    of_nets: dict[str, ClaimTest] = {}
     for name, claim in claims.claims.items():
-        row = {"claim": name, "verdict": "not applicable", "text": claim.says}
+        row = row_of(CLAIM_COLUMNS, claim=name, verdict="not applicable", text=claim.says)
         try:
             tests[name], of_nets[name] = by_seeds.test(claim), by_images.test(claim)
             row |= _facts(tests[name])
@@ -68,7 +58,7 @@ def judge(tables: Tables, claims: Claims, prestudy: Tables | None = None, other:
     return rows
 
 
-def _facts(test) -> Row:
+def _facts(test: ClaimTest) -> Row:
     """What a test is about, before it is known how many others there are."""
     estimates = [term.estimate for term in test.terms]
     deciding = test.deciding
@@ -87,7 +77,7 @@ def _facts(test) -> Row:
     }
 
 
-def _decide(rows: list[Row], tests: dict) -> None:
+def _decide(rows: list[Row], tests: dict[str, ClaimTest]) -> None:
     """Verdicts, by Holm's correction among the claims that there are seeds (or conditions, C17) enough to test."""
     weak = {name: [term for term in test.terms if term.estimate.unit in ("images", "")] for name, test in tests.items()}
     family = [row for row in rows if row["claim"] in tests and not weak[row["claim"]]]
@@ -104,33 +94,29 @@ def _decide(rows: list[Row], tests: dict) -> None:
             row |= {"verdict": "undecided", "more_seeds": 2 if row["interval"] != "seeds" else 1, "note": note}
 
 
-def _decide_of_these_nets(rows: list[Row], tests: dict) -> None:
+def _decide_of_these_nets(rows: list[Row], tests: dict[str, ClaimTest]) -> None:
     units = {name: {term.estimate.unit for term in test.terms} for name, test in tests.items()}
     family = [row for row in rows if units.get(row["claim"]) == {"images"}]
     for row, _, corrected in _corrected(family, tests):
         row["these_nets"] = _verdict(tests[row["claim"]], corrected)
 
 
-def _corrected(family: list[Row], tests: dict) -> list[tuple[Row, float, float]]:
+def _corrected(family: list[Row], tests: dict[str, ClaimTest]) -> list[tuple[Row, float, float]]:
     """Rows with their p-value, and that corrected for how many there are."""
     raw = [min(1.0, 2 * min(tests[row["claim"]].p_holds, tests[row["claim"]].p_fails)) for row in family]
     return list(zip(family, raw, _holm(raw), strict=True))
 
 
-def _verdict(test, corrected: float) -> str:
+def _verdict(test: ClaimTest, corrected: float) -> str:
     return "undecided" if corrected > ALPHA else "holds" if test.p_holds < test.p_fails else "fails"
 
 
 def _holm(p_values: list[float]) -> np.ndarray:
-    from statsmodels.stats.multitest import multipletests
-
     return multipletests(p_values, method="holm")[1] if p_values else np.array([])
 
 
-def _more_seeds(test, tested: int) -> int | None:
+def _more_seeds(test: ClaimTest, tested: int) -> int | None:
     """How many more would decide it with 80 % power, were it the last that Holm's correction comes to."""
-    from statsmodels.stats.power import TTestPower
-
     estimate, threshold = test.deciding.estimate, test.deciding.threshold
     distance, sd = abs(estimate.effect - threshold), estimate.se * math.sqrt(estimate.seeds)
     holds = test.deciding.shortfall < 0
@@ -167,57 +153,25 @@ def line(row: Row) -> str:
 
 def claims(exp: Experiment, places: Places | None = None) -> bool:
     """Writes claims.csv; returns False if it was complete already. Raises UserError where there are no tables yet."""
-    places = places or default_places(exp)
-    folder = results_folder(exp, engine_name())
-    if _is_complete(folder, places):
+    engine = engine_name()
+    places = places or default_places(exp, engine)
+    folder = results_folder(exp, engine)
+    stage = claims_stage(exp, engine, places)
+    if stage.is_complete:
         return False
     own = tables_of(exp, places.own)
     prestudy, other = (tables_of(exp, place) if place else None for place in (places.prestudy, places.other))
-    rows = judge(own, load(places.claims), prestudy, other)
-    text = csv_text(COLUMNS, rows)
-    (folder / MARKER).unlink(missing_ok=True)
+    text = csv_text(CLAIM_COLUMNS, decide(own, load(places.claims), prestudy, other))
+    stage.marker.unlink(missing_ok=True)
     write_atomic(folder / CLAIMS, text)
     remembered = {"other": places.other and str(places.other), "claims": str(places.claims)}
-    write_json(folder / MARKER, {"inputs": _inputs(places), CLAIMS: sha256(folder / CLAIMS)} | remembered)
+    write_json(stage.marker, {"inputs": places.checksums, CLAIMS: sha256(folder / CLAIMS)} | remembered)
     return True
 
 
-def is_complete(exp: Experiment, engine: str) -> bool:
-    """Whether claims.csv is that of the tables as they are, for the graph, which gives no options."""
-    return _is_complete(results_folder(exp, engine), default_places(exp, engine))
-
-
-def _is_complete(folder: Path, places: Places) -> bool:
-    made = read_json(folder / MARKER)
-    if made is None or not (folder / CLAIMS).is_file() or made[CLAIMS] != sha256(folder / CLAIMS):
-        return False
-    return (places.own / RUNS).is_file() and made["inputs"] == _inputs(places)
-
-
-def _inputs(places: Places) -> dict[str, str]:
-    folders = [folder for folder in (places.own, places.prestudy, places.other) if folder]
-    tables = [folder / name for folder in folders for name in (RUNS, CURVES, PREDICTIONS)]
-    return {str(path): sha256(path) for path in [*tables, places.claims] if path.is_file()}
-
-
-def default_places(exp: Experiment, engine: str | None = None, own: Path | None = None) -> Places:
-    """The experiment's own tables in results/, its pre-study's beside them (tiny-prestudy), and what else the claims
-    were last judged with, as far as it is there."""
-    folder = results_folder(exp, engine or engine_name())
-    made = read_json(folder / MARKER) or {"other": None, "claims": ""}
-    other = Path(made["other"]) if made["other"] and (Path(made["other"]) / RUNS).is_file() else None
-    claims = Path(made["claims"]) if Path(made["claims"]).is_file() else THESIS
-    own, stem = own or folder, exp.file.stem
-    beside = own if stem.endswith("-prestudy") else own.with_name(own.name.replace(stem, f"{stem}-prestudy", 1))
-    is_there = (beside / RUNS).is_file() and (beside != own or stem.endswith("-prestudy"))
-    return Places(own, beside if is_there else None, other, claims)
-
-
 def main(argv: list[str]) -> None:
-    parser = cli.parser("claims", __doc__)
-    parser.add_argument(
-        "--from", dest="tables", type=Path, metavar="FOLDER", help="tables elsewhere: docs/results/tiny"
-    )
+    parser = cli.parser("claims", __doc__, {CLAIMS: CLAIM_COLUMNS})
+    cli.add_from(parser)
     parser.add_argument(
         "--other", type=Path, metavar="FOLDER", help="another data set's tables, for C17: results/places"
     )
@@ -225,9 +179,9 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--claims", type=Path, metavar="FILE", help="the claims; default: the thesis'")
     given = parser.parse_args(argv)
     exp = load_experiment(given.experiment, given.set)
-    found = default_places(exp, own=given.tables)
+    default = default_places(exp, engine_name(), given.tables)
     places = Places(
-        found.own, given.prestudy or found.prestudy, given.other or found.other, given.claims or found.claims
+        default.own, given.prestudy or default.prestudy, given.other or default.other, given.claims or default.claims
     )
     for folder in (places.prestudy, places.other):
         if folder and not (folder / RUNS).is_file():
@@ -235,4 +189,4 @@ def main(argv: list[str]) -> None:
     claims(exp, places)
     for row in read_csv(results_folder(exp, engine_name()) / CLAIMS):
         print(line(row))
-    print(f"{results_folder(exp, engine_name()) / CLAIMS}; docs/statistics.md says how it is judged")
+    print(f"{results_folder(exp, engine_name()) / CLAIMS}; docs/statistics.md says how claims are tested")

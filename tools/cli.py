@@ -1,15 +1,28 @@
 """What the command lines of all verbs share."""
 
 import argparse
+import os
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from tools.protocol.experiment import Experiment, load
+from tools.results.columns import Columns
 
 
-def parser(verb: str, text: str) -> argparse.ArgumentParser:
-    """A parser for `python -m tools VERB EXPERIMENT [--set "key=value ..."]`; `text` is the verb's docstring."""
-    summary = text.strip().splitlines()[0]
-    parser = argparse.ArgumentParser(prog=f"python -m tools {verb}", description=summary)
+def bare_parser(verb: str, doc: str | None, tables: Mapping[str, Columns] | None = None) -> argparse.ArgumentParser:
+    """A parser whose --help is the verb's whole docstring `doc`, and the columns of the `tables` that it writes."""
+    return argparse.ArgumentParser(
+        prog=f"python -m tools {verb}",
+        description=(doc or "").strip().replace("python -m tools", f"{_interpreter()} -m tools"),
+        epilog="\n\n".join(_columns(name, columns) for name, columns in (tables or {}).items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def parser(verb: str, doc: str | None, tables: Mapping[str, Columns] | None = None) -> argparse.ArgumentParser:
+    """The same for a verb that takes an experiment: `EXPERIMENT [--set "key=value ..."]`."""
+    parser = bare_parser(verb, doc, tables)
     parser.add_argument("experiment", type=Path, help="experiment file: experiments/demo.yaml")
     parser.add_argument("--set", default="", metavar="TEXT", help='keys to override: "max_iter=200 sizes=[50,100]"')
     return parser
@@ -22,7 +35,23 @@ def add_from(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def experiment(verb: str, text: str, argv: list[str]) -> Experiment:
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """The argument of verbs that work on one run: its key or folder, as `run`."""
+    parser.add_argument("run", help="the run's key or folder: A2B/n0300/S3T/seed0")
+
+
+def experiment(verb: str, doc: str | None, argv: list[str], tables: Mapping[str, Columns] | None = None) -> Experiment:
     """The experiment that `argv` names, for verbs that take nothing else."""
-    arguments = parser(verb, text).parse_args(argv)
+    arguments = parser(verb, doc, tables).parse_args(argv)
     return load(arguments.experiment, arguments.set)
+
+
+def _interpreter() -> str:
+    """This Python as one would type it: so that the examples in --help run as pasted."""
+    path = Path(os.path.abspath(sys.executable))
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _columns(table: str, columns: Columns) -> str:
+    width = max(map(len, columns))
+    return "\n".join([f"columns of {table}:", *(f"  {name:{width}}  {meaning}" for name, meaning in columns.items())])

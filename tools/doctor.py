@@ -1,9 +1,10 @@
-"""What this machine has for the experiments, and for each thing that is missing the command that mends it.
+"""Show what this machine has for the experiments, and for each thing that is missing the command that mends it.
 
-`python -m tools doctor` exits 0 where `make demo-sweep` can run, 1 where something that it needs is missing.
+    python -m tools doctor
+
+The exit status is 0 if `make demo-sweep` can run, 1 if something that it needs is missing.
 """
 
-import argparse
 import os
 import platform
 import shutil
@@ -15,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
+from tools import cli
 from tools.common.checkout import CHECKOUT
 from tools.common.files import read_json
 from tools.datasets import reader
@@ -38,7 +40,7 @@ class Finding:
 
 
 def main(argv: list[str]) -> int:
-    argparse.ArgumentParser(prog="python -m tools doctor", description=(__doc__ or "").splitlines()[0]).parse_args(argv)
+    cli.bare_parser("doctor", __doc__).parse_args(argv)
     findings = []
     for finding in examine():
         findings.append(finding)
@@ -136,7 +138,7 @@ def images(dataset: str, about: Card) -> Finding:
 
 
 def disk(free: float) -> Iterator[Finding]:
-    """Of `free` GB, what each experiment takes."""
+    """What each experiment takes of the `free` GB."""
     for _, about, space in with_experiments():
         what = f"disk, {about.experiment}"
         needed = f"{space.lmdbs} GB of LMDBs, {space.models} GB of models (keep_models: all); {free:.0f} GB free"

@@ -1,18 +1,19 @@
-"""Bring the data set of an experiment into data/<dataset>/, checked; a second call does nothing.
+"""Bring the data set of an experiment into data/<dataset>/, checked. A second call does nothing.
 
-    python -m tools fetch experiments/tiny.yaml
+    python -m tools fetch experiments/demo.yaml
     python -m tools fetch experiments/tiny.yaml --set path=/data/tiny-imagenet-200.zip     # or its folder: offline
 
-What it is, where it comes from and its checksums stand in data/cards/<dataset>.yaml. fetch.json, written last, says
-what was brought; where it is missing, fetch goes on with whatever lies in data/<dataset>/ already.
+data/cards/<dataset>.yaml says what the data set is, where it comes from, and its checksums. fetch.json, written last,
+records what was brought. Without it, fetch goes on with what lies in data/<dataset>/ already.
 """
 
 from pathlib import Path
 
 from tools import cli
-from tools.common.files import lock, read_json, write_json
+from tools.common.files import load_json, lock, write_json
 from tools.datasets import fetched, reader
 from tools.datasets.bring import bring
+from tools.planning.stages import fetch_stage
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
 from tools.protocol.register import card, check_classes
@@ -22,7 +23,7 @@ def fetch(exp: Experiment) -> bool:
     """Brings the data set and writes fetch.json; returns False if it was there already. Raises UserError."""
     folder = dataset_folder(exp)
     with lock(folder / ".fetch.lock"):
-        if fetched(exp) is not None:
+        if fetch_stage(exp).is_complete:
             return False
         brought = bring(exp, folder)
         scan = reader(exp.dataset)(brought.folder).scan()
@@ -47,7 +48,7 @@ def fetch(exp: Experiment) -> bool:
 def main(argv: list[str]) -> None:
     exp = cli.experiment("fetch", __doc__, argv)
     print(f"{exp.dataset}: {'here' if fetch(exp) else 'here already'}, in {fetched(exp)}")
-    record = read_json(dataset_folder(exp) / "fetch.json")
+    record = load_json(dataset_folder(exp) / "fetch.json")
     missing = f", {record['missing']:,} more are listed but missing" if record["missing"] else ""
     print(f"{_text(record['counts'])}{missing}; {record['class_list']}")
     about = card(exp.dataset)

@@ -1,8 +1,8 @@
 """The mean image of every training LMDB, as Caffe's compute_image_mean computes it.
 
-    python -m tools mean experiments/tiny.yaml
+    python -m tools mean experiments/demo.yaml
 
-writes mean.binaryproto beside data.mdb in each training LMDB's folder (protocol.md, Data 5).
+writes mean.binaryproto beside data.mdb in each training LMDB's folder (docs/protocol.md, "Data", 5).
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from tools.common.errors import UserError
 from tools.common.files import lock, read_json, sha256, write_atomic, write_json
 from tools.common.progress import progress
 from tools.common.workers import parallel_map
+from tools.planning.stages import mean_file, mean_stage
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Split, split_of, train_sizes
 
@@ -27,25 +28,19 @@ def mean(exp: Experiment, seed: int) -> bool:
     """
     place = split_of(exp, seed)
     with lock(place.folder / ".lock"):
-        if is_complete(exp, seed):
+        stage = mean_stage(exp, seed)
+        if stage.is_complete:
             return False
-        known = (read_json(place.means) or {"means": {}})["means"]
-        sums = {name: digest for name, digest in known.items() if _is_mean(place, name, digest)}
-        missing = [name for name in _names(exp, place) if name not in sums]
+        recorded = (stage.record or {"means": {}})["means"]
+        digests = {name: digest for name, digest in recorded.items() if _is_unchanged(mean_file(place, name), digest)}
+        missing = [name for name in place.train_sets(train_sizes(exp)) if name not in digests]
         entries = {name: _entries(exp, place, name) for name in missing}
         with progress("mean", sum(entries.values()), "images") as update:
-            for name, digest in parallel_map(lambda name: (name, _write(_lmdb(place, name))), missing):
-                sums[name] = digest
+            for name, digest in parallel_map(lambda name: (name, _write(place, name)), missing):
+                digests[name] = digest
                 update(entries[name])
-        write_json(place.means, {"means": dict(sorted(sums.items()))})
+        write_json(place.means, {"means": dict(sorted(digests.items()))})
         return True
-
-
-def is_complete(exp: Experiment, seed: int) -> bool:
-    """Whether the graph's mark names the mean of every training LMDB that `exp` needs, and each is there, unchanged."""
-    place = split_of(exp, seed)
-    made = read_json(place.means)
-    return made is not None and all(_is_mean(place, name, made["means"].get(name)) for name in _names(exp, place))
 
 
 def mean_image(folder: Path) -> np.ndarray:
@@ -65,39 +60,27 @@ def mean_image(folder: Path) -> np.ndarray:
     return (total / count).astype(np.float32)
 
 
-def _write(folder: Path) -> str:
-    content = blobs.mean_bytes(mean_image(folder))
-    write_atomic(folder / "mean.binaryproto", content)
+def _write(place: Split, name: str) -> str:
+    content = blobs.mean_bytes(mean_image(place.lmdb(name)))
+    write_atomic(mean_file(place, name), content)
     return hashlib.sha256(content).hexdigest()
 
 
-def _names(exp: Experiment, place: Split) -> list[str]:
-    """A/n0500, ..."""
-    paths = [place.train_list(half, size) for half in "AB" for size in train_sizes(exp)]
-    return [str(path.relative_to(place.folder).with_suffix("")) for path in paths]
-
-
-def _lmdb(place: Split, name: str) -> Path:
-    return place.folder / place.images / name
-
-
-def _is_mean(place: Split, name: str, digest: str | None) -> bool:
-    """The file lies in its LMDB's folder: an LMDB that is packed again takes it away."""
-    path = _lmdb(place, name) / "mean.binaryproto"
+def _is_unchanged(path: Path, digest: str) -> bool:
     return path.is_file() and sha256(path) == digest
 
 
 def _entries(exp: Experiment, place: Split, name: str) -> int:
-    made = read_json(_lmdb(place, name) / "pack.json")
-    if made is None:
-        raise UserError(f"{_lmdb(place, name)}: no LMDB yet; run `python -m tools pack {exp.file}` first")
-    return made["entries"]
+    record = read_json(place.lmdb(name) / "pack.json")
+    if record is None:
+        raise UserError(f"{place.lmdb(name)}: no LMDB yet; run `python -m tools pack {exp.file}` first")
+    return int(record["entries"])
 
 
 def main(argv: list[str]) -> None:
     exp = cli.experiment("mean", __doc__, argv)
     for seed in exp.seeds:
         place = split_of(exp, seed)
-        done = mean(exp, seed)
-        count = len(_names(exp, place))
-        print(f"{place.folder / place.images}: {count} mean images: {'written' if done else 'complete already'}")
+        written = mean(exp, seed)
+        count = len(place.train_sets(train_sizes(exp)))
+        print(f"{place.folder / place.images}: {count} mean images: {'written' if written else 'complete already'}")

@@ -1,19 +1,25 @@
-"""Turns a Caffe log into train.csv and test.csv.
+"""Turn a Caffe log into train.csv and test.csv.
 
-    python -m tools parse models/demo/A2B/n0300/S3T/seed0            a run's folder: its caffe.log
-    python -m tools parse some/old/caffe.INFO results/old            any log of Caffe's, since 2013
+    python -m tools parse models/demo/A2B/n0060/S3T/seed0            # a run's folder: its caffe.log
+    python -m tools parse some/old/caffe.INFO results/old            # any log of Caffe's, since 2013
 
-Columns: NumIters, Seconds, LearningRate, as Caffe's own parse_log.py names them, and then the net's outputs by name;
-`acc[0]`, `acc[1]` if an output has several values. Last stands, in train.csv, SmoothedLoss (the loss of the `Iteration`
-line, a mean over average_loss iterations), and in test.csv TestNet, the number of the test net: a row for each net and
-test, so that `test[test.TestNet == 0]` is the first net's curve. With test_compute_loss, test.csv has TestLoss too.
-An empty cell is what the log does not say; `nan` is what the engine printed.
-tools/caffe_log has the rules by which a log is read.
+Columns, named as Caffe's own parse_log.py names them:
+
+  NumIters      the iteration
+  Seconds       since the training began, by the log's own times
+  LearningRate  the rate at that iteration
+  ...           the net's outputs by name; `acc[0]`, `acc[1]` if an output has several values
+  SmoothedLoss  train.csv: the loss of the `Iteration` line, a mean over average_loss iterations
+  TestNet       test.csv: the number of the test net; `test[test.TestNet == 0]` is the first net's curve
+  TestLoss      test.csv: with test_compute_loss only
+
+An empty cell means that the log does not say it; `nan` is what the engine printed. tools/caffe_log/ has the rules by
+which a log is read.
 """
 
-import argparse
 from pathlib import Path
 
+from tools import cli
 from tools.caffe_log import Log, LogReader
 from tools.common.errors import UserError
 from tools.common.files import write_if_changed
@@ -34,9 +40,9 @@ def parse(log_path: Path, folder: Path) -> Log:
 
 
 def parse_log(path: Path) -> Log:
-    """Reads a log, or the caffe.log of a run's folder. Raises UserError if it cannot be read or has not one row.
+    """Reads a log, or the caffe.log of a run's folder. Raises UserError if it cannot be read or has no row.
 
-    A last line without its line end may hold half a number: it is left out, unless it is `Optimization Done.`
+    A last line without a line end may hold half a number: it is left out, unless it is `Optimization Done.`
     """
     path = log_file(path)
     reader, count, first = LogReader(), 0, ""
@@ -73,26 +79,24 @@ def _why_no_row(log: Log, lines: int, first: str) -> str:
             f"no log of Caffe's: none of its {lines} lines is like `{_LINE}`, the first is `{first[:100]}`; "
             "Caffe logs to stderr: caffe train ... 2> caffe.log"
         )
-    said = log.fatal or log.tail[-1:]
+    last = log.fatal or log.tail[-1:]
     return (
         f"not one complete row in {lines} lines: no `Iteration N, loss = ...` and no test with its outputs; "
-        f"the log says last: {' | '.join(said)}; mend what ended the run, or set display or test_interval in the solver"
+        f"the log says last: {' | '.join(last)}; mend what ended the run, or set display or test_interval in the solver"
     )
 
 
 def main(argv: list[str]) -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m tools parse", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = cli.bare_parser("parse", __doc__)
     parser.add_argument("log", type=Path, help="a Caffe log, or a run's folder with a caffe.log in it")
     parser.add_argument("outdir", type=Path, nargs="?", help="where the CSVs go; default: beside the log")
     given = parser.parse_args(argv)
     folder = given.outdir or log_file(given.log).parent
     log = parse(given.log, folder)
-    print(f"{folder / TRAIN}: {len(log.train)} rows, {folder / TEST}: {len(log.test)} rows, {_fate(log)}")
+    print(f"{folder / TRAIN}: {len(log.train)} rows, {folder / TEST}: {len(log.test)} rows, {_end(log)}")
 
 
-def _fate(log: Log) -> str:
+def _end(log: Log) -> str:
     end = "finished" if log.finished else "stopped early" if log.stopped_early else "not finished"
     end = "aborted" if log.fatal and not log.finished else end
     again = f" at attempt {log.attempts}" if log.attempts > 1 else ""

@@ -1,9 +1,9 @@
 """Draw the figures of an experiment from its tables, nets and LMDBs.
 
     python -m tools plot experiments/demo.yaml
-    python -m tools plot experiments/demo.yaml --run A2B/n0060/S3T/seed0 'B2A/*/S3T/seed0'   learning curves, too
-    python -m tools plot experiments/demo.yaml --layer conv5                                 t-SNE of its features, too
-    python -m tools plot experiments/tiny.yaml --from docs/results/tiny                      from published tables
+    python -m tools plot experiments/demo.yaml --run A2B/n0060/S3T/seed0 'B2A/*/S3T/seed0'   # and learning curves
+    python -m tools plot experiments/demo.yaml --layer conv5                                 # and t-SNE of its features
+    python -m tools plot experiments/demo.yaml --from docs/results/demo                      # from published tables
 
 writes into results/<experiment>/figures/, as PNG and PDF with the CSV of what they show: accuracy (thesis figures 6.1
 and 6.2), by_size, gain, controls, learning_curves of the source nets (5.4 and 5.5), samples (5.1), tsne (5.2) and
@@ -18,12 +18,12 @@ from pathlib import Path
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import read_json, sha256, write_atomic, write_json
+from tools.common.files import write_atomic, write_json
+from tools.figures import NoData, accuracy, by_size, controls, curves, filters, gain, samples, style, tsne
+from tools.planning.stages import FIGURES, plot_stage
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import results_folder
 from tools.results.columns import CURVES, RUNS, SUMMARY, Row, engine_name, read_csv
-
-MARKER = "figures.json"
 
 
 def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
@@ -32,17 +32,16 @@ def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     `engine` is the engine's name (tools/training/engine.py); `tables` a folder of published tables, else
     the experiment's own. Raises UserError where there are no tables yet.
     """
-    from tools.figures import NoData, style  # takes a second; is_complete must not
-
     results = results_folder(exp, engine)
     tables = tables or results
-    if _is_complete(results, tables):
+    stage = plot_stage(results, tables)
+    if stage.is_complete:
         return False
-    folder = results / "figures"
+    folder = results / FIGURES
     figures = _of_tables(exp, tables, folder)
     figures |= _of_models(exp, engine, tables, folder) if tables == results else _published(tables, folder)
-    inputs = _inputs(tables)
-    (folder / MARKER).unlink(missing_ok=True)
+    inputs = stage.inputs({})
+    stage.marker.unlink(missing_ok=True)
     drawn, left_out = {}, {}
     with style.house_style():
         for module, draw in figures.items():
@@ -53,14 +52,12 @@ def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
                 print(f"{folder / module.NAME}: not drawn: {why}")
                 left_out[module.NAME] = str(why)
     files = [file for name in drawn for file in _files(folder, name)]
-    write_json(folder / MARKER, {"inputs": inputs, "figures": drawn, "left_out": left_out, "files": files})
+    write_json(stage.marker, {"inputs": inputs, "figures": drawn, "left_out": left_out, "files": files})
     return True
 
 
 def _of_tables(exp: Experiment, tables: Path, folder: Path) -> dict:
     """Figure -> what draws it, for those that need tables only."""
-    from tools.figures import accuracy, by_size, controls, curves, gain
-
     rows, means = _table(exp, tables / RUNS), _table(exp, tables / SUMMARY)
     points = read_csv(tables / CURVES) if (tables / CURVES).is_file() else []
     return {
@@ -74,8 +71,6 @@ def _of_tables(exp: Experiment, tables: Path, folder: Path) -> dict:
 
 def _of_models(exp: Experiment, engine: str, tables: Path, folder: Path) -> dict:
     """The same for those that need images or nets."""
-    from tools.figures import filters, samples, tsne
-
     rows = _table(exp, tables / RUNS)
     return {
         samples: lambda: samples.draw(exp, folder),
@@ -86,7 +81,6 @@ def _of_models(exp: Experiment, engine: str, tables: Path, folder: Path) -> dict
 
 def _published(tables: Path, folder: Path) -> dict:
     """The same without images or nets: the published figure itself."""
-    from tools.figures import NoData, filters, samples, tsne
 
     def copy(name: str) -> Callable[[], None]:
         def draw() -> None:
@@ -101,26 +95,9 @@ def _published(tables: Path, folder: Path) -> dict:
     return {module: copy(module.NAME) for module in (samples, tsne, filters)}
 
 
-def is_complete(exp: Experiment, engine: str) -> bool:
-    """Whether the figures are those of the tables as they are. One that could not be drawn is not asked for again."""
-    results = results_folder(exp, engine)
-    return _is_complete(results, results)
-
-
-def _is_complete(results: Path, tables: Path) -> bool:
-    made = read_json(results / "figures" / MARKER)
-    if made is None or made.get("inputs") != _inputs(tables):
-        return False
-    return all((results / "figures" / name).is_file() for name in made["files"])
-
-
 def _files(folder: Path, name: str) -> list[str]:
     """The files of a figure, without its folder."""
     return [f"{name}.{kind}" for kind in ("png", "pdf", "csv") if (folder / f"{name}.{kind}").is_file()]
-
-
-def _inputs(tables: Path) -> dict[str, str]:
-    return {str(tables / name): sha256(tables / name) for name in (RUNS, SUMMARY, CURVES) if (tables / name).is_file()}
 
 
 def plot_runs(exp: Experiment, engine: str, patterns: list[str], tables: Path | None = None) -> Path:
@@ -128,8 +105,6 @@ def plot_runs(exp: Experiment, engine: str, patterns: list[str], tables: Path | 
 
     Raises UserError where a pattern matches none, or a run has no curves.
     """
-    from tools.figures import NoData, curves, style
-
     results = results_folder(exp, engine)
     tables = tables or results
     rows = _chosen(tables / RUNS, _table(exp, tables / RUNS), patterns)
@@ -139,10 +114,10 @@ def plot_runs(exp: Experiment, engine: str, patterns: list[str], tables: Path | 
         name = f"{curves.NAME}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     try:
         with style.house_style():
-            curves.draw(exp, curves.in_legend_order(rows), points, results / "figures", name)
+            curves.draw(exp, curves.in_legend_order(rows), points, results / FIGURES, name)
     except NoData as why:
         raise UserError(f"{' '.join(patterns)}: no learning curves: {why}") from None
-    return results / "figures" / f"{name}.png"
+    return results / FIGURES / f"{name}.png"
 
 
 def _chosen(table: Path, rows: list[Row], patterns: list[str]) -> list[Row]:
@@ -171,9 +146,9 @@ def main(argv: list[str]) -> None:
     cli.add_from(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
-    done = plot(exp, engine_name(), arguments.tables)
-    folder = results_folder(exp, engine_name()) / "figures"
-    print(f"{folder}/: {'drawn' if done else 'complete already'}")
+    drawn = plot(exp, engine_name(), arguments.tables)
+    folder = results_folder(exp, engine_name()) / FIGURES
+    print(f"{folder}/: {'drawn' if drawn else 'complete already'}")
     if arguments.run:
         print(plot_runs(exp, engine_name(), arguments.run, arguments.tables))
     if arguments.layer:
@@ -181,8 +156,6 @@ def main(argv: list[str]) -> None:
 
 
 def _plot_layer(exp: Experiment, layer: str, folder: Path) -> Path:
-    from tools.figures import NoData, style, tsne
-
     try:
         with style.house_style():
             return tsne.draw(exp, engine_name(), folder, layer)

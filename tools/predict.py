@@ -23,7 +23,8 @@ from tools.nets.templates import NET, SOLVER, headline_outputs
 from tools.protocol.experiment import load
 from tools.protocol.layout import Run
 from tools.protocol.runs import find_run
-from tools.results.columns import PREDICTIONS, npz_bytes, read_csv
+from tools.results.columns import PREDICTIONS, read_csv
+from tools.results.tables import npz_bytes
 from tools.training.engine import Engine, find
 from tools.training.engine_outputs import layers_producing, output_values
 from tools.training.process import RunFailed
@@ -81,7 +82,7 @@ def scoring_net(run: Run) -> tuple[NetParameter, str, int, int]:
 
 def main(argv: list[str]) -> None:
     parser = cli.parser("predict", __doc__)
-    parser.add_argument("run", help="the run's key or folder: A2B/n0300/S3T/seed0")
+    cli.add_run(parser)
     arguments = parser.parse_args(argv)
     exp, engine = load(arguments.experiment, arguments.set), find()
     run = find_run(exp, engine.name, arguments.run)

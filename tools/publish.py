@@ -1,10 +1,13 @@
 """Copy the results of an experiment into docs/results/, whole: its tables, figures and manifests, without the models.
 
-    python -m tools publish experiments/tiny.yaml [--to docs/results/tiny]
+    python -m tools publish experiments/demo.yaml
+    python -m tools publish experiments/demo.yaml --to ../published/demo
 
-Everything that claims, figures and the page are made from is there, so that they can be made again from it alone:
-python -m tools claims experiments/tiny.yaml --from docs/results/tiny. manifests.jsonl has the manifest of every run, a
-line each: inputs with their checksums, engine, commit, proofs, result.
+Claims, figures and the page can be made again from it alone:
+
+    python -m tools claims experiments/demo.yaml --from docs/results/demo
+
+manifests.jsonl has the manifest of every run, a line each: inputs with their checksums, engine, commit, proofs, result.
 """
 
 import json
@@ -12,13 +15,16 @@ import re
 import shutil
 from pathlib import Path
 
-from tools import claims, cli, plot, summarize
+from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import new_folder, read_json, sha256
+from tools.common.files import load_json, new_folder, sha256
+from tools.planning.stages import FIGURES, claims_stage, plot_stage, summarize_stage
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import experiment_name, results_folder
-from tools.results.columns import CLAIMS, MANIFESTS, RUNS, engine_name, runs_on_disk
+from tools.results.columns import CLAIMS, MANIFESTS, RUNS, engine_name
+from tools.results.ended_runs import runs_on_disk
 from tools.results.tables import PUBLISHED
+from tools.stats.claim_places import default_places
 
 _PATH = re.compile(r"""(^|\s)path=("[^"]*"|'[^']*'|\S+)""")
 OWN = (MANIFESTS, "predictions.npz", "summary.json", "report.json", "figures")  # and tables: what is made anew
@@ -30,23 +36,24 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
 
     Raises UserError where the tables are not of the runs as they are, or the claims or figures not of the tables.
     """
-    results = results_folder(exp, engine_name())
-    made = read_json(results / "summary.json")
-    if made is None or not (results / RUNS).is_file():
+    engine = engine_name()
+    results = results_folder(exp, engine)
+    tables = summarize_stage(exp, engine)
+    if tables.record is None or not (results / RUNS).is_file():
         raise UserError(f"{results / RUNS}: not there yet; run `python -m tools sweep {exp.file}` first")
-    runs = [run for run in runs_on_disk(experiment_name(exp, engine_name())) if run.manifest.exists()]
+    runs = [run for run in runs_on_disk(experiment_name(exp, engine)) if run.manifest.exists()]
     for run in runs:
-        if made["runs"].get(run.key) != sha256(run.manifest):
+        if tables.record["runs"].get(run.key) != sha256(run.manifest):
             raise UserError(
                 f"{run.manifest}: not as {results / RUNS} tells of it; run `python -m tools summarize {exp.file}` first"
             )
     again = f"run `python -m tools {{}} {exp.file}` first".format
-    if not summarize.is_complete(exp, engine_name()):
+    if not tables.is_complete:
         raise UserError(f"{results / RUNS}: a run that it tells of is gone, or a table changed; {again('summarize')}")
-    if (results / CLAIMS).is_file() and not claims.is_complete(exp, engine_name()):
-        raise UserError(f"{results / CLAIMS}: not judged from {results / RUNS} as it is; {again('claims')}")
-    if (results / "figures").is_dir() and not plot.is_complete(exp, engine_name()):
-        raise UserError(f"{results / 'figures'}/: not drawn from {results / RUNS} as it is; {again('plot')}")
+    if (results / CLAIMS).is_file() and not claims_stage(exp, engine, default_places(exp, engine)).is_complete:
+        raise UserError(f"{results / CLAIMS}: not tested on {results / RUNS} as it is; {again('claims')}")
+    if (results / FIGURES).is_dir() and not plot_stage(results, results).is_complete:
+        raise UserError(f"{results / FIGURES}/: not drawn from {results / RUNS} as it is; {again('plot')}")
     target = to or PUBLISHED / results.name
     before = list(target.iterdir()) if target.is_dir() else []
     if before and not (target / MANIFESTS).is_file():
@@ -59,7 +66,7 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
             for path in results.glob(pattern):
                 (folder / path.relative_to(results)).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, folder / path.relative_to(results))
-        lines = [json.dumps(_portable(read_json(run.manifest)), sort_keys=True) for run in runs]
+        lines = [json.dumps(_portable(load_json(run.manifest)), sort_keys=True) for run in runs]
         (folder / MANIFESTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return target
 

@@ -1,6 +1,6 @@
 """Writes a run's train_val.prototxt and solver.prototxt from the templates, and prints its copy plan.
 
-python -m tools render experiments/demo.yaml A2B/n0600/S3T/seed0
+python -m tools render experiments/demo.yaml A2B/n0060/S3T/seed0
 """
 
 from tools import cli
@@ -31,7 +31,7 @@ def copy_plan(run: Run, source: Run | None, plan: list[LayerPlan]) -> str:
 
 def main(argv: list[str]) -> None:
     parser = cli.parser("render", __doc__)
-    parser.add_argument("run", help="the run's key or folder: A2B/n0300/S3T/seed0")
+    cli.add_run(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
     run = find_run(exp, find().name, arguments.run)

@@ -1,22 +1,24 @@
 """Write the page of an experiment's results: one HTML file that works from disk, without a network.
 
     python -m tools report experiments/demo.yaml
-    python -m tools report experiments/tiny.yaml --from docs/results/tiny     from published tables alone
+    python -m tools report experiments/demo.yaml --from docs/results/demo     # from published tables alone
 
 writes results/<experiment>/report.html from runs.csv, summary.csv and what else is there: curves.csv, claims.csv, the
-figures that `plot` drew, the tables of other verbs, the manifests of the runs. What is missing is left out and named.
+figures that `plot` drew, the tables of other verbs, the manifests of the runs. The page names what is missing.
 """
 
 import shlex
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tools import cli
-from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
-from tools.common.files import read_json, sha256, write_atomic, write_json
+from tools.common.files import write_atomic, write_json
+from tools.figures import style
 from tools.page import content, provenance, template
+from tools.planning.stages import FIGURES, PAGE, report_stage
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import experiment_name, results_folder
 from tools.results.columns import (
@@ -33,7 +35,6 @@ from tools.results.columns import (
 )
 from tools.training.outcome import FLAGS
 
-PAGE, MARKER = "report.html", "report.json"
 COLUMNS = (
     *("condition", "size", "direction", "seed", "accuracy", "best_accuracy", "best_iter", "loss"),
     *("seconds", "status"),
@@ -53,44 +54,19 @@ def report(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     for name in (RUNS, SUMMARY):
         if not (tables / name).is_file():
             raise UserError(f"{tables / name}: not there; run `python -m tools summarize {exp.file}` first")
-    inputs = _inputs(results, tables)
-    if _is_complete(results, inputs):
+    stage = report_stage(results, tables)
+    if stage.is_complete:
         return False
-    (results / MARKER).unlink(missing_ok=True)
+    inputs = stage.inputs({})
+    stage.marker.unlink(missing_ok=True)
     values = _values(exp, engine, results, tables)
     write_atomic(results / PAGE, template.render(values))
-    write_json(results / MARKER, {"inputs": inputs})
+    write_json(stage.marker, {"inputs": inputs})
     return True
-
-
-def is_complete(exp: Experiment, engine: str) -> bool:
-    """Whether the page is there and tells of the tables and figures as they are."""
-    results = results_folder(exp, engine)
-    return _is_complete(results, _inputs(results, results))
-
-
-def _is_complete(results: Path, inputs: dict[str, str]) -> bool:
-    made = read_json(results / MARKER)
-    return made is not None and made["inputs"] == inputs and (results / PAGE).is_file()
-
-
-def _inputs(results: Path, tables: Path) -> dict[str, str]:
-    """Checksums of all that the page is made from, its template included."""
-    files = [tables / name for name in (RUNS, SUMMARY, CURVES, CLAIMS, *content.OTHER_TABLES)]
-    figures = results / "figures" / "figures.json"
-    files += [figures, *(figures.parent / name for name in (read_json(figures) or {}).get("files", []))]
-    files += sorted(template.FOLDER.glob("*.*"))
-    return {_name(file): sha256(file) for file in files if file.is_file()}
-
-
-def _name(file: Path) -> str:
-    return str(file.relative_to(CHECKOUT) if file.is_relative_to(CHECKOUT) else file)
 
 
 def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[str, Any]:
     """What the template is given."""
-    from tools.figures import style  # takes a second; is_complete must not
-
     rows, means = read_csv(tables / RUNS), content.means(read_csv(tables / SUMMARY))
     own = tables == results
     known = provenance.summary(provenance.manifests_of(rows) if own else provenance.published_manifests(tables))
@@ -106,8 +82,8 @@ def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[s
         "size_colors": style.page_size_colors(len(means["sizes"])),
         "claims": claims,
         "verdicts": _verdicts(claims),
-        "figures": content.figures(results / "figures", tables),
-        "left_out": content.left_out(results / "figures", tables),
+        "figures": content.figures(results / FIGURES, tables),
+        "left_out": content.left_out(results / FIGURES, tables),
         "tables": content.tables(tables),
         "runs": runs,
         "any_files": any(run["files"] for run in runs),
@@ -149,7 +125,7 @@ def _verdicts(claims: list[Row]) -> list[tuple[str, int]]:
 
 def _filters(rows: list[Row]) -> dict[str, list]:
     """Column -> its values, for the columns that have more than one."""
-    sorts = {"size": size_order, "condition": condition_order}
+    sorts: dict[str, Callable[[Any], Any]] = {"size": size_order, "condition": condition_order}
     found = {name: sorted({row[name] for row in rows}, key=sorts.get(name)) for name in FILTERS}
     return {name: values for name, values in found.items() if len(values) > 1}
 
@@ -198,5 +174,5 @@ def main(argv: list[str]) -> None:
     cli.add_from(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
-    done = report(exp, engine_name(), arguments.tables)
-    print(f"{results_folder(exp, engine_name()) / PAGE}: {'written' if done else 'complete already'}")
+    written = report(exp, engine_name(), arguments.tables)
+    print(f"{results_folder(exp, engine_name()) / PAGE}: {'written' if written else 'complete already'}")

@@ -1,10 +1,11 @@
-"""Put published runs back into models/, so that a sweep goes on from them on another machine, or after a clean-up.
+"""Put published runs back into models/, so that a sweep continues from them on another machine, or after a clean-up.
 
-    python -m tools restore experiments/tiny-small.yaml [--from docs/results/tiny-small]
+    python -m tools restore experiments/demo.yaml
+    python -m tools restore experiments/demo.yaml --from docs/results/demo
 
-Needs what `publish` wrote (manifests, predictions, learning curves) and the data set packed: a run stands only where
-its manifest's inputs are those that it would have here. Nets are not published. The next sweep trains a source net
-again where a run has still to copy from it, and says whether that is the same net, byte by byte.
+needs what `publish` wrote (manifests, predictions, learning curves), and the data set packed: a run counts as done only
+if its manifest names the inputs that it would have here. Nets are not published. If a run has still to copy from a
+source net, the next sweep trains that net again, and says whether it is the same, byte by byte.
 """
 
 import json
@@ -17,8 +18,9 @@ from tools.common.files import write_atomic, write_json
 from tools.planning.state import make_plan
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, experiment_name, results_folder
-from tools.results.columns import CURVE_COLUMNS, CURVES, MANIFESTS, PREDICTIONS, csv_text, label_key, npz_bytes, run_of
-from tools.results.tables import PUBLISHED, Tables
+from tools.results.columns import CURVE_COLUMNS, CURVES, MANIFESTS, PREDICTIONS, csv_text, label_key
+from tools.results.ended_runs import run_of
+from tools.results.tables import PUBLISHED, Tables, npz_bytes
 from tools.training.engine import Engine, find
 
 
@@ -50,7 +52,7 @@ def _manifests(exp: Experiment, engine: Engine, folder: Path) -> dict[Run, dict]
     path, name = folder / MANIFESTS, experiment_name(exp, engine.name)
     if not path.is_file():
         raise UserError(f"{path}: not there; --from names a folder that `python -m tools publish` wrote")
-    found = {}
+    manifests = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
             manifest = json.loads(line)
@@ -60,8 +62,8 @@ def _manifests(exp: Experiment, engine: Engine, folder: Path) -> dict[Run, dict]
         if run is None or run.experiment != name:
             other = manifest["experiment"]
             raise UserError(f"{path}:{number}: a run of {other}, not of {name}; CAFFE names the engine")
-        found[run] = manifest
-    return found
+        manifests[run] = manifest
+    return manifests
 
 
 def main(argv: list[str]) -> None:

@@ -7,8 +7,8 @@ Two scores on V_source for every selected, finished run that began with layers o
 own_fc8   its layers 1..7 under the source net's own classifier: how much of the source task they still do as they
           are. With seven frozen layers it is the source net's accuracy itself.
 new_fc8   its layers 1..7 frozen, under a fresh classifier trained on N_source: how much of it they can still do. This
-          is the run X-retain, a training like any other (tools/protocol/conditions.py), which this verb does if it
-          is not done. Named among the conditions (FTall-retain, base-retain), it is one of the sweep's.
+          is the run X-retain, a training like any other (tools/protocol/conditions.py), which this verb trains if
+          it is not there. Named among the conditions (FTall-retain, base-retain), it is one of the sweep's.
 
 retention.csv in results/<experiment>/ has these beside source_accuracy, the source net's own on V_source, and
 target_accuracy, the run's on V_target. own_fc8 is blank where the net has no layer of the source net (base-retain).
@@ -23,16 +23,18 @@ from caffeformat.caffeformat_pb2 import NetParameter, SolverParameter
 from tools import cli
 from tools.common.errors import UserError
 from tools.common.files import read_json, write_atomic, write_json
+from tools.common.stage import Record
 from tools.nets.templates import Rendered, render
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, results_folder
 from tools.protocol.runs import condition_of, retain_run, runs_of, source_net_of, source_run
-from tools.results.columns import RETENTION, RETENTION_COLUMNS, Row, csv_text, order
+from tools.results.columns import RETENTION, RETENTION_COLUMNS, Row, csv_text, row_of
+from tools.results.ended_runs import run_order
 from tools.run import run_one
 from tools.training.engine import Engine, find
 from tools.training.engine_outputs import layers_producing, output_values
-from tools.training.inputs import run_inputs, source_weights
+from tools.training.inputs import run_inputs, trained_weights
 
 OWN = "own_fc8"
 
@@ -43,11 +45,11 @@ def retain(exp: Experiment, engine: Engine) -> list[Row]:
     Raises UserError where there is no run to score, and what the trainings raise.
     """
     rows = []
-    for run in sorted(_scored(exp, engine), key=order):
+    for run in sorted(_scored(exp, engine), key=run_order):
         manifest = read_json(run.manifest)
-        lost = "not trained yet" if manifest is None else _lost(run, manifest)
-        if lost:
-            print(f"{run.folder}: left out: {lost}")
+        if manifest is None or not (run.folder / manifest["model"]["file"]).exists():
+            reason = "its caffemodel is gone (keep_models)" if manifest else "not trained yet"
+            print(f"{run.folder}: left out: {reason}")
             continue
         rows.append(_row(exp, run, engine, manifest))
         print(_line(rows[-1]), flush=True)
@@ -59,57 +61,52 @@ def retain(exp: Experiment, engine: Engine) -> list[Row]:
 
 def _scored(exp: Experiment, engine: Engine) -> set[Run]:
     """The runs that copied from the source net, and those whose X-retain is selected."""
-    found = set()
+    scored = set()
     for run in runs_of(exp, engine.name):
-        condition = condition_of(run)
-        if condition.retained:
-            found.add(source_run(exp, run))
+        condition, source = condition_of(run), source_run(exp, run)
+        if condition.retained and source:
+            scored.add(source)
         elif condition.origin == "source":
-            found.add(run)
-    return found
+            scored.add(run)
+    return scored
 
 
-def _lost(run: Run, manifest: dict) -> str | None:
-    if (run.folder / manifest["model"]["file"]).exists():
-        return None
-    return "its caffemodel is gone (keep_models)"
-
-
-def _row(exp: Experiment, run: Run, engine: Engine, manifest: dict) -> Row:
+def _row(exp: Experiment, run: Run, engine: Engine, manifest: Record) -> Row:
     retained = retain_run(run)
     copied = condition_of(run).origin == "source"
     source = read_json(source_net_of(exp, run).manifest)
-    return {
-        "direction": run.direction,
-        "size": run.size,
-        "condition": run.condition,
-        "seed": run.seed,
-        "source_accuracy": source["result"]["accuracy"] if source else None,
-        OWN: own_classifier(exp, run, retained, engine) if copied else None,
-        "new_fc8": run_one(exp, retained, engine)["result"]["accuracy"],
-        "target_accuracy": manifest["result"]["accuracy"],
-        "run": str(run.folder),
-    }
+    return row_of(
+        RETENTION_COLUMNS,
+        direction=run.direction,
+        size=run.size,
+        condition=run.condition,
+        seed=run.seed,
+        source_accuracy=source["result"]["accuracy"] if source else None,
+        own_fc8=own_classifier(exp, run, retained, engine) if copied else None,
+        new_fc8=run_one(exp, retained, engine)["result"]["accuracy"],
+        target_accuracy=manifest["result"]["accuracy"],
+        run=str(run.folder),
+    )
 
 
 def own_classifier(exp: Experiment, run: Run, retained: Run, engine: Engine) -> float:
     """The accuracy on V_source of the run's layers under the source net's last one; kept in the run's own_fc8.json."""
     rendered = render(exp, retained)
-    weights, source = source_weights(run), source_weights(source_run(exp, run))
-    inputs = run_inputs(exp, retained, engine) | {"source": source[1]}
-    known = read_json(run.folder / f"{OWN}.json")
-    if known and known["inputs"] == inputs:
-        return known["accuracy"]
+    (weights, _), (source, source_sha256) = trained_weights(run), trained_weights(source_net_of(exp, run))
+    inputs = run_inputs(exp, retained, engine) | {"source": source_sha256}
+    record = read_json(run.folder / f"{OWN}.json")
+    if record and record["inputs"] == inputs:
+        return float(record["accuracy"])
     model, joined = (run.folder / f"{OWN}.{kind}" for kind in ("prototxt", "caffemodel"))
     net = prototxt.parse(rendered.net, NetParameter(), str(model))
     write_atomic(model, prototxt.to_text(NetParameter(name=net.name, layer=layers_producing({rendered.accuracy}, net))))
-    write_atomic(joined, _joined(exp, run, rendered, weights[0], source[0]))
+    write_atomic(joined, _joined(exp, run, rendered, weights, source))
     (batches,) = prototxt.parse(rendered.solver, SolverParameter(), str(model)).test_iter
     try:
-        found = output_values(engine, model, joined, batches, [rendered.accuracy])[rendered.accuracy]
+        accuracies = output_values(engine, model, joined, batches, [rendered.accuracy])[rendered.accuracy]
     finally:
         joined.unlink()
-    accuracy = round(fmean(found.tolist()), 6)
+    accuracy = round(fmean(accuracies.tolist()), 6)
     write_json(run.folder / f"{OWN}.json", {"accuracy": accuracy, "inputs": inputs})
     return accuracy
 
@@ -130,6 +127,6 @@ def _line(row: Row) -> str:
 
 
 def main(argv: list[str]) -> None:
-    exp, engine = cli.experiment("retain", __doc__, argv), find()
+    exp, engine = cli.experiment("retain", __doc__, argv, {RETENTION: RETENTION_COLUMNS}), find()
     rows = retain(exp, engine)
     print(f"{results_folder(exp, engine.name) / RETENTION}: {len(rows)} runs")

@@ -1,6 +1,6 @@
-"""One run: render, train, parse, predict, and the manifest that says it is complete. The graph's one job a training.
+"""Train one run to its end: render, train, parse, predict, and the manifest that says it is complete.
 
-    python -m tools run experiments/demo.yaml A2B/n0600/S3T/seed0
+    python -m tools run experiments/demo.yaml A2B/n0060/S3T/seed0
 
 Does nothing when the run is complete already. After a kill at any moment the same command ends with the same result.
 """
@@ -10,78 +10,83 @@ import subprocess
 import time
 
 from tools import cli, parse, predict, render, train
+from tools.caffe_log import Log
 from tools.common.checkout import CHECKOUT
-from tools.common.files import lock, read_json, sha256, write_atomic, write_json
-from tools.common.parent_death import die_with_parent
+from tools.common.files import load_json, lock, read_json, sha256, write_atomic, write_json
+from tools.common.parent_death import DIES_WITH_SWEEP, die_with_parent
+from tools.common.stage import NotReady, Record
 from tools.nets.templates import Rendered
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, split_of
 from tools.protocol.runs import find_run, is_copied_from, runs_of, source_run, train_set
 from tools.training.engine import Engine, find
-from tools.training.inputs import NotReady, is_complete, lacks_predictions, take_back
+from tools.training.inputs import lacks_predictions, put_back_manifest, run_stage
 from tools.training.outcome import outcome
 from tools.training.process import RunFailed
 
 
-def run_one(exp: Experiment, run: Run, engine: Engine) -> dict:
+def run_one(exp: Experiment, run: Run, engine: Engine) -> Record:
     """Brings the run to its end, if it is not there, and returns its manifest. Waits while another process has the run.
 
     Raises RunFailed (then failed.json in the run's folder says why) and whatever the verbs raise.
     """
     with lock(run.lock):
-        take_back(exp, run, engine)
-        if is_complete(exp, run, engine):
-            return _with_predictions(run, engine)
+        put_back_manifest(exp, run, engine)
+        stage = run_stage(exp, run, engine)
+        if (manifest := stage.record) is not None and stage.is_complete:
+            return _with_predictions(run, engine, manifest)
         for old in (run.manifest, run.stale_manifest, run.failed):
             old.unlink(missing_ok=True)
         rendered = render.write(exp, run)
         plan = render.copy_plan(run, source_run(exp, run), rendered.plan)
         write_atomic(run.folder / "plan.txt", plan + "\n")
         try:
-            done = train.train(exp, run, engine)
+            training = train.train(exp, run, engine)
             log = parse.parse(run.folder / train.LOG, run.folder)
-            manifest = _manifest(exp, run, engine, done, _outcome(exp, run, rendered, log))
+            manifest = _manifest(exp, run, engine, training, _outcome(exp, run, rendered, log))
             manifest["predictions"] = _predictions(run, engine, manifest)
         except Exception as error:
             if not isinstance(error, NotReady):
                 write_json(run.failed, {"run": run.key, "error": str(error), "attempts": _attempts(run)})
             raise
-        _compare(run, manifest)
+        _compare_with_previous(run, manifest)
         write_json(run.manifest, manifest)
         run.previous_manifest.unlink(missing_ok=True)
         if exp.keep_models != "all" and not is_copied_from(exp, run, engine.name):
-            (run.folder / done["model"]["file"]).unlink()
+            (run.folder / training["model"]["file"]).unlink()
         return manifest
 
 
-def _compare(run: Run, manifest: dict) -> None:
-    """Of a net that was gone and is trained again, the manifest keeps the first one's checksum. Says if it differs."""
-    before = read_json(run.previous_manifest)
-    if before is None or before["inputs"] != manifest["inputs"]:
+def _compare_with_previous(run: Run, manifest: Record) -> None:
+    """After retraining a deleted net, records the old checksum and prints whether the new net matches it."""
+    previous = read_json(run.previous_manifest)
+    if previous is None or previous["inputs"] != manifest["inputs"]:
         return
-    manifest["model"]["sha256_before"] = before["model"]["sha256"]
-    same = manifest["model"]["sha256"] == before["model"]["sha256"]
-    what = "the same net, byte by byte" if same else "not the same net: what was copied from the first is trained again"
-    print(f"{run.key}: trained again: {what}", flush=True)
+    manifest["model"]["sha256_before"] = previous["model"]["sha256"]
+    same = manifest["model"]["sha256"] == previous["model"]["sha256"]
+    text = "the same net, byte by byte" if same else "not the same net: runs that copied from it are trained again"
+    print(f"{run.key}: trained again: {text}", flush=True)
 
 
-def _predictions(run: Run, engine: Engine, manifest: dict) -> dict | None:
-    """None of a net that diverged: it has no scores."""
+def _predictions(run: Run, engine: Engine, manifest: Record) -> Record | None:
+    """What the manifest says of the predictions; None for a net that diverged, which has no scores."""
     result = manifest["result"]
     if result["status"] == "diverged":
         return None
     return predict.predict(run, engine, run.folder / manifest["model"]["file"], result["accuracy"])
 
 
-def _with_predictions(run: Run, engine: Engine) -> dict:
-    """The manifest of a complete run, and its predictions if it lacks them. If they fail, the manifest is set aside."""
-    manifest = read_json(run.manifest)
+def _with_predictions(run: Run, engine: Engine, manifest: Record) -> Record:
+    """The manifest of a complete run, with predictions made if they are missing.
+
+    If that fails the manifest is set aside, and failed.json says why.
+    """
     if not lacks_predictions(run, manifest):
         return manifest
     try:
-        model = run.folder / manifest["model"]["file"]
-        if sha256(model) != manifest["model"]["sha256"]:
-            raise RunFailed(f"{model}: not the net that its manifest.json names; remove it, or the run's folder")
+        weights = run.folder / manifest["model"]["file"]
+        if sha256(weights) != manifest["model"]["sha256"]:
+            raise RunFailed(f"{weights}: not the net that its manifest.json names; remove it, or the run's folder")
         manifest["predictions"] = _predictions(run, engine, manifest)
     except Exception as error:
         write_json(run.failed, {"run": run.key, "error": str(error), "attempts": manifest["attempts"]})
@@ -92,39 +97,39 @@ def _with_predictions(run: Run, engine: Engine) -> dict:
     return manifest
 
 
-def _outcome(exp: Experiment, run: Run, rendered: Rendered, log) -> dict:
-    split = read_json(split_of(exp, run.seed).marker)
+def _outcome(exp: Experiment, run: Run, rendered: Rendered, log: Log) -> Record:
+    split = load_json(split_of(exp, run.seed).marker)
     half, _ = train_set(exp, run)
     classes = len(split["classes"][half])
     return outcome(log, rendered, classes, exp.fc8_outputs or classes, split["counts"][half]["val"])
 
 
-def _manifest(exp: Experiment, run: Run, engine: Engine, done: dict, result: dict) -> dict:
+def _manifest(exp: Experiment, run: Run, engine: Engine, training: Record, result: Record) -> Record:
     return {
         "run": run.key,
         "experiment": run.experiment,
         "file": str(exp.file),
         "set": exp.overrides,
         "config": exp.model_dump(),
-        "inputs": done["inputs"],
+        "inputs": training["inputs"],
         "engine": {
             "name": engine.name,
             "version": engine.version,
-            "device": done["device"],
-            "command": done["command"],
+            "device": training["device"],
+            "command": training["command"],
         },
         "commit": _commit(),
-        "began": done["began"],
+        "began": training["began"],
         "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "attempts": done["attempts"],
-        "proofs": done["proofs"],
+        "attempts": training["attempts"],
+        "proofs": training["proofs"],
         "result": result,
-        "model": done["model"],
+        "model": training["model"],
     }
 
 
 def _attempts(run: Run) -> int:
-    return (read_json(run.folder / "attempts.json") or {"count": 0})["count"]
+    return int((read_json(run.folder / "attempts.json") or {"count": 0})["count"])
 
 
 def _commit() -> str | None:
@@ -140,9 +145,9 @@ def _commit() -> str | None:
 
 def main(argv: list[str]) -> None:
     parser = cli.parser("run", __doc__)
-    parser.add_argument("run", help="the run's key or folder: A2B/n0300/S3T/seed0")
+    cli.add_run(parser)
     arguments = parser.parse_args(argv)
-    if "TOOLS_OF_SWEEP" in os.environ:
+    if DIES_WITH_SWEEP in os.environ:
         die_with_parent()
     exp = load(arguments.experiment, arguments.set)
     engine = find()
@@ -152,8 +157,8 @@ def main(argv: list[str]) -> None:
     result = manifest["result"]
     flag = "" if result["status"] == "ok" else f"  {result['status'].upper()}"
     took = time.monotonic() - began
-    every = runs_of(exp, engine.name)
-    count = f"[{sum(other.manifest.exists() for other in every)}/{len(every)}]"
+    runs = runs_of(exp, engine.name)
+    count = f"[{sum(other.manifest.exists() for other in runs)}/{len(runs)}]"
     print(
         f"{count} {run.key}: accuracy {result['accuracy']:.4f}, loss {result['loss']:.4f}, {took:.0f} s{flag}",
         flush=True,

@@ -1,38 +1,43 @@
 """Transferability scores of the source net's features on each target set, beside the accuracy that was measured.
 
-    python -m tools scores experiments/demo-controls.yaml [--images 5000]
+    python -m tools scores experiments/demo-controls.yaml --images 2000
 
 `caffe test` runs the source net over the target training set, and prints what each layer n of a selected SnT gives to
 the next (a convolution's channels averaged over the image) and the source classes' probabilities. Of these
 tools/stats/transferability.py makes scores; nothing is trained for them.
 
-scores.csv in results/<experiment>/: a row a target set and condition SnT or FTall, with the scores of its last copied
-layer; LEEP, which is about the source net as a whole, is in the rows of S7T and FTall. Of a set of more than --images
-images the first so many are scored: its LMDB is shuffled. scores_correlation.csv: Spearman's rank correlation of each
-score with the accuracy, `against` the depth (among the SnT of a target set, the mean of n sets) or against a condition
-(among n target sets, from three on, with the p value of a permutation test).
+scores.csv in results/<experiment>/ has a row for each target set and condition SnT or FTall, with the scores of its
+last copied layer. LEEP is about the source net as a whole, so it is in the rows of S7T and FTall only. If a set has
+more than --images images, that many are scored: the first of its LMDB, which is shuffled. scores_correlation.csv has
+Spearman's rank correlation of each score with the accuracy: over depths (the SnT of a target set; the mean of n sets),
+or over target sets for a condition (from three sets on, with the p-value of a permutation test).
 """
 
 import hashlib
 from itertools import groupby
 from pathlib import Path
 
+from tabulate import tabulate
+
 from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import TEST, NetParameter, PoolingParameter
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import read_json, write_atomic, write_json
+from tools.common.files import load_json, read_json, write_atomic, write_json
+from tools.common.stage import Record
 from tools.nets.templates import headline_outputs, render
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, results_folder, split_of
-from tools.protocol.runs import condition_of, mean_of, runs_of, source_run
+from tools.protocol.runs import condition_of, mean_of, runs_of, source_net_of
 from tools.protocol.weighted_layers import Block, weighted_blocks
-from tools.results.columns import CORRELATION_COLUMNS, CORRELATIONS, SCORE_COLUMNS, SCORES, Row, csv_text, order
+from tools.results.columns import CORRELATION_COLUMNS, CORRELATIONS, SCORE_COLUMNS, SCORES, Row, csv_text, row_of
+from tools.results.ended_runs import run_order
 from tools.stats import transferability
+from tools.stats.rank_correlation import correlations
 from tools.training.engine import Engine, find
 from tools.training.engine_outputs import layers_producing, output_values
-from tools.training.inputs import run_inputs, source_weights
+from tools.training.inputs import run_inputs, trained_weights
 from tools.training.process import RunFailed
 
 PROBABILITIES, FEATURES = "probabilities", "features"  # the added tops; features1 is what layer 1 gives to the next
@@ -46,19 +51,17 @@ def scores(exp: Experiment, engine: Engine, most: int = MOST_IMAGES) -> tuple[li
     A set that was scored with the same inputs is not scored again (scores.json remembers). Raises UserError where no
     SnT or FTall is selected or the source net is not trained, RunFailed where the engine ends badly.
     """
-    from tools.stats.rank_correlation import correlations  # takes a second: scipy
-
     folder = results_folder(exp, engine.name)
-    known = read_json(folder / "scores.json") or {}
-    selected = sorted(filter(_is_scored, runs_of(exp, engine.name)), key=lambda run: (_set_key(run), order(run)))
+    recorded = read_json(folder / "scores.json") or {}
+    selected = sorted(filter(_is_scored, runs_of(exp, engine.name)), key=lambda run: (_set_key(run), run_order(run)))
     if not selected:
         raise exp.fault("conditions", ", ".join(exp.conditions), "scores are of SnT and FTall: name some")
-    rows = []
+    rows: list[Row] = []
     for key, group in groupby(selected, key=_set_key):
         runs = list(group)
-        known[key] = _score(exp, runs, engine, most, known.get(key), folder / "scores" / f"{key}.prototxt")
-        write_json(folder / "scores.json", known)
-        rows += [_row(run, known[key]) for run in runs]
+        recorded[key] = _score(exp, runs, engine, most, recorded.get(key), folder / "scores" / f"{key}.prototxt")
+        write_json(folder / "scores.json", recorded)
+        rows += [_row(run, recorded[key]) for run in runs]
     correlated = correlations(rows)
     write_atomic(folder / SCORES, csv_text(SCORE_COLUMNS, rows))
     write_atomic(folder / CORRELATIONS, csv_text(CORRELATION_COLUMNS, correlated))
@@ -75,25 +78,25 @@ def _set_key(run: Run) -> str:
     return f"{run.direction}-{layout.size_name(run.size)}-seed{run.seed}"
 
 
-def _score(exp: Experiment, runs: list[Run], engine: Engine, most: int, known: dict | None, model: Path) -> dict:
-    """The scores of one target set by the conditions of its `runs`: those that are known, if nothing has changed."""
-    packed = split_of(exp, runs[0].seed).train_lmdb(runs[0].target, runs[0].size) / "pack.json"
+def _score(exp: Experiment, runs: list[Run], engine: Engine, most: int, recorded: Record | None, model: Path) -> Record:
+    """The scores of one target set, for the conditions of its `runs`; the `recorded` ones if nothing has changed."""
+    packed = load_json(split_of(exp, runs[0].seed).train_lmdb(runs[0].target, runs[0].size) / "pack.json")
     run_inputs(exp, runs[0], engine)  # raises NotReady where the LMDB, the mean or the source net is missing
-    weights, digest = source_weights(source_run(exp, runs[0]))
+    weights, digest = trained_weights(source_net_of(exp, runs[0]))
     if not weights.exists():
         raise UserError(f"{weights}: gone (keep_models); the next sweep that needs it trains it again")
-    images = min(most, read_json(packed)["entries"])
+    images = min(most, packed["entries"])
     net, layers, label, batch = scoring_net(exp, runs)
     text = prototxt.to_text(net)
     inputs = {
         "net": hashlib.sha256(text.encode()).hexdigest(),
         "weights": digest,
-        "train_list": read_json(packed)["list_sha256"],
+        "train_list": packed["list_sha256"],
         "images": images,
         "engine": engine.version,
     }
-    if known and known["inputs"] == inputs:
-        return known
+    if recorded and recorded["inputs"] == inputs:
+        return recorded
     write_atomic(model, text)
     names = [label, PROBABILITIES, *(f"{FEATURES}{n}" for n in layers)]
     values = output_values(engine, model, weights, -(-images // batch), names)
@@ -101,12 +104,13 @@ def _score(exp: Experiment, runs: list[Run], engine: Engine, most: int, known: d
         raise RunFailed(f"{model}: {len(values[label])} labels of {images} images; caffe test must print one of each")
     arrays = {name: array.reshape(len(values[label]), -1)[:images] for name, array in values.items()}
     labels = arrays[label][:, 0]
-    whole = {"inputs": inputs, "leep": round(transferability.leep(arrays[PROBABILITIES], labels), 6), "layers": {}}
+    of_layers = {}
     for n, layer in layers.items():
         features = arrays[f"{FEATURES}{n}"]
-        found = {score.__name__: round(score(features, labels), 6) for score in OF_FEATURES}
-        whole["layers"][str(n)] = {"layer": layer, "features": features.shape[1], **found}
-    return whole | {"last": max(layers)}
+        values_of_layer = {score.__name__: round(score(features, labels), 6) for score in OF_FEATURES}
+        of_layers[str(n)] = {"layer": layer, "features": features.shape[1], **values_of_layer}
+    leep = round(transferability.leep(arrays[PROBABILITIES], labels), 6)
+    return {"inputs": inputs, "leep": leep, "layers": of_layers, "last": max(layers)}
 
 
 def scoring_net(exp: Experiment, runs: list[Run]) -> tuple[NetParameter, dict[int, str], str, int]:
@@ -114,7 +118,7 @@ def scoring_net(exp: Experiment, runs: list[Run]) -> tuple[NetParameter, dict[in
 
     Returns the net, the name of the layer of each depth, the label's blob and the images of a batch.
     """
-    source = source_run(exp, runs[0])
+    source = source_net_of(exp, runs[0])
     file = source.folder / layout.NET
     net = prototxt.parse(render(exp, source).net, NetParameter(), str(file))
     blocks = weighted_blocks(net, file)
@@ -142,40 +146,33 @@ def _give_out(net: NetParameter, block: Block, bottom: str, top: str) -> None:
         layer.pooling_param.global_pooling = True
 
 
-def _row(run: Run, found: dict) -> Row:
-    depth = condition_of(run).depth or found["last"]
+def _row(run: Run, scored: Record) -> Row:
+    depth = condition_of(run).depth or scored["last"]
     manifest = read_json(run.manifest)
-    ended = manifest and manifest["result"]["status"] == "ok"
-    return {
-        "direction": run.direction,
-        "size": run.size,
-        "seed": run.seed,
-        "condition": run.condition,
-        "images": found["inputs"]["images"],
-        **found["layers"][str(depth)],
-        "leep": found["leep"] if depth == found["last"] else None,
-        "accuracy": manifest["result"]["accuracy"] if ended else None,
-    }
+    return row_of(
+        SCORE_COLUMNS,
+        direction=run.direction,
+        size=run.size,
+        seed=run.seed,
+        condition=run.condition,
+        images=scored["inputs"]["images"],
+        **scored["layers"][str(depth)],
+        leep=scored["leep"] if depth == scored["last"] else None,
+        accuracy=manifest["result"]["accuracy"] if manifest and manifest["result"]["status"] == "ok" else None,
+    )
 
 
 def report(rows: list[Row], correlated: list[Row]) -> str:
     """Both tables for the eye."""
-
-    def line(row: Row, columns: tuple[str, ...]) -> str:
-        cells = ["-" if row[c] is None else f"{row[c]:.4f}" if isinstance(row[c], float) else row[c] for c in columns]
-        return "".join(f"{cell:>{max(11, len(name) + 2)}}" for cell, name in zip(cells, columns, strict=True))
-
-    parts = []
-    for columns, table in ((SCORE_COLUMNS, rows), (CORRELATION_COLUMNS, correlated)):
-        parts += [
-            "".join(f"{name:>{max(11, len(name) + 2)}}" for name in columns),
-            *(line(row, columns) for row in table),
-        ]
-    return "\n".join(parts)
+    tables = ((SCORE_COLUMNS, rows), (CORRELATION_COLUMNS, correlated))
+    return "\n\n".join(
+        tabulate([[row[name] for name in columns] for row in table], list(columns), "plain", ".4f", missingval="-")
+        for columns, table in tables
+    )
 
 
 def main(argv: list[str]) -> None:
-    parser = cli.parser("scores", __doc__)
+    parser = cli.parser("scores", __doc__, {SCORES: SCORE_COLUMNS, CORRELATIONS: CORRELATION_COLUMNS})
     parser.add_argument(
         "--images", type=int, default=MOST_IMAGES, help="the most images of a target set; default: %(default)s"
     )

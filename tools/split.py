@@ -4,22 +4,21 @@
 
 gives, below data/tiny-imagenet/split0, `A/n0500.txt` ... `A/n0050.txt`, `A/val.txt`, the same of B (lines of
 `reference label`, in the order of the labels), and split.json: seeds, class map, counts, the sha256 of every list.
-protocol.md, Data 1 to 3; thesis section 5.1. The same seed gives the same bytes on any machine.
+docs/protocol.md, "Data", 1 to 3; thesis section 5.1. The same seed gives the same bytes on any machine.
 """
 
 import hashlib
 import re
-from pathlib import Path
 from typing import Any
 
 from tools import cli
-from tools.common.errors import UserError
-from tools.common.files import lock, read_json, sha256, write_if_changed, write_json
+from tools.common.files import load_json, lock, read_json, write_if_changed, write_json
 from tools.common.shuffle import shuffled
 from tools.datasets import open_dataset
 from tools.datasets.unreadable import bad_images_error, find_unreadable
-from tools.protocol.experiment import Experiment
-from tools.protocol.layout import Size, Split, size_name, split_of, split_seeds, train_sizes
+from tools.planning.stages import split_stage
+from tools.protocol.experiment import Experiment, Size
+from tools.protocol.layout import Split, size_name, split_of, split_seeds, train_sizes
 
 _SHOWN = 20  # how many bad images split.json names
 
@@ -34,11 +33,11 @@ def split(exp: Experiment, seed: int) -> bool:
     """
     place = split_of(exp, seed)
     with lock(place.folder / ".lock"):
-        if is_complete(exp, seed):
+        if split_stage(exp, seed).is_complete:
             return False
         data = open_dataset(exp)
         scan = data.scan()
-        references = [r for part in (scan.train, scan.val) for images in part.values() for r in images]
+        references = [image for part in (scan.train, scan.val) for images in part.values() for image in images]
         bad = find_unreadable(exp, data, references)
         missing = dict.fromkeys(scan.missing, "no such file")
         if exp.on_bad_image == "error" and (bad or missing):
@@ -61,34 +60,6 @@ def split(exp: Experiment, seed: int) -> bool:
         sizes = _sizes(exp, place, train)
         write_json(place.marker, record | {"lists": _write_lists(exp, place, sizes, record, train, val)})
         return True
-
-
-def is_complete(exp: Experiment, seed: int) -> bool:
-    """Whether split.json and every list that `exp` needs are there, unchanged, under the rules that `exp` sets."""
-    place = split_of(exp, seed)
-    made = read_json(place.marker)
-    if made is None:
-        return False
-    if exp.on_bad_image == "error" and made["missing"]["count"] + made["unreadable"]["count"]:
-        return False
-    if made["root"] != _root(exp, made["root"]):
-        return False
-    needed = [place.val_list(half) for half in "AB"]
-    needed += [place.train_list(half, size) for half in "AB" for size in train_sizes(exp)]
-    return all(_is_list(place, made["lists"], path) for path in needed)
-
-
-def _root(exp: Experiment, otherwise: str) -> str:
-    """Where the images lie now; `otherwise` if they are gone: lists can outlive them."""
-    try:
-        return str(open_dataset(exp).root)
-    except UserError:
-        return otherwise
-
-
-def _is_list(place: Split, lists: dict[str, Any], path: Path) -> bool:
-    entry = lists.get(str(path.relative_to(place.folder)))
-    return entry is not None and path.is_file() and sha256(path) == entry["sha256"]
 
 
 def _halves(classes: list[str], seed: int) -> dict[str, list[str]]:
@@ -128,9 +99,9 @@ def _write_lists(
 
 def _sizes(exp: Experiment, place: Split, train: Images) -> list[Size]:
     """The sizes of `exp`, and those of other experiments whose lists lie here and can still be drawn."""
-    made = read_json(place.marker) or {"lists": {}}
+    record = read_json(place.marker) or {"lists": {}}
     others: list[Size] = []
-    for name in made["lists"]:
+    for name in record["lists"]:
         match = re.fullmatch(r"A/n(all|\d+)\.txt", name)
         if match:
             others.append("all" if match[1] == "all" else int(match[1]))
@@ -172,11 +143,11 @@ def main(argv: list[str]) -> None:
     exp = cli.experiment("split", __doc__, argv)
     for seed in exp.seeds:
         place = split_of(exp, seed)
-        done = split(exp, seed)
-        made = read_json(place.marker)
-        k = len(made["classes"]["A"])
+        written = split(exp, seed)
+        record = load_json(place.marker)
+        k = len(record["classes"]["A"])
         names = ", ".join(size_name(size) for size in train_sizes(exp))
-        bad = made["missing"]["count"] + made["unreadable"]["count"]
+        bad = record["missing"]["count"] + record["unreadable"]["count"]
         left_out = f", {bad} missing or unreadable images left out" if bad else ""
-        state = "written" if done else "complete already"
+        state = "written" if written else "complete already"
         print(f"{place.folder}: {k} + {k} classes, lists {names} and val{left_out}: {state}")

@@ -1,9 +1,13 @@
-"""What of an experiment is done, running, waiting or failed: one line a size and direction, a mark a run.
+"""Show which runs of an experiment are done, running, waiting or failed: a line for each size and direction.
 
-python -m tools status experiments/demo.yaml
+    python -m tools status experiments/demo.yaml
+
+`unscored` runs are trained, but their predictions are missing; `stale` ones were made from other inputs than now.
 """
 
 from collections import Counter
+
+from tabulate import tabulate
 
 from tools import cli
 from tools.planning.state import make_plan
@@ -24,26 +28,24 @@ MARKS = {
 def table(states: dict[Run, str]) -> str:
     """The runs as a table: sizes, directions and seeds down, conditions across."""
     conditions = list(dict.fromkeys(run.condition for run in states))
-    rows: dict[tuple, dict[str, str]] = {}
-    for run, what in states.items():
-        rows.setdefault((size_name(run.size), run.direction, f"seed{run.seed}"), {})[run.condition] = what.split(":")[0]
-    width = max(9, *(len(name) + 2 for name in conditions))
-    lines = [f"{'':21}" + "".join(f"{name:>{width}}" for name in conditions)]
-    for (size, direction, seed), cells in rows.items():
-        marks = "".join(f"{MARKS.get(cells.get(name), ''):>{width}}" for name in conditions)
-        lines.append(f"{size:8}{direction:5}{seed:8}{marks}")
-    return "\n".join(lines)
+    rows: dict[tuple[str, str, str], dict[str, str]] = {}
+    for run, state in states.items():
+        cells = rows.setdefault((size_name(run.size), run.direction, f"seed{run.seed}"), {})
+        cells[run.condition] = MARKS[state.split(":")[0]]
+    lines = [[*place, *(cells.get(name, "") for name in conditions)] for place, cells in rows.items()]
+    return tabulate(lines, ["", "", "", *conditions], "plain", stralign="right")
 
 
 def main(argv: list[str]) -> None:
     exp = cli.experiment("status", __doc__, argv)
     engine = find()
-    found = make_plan(exp, engine)
-    print(table(found.runs))
-    counts = Counter(what.split(":")[0] for what in found.runs.values())
-    print(", ".join(f"{counts[word]} {word}" for word in MARKS if counts[word]) + f" of {len(found.runs)} runs")
-    print("stages: " + ", ".join(f"{stage} {'done' if done else 'to do'}" for stage, done in found.stages.items()))
-    for run, what in found.runs.items():
-        if what.startswith(("failed", "stale")):
-            print(f"  {run.folder}: {what}")
+    plan = make_plan(exp, engine)
+    print(table(plan.runs))
+    counts = Counter(state.split(":")[0] for state in plan.runs.values())
+    print(", ".join(f"{counts[name]} {name}" for name in MARKS if counts[name]) + f" of {len(plan.runs)} runs")
+    stages = (f"{stage} {'done' if complete else 'to do'}" for stage, complete in plan.stages.items())
+    print(f"stages: {', '.join(stages)}")
+    for run, state in plan.runs.items():
+        if state.startswith(("failed", "stale")):
+            print(f"  {run.folder}: {state}")
     print(f"results: {layout.results_folder(exp, engine.name)}/")

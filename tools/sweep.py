@@ -1,8 +1,11 @@
-"""Everything that an experiment needs, from the data set to the figures: plans, starts the graph, reports.
+"""Do everything that an experiment needs, from the data set to the figures and the page.
 
-    python -m tools sweep experiments/demo.yaml [--set ...] [--jobs 2] [--dry-run]
+    python -m tools sweep experiments/demo.yaml --jobs 2
+    python -m tools sweep experiments/tiny.yaml --dry-run
+    python -m tools sweep experiments/demo.yaml --set "sizes=[60] conditions=[base,S3T]"
 
-Safe to call again at any time: it goes on where things stand, and does nothing where nothing is left to do.
+plans, starts the graph (Snakefile) on what is missing, and reports. It may be called again at any time: it continues
+where it was stopped, and does nothing if nothing is left to do.
 """
 
 import json
@@ -16,9 +19,9 @@ import time
 from tools import cli, summarize
 from tools.common.checkout import CHECKOUT
 from tools.common.files import remove_leftovers
-from tools.common.parent_death import die_with_parent
+from tools.common.parent_death import DIES_WITH_SWEEP, die_with_parent
 from tools.planning import estimate
-from tools.planning.state import Plan, check, make_plan, withdraw
+from tools.planning.state import Plan, check_templates, make_plan, remove_stale_markers
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import MODELS
@@ -31,43 +34,43 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     results = layout.results_folder(exp, engine.name)
     for folder in (layout.dataset_folder(exp), MODELS / results.name, results):
         remove_leftovers(folder)
-    found = make_plan(exp, engine)
-    if found.complete:
-        print(f"{exp.name}: nothing to do: all {len(found.runs)} runs and figures are there, in {results}/")
+    plan = make_plan(exp, engine)
+    if plan.is_complete:
+        print(f"{exp.name}: nothing to do: all {len(plan.runs)} runs and figures are there, in {results}/")
         return 0
     print(header(exp, engine, jobs))
-    print(f"{len(found.waiting)} of {len(found.runs)} runs to do.")
-    if not selected_gpus(engine) and found.waiting:
-        print(f"No GPU here. {estimate.time_left(exp, engine, found, jobs)}", flush=True)
-    withdraw(exp, engine, found)
+    print(f"{len(plan.remaining)} of {len(plan.runs)} runs to do.")
+    if not selected_gpus(engine) and plan.remaining:
+        print(f"No GPU here. {estimate.time_left(exp, engine, plan, jobs)}", flush=True)
+    remove_stale_markers(exp, engine, plan)
     began = time.monotonic()
     status = _graph(exp, engine, jobs)
     after = make_plan(exp, engine)
     took = f"{(time.monotonic() - began) / 60:.1f} min"
-    if status == 0 and not after.waiting:
-        _drop_sources(exp, after)
+    if status == 0 and not after.remaining:
+        _delete_source_nets(exp, after)
         print(f"{exp.name}: done in {took}: {results}/report.html, summary.csv, figures/")
         return 0
     print(
-        f"\n{exp.name}: {len(after.runs) - len(after.waiting)} of {len(after.runs)} runs done in {took}",
+        f"\n{exp.name}: {len(after.runs) - len(after.remaining)} of {len(after.runs)} runs done in {took}",
         file=sys.stderr,
     )
     for run, state in after.runs.items():
         if state == "failed":
             print(f"  failed: {run.folder}/ (failed.json, caffe.log)", file=sys.stderr)
     if any(run.manifest.exists() or run.failed.exists() for run in after.runs):
-        summarize.take_back(exp, engine)
+        summarize.put_back_manifests(exp, engine)
         summarize.summarize(exp, engine.name)
         print(f"  what there is: {results}/runs.csv, summary.csv. The same command goes on from here.", file=sys.stderr)
     return 1
 
 
-def _drop_sources(exp: Experiment, done: Plan) -> None:
+def _delete_source_nets(exp: Experiment, plan: Plan) -> None:
     """keep_models: none. The source nets are needed until every run that copies from them is finished."""
     if exp.keep_models == "none":
-        for run in done.runs:
-            for model in run.folder.glob("net_iter_*.caffemodel*"):
-                model.unlink()
+        for run in plan.runs:
+            for weights in run.folder.glob("net_iter_*.caffemodel*"):
+                weights.unlink()
 
 
 def header(exp: Experiment, engine: Engine, jobs: int) -> str:
@@ -90,16 +93,16 @@ def _graph(exp: Experiment, engine: Engine, jobs: int) -> int:
     cores = len(os.sched_getaffinity(0))
     threads = str(max(1, cores // jobs))
     environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ
-    environment |= {"GPUS": ",".join(selected_gpus(engine)), "PYTHONUNBUFFERED": "1", "TOOLS_OF_SWEEP": "1"}
+    environment |= {"GPUS": ",".join(selected_gpus(engine)), "PYTHONUNBUFFERED": "1", DIES_WITH_SWEEP: "1"}
     if jobs > 1:
         environment["TOOLS_PLAIN"] = "1"
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", "."]
     command += ["--cores", str(jobs), "--rerun-triggers", "mtime", "--nolock", "--keep-going"]
-    # A mark is there whole or not at all; and after a kill --rerun-incomplete would forget the rest of the graph.
+    # A mark exists whole or not at all. After a kill, --rerun-incomplete would leave out the rest of the graph.
     command += ["--ignore-incomplete"]
     command += ["--quiet", "all", *shlex.split(os.environ.get("SNAKEMAKE_FLAGS", ""))]
     config = {"experiment": str(exp.file), "set": exp.overrides, "engine": engine.name}
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # its own: another sweep may select other runs
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # its own: other sweeps select other runs
         json.dump(config, file)
         file.flush()
         command += ["--configfile", file.name]
@@ -108,16 +111,16 @@ def _graph(exp: Experiment, engine: Engine, jobs: int) -> int:
 
 def dry_run(exp: Experiment, engine: Engine, jobs: int) -> None:
     """Lists the stages and runs, what is done already, and an estimate of the time left."""
-    found = make_plan(exp, engine)
+    plan = make_plan(exp, engine)
     print(header(exp, engine, jobs))
-    for stage, complete in found.stages.items():
+    for stage, complete in plan.stages.items():
         print(f"  {stage:9}  {'done' if complete else 'to do'}")
-    width = max(len(run.key) for run in found.runs)
-    for run, state in found.runs.items():
+    width = max(len(run.key) for run in plan.runs)
+    for run, state in plan.runs.items():
         print(f"  {run.key:{width}}  {state}")
     folder = MODELS / layout.experiment_name(exp, engine.name)
-    print(f"{len(found.runs)} runs, {len(found.runs) - len(found.waiting)} done; folder {folder}/")
-    print(estimate.time_left(exp, engine, found, jobs))
+    print(f"{len(plan.runs)} runs, {len(plan.runs) - len(plan.remaining)} done; folder {folder}/")
+    print(estimate.time_left(exp, engine, plan, jobs))
 
 
 def main(argv: list[str]) -> int:
@@ -130,7 +133,7 @@ def main(argv: list[str]) -> int:
     exp = load(arguments.experiment, arguments.set)
     engine = find()
     jobs = arguments.jobs or default_jobs(engine)
-    check(exp, engine)
+    check_templates(exp, engine)
     if arguments.dry_run:
         dry_run(exp, engine, jobs)
         return 0

@@ -1,11 +1,10 @@
 """Show the learning curves of running and finished runs in TensorBoard.
 
     make tensorboard EXPERIMENT=demo
-    python -m tools tensorboard experiments/demo.yaml --once     writes the event files and ends
+    python -m tools tensorboard experiments/demo.yaml --once     # writes the event files and ends
 
 reads every caffe.log below models/<experiment>/, writes results/<experiment>/tensorboard/<run>/ anew, starts
-TensorBoard on it, and goes on with the logs that grow, until Ctrl-C. Steps are iterations; `relative` time is that of
-the log.
+TensorBoard on it, and follows the growing logs until Ctrl-C. Steps are iterations; `relative` time is the log's.
 """
 
 import shutil
@@ -15,11 +14,12 @@ import time
 from pathlib import Path
 
 from tools import cli
-from tools.caffe_log import LogReader
+from tools.caffe_log import LogReader, LogRow
 from tools.common.errors import UserError
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import experiment_name, results_folder
-from tools.results.columns import engine_name, runs_on_disk
+from tools.results.columns import engine_name
+from tools.results.ended_runs import runs_on_disk
 
 FOLDER = "tensorboard"
 LOG = "caffe.log"
@@ -43,7 +43,7 @@ class Follower:
     def poll(self) -> int:
         """Writes the rows that the log has gained, whole ones only, and returns how many.
 
-        A log that became shorter is another attempt's: its curves begin anew.
+        A log that became shorter belongs to a new attempt: its curves start again.
         """
         try:
             if self._log.stat().st_size < self._offset:
@@ -63,7 +63,7 @@ class Follower:
             self._write(rows)
         return len(rows)
 
-    def _write(self, rows: list) -> None:
+    def _write(self, rows: list[LogRow]) -> None:
         from tensorboardX import SummaryWriter  # takes seconds
 
         if self._start is None:
@@ -99,23 +99,23 @@ def main(argv: list[str]) -> int:
     exp = load(arguments.experiment, arguments.set)
     folder = results_folder(exp, engine_name()) / FOLDER
     try:
-        known = followers(exp, engine_name())
-        rows = sum(follower.poll() for follower in known.values())
+        followed = followers(exp, engine_name())
+        rows = sum(follower.poll() for follower in followed.values())
     except ModuleNotFoundError as missing:
         raise UserError(f"no module {missing.name}; `make tensorboard` installs it") from None
-    print(f"{folder}/: {len(known)} runs, {rows:,} rows", flush=True)
-    return 0 if arguments.once else _serve(exp, folder, arguments.port, known)
+    print(f"{folder}/: {len(followed)} runs, {rows:,} rows", flush=True)
+    return 0 if arguments.once else _serve(exp, folder, arguments.port, followed)
 
 
-def _serve(exp: Experiment, folder: Path, port: int, known: dict[str, Follower]) -> int:
+def _serve(exp: Experiment, folder: Path, port: int, followed: dict[str, Follower]) -> int:
     """TensorBoard beside this process, which follows the logs, also of runs that begin now, until either ends."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
     with subprocess.Popen(command) as server:
         try:
             while server.poll() is None:
                 time.sleep(POLL)
-                known |= {key: new for key, new in followers(exp, engine_name()).items() if key not in known}
-                for follower in known.values():
+                followed |= {key: new for key, new in followers(exp, engine_name()).items() if key not in followed}
+                for follower in followed.values():
                     follower.poll()
         finally:
             server.terminate()

@@ -1,12 +1,13 @@
-"""Drives `caffe train` on a rendered run, and proves what was copied, drawn and frozen.
+"""Run `caffe train` on a rendered run, and prove what was copied, drawn at random and frozen.
 
-The log is kept as caffe.log; train.json, written last, says how the training went. BVLC Caffe cannot resume exactly (a
-solverstate holds no data cursor and no random state), so a killed run starts again, unless the experiment says
-`resume`.
+    python -m tools train experiments/demo.yaml A2B/n0060/S3T/seed0
+
+The log is kept as caffe.log. train.json, written last, records how the training went. BVLC Caffe cannot resume exactly,
+because a solverstate holds no data cursor and no random state. So a killed run starts again, unless the experiment has
+`resume: true`.
 """
 
 import math
-import re
 import time
 from pathlib import Path
 
@@ -14,62 +15,62 @@ from caffeformat.blobs import layer_blob_bytes
 from tools import cli
 from tools.caffe_log import Log, LogReader
 from tools.common.files import lock, read_json, sha256, write_json
+from tools.common.stage import Record
 from tools.nets.templates import NET, SOLVER, Rendered, render
+from tools.protocol.conditions import Subset
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run
 from tools.protocol.runs import condition_of, find_run, source_run
 from tools.training import filter_subset, proofs
 from tools.training.engine import Engine, find
 from tools.training.gpus import gpu_slot
-from tools.training.inputs import run_inputs, source_weights
+from tools.training.inputs import run_inputs, trained_weights
 from tools.training.live_line import LiveLine
 from tools.training.process import RunFailed, describe_exit, run_engine
 
 LOG = "caffe.log"
 
 
-def train(exp: Experiment, run: Run, engine: Engine) -> dict:
+def train(exp: Experiment, run: Run, engine: Engine) -> Record:
     """Trains in the run's folder and returns what train.json then holds. The caller holds the run's lock.
 
     Raises RunFailed where the engine ends badly, ProofFailed where it did not do what the prototxt says.
     """
     inputs = run_inputs(exp, run, engine)
-    done = read_json(run.folder / "train.json")
-    if done and done["inputs"] == inputs and (run.folder / done["model"]["file"]).exists():
-        _tidy(run)
-        return done
+    training = read_json(run.folder / "train.json")
+    if training and training["inputs"] == inputs and (run.folder / training["model"]["file"]).exists():
+        _remove_leftovers(run)
+        return dict(training)
     (run.folder / "train.json").unlink(missing_ok=True)
     rendered = render(exp, run)
-    for path, text in ((run.folder / NET, rendered.net), (run.folder / SOLVER, rendered.solver)):
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            what = "not as its template renders it now" if path.is_file() else "not there"
-            raise RunFailed(f"{path}: {what}; run `python -m tools render {exp.file} {run.key}` first")
+    _check_rendered(exp, run, rendered)
     source = source_run(exp, run)
-    weights = source_weights(source)[0] if source else None
+    weights = trained_weights(source)[0] if source else None
     attempts = _count_attempt(run, inputs)
     snapshot = _last_snapshot(run) if exp.resume and attempts > 1 else None
     if snapshot is None:
         _clear(run)
-    proof = {}
-    if condition_of(run).subset and not condition_of(run).retained:
-        weights, proof["subset"] = _part_of(run, rendered, weights)
-    copied = [f"--weights={weights}"] if source else []
-    start = run.folder / "start_iter_0.caffemodel" if source or condition_of(run).frozen else None
+    proof: Record = {}
+    condition = condition_of(run)
+    if condition.subset and not condition.retained and weights:
+        weights, proof["subset"] = _keep_filters(run, rendered, condition.subset, weights)
+    copied = [f"--weights={weights}"] if weights else []
+    start = run.folder / "start_iter_0.caffemodel" if weights or condition.frozen else None
     with gpu_slot(engine) as gpu:
         if start:
             _caffe(engine, run, gpu, [f"--solver={proofs.start_solver(run)}", *copied], "start.log")
-        if source:
+        if start and weights:
             proof["start"] = proofs.check_start(rendered.plan, start, layer_blob_bytes(weights))
         arguments = [f"--solver={run.folder / SOLVER}", *([f"--snapshot={snapshot}"] if snapshot else copied)]
         began = time.time()
         live = LiveLine(run, rendered)
         log, command = _caffe(engine, run, gpu, arguments, LOG, live, append=snapshot is not None)
-    model = _model(run)
-    if source:
+    trained = _last_caffemodel(run)
+    if weights:
         proof["ignored"] = proofs.check_ignored(rendered.plan, log.ignored_layers)
     if start:
-        proof["end"] = proofs.check_end(rendered.plan, start, model)
-    done = {
+        proof["end"] = proofs.check_end(rendered.plan, start, trained)
+    training = {
         "inputs": inputs,
         "command": command,
         "device": "cpu" if gpu is None else f"gpu {gpu}",
@@ -77,24 +78,32 @@ def train(exp: Experiment, run: Run, engine: Engine) -> dict:
         "seconds": round(time.time() - began, 1),
         "attempts": attempts,
         "proofs": proof,
-        "model": {"file": model.name, "sha256": sha256(model)},
+        "model": {"file": trained.name, "sha256": sha256(trained)},
     }
-    write_json(run.folder / "train.json", done)
-    _tidy(run)
-    return done
+    write_json(run.folder / "train.json", training)
+    _remove_leftovers(run)
+    return training
 
 
-def _part_of(run: Run, rendered: Rendered, source: Path) -> tuple[Path, dict]:
-    """The source net with only the chosen filters of a layer, as a caffemodel, and which they are."""
+def _check_rendered(exp: Experiment, run: Run, rendered: Rendered) -> None:
+    """Raises RunFailed unless the prototxts in the run's folder are the rendered ones."""
+    for path, text in ((run.folder / NET, rendered.net), (run.folder / SOLVER, rendered.solver)):
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            what = "not as its template renders it now" if path.is_file() else "not there"
+            raise RunFailed(f"{path}: {what}; run `python -m tools render {exp.file} {run.key}` first")
+
+
+def _keep_filters(run: Run, rendered: Rendered, subset: Subset, source: Path) -> tuple[Path, Record]:
+    """A caffemodel of the source net with only the chosen filters of one layer, and which filters these are."""
     (layer,) = (row.layer for row in rendered.plan if row.filters)
-    part = run.folder / "start_subset.caffemodel"
-    chosen = filter_subset.write(part, source, layer, condition_of(run).subset, rendered.seed)
-    filter_subset.check(part, source, chosen)
-    return part, chosen
+    weights = run.folder / "start_subset.caffemodel"
+    chosen = filter_subset.write(weights, source, layer, subset, rendered.seed)
+    filter_subset.check(weights, source, chosen)
+    return weights, chosen
 
 
-def _tidy(run: Run) -> None:
-    """Removes what a finished training no longer needs: solverstates, and the net of proof 2."""
+def _remove_leftovers(run: Run) -> None:
+    """Removes what a finished training no longer needs: solverstates, and the net of the start proof."""
     for leftover in {*run.folder.glob("start*"), *run.folder.glob("*.solverstate*")}:
         leftover.unlink()
 
@@ -138,14 +147,15 @@ def _caffe(
 def _count_attempt(run: Run, inputs: dict[str, str]) -> int:
     """How many times this training was begun with the same inputs, this one included."""
     path = run.folder / "attempts.json"
-    before = read_json(path)
-    count = before["count"] + 1 if before and before["inputs"] == inputs else 1
+    last = read_json(path)
+    count = int(last["count"]) + 1 if last and last["inputs"] == inputs else 1
     write_json(path, {"inputs": inputs, "count": count})
     return count
 
 
-def _iteration(path: Path) -> int:
-    return int(re.search(r"_iter_(\d+)\.", path.name)[1])
+def _iteration(snapshot: Path) -> int:
+    """N of net_iter_N.caffemodel."""
+    return int(snapshot.name.partition("_iter_")[2].partition(".")[0])
 
 
 def _last_snapshot(run: Run) -> Path | None:
@@ -154,12 +164,12 @@ def _last_snapshot(run: Run) -> Path | None:
     return max(states, key=_iteration, default=None)
 
 
-def _model(run: Run) -> Path:
-    """The last caffemodel; older snapshots go."""
-    models = sorted(run.folder.glob("net_iter_*.caffemodel*"), key=_iteration)
-    for old in models[:-1]:
+def _last_caffemodel(run: Run) -> Path:
+    """The caffemodel of the last iteration; those of earlier snapshots are deleted."""
+    caffemodels = sorted(run.folder.glob("net_iter_*.caffemodel*"), key=_iteration)
+    for old in caffemodels[:-1]:
         old.unlink()
-    return models[-1]
+    return caffemodels[-1]
 
 
 def _clear(run: Run) -> None:
@@ -171,14 +181,14 @@ def _clear(run: Run) -> None:
 
 def main(argv: list[str]) -> None:
     parser = cli.parser("train", __doc__)
-    parser.add_argument("run", help="the run's key or folder: A2B/n0300/S3T/seed0")
+    cli.add_run(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
     engine = find()
     run = find_run(exp, engine.name, arguments.run)
     with lock(run.lock):
-        done = train(exp, run, engine)
+        training = train(exp, run, engine)
     print(
-        f"{run.folder}: trained in {done['seconds']} s: {done['model']['file']}; "
-        f"proofs: {done['proofs'] or 'nothing was copied'}"
+        f"{run.folder}: trained in {training['seconds']} s: {training['model']['file']}; "
+        f"proofs: {training['proofs'] or 'nothing was copied'}"
     )

@@ -9,7 +9,8 @@ from tools.common.checkout import CHECKOUT
 from tools.common.files import read_json, write_atomic, write_json
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, split_of
-from tools.results.columns import PREDICTIONS, npz_bytes
+from tools.results.columns import PREDICTIONS
+from tools.results.tables import npz_bytes
 
 NET = CHECKOUT / "prototxt" / "mini" / "train_val.prototxt"
 

@@ -8,17 +8,25 @@ import pytest
 
 from benchmarks.simulated_sweeps import coverage, false_decisions, null, sweep, verdicts
 from tests.helpers.finished_runs import demo, finish, predict
-from tools.claims import COLUMNS, claims, is_complete, judge, main
+from tools.claims import claims, decide, main
 from tools.common.errors import UserError
+from tools.planning.stages import claims_stage
+from tools.protocol.experiment import Experiment
+from tools.results.columns import CLAIM_COLUMNS
 from tools.results.tables import Tables
+from tools.stats.claim_places import default_places
 from tools.stats.claims_file import THESIS, load
 from tools.summarize import summarize
 
 pytestmark = pytest.mark.usefixtures("root")
 
 
+def is_complete(exp: Experiment) -> bool:
+    return claims_stage(exp, "caffe", default_places(exp, "caffe")).is_complete
+
+
 def judged(tables: Tables, **others: Tables) -> dict[str, dict]:
-    return {row["claim"]: row for row in judge(tables, load(THESIS), **others)}
+    return {row["claim"]: row for row in decide(tables, load(THESIS), **others)}
 
 
 def exact(truth, seeds: int = 3, spread: float = 0.001, dataset: str = "tiny-imagenet", **curves: int) -> Tables:
@@ -160,7 +168,7 @@ def test_the_command_prints_a_line_a_claim_and_published_tables_give_the_same(ca
     assert printed[2].startswith("C3 holds: S3T - S4T at ")
     with open("results/demo/claims.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == CLAIM_COLUMNS
     Path("results/demo").rename("elsewhere")
     main(["experiments/demo.yaml", "--from", "elsewhere"])
     assert capsys.readouterr().out.splitlines()[:18] == printed[:18]
@@ -169,14 +177,14 @@ def test_the_command_prints_a_line_a_claim_and_published_tables_give_the_same(ca
 def test_claims_are_judged_again_only_when_tables_or_claims_change(monkeypatch: pytest.MonkeyPatch):
     small_sweep()
     exp = demo()
-    assert not is_complete(exp, "caffe")
-    assert claims(exp) and is_complete(exp, "caffe") and not claims(exp)
+    assert not is_complete(exp)
+    assert claims(exp) and is_complete(exp) and not claims(exp)
     Path("results/demo/claims.csv").write_text("claim\n")
-    assert not is_complete(exp, "caffe")
+    assert not is_complete(exp)
     claims(exp)
     finish("A2B/n0060/S5T/seed0", 0.5)
     summarize(exp, "caffe")
-    assert not is_complete(exp, "caffe")
+    assert not is_complete(exp)
 
 
 def test_a_folder_without_tables_is_refused():
@@ -196,7 +204,7 @@ def test_a_users_own_claim_is_judged(capsys: pytest.CaptureFixture):
     )
     main(["experiments/demo.yaml", "--claims", "mine.yaml"])
     assert capsys.readouterr().out.startswith("M1 holds: S3T - base at ")
-    assert is_complete(demo(), "caffe")
+    assert is_complete(demo())
     main(["experiments/demo.yaml", "--claims", str(THESIS)])
     assert capsys.readouterr().out.startswith("C1 ")
 

@@ -11,8 +11,9 @@ from tests.helpers.file_stamp import stamp
 from tests.helpers.image_projects import experiment, verb
 from tools.common.errors import UserError
 from tools.common.files import read_json, sha256
-from tools.mean import is_complete, mean
+from tools.mean import mean
 from tools.pack import pack
+from tools.planning.stages import mean_stage
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import split_of
 from tools.split import split
@@ -64,7 +65,7 @@ def test_pycaffe_reads_it(tiny_sample: Path, pycaffe: Path, project: Path) -> No
 
 def test_the_mark_holds_the_checksum_of_every_mean(tiny_sample: Path, project: Path) -> None:
     exp = packed(tiny_sample)
-    assert not is_complete(exp, 0)
+    assert not mean_stage(exp, 0).is_complete
     mean(exp, 0)
     place = split_of(exp, 0)
     means = {f"{half}/{name}": place.mean(half, size) for half in "AB" for name, size in (("n0005", 5), ("n0060", 60))}
@@ -76,15 +77,15 @@ def test_a_second_call_does_nothing_and_another_size_adds_its_own(tiny_sample: P
     mean(exp, 0)
     place = split_of(exp, 0)
     stamps = {f: stamp(f) for f in place.folder.rglob("mean.*")}
-    assert is_complete(exp, 0)
+    assert mean_stage(exp, 0).is_complete
     assert not mean(exp, 0)
     assert {f: stamp(f) for f in stamps} == stamps
     more = packed(tiny_sample, sizes=[20])
-    assert not is_complete(more, 0)
+    assert not mean_stage(more, 0).is_complete
     assert mean(more, 0)
     assert {f: stamp(f) for f in stamps if f != place.means} == {f: s for f, s in stamps.items() if f != place.means}
-    assert is_complete(exp, 0)
-    assert is_complete(more, 0)
+    assert mean_stage(exp, 0).is_complete
+    assert mean_stage(more, 0).is_complete
 
 
 def test_a_mean_that_was_lost_or_edited_is_computed_again(tiny_sample: Path, project: Path) -> None:
@@ -94,7 +95,7 @@ def test_a_mean_that_was_lost_or_edited_is_computed_again(tiny_sample: Path, pro
     before = file.read_bytes()
     for damage in (file.unlink, lambda: file.write_bytes(b"?")):
         damage()
-        assert not is_complete(exp, 0)
+        assert not mean_stage(exp, 0).is_complete
         assert mean(exp, 0)
         assert file.read_bytes() == before
 

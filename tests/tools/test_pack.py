@@ -17,7 +17,8 @@ from tools import pack as pack_module
 from tools.common.errors import UserError
 from tools.common.files import is_locked, read_json
 from tools.datasets.packing import shape
-from tools.pack import is_complete, pack
+from tools.pack import pack
+from tools.planning.stages import pack_stage
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import split_of
 from tools.split import split
@@ -39,10 +40,10 @@ def parts(folder: Path = Path()) -> list[Path]:
 def test_a_second_call_does_nothing(tiny_sample: Path, project: Path) -> None:
     exp = tiny(tiny_sample, full_size=5, sizes=[5])
     split(exp, 0)
-    assert not is_complete(exp, 0)
+    assert not pack_stage(exp, 0).is_complete
     packed(exp)
     stamps = {f: stamp(f) for f in split_of(exp, 0).folder.rglob("*") if f.is_file()}
-    assert is_complete(exp, 0)
+    assert pack_stage(exp, 0).is_complete
     assert not pack(exp, 0)
     assert {f: stamp(f) for f in stamps} == stamps
 
@@ -56,8 +57,8 @@ def test_other_sizes_are_added_to_the_lmdbs_that_are_there(tiny_sample: Path, pr
     place = split_of(second, 0)
     names = {f"{half}/{name}" for half in "AB" for name in ("n0002", "n0003", "n0005", "val")}
     assert read_json(place.packed)["lmdbs"].keys() == digests(place).keys() == names
-    assert is_complete(first, 0)
-    assert is_complete(second, 0)
+    assert pack_stage(first, 0).is_complete
+    assert pack_stage(second, 0).is_complete
 
 
 def test_an_lmdb_is_packed_again_when_its_list_is_another(project: Path) -> None:
@@ -69,7 +70,7 @@ def test_an_lmdb_is_packed_again_when_its_list_is_another(project: Path) -> None
         shutil.copy(root / f"train/{name}/0.png", root / f"train/{name}/more.png")
     place.marker.unlink()
     split(exp, 0)
-    assert not is_complete(exp, 0)
+    assert not pack_stage(exp, 0).is_complete
     assert pack(exp, 0)
     assert len(records(place.train_lmdb("A", "all"))) == 4
     assert stamp(place.val_lmdb("A") / "data.mdb") == kept
@@ -80,7 +81,7 @@ def test_an_lmdb_that_was_removed_is_packed_again(tiny_sample: Path, project: Pa
     place = split_of(exp, 0)
     before = digests(place)
     shutil.rmtree(place.val_lmdb("B"))
-    assert not is_complete(exp, 0)
+    assert not pack_stage(exp, 0).is_complete
     assert pack(exp, 0)
     assert digests(place) == before
 
@@ -188,8 +189,8 @@ def test_skipped_images_are_counted(spoilt: Path) -> None:
 
 def test_lmdbs_that_lack_images_do_not_do_where_that_is_an_error(spoilt: Path) -> None:
     pack(made(spoilt, "on_bad_image=skip"), 0)
-    assert is_complete(made(spoilt, "on_bad_image=skip"), 0)
-    assert not is_complete(made(spoilt), 0)
+    assert pack_stage(made(spoilt, "on_bad_image=skip"), 0).is_complete
+    assert not pack_stage(made(spoilt), 0).is_complete
     with pytest.raises(UserError, match="cannot be read"):
         pack(made(spoilt), 0)
 

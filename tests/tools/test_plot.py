@@ -15,15 +15,21 @@ from tests.helpers.finished_runs import demo, fail, finish, pack_samples, whole_
 from tools.common.errors import UserError
 from tools.common.files import read_json
 from tools.figures import curves
-from tools.plot import is_complete, main, plot, plot_runs
+from tools.planning.stages import plot_stage
+from tools.plot import main, plot, plot_runs
 from tools.protocol.experiment import Experiment
-from tools.protocol.layout import split_of
+from tools.protocol.layout import results_folder, split_of
 from tools.summarize import summarize
 
 FIGURES = Path("results/demo/figures")
 NAMES = ("accuracy", "by_size", "gain", "learning_curves", "samples")
 
 pytestmark = pytest.mark.usefixtures("root")
+
+
+def is_complete(exp: Experiment, engine: str) -> bool:
+    results = results_folder(exp, engine)
+    return plot_stage(results, results).is_complete
 
 
 @pytest.fixture(scope="module")

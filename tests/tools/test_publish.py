@@ -77,7 +77,7 @@ def test_claims_and_figures_of_other_tables_are_not_published(summarized):
     plot(summarized, "caffe")
     finish(KEY, 0.7)
     summarize(summarized, "caffe")
-    with pytest.raises(UserError, match=r"claims.csv: not judged from results/demo/runs.csv as it is; .* tools claims"):
+    with pytest.raises(UserError, match=r"claims.csv: not tested on results/demo/runs.csv as it is; .* tools claims"):
         publish(summarized)
     claims(summarized)
     with pytest.raises(UserError, match=r"figures/: not drawn from results/demo/runs.csv as it is; .* tools plot exp"):

@@ -13,8 +13,11 @@ from tools.common.errors import UserError
 from tools.common.files import write_atomic
 from tools.figures import gain, style
 from tools.page.template import FOLDER
+from tools.planning.stages import report_stage
 from tools.plot import plot
-from tools.report import is_complete, main, report
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import results_folder
+from tools.report import main, report
 from tools.summarize import summarize
 
 PAGE = Path("results/demo/report.html")
@@ -25,6 +28,11 @@ C5,undecided,S5T > S6T > S7T,2,accuracy,0.041,-0.01,0.09,0.08,0.4,4,S6T - S7T at
 """
 
 pytestmark = pytest.mark.usefixtures("root")
+
+
+def is_complete(exp: Experiment, engine: str) -> bool:
+    results = results_folder(exp, engine)
+    return report_stage(results, results).is_complete
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ from tests.helpers.file_stamp import stamp
 from tests.helpers.image_projects import experiment, image_folder, inside, read_list, verb
 from tools.common.errors import UserError
 from tools.common.files import sha256
+from tools.planning.stages import split_stage
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import split_of, train_sizes
-from tools.split import is_complete, split
+from tools.split import split
 
 
 @pytest.fixture
@@ -144,10 +145,10 @@ def test_split_json_tells_seeds_classes_counts_and_the_checksum_of_every_list(ti
 
 def test_a_second_call_does_nothing(project: Path) -> None:
     exp = made(image_folder(Path("images"), {"a": 3, "b": 3}))
-    assert not is_complete(exp, 0)
+    assert not split_stage(exp, 0).is_complete
     assert split(exp, 0)
     before = stamp(split_of(exp, 0).marker)
-    assert is_complete(exp, 0)
+    assert split_stage(exp, 0).is_complete
     assert not split(exp, 0)
     assert stamp(split_of(exp, 0).marker) == before
 
@@ -156,7 +157,7 @@ def test_lists_stay_complete_when_the_images_are_gone(project: Path) -> None:
     exp = made(image_folder(Path("images"), {"a": 3, "b": 3}))
     split(exp, 0)
     Path("images").rename("elsewhere")
-    assert is_complete(exp, 0)
+    assert split_stage(exp, 0).is_complete
 
 
 @pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_text("train/a/0.png 0\n")])
@@ -165,7 +166,7 @@ def test_a_list_that_was_lost_or_edited_is_written_again(project: Path, damage: 
     split(exp, 0)
     before = contents(exp, 0)
     damage(split_of(exp, 0).train_list("B", 2))
-    assert not is_complete(exp, 0)
+    assert not split_stage(exp, 0).is_complete
     assert split(exp, 0)
     assert contents(exp, 0) == before
 
@@ -175,12 +176,12 @@ def test_an_experiment_with_other_sizes_adds_its_lists_to_those_that_are_there(p
     first, second = made(root, sizes=[4, 2]), made(root, "sizes=[3]")
     split(first, 0)
     stamps = {f: stamp(f) for f in split_of(first, 0).folder.glob("A/*.txt")}
-    assert not is_complete(second, 0)
+    assert not split_stage(second, 0).is_complete
     assert split(second, 0)
     assert {f: stamp(f) for f in stamps} == stamps
     assert sorted(record(first)["lists"])[:5] == [f"A/{n}.txt" for n in ("n0002", "n0003", "n0004", "nall", "val")]
-    assert is_complete(first, 0)
-    assert is_complete(second, 0)
+    assert split_stage(first, 0).is_complete
+    assert split_stage(second, 0).is_complete
 
 
 def test_images_at_another_path_are_split_anew(tiny_sample: Path, project: Path) -> None:
@@ -193,7 +194,7 @@ def test_images_at_another_path_are_split_anew(tiny_sample: Path, project: Path)
     few, all_ = (experiment(Path("exp.yaml"), path=path, **keys) for path in (fewer, tiny_sample))
     assert split_of(few, 0) == split_of(all_, 0)
     split(few, 0)
-    assert not is_complete(all_, 0)
+    assert not split_stage(all_, 0).is_complete
     assert split(all_, 0)
     assert len(record(all_)["classes"]["A"]) == 10
     assert len(read_list(split_of(all_, 0).train_list("A", 20))) == 200
@@ -291,7 +292,7 @@ def test_a_size_above_what_is_left_of_a_class_is_refused(damaged: Path) -> None:
 def test_a_split_that_skipped_images_is_not_complete_where_they_are_an_error(damaged: Path) -> None:
     split(made(damaged, on_bad_image="skip"), 0)
     strict = made(damaged)
-    assert not is_complete(strict, 0)
+    assert not split_stage(strict, 0).is_complete
     with pytest.raises(UserError, match="2 images are missing or cannot be read"):
         split(strict, 0)
 

@@ -11,8 +11,10 @@ import pytest
 from tests.helpers.finished_runs import demo, fail, finish, predict, run_of, whole_sweep
 from tools import __main__ as command_line
 from tools.common.errors import UserError
-from tools.results.columns import engine_name, runs_on_disk
-from tools.summarize import is_complete, main, summarize
+from tools.planning.stages import summarize_stage
+from tools.results.columns import engine_name
+from tools.results.ended_runs import runs_on_disk
+from tools.summarize import main, summarize
 
 HEADER = (
     "dataset,direction,size,condition,seed,accuracy,best_accuracy,best_iter,loss,iters,seconds,images_per_s,engine,status,"
@@ -200,24 +202,24 @@ def test_the_source_nets_of_mean_source_stand_last():
 
 def test_a_second_call_changes_nothing_until_a_run_changes_appears_or_goes():
     exp, run = demo(), finish("A2B/n0060/S2T/seed0", 0.6)
-    assert not is_complete(exp, "caffe")
+    assert not summarize_stage(exp, "caffe").is_complete
     summarize(exp, "caffe")
     before = Path("results/demo/runs.csv").stat().st_mtime_ns
-    assert is_complete(exp, "caffe") and summarize(exp, "caffe") is False
+    assert summarize_stage(exp, "caffe").is_complete and summarize(exp, "caffe") is False
     assert Path("results/demo/runs.csv").stat().st_mtime_ns == before
 
     finish("A2B/n0060/S2T/seed0", 0.61)
-    assert not is_complete(exp, "caffe")
+    assert not summarize_stage(exp, "caffe").is_complete
     summarize(exp, "caffe")
     other = fail("A2B/n0060/S3T/seed0")
-    assert not is_complete(exp, "caffe")
+    assert not summarize_stage(exp, "caffe").is_complete
     summarize(exp, "caffe")
-    assert is_complete(exp, "caffe")
+    assert summarize_stage(exp, "caffe").is_complete
     shutil.rmtree(other.folder)
-    assert not is_complete(exp, "caffe")
+    assert not summarize_stage(exp, "caffe").is_complete
     summarize(exp, "caffe")
     run.manifest.unlink()
-    assert not is_complete(exp, "caffe")
+    assert not summarize_stage(exp, "caffe").is_complete
 
 
 @pytest.mark.parametrize("name", ["runs.csv", "summary.csv", "curves.csv", "predictions.npz"])
@@ -227,11 +229,11 @@ def test_a_table_that_was_edited_or_removed_is_written_again(name: str):
     summarize(exp, "caffe")
     right = path.read_bytes()
     path.write_bytes(right[:-9] + b"5" * 9)
-    assert not is_complete(exp, "caffe")
+    assert not summarize_stage(exp, "caffe").is_complete
     summarize(exp, "caffe")
     assert path.read_bytes() == right
     path.unlink()
-    assert not is_complete(exp, "caffe")
+    assert not summarize_stage(exp, "caffe").is_complete
 
 
 def test_without_a_run_it_says_what_to_do_first():

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tools.common.errors import UserError
+
 
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Writes `data` to a temporary file in the same folder, syncs it and renames it to `path`. Makes parent folders."""
@@ -44,6 +46,14 @@ def read_json(path: Path) -> Any | None:
         return json.loads(Path(path).read_bytes())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+
+
+def load_json(path: Path) -> dict[str, Any]:
+    """The JSON object in a file that must be there. Raises UserError where it is absent or something else."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: absent, or no JSON object; the command that writes it must run first")
+    return value
 
 
 @contextlib.contextmanager

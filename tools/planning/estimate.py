@@ -23,7 +23,7 @@ ITERATIONS = 4  # measured; the first display's rate is garbage in Caffe
 
 
 def time_left(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> str:
-    """A sentence. Every run counts as a whole `base` training, so that frozen ones make it an upper estimate."""
+    """A sentence. Every run counts as a whole `base` training, so it is an upper estimate: frozen ones are quicker."""
     if not plan.untrained:
         return "Nothing is left to train."
     seconds, iterations = seconds_per_iteration(exp, engine, jobs), max_iter(exp)
@@ -41,17 +41,20 @@ def max_iter(exp: Experiment) -> int:
 
 
 def seconds_per_iteration(exp: Experiment, engine: Engine, jobs: int) -> float:
-    """One training iteration of the template on made-up images, timed once by the engine itself and then remembered."""
+    """The time of one training iteration of the template on made-up images.
+
+    The engine itself measures it, once; results/<experiment>/iteration.json remembers it.
+    """
     net = _net_without_data(exp)
     threads = os.environ.get("OPENBLAS_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // jobs))
     where = ",".join(selected_gpus(engine)) or f"cpu, {threads} threads"
     key = sha256(f"{net}{engine.version}{where}".encode()).hexdigest()[:16]
-    memory = layout.results_folder(exp, engine.name) / "iteration.json"
-    known = read_json(memory) or {}
-    if key not in known:
-        known[key] = {"seconds": _measure(exp, engine, net, threads), "device": where, "engine": engine.version}
-        write_json(memory, known)
-    return known[key]["seconds"]
+    file = layout.results_folder(exp, engine.name) / "iteration.json"
+    measured = read_json(file) or {}
+    if key not in measured:
+        measured[key] = {"seconds": _measure(exp, engine, net, threads), "device": where, "engine": engine.version}
+        write_json(file, measured)
+    return float(measured[key]["seconds"])
 
 
 def _solver(exp: Experiment) -> SolverParameter:
@@ -88,7 +91,7 @@ def _measure(exp: Experiment, engine: Engine, net: str, threads: str) -> float:
         solver.net = str(Path(folder) / "net.prototxt")
         solver.snapshot_prefix = str(Path(folder) / "x")
         (Path(folder) / "solver.prototxt").write_text(prototxt.to_text(solver))
-        command = [engine.path, "train", f"--solver={folder}/solver.prototxt", *(["--gpu=0"] if gpus else [])]
+        command = [str(engine.path), "train", f"--solver={folder}/solver.prototxt", *(["--gpu=0"] if gpus else [])]
         environment = os.environ | {
             "GLOG_logtostderr": "1",
             "OPENBLAS_NUM_THREADS": threads,
@@ -96,9 +99,9 @@ def _measure(exp: Experiment, engine: Engine, net: str, threads: str) -> float:
         }
         if gpus:
             environment["CUDA_VISIBLE_DEVICES"] = gpus[0]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        process = subprocess.run(command, env=environment, capture_output=True, text=True)
     reader = LogReader()
-    for line in done.stderr.splitlines():
+    for line in process.stderr.splitlines():
         reader.feed(line)
     log = reader.finish()
     if not log.iters_per_s > 0:

@@ -1,54 +1,60 @@
-"""What an experiment still needs: the state of every stage and run, by the judge, and the withdrawal of what is stale.
+"""What an experiment still needs: the state of every stage and run, and the removal of markers that are out of date.
 
-The graph (Snakefile) takes the presence of a mark for its truth. So before it starts, marks that no longer stand are
-taken away: a stage's mark is removed, a run's manifest is set aside under another name, from which tools/run.py takes
-it back if the judge then finds that it stands after all (its source net was trained again to the same bytes, say).
+Snakemake only checks that marker files exist, so stale ones are removed before it starts: a stage's mark is deleted, a
+run's manifest is set aside under another name. `run` puts that manifest back if it proves up to date after all (its
+source net was trained again to the same bytes, for instance).
 """
 
 from dataclasses import dataclass
+from typing import Any
 
-from tools import claims, mean, pack, plot, report, split, summarize
-from tools.common.files import is_locked, read_json
-from tools.datasets import fetched
+from tools.common.files import is_locked
+from tools.common.stage import NotReady
 from tools.nets.templates import render
-from tools.protocol import layout
+from tools.planning.stages import graph_marks, stages_of
 from tools.protocol.experiment import Experiment
-from tools.protocol.layout import Run
+from tools.protocol.layout import Run, experiment_name, split_of
 from tools.protocol.register import card
 from tools.protocol.runs import runs_of, source_run
-from tools.results.columns import runs_on_disk
+from tools.results.ended_runs import runs_on_disk
 from tools.training.engine import Engine
-from tools.training.inputs import NotReady, lacks_predictions, run_inputs, source_weights
+from tools.training.inputs import lacks_predictions, run_stage, trained_weights
 
-FINISHED = ("done", "unscored")  # no training is left to do
+TRAINED = ("done", "unscored")  # states in which no training is left to do
+WEIGHTS_GONE = "stale: its caffemodel is gone"
 
 
 @dataclass(frozen=True)
 class Plan:
-    stages: dict[str, bool]  # stage -> complete, in the graph's order
-    runs: dict[Run, str]  # of the experiment: done | unscored | stale: what changed | running | failed | waiting
+    """stages: verb -> whether it is complete, in the graph's order.
+
+    runs: the experiment's runs and their states: done, unscored, `stale: what changed`, running, failed or waiting.
+    """
+
+    stages: dict[str, bool]
+    runs: dict[Run, str]
 
     @property
-    def waiting(self) -> list[Run]:
+    def remaining(self) -> list[Run]:
         return [run for run, state in self.runs.items() if state != "done"]
 
     @property
     def untrained(self) -> list[Run]:
-        return [run for run, state in self.runs.items() if state not in FINISHED]
+        return [run for run, state in self.runs.items() if state not in TRAINED]
 
     @property
-    def complete(self) -> bool:
-        return all(self.stages.values()) and not self.waiting
+    def is_complete(self) -> bool:
+        return all(self.stages.values()) and not self.remaining
 
 
-def check(exp: Experiment, engine: Engine) -> None:
+def check_templates(exp: Experiment, engine: Engine) -> None:
     """Refuses an experiment whose templates do not fit it, before any work. Raises UserError or FormatError."""
     for run in runs_of(exp, engine.name):
-        render(exp, run, None if layout.split_of(exp, run.seed).marker.exists() else _presumed_split(exp))
+        render(exp, run, None if split_of(exp, run.seed).marker.exists() else _presumed_split(exp))
 
 
-def _presumed_split(exp: Experiment) -> dict:
-    """The split of the published data set, from its card; of one's own images nothing is known before the split."""
+def _presumed_split(exp: Experiment) -> dict[str, Any]:
+    """The split that the published data set will give, from its card; for other images the least one."""
     about = card(exp.dataset)
     counts = about.counts if about.is_published and not exp.path else {"classes": 2, "val": 0}
     half = {"classes": [""] * (counts["classes"] // 2), "counts": {"val": counts["val"] // 2}}
@@ -56,74 +62,70 @@ def _presumed_split(exp: Experiment) -> dict:
 
 
 def make_plan(exp: Experiment, engine: Engine) -> Plan:
-    """Looks, and changes nothing."""
-    stages = {"fetch": fetched(exp) is not None}
-    for verb in (split, pack, mean):
-        stages[verb.__name__.removeprefix("tools.")] = all(verb.is_complete(exp, seed) for seed in exp.seeds)
-    states = {run: state(exp, run, engine) for run in runs_of(exp, engine.name)}
-    _need_models(exp, states)
-    stages["summarize"] = summarize.is_complete(exp, engine.name)
-    stages["claims"] = claims.is_complete(exp, engine.name)
-    stages["plot"] = plot.is_complete(exp, engine.name)
-    stages["report"] = report.is_complete(exp, engine.name)
-    return Plan(stages, states)
+    """Looks at everything, and changes nothing."""
+    complete = {
+        name: all(stage.is_complete for stage in stages) for name, stages in stages_of(exp, engine.name).items()
+    }
+    states = {run: run_state(exp, run, engine) for run in runs_of(exp, engine.name)}
+    _mark_missing_weights(exp, states)
+    return Plan(complete, states)
 
 
-def state(exp: Experiment, run: Run, engine: Engine) -> str:
-    """done, running, failed, waiting, `stale: ...` for a result whose inputs are no longer the same, or unscored: one
-    that stands, but lacks predictions that its net can still make."""
+def run_state(exp: Experiment, run: Run, engine: Engine) -> str:
+    """One of the states of a Plan. `unscored` is up to date, but lacks predictions that its net can still make."""
     if is_locked(run.lock):
         return "running"
-    manifest = read_json(run.manifest)
-    if manifest is None:
+    stage = run_stage(exp, run, engine)
+    manifest = stage.record
+    if manifest is None or "inputs" not in manifest:
         return "failed" if run.failed.exists() else "waiting"
     try:
-        now = run_inputs(exp, run, engine)
+        changed = stage.changed(manifest)
     except NotReady:
         return "waiting"
-    changed = sorted(
-        key for key in now.keys() | manifest["inputs"].keys() if now.get(key) != manifest["inputs"].get(key)
-    )
     if changed:
         return f"stale: {', '.join(changed)} changed"
     return "unscored" if lacks_predictions(run, manifest) else "done"
 
 
-def _need_models(exp: Experiment, states: dict[Run, str]) -> None:
+def _mark_missing_weights(exp: Experiment, states: dict[Run, str]) -> None:
     """A source run whose caffemodel is gone (keep_models) is done only as long as no run needs to copy from it."""
     for run in reversed(list(states)):  # sources last: one that is trained again needs its own source's net
-        source, what = source_run(exp, run), states[run]
-        if what not in FINISHED and source and states.get(source) == "done" and not source_weights(source)[0].exists():
-            states[source] = "stale: its caffemodel is gone"
+        source = source_run(exp, run)
+        if states[run] in TRAINED or source is None or states.get(source) != "done":
+            continue
+        if not trained_weights(source)[0].exists():
+            states[source] = WEIGHTS_GONE
 
 
-def withdraw(exp: Experiment, engine: Engine, plan: Plan) -> None:
-    """Takes away the marks that do not stand, so that the graph makes again what they stood for."""
-    graph = layout.results_folder(exp, engine.name) / "graph"
+def remove_stale_markers(exp: Experiment, engine: Engine, plan: Plan) -> None:
+    """Makes the graph's marks agree with the plan, and sets aside the manifests of runs that are out of date."""
     upstream = True
+    marks = graph_marks(exp, engine.name)
     for stage, complete in plan.stages.items():
-        upstream = upstream and complete and (stage != "summarize" or not plan.waiting)
+        upstream = upstream and complete and (stage != "summarize" or not plan.remaining)
         if upstream:
-            graph.mkdir(parents=True, exist_ok=True)
-            (graph / stage).touch()
+            marks[stage].parent.mkdir(parents=True, exist_ok=True)
+            marks[stage].touch()
         else:
-            (graph / stage).unlink(missing_ok=True)
-    for run in plan.waiting:
+            marks[stage].unlink(missing_ok=True)
+    for run in plan.remaining:
         if run.manifest.exists():
-            if plan.runs[run].startswith("stale: its caffemodel"):
+            if plan.runs[run] == WEIGHTS_GONE:
                 (run.folder / "train.json").unlink(missing_ok=True)
                 run.manifest.rename(run.previous_manifest)
             else:
                 run.manifest.rename(run.stale_manifest)
-    for run in others_on_disk(exp, engine):
-        source = plan.runs.get(source_run(exp, run), "done")
-        if state(exp, run, engine).startswith("stale") or source not in FINISHED:
+    for run in _others_on_disk(exp, engine):
+        source = source_run(exp, run)
+        source_state = plan.runs.get(source, "done") if source else "done"
+        if run_state(exp, run, engine).startswith("stale") or source_state not in TRAINED:
             run.manifest.rename(run.stale_manifest)
 
 
-def others_on_disk(exp: Experiment, engine: Engine) -> list[Run]:
-    """Finished runs of the same name that the experiment does not select now; they stand in its summary, too."""
+def _others_on_disk(exp: Experiment, engine: Engine) -> list[Run]:
+    """Finished runs of the same experiment that it does not select now. They are in its tables, too."""
     selected = set(runs_of(exp, engine.name))
-    name = layout.experiment_name(exp, engine.name)
-    found = [*runs_on_disk(name), *runs_on_disk(name, retained=True)]
-    return [run for run in found if run not in selected and run.manifest.exists()]
+    name = experiment_name(exp, engine.name)
+    runs = [*runs_on_disk(name), *runs_on_disk(name, retained=True)]
+    return [run for run in runs if run not in selected and run.manifest.exists()]

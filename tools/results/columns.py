@@ -1,97 +1,136 @@
-"""An experiment's results on disk: the runs below its models folder, and the tables that stand for them.
+"""The tables of an experiment: the file and the columns of each, declared once, with what every column means.
 
-`summarize` writes the tables, `plot` reads them. Both work where no engine is at hand.
+`--help` prints these texts, docs/tables.md is checked against them, and a row with other names is an error.
 """
 
 import csv
 import io
 import os
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tools.protocol.conditions import Condition
-from tools.protocol.layout import MODELS, Run
-from tools.protocol.runs import condition_of
-
-RUNS, SUMMARY, CURVES, CLAIMS = "runs.csv", "summary.csv", "curves.csv", "claims.csv"
-PREDICTIONS = "predictions.npz"  # in a run's folder: that run's; beside the tables: of all runs
-MANIFESTS = "manifests.jsonl"  # where results are published: the manifest of every run, a line each
-RESULT_COLUMNS = ("accuracy", "best_accuracy", "best_iter", "loss", "iters", "seconds", "images_per_s")
-RUN_COLUMNS = (
-    *("dataset", "direction", "size", "condition", "seed"),
-    *RESULT_COLUMNS,
-    *("engine", "status", "attempts", "run"),
-)
-SUMMARY_COLUMNS = (
-    *("size", "condition", "accuracy", "sd", "n", "excluded", "low", "high", "seeds", "interval"),
-    *("best_accuracy", "best_iter", "loss"),
-)
-CURVE_COLUMNS = ("run", "iteration", "accuracy", "validation_loss", "training_loss")
-RETENTION = "retention.csv"
-RETENTION_COLUMNS = (
-    *("direction", "size", "condition", "seed"),
-    *("source_accuracy", "own_fc8", "new_fc8", "target_accuracy", "run"),
-)
-SCORES, CORRELATIONS = "scores.csv", "scores_correlation.csv"
-SCORE_NAMES = ("leep", "logme", "h_score", "h_score_shrunk")
-SCORE_COLUMNS = (
-    *("direction", "size", "seed", "condition", "layer", "images", "features"),
-    *SCORE_NAMES,
-    "accuracy",
-)
-CORRELATION_COLUMNS = ("score", "against", "rho", "p", "n")
 
 Row = dict[str, Any]
+Columns = Mapping[str, str]  # name -> what it means
+
+RUNS, SUMMARY, CURVES, CLAIMS = "runs.csv", "summary.csv", "curves.csv", "claims.csv"
+RETENTION, SCORES, CORRELATIONS = "retention.csv", "scores.csv", "scores_correlation.csv"
+PREDICTIONS = "predictions.npz"  # in a run's folder: that run's; beside the tables: those of all runs
+MANIFESTS = "manifests.jsonl"  # where results are published: the manifest of every run, a line each
+
+_PLACE = {
+    "direction": "A2B: source half A, target half B; B2A: the reverse",
+    "size": "images a class in the target set; `all` for a half whose classes differ",
+    "condition": "base, FTall, SnT, a control, or `source`",
+    "seed": "the seed of split, subsample and solver",
+}
+RESULT_COLUMNS: Columns = {
+    "accuracy": "top-1 accuracy on V_target at the last iteration: the headline",
+    "best_accuracy": "the best of all tests after iteration 0",
+    "best_iter": "the iteration of that test",
+    "loss": "loss on V_target at the last iteration",
+    "iters": "iterations trained",
+    "seconds": "seconds of training, tests included",
+    "images_per_s": "training images a second; blank where the log gives no rate",
+}
+RUN_COLUMNS: Columns = {
+    "dataset": "the data set, as data/cards/ names it",
+    **_PLACE,
+    **RESULT_COLUMNS,
+    "engine": "the engine's name: caffe, torchcaffe",
+    "status": "ok, stuck, diverged or failed; only ok runs enter a mean",
+    "attempts": "how often the training was started with the same inputs",
+    "run": "the run's folder",
+}
+SUMMARY_COLUMNS: Columns = {
+    "size": _PLACE["size"],
+    "condition": _PLACE["condition"],
+    "accuracy": "mean accuracy at the last iteration over the n runs (directions and seeds)",
+    "sd": "sample standard deviation of these; blank for one run",
+    "n": "ok runs in the mean",
+    "excluded": "runs left out: stuck, diverged or failed",
+    "low": "lower end of the mean's 95 % interval; blank where there is none",
+    "high": "upper end of it",
+    "seeds": "seeds that have a run in every direction",
+    "interval": "what the interval is over: `seeds`, or with one seed `images`",
+    "best_accuracy": "mean of the runs' best accuracies",
+    "best_iter": "mean of the iterations of these",
+    "loss": "mean loss at the last iteration",
+}
+CURVE_COLUMNS: Columns = {
+    "run": "the run's key, A2B/n0300/S3T/seed0",
+    "iteration": "an iteration that was displayed or tested",
+    "accuracy": "accuracy on V_target; blank where it was not tested",
+    "validation_loss": "loss on V_target; blank where it was not tested",
+    "training_loss": "smoothed training loss; blank where it was not displayed",
+}
+CLAIM_COLUMNS: Columns = {
+    "claim": "its name: C1 to C18, or yours",
+    "verdict": "holds, fails, undecided or not applicable: over seeds, corrected for the number of claims (Holm)",
+    "these_nets": "the verdict of the same test over validation images: of the very nets that were trained",
+    "text": "what the claim says",
+    "n": "runs behind it",
+    "seeds": "seeds behind it",
+    "interval": "what the interval is over: seeds, images or conditions",
+    "effect": "the comparison that the answer depends on, named in `at`",
+    "low": "lower end of its 95 % interval, not corrected",
+    "high": "upper end of it",
+    "unit": "of effect, low and high: accuracy, iterations or rho",
+    "p": "two-sided p-value",
+    "p_corrected": "the same after Holm's correction",
+    "margin": "how near counts as equal, where the claim has a margin",
+    "at": "the comparison that the answer depends on",
+    "sizes": "the target sizes that enter",
+    "more_seeds": "how many more seeds would decide it with 80 % power; blank where 200 would not",
+    "note": "why it is undecided or not applicable",
+}
+RETENTION_COLUMNS: Columns = {
+    **_PLACE,
+    "source_accuracy": "the source net's own accuracy on V_source",
+    "own_fc8": "the run's layers 1..7 under the source net's classifier, on V_source; blank if none was copied",
+    "new_fc8": "its layers 1..7, frozen, under a classifier trained anew on N_source",
+    "target_accuracy": "the run's accuracy on V_target",
+    "run": "the run's folder",
+}
+SCORE_NAMES = ("leep", "logme", "h_score", "h_score_shrunk")
+SCORE_COLUMNS: Columns = {
+    "direction": _PLACE["direction"],
+    "size": _PLACE["size"],
+    "seed": _PLACE["seed"],
+    "condition": "SnT or FTall",
+    "layer": "its last copied layer",
+    "images": "images scored",
+    "features": "values an image that the layer gives",
+    "leep": "LEEP of the source net as a whole",
+    "logme": "LogME of the layer's features",
+    "h_score": "H-score of the layer's features",
+    "h_score_shrunk": "H-score with a shrunk covariance",
+    "accuracy": "the measured accuracy of the run; blank where it is not ok",
+}
+CORRELATION_COLUMNS: Columns = {
+    "score": "the score's column in scores.csv",
+    "against": "`depth` (among the SnT of a target set), or a condition (among target sets)",
+    "rho": "Spearman's rank correlation of score and accuracy",
+    "p": "p-value of a permutation test",
+    "n": "target sets",
+}
 
 
 def engine_name() -> str:
-    """The name that tools/training/engine.py would give the engine, whether or not it is on this machine."""
+    """The name of the engine that CAFFE asks for, whether or not it is on this machine."""
     return Path(os.environ.get("CAFFE") or "caffe").name
 
 
-def runs_on_disk(experiment: str, retained: bool = False) -> list[Run]:
-    """Every run with a folder below models/<experiment>/, selected now or not, in the order of the tables.
-
-    Those that tell what was retained of the source task are scored on another half: they are left out, or alone given.
-    A folder whose name is no run's specification (a copy named `seed0.bak`, say) is none.
-    """
-    found = [run_of(experiment, "/".join(folder.parts[-4:])) for folder in (MODELS / experiment).glob("*/*/*/*/")]
-    return sorted((run for run in found if run and bool(condition_of(run).retained) == retained), key=order)
-
-
-def order(run: Run) -> tuple:
-    """The largest size first (`all` before any), the thesis' order of conditions, then direction and seed."""
-    return (size_order(run.size), condition_order(run.condition), run.direction, run.seed)
-
-
 def size_order(size: int | str) -> float:
-    return float("-inf") if size == "all" else -size
+    """A sort key: `all` first, then the largest."""
+    return float("-inf") if isinstance(size, str) else -size
 
 
-def condition_order(name: str) -> tuple:
-    """A sort key: base, FTall, S1T, S2T, ..., the controls, and last `source`, a source net that is no base run.
-
-    Raises ValueError for others.
-    """
+def condition_order(name: str) -> tuple[Any, ...]:
+    """A sort key: base, FTall, S1T, S2T, ..., the controls, `source`. Raises ValueError for other names."""
     return Condition.of_run(name).order
-
-
-def run_of(experiment: str, key: str) -> Run | None:
-    """The run of a key, A2B/n0300/S3T/seed0; None where it is no specification, or not as it would be written."""
-    match = re.fullmatch(r"(A2B|B2A)/n(\d+|all)/([\w+-]+)/seed(\d+)", key)
-    if not match:
-        return None
-    direction, size, condition, seed = match.groups()
-    run = Run(experiment, direction, size if size == "all" else int(size), condition, int(seed))
-    try:
-        condition_order(condition)
-    except ValueError:
-        return None
-    return run if run.key == key else None
 
 
 def run_key(row: Row) -> str:
@@ -100,29 +139,35 @@ def run_key(row: Row) -> str:
 
 
 def label_key(key: str) -> str:
-    """Under which predictions.npz has the labels of the images that the run `key` was scored on: label/A2B/seed0."""
+    """The name in predictions.npz of the labels that the run `key` was scored against: label/A2B/seed0."""
     direction, _, _, seed = key.split("/")
     return f"label/{direction}/{seed}"
 
 
+def row_of(columns: Iterable[str], **values: Any) -> Row:
+    """A row with every column, blank where no value is given. Raises KeyError for a value that has no column."""
+    row: Row = dict.fromkeys(columns)
+    unknown = sorted(values.keys() - row.keys())
+    if unknown:
+        raise KeyError(f"no column {', '.join(unknown)}")
+    return row | values
+
+
 def csv_text(columns: Iterable[str], rows: Iterable[Row]) -> str:
-    """A header and a line a row; None is a blank cell."""
+    """A header and a line a row; None is a blank cell. Raises KeyError for a row with other names than the columns."""
+    names = list(columns)
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(columns), lineterminator="\n")
+    writer = csv.DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
-
-
-def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
-    """Arrays by name as a compressed .npz; numpy dates its members 1980, so equal arrays give equal bytes."""
-    out = io.BytesIO()
-    np.savez_compressed(out, **arrays)
+    for row in rows:
+        if row.keys() != set(names):
+            raise KeyError(f"a row without or beyond the columns: {', '.join(sorted(row.keys() ^ set(names)))}")
+        writer.writerow(row)
     return out.getvalue()
 
 
 def read_csv(path: Path) -> list[Row]:
-    """Rows by column; a cell that is a number as one (int where it can be), a blank one as None."""
+    """Rows by column; a number as int where it can be one, else as float; a blank cell as None."""
     with open(path, encoding="utf-8", newline="") as file:
         return [{name: _cell(text) for name, text in row.items()} for row in csv.DictReader(file)]
 

@@ -2,10 +2,11 @@
 
 In a notebook, as pandas frames:
 
-    from tools.tables import frames
+    from tools.results.tables import frames
     tables = frames("demo")      # tables["runs"], tables["summary"], tables["curves"], tables["claims"]
 """
 
+import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
-from tools.protocol.experiment import Experiment
+from tools.protocol.experiment import Experiment, Size
 from tools.protocol.layout import RESULTS, results_folder
 from tools.results.columns import CURVES, PREDICTIONS, RUNS, Row, engine_name, read_csv, size_order
 
@@ -53,7 +54,7 @@ class Tables:
         return self.runs[0]["dataset"]
 
     @property
-    def sizes(self) -> list[int | str]:
+    def sizes(self) -> list[Size]:
         return sorted({row["size"] for row in self.runs}, key=size_order)
 
     @property
@@ -89,6 +90,13 @@ def best_iterations(curves: list[Row]) -> tuple[dict[str, float], float]:
             best[row["run"]] = row
     steps = np.diff(sorted(tested))
     return {key: float(row["iteration"]) for key, row in best.items()}, float(steps.min()) if len(steps) else 0.0
+
+
+def npz_bytes(arrays: dict[str, np.ndarray]) -> bytes:
+    """Arrays by name as a compressed .npz. Equal arrays give equal bytes: numpy dates its members 1980."""
+    out = io.BytesIO()
+    np.savez_compressed(out, allow_pickle=False, **arrays)
+    return out.getvalue()
 
 
 def frames(experiment: str) -> dict[str, "pandas.DataFrame"]:

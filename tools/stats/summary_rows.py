@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 from scipy.stats import binomtest
 
-from tools.results.columns import Row, label_key, run_key
+from tools.results.columns import SUMMARY_COLUMNS, Row, label_key, row_of, run_key
 from tools.stats.intervals import LEVEL, Estimate, Measurements
 
 
@@ -32,7 +32,7 @@ def summary_rows(rows: list[Row], predictions: dict[str, np.ndarray]) -> list[Ro
         }
         counts = {"n": len(ok), "excluded": len(runs) - len(ok)}
         interval = _interval(estimate, ok, predictions)
-        summary.append({"size": size, "condition": condition, "sd": sd, **counts, **interval, **mean})
+        summary.append(row_of(SUMMARY_COLUMNS, size=size, condition=condition, sd=sd, **counts, **interval, **mean))
     return summary
 
 

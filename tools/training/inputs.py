@@ -1,14 +1,14 @@
-"""The one judge of "complete": verb and graph ask it the same question.
+"""What a run's result depends on, and whether a finished run is up to date with it.
 
-A run is complete when its manifest.json, renamed into place last, records the same inputs that the run would have now:
-rendered prototxt, image lists, mean, weights, engine version. Predictions are made from its net and can be added later.
+A run is complete when its manifest.json, renamed into place last, records the inputs that the run would have now:
+rendered prototxts, image lists, mean, weights, engine version. Predictions come from its net and can be added later.
 """
 
 import hashlib
 from pathlib import Path
 
-from tools.common.errors import UserError
 from tools.common.files import read_json, sha256
+from tools.common.stage import NotReady, Record, Stage
 from tools.nets.templates import NET, SOLVER, render
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, split_of
@@ -17,73 +17,69 @@ from tools.results.columns import PREDICTIONS
 from tools.training.engine import Engine
 
 
-class NotReady(UserError):
-    """Something that a run needs is not there yet; the text names it and the verb that makes it."""
+def run_stage(exp: Experiment, run: Run, engine: Engine) -> Stage:
+    """The run as a stage. Its nets are no outputs: `keep_models` may have removed them."""
+    return Stage("run", run.manifest, lambda _: run_inputs(exp, run, engine))
 
 
 def run_inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
-    """What the run's result depends on, as checksums. Raises NotReady where some of it is not there yet."""
+    """Name -> sha256 of everything that the run's result depends on, and the engine's version line.
+
+    Raises NotReady where some of it is not there yet.
+    """
     split = split_of(exp, run.seed)
     if read_json(split.marker) is None:
         raise NotReady(f"{split.marker}: not there yet; run `python -m tools split {exp.file}` first")
     rendered = render(exp, run)
-    found = {NET: _digest(rendered.net), SOLVER: _digest(rendered.solver)}
+    inputs = {NET: _text_sha256(rendered.net), SOLVER: _text_sha256(rendered.solver)}
     half, size = train_set(exp, run)
     for name, lmdb in (("train_list", split.train_lmdb(half, size)), ("val_list", split.val_lmdb(half))):
         packed = read_json(lmdb / "pack.json")
         if packed is None or not (lmdb / "data.mdb").exists():
             raise NotReady(f"{lmdb}: no LMDB yet; run `python -m tools pack {exp.file}` first")
-        found[name] = packed["list_sha256"]
+        inputs[name] = packed["list_sha256"]
     mean = mean_of(exp, run)
     if not mean.exists():
         raise NotReady(f"{mean}: not there yet; run `python -m tools mean {exp.file}` first")
-    found["mean"] = sha256(mean)
+    inputs["mean"] = sha256(mean)
     source = source_run(exp, run)
     if source:
-        found["weights"] = source_weights(source)[1]
-    found["engine"] = engine.version
-    return found
+        inputs["weights"] = trained_weights(source)[1]
+    inputs["engine"] = engine.version
+    return inputs
 
 
-def source_weights(source: Run) -> tuple[Path, str]:
-    """The source net's caffemodel and its checksum. Raises NotReady until the source run is finished."""
-    manifest = read_json(source.manifest)
+def trained_weights(run: Run) -> tuple[Path, str]:
+    """The caffemodel of a finished run and its sha256, as its manifest has them. Raises NotReady until it is finished.
+
+    The file itself may be gone (keep_models).
+    """
+    manifest = read_json(run.manifest)
     if manifest is None:
-        raise NotReady(
-            f"{source.folder}: its source net is not trained yet; run `python -m tools run` on {source.key} first"
-        )
-    return source.folder / manifest["model"]["file"], manifest["model"]["sha256"]
+        raise NotReady(f"{run.folder}: its source net is not trained yet; run `python -m tools run` on {run.key} first")
+    return run.folder / manifest["model"]["file"], manifest["model"]["sha256"]
 
 
-def is_complete(exp: Experiment, run: Run, engine: Engine) -> bool:
-    """Whether the run's result stands. False, too, where that cannot be told yet."""
-    return _stands(exp, run, engine, read_json(run.manifest))
+def put_back_manifest(exp: Experiment, run: Run, engine: Engine) -> None:
+    """Renames a manifest that was set aside back into place, if it is up to date after all.
 
-
-def take_back(exp: Experiment, run: Run, engine: Engine) -> None:
-    """Puts back a manifest that was set aside (its source net was to be trained again, say), if it stands after all."""
-    if not run.manifest.exists() and _stands(exp, run, engine, read_json(run.stale_manifest)):
+    That happens when its source net was trained again and came out the same, for instance.
+    """
+    if not run.manifest.exists() and run_stage(exp, run, engine).is_up_to_date(read_json(run.stale_manifest)):
         run.stale_manifest.rename(run.manifest)
 
 
-def _stands(exp: Experiment, run: Run, engine: Engine, manifest: dict | None) -> bool:
-    try:
-        return manifest is not None and manifest["inputs"] == run_inputs(exp, run, engine)
-    except NotReady:
-        return False
+def lacks_predictions(run: Run, manifest: Record) -> bool:
+    """Whether a finished run lacks the predictions.npz that its manifest names, and has the net to make it.
 
-
-def lacks_predictions(run: Run, manifest: dict) -> bool:
-    """Whether a finished run has no predictions.npz as its manifest says, and still has the net that can make it.
-
-    The run is complete without: an older manifest has none, and a net that diverged predicts nothing.
+    A run is complete without predictions: an older manifest names none, and a net that diverged predicts nothing.
     """
     if manifest["result"]["status"] == "diverged" or not (run.folder / manifest["model"]["file"]).exists():
         return False
-    known = manifest.get("predictions")
+    recorded = manifest.get("predictions")
     file = run.folder / PREDICTIONS
-    return known is None or not file.exists() or sha256(file) != known["sha256"]
+    return recorded is None or not file.exists() or sha256(file) != recorded["sha256"]
 
 
-def _digest(text: str) -> str:
+def _text_sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,209 @@
+"""The stages of an experiment: the marker of each, what it is made from and what it leaves.
+
+Snakefile, plan and verbs all ask these objects whether something is complete; nothing else decides that.
+"""
+
+from pathlib import Path
+
+from tools.common.checkout import CHECKOUT
+from tools.common.files import read_json, sha256
+from tools.common.stage import NotReady, Record, Stage
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import (
+    Split,
+    dataset_folder,
+    experiment_name,
+    image_shape,
+    results_folder,
+    split_of,
+    train_sizes,
+)
+from tools.results.columns import CLAIMS, CORRELATIONS, CURVES, PREDICTIONS, RETENTION, RUNS, SCORES, SUMMARY
+from tools.results.ended_runs import ended_runs
+from tools.stats.claim_places import MARKER, Places, default_places
+
+ORDER = ("fetch", "split", "pack", "mean", "summarize", "claims", "plot", "report")  # the runs come after `mean`
+TABLES = (RUNS, SUMMARY, CURVES, PREDICTIONS)  # what `summarize` writes
+OTHER_TABLES = (CORRELATIONS, SCORES, RETENTION)  # what other verbs add, and the page shows
+FIGURES, PAGE = "figures", "report.html"
+
+
+def stages_of(exp: Experiment, engine: str) -> dict[str, list[Stage]]:
+    """Verb -> its stages, one a seed where it works seed by seed; in the graph's order, without the runs."""
+    places = default_places(exp, engine)
+    results = results_folder(exp, engine)
+    return {
+        "fetch": [fetch_stage(exp)],
+        "split": [split_stage(exp, seed) for seed in exp.seeds],
+        "pack": [pack_stage(exp, seed) for seed in exp.seeds],
+        "mean": [mean_stage(exp, seed) for seed in exp.seeds],
+        "summarize": [summarize_stage(exp, engine)],
+        "claims": [claims_stage(exp, engine, places)],
+        "plot": [plot_stage(results, results)],
+        "report": [report_stage(results, results)],
+    }
+
+
+def graph_marks(exp: Experiment, engine: str) -> dict[str, Path]:
+    """Verb -> the empty file by which Snakemake knows that all its stages are complete."""
+    return {name: results_folder(exp, engine) / "graph" / name for name in ORDER}
+
+
+def fetch_stage(exp: Experiment) -> Stage:
+    """The data set is here, in the folder that fetch.json names."""
+    from tools.datasets import fetched  # numpy and OpenCV: the graph must not load them
+
+    folder = dataset_folder(exp)
+
+    def current(_: Record) -> dict[str, str]:
+        return {"folder": str(fetched(exp))}
+
+    return Stage("fetch", folder / "fetch.json", current, lambda record: {"folder": str(folder / record["folder"])})
+
+
+def split_stage(exp: Experiment, seed: int) -> Stage:
+    """Every list that `exp` needs, unchanged, made of the images where they are now, under `exp`'s rules."""
+    place = split_of(exp, seed)
+    names = place.lists(train_sizes(exp))
+
+    def current(record: Record) -> dict[str, object]:
+        left_out = record["missing"]["count"] + record["unreadable"]["count"]
+        may_be_left_out = exp.on_bad_image == "skip"
+        return {"root": _image_root(exp) or record["root"], "left_out": left_out if may_be_left_out else 0}
+
+    def recorded(record: Record) -> dict[str, object]:
+        return {"root": record["root"], "left_out": record["missing"]["count"] + record["unreadable"]["count"]}
+
+    def outputs(record: Record) -> dict[Path, str]:
+        return {place.list_file(name): record["lists"][f"{name}.txt"]["sha256"] for name in names}
+
+    return Stage("split", place.marker, current, recorded, outputs)
+
+
+def _image_root(exp: Experiment) -> str | None:
+    """Where the images lie now; None if they are gone: the lists may outlive them."""
+    from tools.common.errors import UserError
+    from tools.datasets import open_dataset
+
+    try:
+        return str(open_dataset(exp).root)
+    except UserError:
+        return None
+
+
+def pack_stage(exp: Experiment, seed: int) -> Stage:
+    """Every LMDB that `exp` needs, each made from the list that split.json has now."""
+    place = split_of(exp, seed)
+    names = place.lists(train_sizes(exp))
+
+    def current(_: Record) -> dict[str, str]:
+        lists = _split_record(exp, place)["lists"]
+        return {name: lists[f"{name}.txt"]["sha256"] for name in names}
+
+    def recorded(record: Record) -> dict[str, str]:
+        return {name: record["lmdbs"][name] for name in names}
+
+    def lmdbs(_: Record) -> list[Stage]:
+        return [lmdb_stage(exp, place, name) for name in names]
+
+    return Stage("pack", place.packed, current, recorded, parts=lmdbs)
+
+
+def lmdb_stage(exp: Experiment, place: Split, name: str) -> Stage:
+    """One LMDB (A/n0500). Its pack.json came with the folder's rename: if it is there, the whole LMDB is."""
+    folder = place.lmdb(name)
+    keys = ("root", "list_sha256", "shape", "skipped")
+
+    def current(record: Record) -> dict[str, object]:
+        split = _split_record(exp, place)
+        skipped = record["skipped"] if exp.on_bad_image == "skip" else 0
+        values = (split["root"], split["lists"][f"{name}.txt"]["sha256"], list(image_shape(exp)), skipped)
+        return dict(zip(keys, values, strict=True))
+
+    def recorded(record: Record) -> dict[str, object]:
+        return {key: record[key] for key in keys}
+
+    return Stage("pack", folder / "pack.json", current, recorded, lambda _: {folder / "data.mdb": None})
+
+
+def _split_record(exp: Experiment, place: Split) -> Record:
+    split = read_json(place.marker)
+    if split is None:
+        raise NotReady(f"{place.marker}: no split yet; run `python -m tools split {exp.file}` first")
+    return split
+
+
+def mean_stage(exp: Experiment, seed: int) -> Stage:
+    """The mean of every training LMDB that `exp` needs, unchanged. It lies in the LMDB's folder and goes with it."""
+    place = split_of(exp, seed)
+
+    def outputs(record: Record) -> dict[Path, str]:
+        return {mean_file(place, name): record["means"][name] for name in place.train_sets(train_sizes(exp))}
+
+    return Stage("mean", place.means, lambda _: {}, lambda _: {}, outputs)
+
+
+def mean_file(place: Split, name: str) -> Path:
+    """The mean of the training LMDB A/n0500."""
+    return place.lmdb(name) / "mean.binaryproto"
+
+
+def summarize_stage(exp: Experiment, engine: str) -> Stage:
+    """The tables, unchanged, made from exactly the runs that have ended."""
+    folder = results_folder(exp, engine)
+
+    def current(_: Record) -> dict[str, object]:
+        runs = {ended.run.key: ended.sha256 for ended in ended_runs(experiment_name(exp, engine))}
+        return {"runs": runs, "tables": sorted(TABLES)}
+
+    def recorded(record: Record) -> dict[str, object]:
+        return {"runs": record["runs"], "tables": sorted(record["tables"])}
+
+    def outputs(record: Record) -> dict[Path, str]:
+        return {folder / name: digest for name, digest in record["tables"].items()}
+
+    return Stage("summarize", folder / "summary.json", current, recorded, outputs)
+
+
+def claims_stage(exp: Experiment, engine: str, places: Places) -> Stage:
+    """claims.csv, tested on the tables of `places` as they are."""
+    folder = results_folder(exp, engine)
+
+    def current(_: Record) -> dict[str, str]:
+        if not (places.own / RUNS).is_file():
+            raise NotReady(f"{places.own / RUNS}: not there yet; run `python -m tools summarize {exp.file}` first")
+        return places.checksums
+
+    return Stage("claims", folder / MARKER, current, outputs=lambda record: {folder / CLAIMS: record[CLAIMS]})
+
+
+def plot_stage(results: Path, tables: Path) -> Stage:
+    """The figures in `results`, drawn from the tables in `tables` as they are, as far as they could be drawn."""
+    folder = results / FIGURES
+
+    def current(_: Record) -> dict[str, str]:
+        return {str(tables / name): sha256(tables / name) for name in TABLES[:3] if (tables / name).is_file()}
+
+    def outputs(record: Record) -> dict[Path, None]:
+        return {folder / name: None for name in record["files"]}
+
+    return Stage("plot", folder / "figures.json", current, outputs=outputs)
+
+
+def report_stage(results: Path, tables: Path) -> Stage:
+    """The page in `results`, made from the tables in `tables` and the figures as they are, and from its template."""
+
+    def current(_: Record) -> dict[str, str]:
+        from tools.page import template  # Jinja
+
+        files = [tables / name for name in (RUNS, SUMMARY, CURVES, CLAIMS, *OTHER_TABLES)]
+        marker = results / FIGURES / "figures.json"
+        files += [marker, *(marker.parent / name for name in (read_json(marker) or {}).get("files", []))]
+        files += sorted(template.FOLDER.glob("*.*"))
+        return {_short_name(file): sha256(file) for file in files if file.is_file()}
+
+    return Stage("report", results / "report.json", current, outputs=lambda _: {results / PAGE: None})
+
+
+def _short_name(file: Path) -> str:
+    return str(file.relative_to(CHECKOUT) if file.is_relative_to(CHECKOUT) else file)

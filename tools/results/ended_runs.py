@@ -1,0 +1,67 @@
+"""The runs that lie below models/<experiment>/: all of them, and those that have ended."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from tools.protocol.layout import MODELS, Direction, Run
+from tools.protocol.runs import condition_of
+from tools.results.columns import condition_order, size_order
+
+
+@dataclass(frozen=True)
+class EndedRun:
+    """A run with its manifest.json or, if it has none, its failed.json: the file's checksum and content."""
+
+    run: Run
+    sha256: str
+    content: dict[str, Any]
+
+
+def ended_runs(experiment: str) -> list[EndedRun]:
+    """Every run of `experiment` (models/<experiment>/) that has ended, in the order of the tables."""
+    runs = runs_on_disk(experiment)
+    return [ended for run in runs if (ended := _read(run, run.manifest) or _read(run, run.failed))]
+
+
+def runs_on_disk(experiment: str, retained: bool = False) -> list[Run]:
+    """Every run with a folder below models/<experiment>/, selected now or not, in the order of the tables.
+
+    X-retain runs are scored on the other half: they are left out, or with `retained` they alone are given. A folder
+    whose name is no run's (a copy named `seed0.bak`, say) is left out.
+    """
+    folders = (MODELS / experiment).glob("*/*/*/*/")
+    runs = [run for folder in folders if (run := run_of(experiment, "/".join(folder.parts[-4:])))]
+    return sorted((run for run in runs if bool(condition_of(run).retained) == retained), key=run_order)
+
+
+def run_order(run: Run) -> tuple[Any, ...]:
+    """The largest size first (`all` before any), the thesis' order of conditions, then direction and seed."""
+    return (size_order(run.size), condition_order(run.condition), run.direction, run.seed)
+
+
+def run_of(experiment: str, key: str) -> Run | None:
+    """The run of a key, A2B/n0300/S3T/seed0; None where it is no key, or not as it would be written."""
+    match = re.fullmatch(r"(A2B|B2A)/n(\d+|all)/([\w+-]+)/seed(\d+)", key)
+    if not match:
+        return None
+    direction, size, condition, seed = match.groups()
+    run = Run(experiment, cast(Direction, direction), "all" if size == "all" else int(size), condition, int(seed))
+    try:
+        condition_of(run)
+    except ValueError:
+        return None
+    return run if run.key == key else None
+
+
+def _read(run: Run, path: Path) -> EndedRun | None:
+    """None where the file is absent or no JSON object: such a run has not ended."""
+    try:
+        data = path.read_bytes()
+        content = json.loads(data)
+    except (FileNotFoundError, ValueError):
+        return None
+    return EndedRun(run, hashlib.sha256(data).hexdigest(), content) if isinstance(content, dict) else None

@@ -1,0 +1,48 @@
+"""Which tables an experiment's claims are tested on, and which claims."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.common.files import read_json, sha256
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import results_folder
+from tools.results.columns import CURVES, PREDICTIONS, RUNS
+from tools.stats.claims_file import THESIS
+
+MARKER = "claims.json"
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders of tables (the experiment's own, its pre-study's, another data set's) and the file of claims."""
+
+    own: Path
+    prestudy: Path | None
+    other: Path | None
+    claims: Path
+
+    @property
+    def checksums(self) -> dict[str, str]:
+        """path -> sha256 of every file that the verdicts depend on."""
+        folders = [folder for folder in (self.own, self.prestudy, self.other) if folder]
+        tables = [folder / name for folder in folders for name in (RUNS, CURVES, PREDICTIONS)]
+        return {str(path): sha256(path) for path in [*tables, self.claims] if path.is_file()}
+
+
+def default_places(exp: Experiment, engine: str, own: Path | None = None) -> Places:
+    """The experiment's own tables in results/ (or `own`), and its pre-study's beside them (tiny-prestudy).
+
+    Another data set's tables and a file of claims are remembered from the last call of `claims`, if they still exist.
+    """
+    folder = results_folder(exp, engine)
+    last = read_json(folder / MARKER) or {}
+    other, claims = (Path(last[key]) if last.get(key) else None for key in ("other", "claims"))
+    own, stem = own or folder, exp.file.stem
+    is_prestudy = stem.endswith("-prestudy")
+    beside = own if is_prestudy else own.with_name(own.name.replace(stem, f"{stem}-prestudy", 1))
+    return Places(
+        own,
+        beside if (beside / RUNS).is_file() and (beside != own or is_prestudy) else None,
+        other if other and (other / RUNS).is_file() else None,
+        claims if claims and claims.is_file() else THESIS,
+    )
