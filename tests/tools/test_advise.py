@@ -10,7 +10,7 @@ from tests.helpers.finished_runs import demo
 from tools.advise import advise, main, report
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
-from tools.results.columns import RUN_COLUMNS, csv_text
+from tools.results.columns import RUN_COLUMNS, csv_text, row_of
 from tools.results.tables import Tables
 
 
@@ -90,7 +90,7 @@ def test_with_one_seed_it_says_how_little_that_is(tables: Tables):
 def test_the_command_reads_tables_from_anywhere(tables: Tables, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     demo()
-    write_atomic(Path("published/runs.csv"), csv_text(RUN_COLUMNS, tables.runs))
+    write_atomic(Path("published/runs.csv"), csv_text(RUN_COLUMNS, [row_of(RUN_COLUMNS, **row) for row in tables.runs]))
     main(["experiments/demo.yaml", "120", "--from", "published"])
     assert capsys.readouterr().out.startswith("120 images a class (tiny-imagenet): S3T, accuracy 0.43")
     with pytest.raises(UserError, match=r"results/demo/runs.csv: no such table"):

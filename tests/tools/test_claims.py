@@ -168,7 +168,7 @@ def test_the_command_prints_a_line_a_claim_and_published_tables_give_the_same(ca
     assert printed[2].startswith("C3 holds: S3T - S4T at ")
     with open("results/demo/claims.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert tuple(rows[0]) == CLAIM_COLUMNS
+    assert tuple(rows[0]) == tuple(CLAIM_COLUMNS)
     Path("results/demo").rename("elsewhere")
     main(["experiments/demo.yaml", "--from", "elsewhere"])
     assert capsys.readouterr().out.splitlines()[:18] == printed[:18]

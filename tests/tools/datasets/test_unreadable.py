@@ -10,7 +10,7 @@ from tests.helpers.pictures import save
 from tools.common.files import read_json
 from tools.datasets import open_dataset
 from tools.datasets.folder import Folder
-from tools.datasets.unreadable import refuse, unreadable
+from tools.datasets.unreadable import bad_images_error, find_unreadable
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
 
@@ -26,7 +26,7 @@ def exp(folder: Path, root: Path) -> Experiment:
 
 
 def test_every_image_that_cannot_be_read_is_found_with_its_reason(exp: Experiment) -> None:
-    bad = unreadable(exp, open_dataset(exp), ALL)
+    bad = find_unreadable(exp, open_dataset(exp), ALL)
     assert list(bad) == ["train/cat/2.PNG", "val/cat/1.tif"]
     assert all(bad.values())
     assert read_json(dataset_folder(exp) / "checked.json")["unreadable"] == bad
@@ -36,27 +36,27 @@ def test_images_are_read_again_only_where_a_file_has_changed(
     exp: Experiment, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = open_dataset(exp)
-    bad = unreadable(exp, data, ALL)
+    bad = find_unreadable(exp, data, ALL)
     with monkeypatch.context() as patch:
         patch.setattr(Folder, "read", lambda *arguments: pytest.fail("read again"))
-        assert unreadable(exp, data, ALL) == bad
+        assert find_unreadable(exp, data, ALL) == bad
     save(folder / "val/cat/1.tif")
-    assert list(unreadable(exp, data, ALL)) == ["train/cat/2.PNG"]
+    assert list(find_unreadable(exp, data, ALL)) == ["train/cat/2.PNG"]
     shutil.copy(folder / "train/cat/1 one.jpg", folder / "train/cat/2.PNG")
-    assert unreadable(exp, data, ALL) == {}
+    assert find_unreadable(exp, data, ALL) == {}
 
 
 def test_an_image_that_is_gone_is_unreadable_too(exp: Experiment, folder: Path) -> None:
     (folder / "train/cat/1 one.jpg").unlink()
-    assert list(unreadable(exp, open_dataset(exp), ALL[:1])) == ALL[:1]
+    assert list(find_unreadable(exp, open_dataset(exp), ALL[:1])) == ALL[:1]
 
 
 def test_the_refusal_shows_the_first_and_a_file_lists_all(exp: Experiment, folder: Path) -> None:
     data = open_dataset(exp)
-    one = str(refuse(exp, data, {"a.png": "is cut off"}))
+    one = str(bad_images_error(exp, data, {"a.png": "is cut off"}))
     assert one.startswith("exp.yaml: on_bad_image: 1 image is missing or cannot be read:")
     assert f"\n  {folder}/a.png: is cut off\n" in one and "more" not in one
-    many = str(refuse(exp, data, {f"{i:02}.png": "is cut off" for i in range(25)}))
+    many = str(bad_images_error(exp, data, {f"{i:02}.png": "is cut off" for i in range(25)}))
     assert "25 images are missing" in many and many.count("is cut off") == 20 and "... and 5 more" in many
     assert "set on_bad_image=skip" in many
     assert len((dataset_folder(exp) / "bad-images.txt").read_text().splitlines()) == 25
