@@ -78,7 +78,7 @@ def test_many_displays_are_drawn_as_a_running_mean_and_the_line_of_facts_says_so
         {"run": run_key(row), "iteration": 200, "accuracy": 0.5, "validation_loss": 1.0, "training_loss": None}
     )
     heads: list[str] = []
-    monkeypatch.setattr(style, "head", lambda axes, title, below: heads.append(below))
+    monkeypatch.setattr(style, "set_title", lambda axes, title, facts: heads.append(facts))
     drawn: list[np.ndarray] = []
     plot = Axes.plot
     monkeypatch.setattr(
@@ -104,6 +104,6 @@ def test_what_cannot_be_drawn_is_refused_with_the_reason(exp: Experiment, tables
 
 def test_the_order_of_a_legend_is_size_condition_direction_seed(tables) -> None:
     shuffled = list(np.random.default_rng(0).permutation(tables[0]))
-    assert curves.in_order(shuffled) == curves.in_order(tables[0])
-    first = curves.in_order(shuffled)[:3]
+    assert curves.in_legend_order(shuffled) == curves.in_legend_order(tables[0])
+    first = curves.in_legend_order(shuffled)[:3]
     assert [run_key(row) for row in first] == ["A2B/n0500/base/seed0", "B2A/n0500/base/seed0", "A2B/n0500/FTall/seed0"]

@@ -4,7 +4,7 @@ import pytest
 from matplotlib.axes import Axes
 
 from tests.helpers.finished_runs import demo
-from tools.figures import means
+from tools.figures import means, style
 from tools.figures.style import new_figure
 
 pytestmark = pytest.mark.usefixtures("root")
@@ -26,12 +26,12 @@ def test_intervals_and_standard_deviations_are_never_mixed(
 ) -> None:
     drawn: list[float] = []
     monkeypatch.setattr(Axes, "vlines", lambda self, x, low, high, **look: drawn.append(x))
-    means.bars(new_figure(3).subplots(), [0.0, 1.0, 2.0][: len(rows)], rows, "black")
+    means.draw_bars(new_figure(3).subplots(), [0.0, 1.0, 2.0][: len(rows)], rows, "black")
     assert len(drawn) == bars
 
 
 def test_a_size_is_named_for_a_legend() -> None:
-    assert [means.size_label(size) for size in ("all", 1, 6000)] == [
+    assert [style.size_label(size) for size in ("all", 1, 6000)] == [
         "all images",
         "1 image a class",
         "6,000 images a class",
