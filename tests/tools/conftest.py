@@ -1,11 +1,15 @@
 """What the tests of the pipeline share: a project root of their own, a web server on this machine."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.helpers import trained_project
 from tests.helpers.file_server import FileServer
+from tools.protocol.experiment import Experiment, load
+from tools.training.engine import Engine
 
 
 @pytest.fixture
@@ -21,3 +25,35 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CAFFE", raising=False)
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, caffe: Path) -> Path:
+    """A project whose five runs real Caffe has trained. Tests look at it; what they change is a copy: `trained`."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        on_the_cpu(patch)
+        exp = trained_project.write_project(tmp_path_factory.mktemp("images") / "quarters")
+        trained_project.prepare(exp)
+        trained_project.train_all(exp, Engine(caffe))
+    return folder
+
+
+@pytest.fixture
+def trained(trained_once: Path, root: Path, caffe: Path, monkeypatch: pytest.MonkeyPatch) -> Experiment:
+    """A copy of that project as the current folder; CAFFE names real Caffe."""
+    on_the_cpu(monkeypatch)
+    monkeypatch.setenv("CAFFE", str(caffe))
+    shutil.copytree(trained_once, root, dirs_exist_ok=True)
+    return load(Path("experiments/quick.yaml"))
+
+
+@pytest.fixture
+def engine(caffe: Path) -> Engine:
+    return Engine(caffe)
+
+
+def on_the_cpu(patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("GPUS", "")
+    patch.setenv("OPENBLAS_NUM_THREADS", "1")

@@ -1,0 +1,63 @@
+"""The tables' columns: declared once, each with its meaning; a row with other names is an error, never a blank."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from tools.results import columns
+from tools.results.columns import condition_order, csv_text, label_key, read_csv, row_of, run_key, size_order
+
+TABLES = [name for name in dir(columns) if name.endswith("_COLUMNS") and not name.startswith("_")]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_column_has_a_meaning(table: str) -> None:
+    assert all(meaning.strip() for meaning in getattr(columns, table).values())
+
+
+def test_a_row_has_every_column_and_no_other() -> None:
+    assert row_of(["a", "b"], b=1) == {"a": None, "b": 1}
+    with pytest.raises(KeyError, match="no column c, d"):
+        row_of(["a", "b"], c=1, d=2)
+
+
+def test_a_table_is_written_and_read_back_with_numbers_and_blanks(tmp_path: Path) -> None:
+    rows = [
+        {"size": 60, "accuracy": 0.5, "name": "S3T", "note": None},
+        {"size": 7, "accuracy": 1e-05, "name": "x,\n", "note": "y"},
+    ]
+    text = csv_text(["size", "accuracy", "name", "note"], rows)
+    assert text.splitlines()[:2] == ["size,accuracy,name,note", "60,0.5,S3T,"]
+    (tmp_path / "t.csv").write_text(text, newline="")
+    assert read_csv(tmp_path / "t.csv") == rows
+    (tmp_path / "t.csv").write_text("loss\nnan\ninf\n")
+    nan, inf = (row["loss"] for row in read_csv(tmp_path / "t.csv"))
+    assert math.isnan(nan) and inf == math.inf
+
+
+@pytest.mark.parametrize("row", [{"size": 1}, {"size": 1, "loss": 2, "more": 3}])
+def test_a_row_with_other_names_is_not_written(row: dict) -> None:
+    with pytest.raises(KeyError, match=r"a row without or beyond the columns: (loss|more)"):
+        csv_text(["size", "loss"], [row])
+
+
+def test_sizes_and_conditions_have_the_order_of_the_tables() -> None:
+    assert sorted([50, "all", 500], key=size_order) == ["all", 500, 50]
+    names = ["S3T-retain", "R1T", "T1T", "S2T+", "source", "S10T", "S2T", "FTall", "base"]
+    ordered = sorted(names, key=condition_order)
+    assert ordered[:4] == ["base", "FTall", "S2T", "S10T"] and ordered[-1] == "source"
+    with pytest.raises(ValueError, match="S0T"):
+        condition_order("S0T")
+
+
+def test_a_run_is_named_by_its_key_and_its_labels_by_direction_and_seed() -> None:
+    assert run_key({"run": "models/tiny+max_iter=7/A2B/n0300/S3T/seed2"}) == "A2B/n0300/S3T/seed2"
+    assert label_key("A2B/n0300/S3T/seed2") == "label/A2B/seed2"
+
+
+def test_the_engines_name_is_that_of_the_executable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CAFFE", raising=False)
+    assert columns.engine_name() == "caffe"
+    monkeypatch.setenv("CAFFE", "/opt/bin/torchcaffe")
+    assert columns.engine_name() == "torchcaffe"

@@ -1,0 +1,75 @@
+"""The verb sweep as far as it needs no training: what it prints first, the dry run, and what is left after a failure.
+
+Whole sweeps are in tests/sweep.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tools.common.errors import UserError
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.runs import find_run
+from tools.results.columns import read_csv
+from tools.sweep import default_jobs, header, main, sweep
+from tools.training.engine import Engine
+from tools.training.gpus import selected_gpus
+
+
+def test_the_first_lines_have_all_that_is_needed_to_do_it_again(trained: Experiment, engine: Engine) -> None:
+    lines = header(load(Path("experiments/quick.yaml"), "sizes=[4]"), engine, 2).splitlines()
+    assert (
+        lines[0]
+        == f'experiments/quick.yaml with SET="sizes=[4]", caffe version 1.0.0 ({engine.path}), 2 at a time on the CPU'
+    )
+    assert "  sizes: [4]" in lines and "  model: three" in lines
+    assert not [line for line in lines if "None" in line]
+
+
+def test_there_is_a_training_a_core_or_a_place_on_a_gpu(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    selected_gpus.cache_clear()
+    monkeypatch.setenv("GPUS", "0,1")
+    monkeypatch.setenv("PER_GPU", "3")
+    assert default_jobs(engine) == 6
+    selected_gpus.cache_clear()
+    monkeypatch.setenv("GPUS", "")
+    assert default_jobs(engine) >= 1
+    selected_gpus.cache_clear()
+
+
+def test_a_dry_run_lists_stages_runs_and_the_time_left_and_changes_nothing(
+    trained: Experiment, capsys: pytest.CaptureFixture
+) -> None:
+    run = find_run(trained, "caffe", "A2B/n0004/base/seed0")
+    run.manifest.unlink()
+    assert main(["experiments/quick.yaml", "--dry-run", "--jobs", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "  mean       done" in out and "  summarize  to do" in out
+    assert "  A2B/n0004/base/seed0  waiting" in out and "  A2B/n0004/S1T/seed0   done" in out
+    assert "5 runs, 4 done; folder models/quick/" in out
+    assert re.search(
+        r"Time left: at most about 0 minutes of training: 1 runs of 40 iterations of 0\.\d{3} s, 1 at a", out
+    )
+    assert not run.manifest.exists()
+
+
+def test_where_a_run_is_missing_the_tables_tell_of_the_others(
+    trained: Experiment, engine: Engine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    """Snakemake plans the graph and starts nothing, as if every job had been killed."""
+    monkeypatch.setenv("SNAKEMAKE_FLAGS", "--dry-run")
+    find_run(trained, "caffe", "A2B/n0004/base/seed0").manifest.unlink()
+    assert sweep(trained, engine, 1) == 1
+    out, err = capfd.readouterr()
+    assert "1 of 5 runs to do." in out and "No GPU here. Time left" in out
+    assert "quick: 4 of 5 runs done in" in err
+    assert "what there is: results/quick/runs.csv, summary.csv. The same command goes on from here." in err
+    assert len(read_csv(Path("results/quick/runs.csv"))) == 4
+
+
+def test_an_experiment_that_does_not_fit_its_template_is_refused_before_any_work(
+    trained: Experiment, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(UserError, match="conditions: S3T; three has 3 weighted layers: at most S2T"):
+        main(["experiments/quick.yaml", "--set", "conditions=[S3T]"])
