@@ -101,6 +101,7 @@ def test_the_numbers_of_the_learning_curves_are_those_of_the_source_nets_logs(dr
         }
 
 
+@pytest.mark.slow
 def test_the_same_results_give_the_same_bytes(sweep: Experiment, drawn: Path):
     for name in NAMES:
         for kind in ("png", "pdf"):
@@ -119,6 +120,7 @@ def test_a_second_call_does_nothing_until_the_runs_change(sweep: Experiment):
     assert not is_complete(sweep, "caffe")
 
 
+@pytest.mark.slow
 def test_a_figure_that_was_removed_is_drawn_again(sweep: Experiment):
     (FIGURES / "learning_curves.pdf").unlink()
     assert not is_complete(sweep, "caffe")
@@ -126,6 +128,7 @@ def test_a_figure_that_was_removed_is_drawn_again(sweep: Experiment):
     assert (FIGURES / "learning_curves.pdf").exists()
 
 
+@pytest.mark.slow
 def test_without_lmdbs_the_samples_stay_as_they_are_and_the_others_are_drawn(sweep: Experiment, capsys):
     shutil.rmtree(split_of(sweep, 0).train_lmdb("B", 6000))
     old = (FIGURES / "samples.png").read_bytes()
@@ -139,6 +142,7 @@ def test_without_lmdbs_the_samples_stay_as_they_are_and_the_others_are_drawn(swe
     assert is_complete(sweep, "caffe")
 
 
+@pytest.mark.slow
 def test_only_results_and_models_of_a_sweep_are_enough_for_its_curves(capsys: pytest.CaptureFixture):
     exp = demo()
     for key in ("A2B/n6000/base/seed0", "B2A/n6000/base/seed0", "A2B/n6000/S2T/seed0"):
@@ -199,6 +203,7 @@ def test_before_summarize_it_says_what_to_do_first():
         plot(demo(), "caffe")
 
 
+@pytest.mark.slow
 def test_published_tables_give_the_figures_of_numbers_and_keep_the_published_pictures(sweep: Experiment):
     shutil.copytree("results/demo", "published")
     shutil.rmtree("results")

@@ -88,6 +88,7 @@ def test_text_from_tables_cannot_become_markup(exp):
     assert "&lt;/script&gt;&lt;script&gt;alert(1)" in PAGE.read_text()
 
 
+@pytest.mark.slow
 def test_a_second_call_does_nothing_until_something_changes(exp):
     assert not is_complete(exp, "caffe")
     report(exp, "caffe")
@@ -101,6 +102,7 @@ def test_a_second_call_does_nothing_until_something_changes(exp):
     assert not is_complete(exp, "caffe")
 
 
+@pytest.mark.slow
 def test_figures_of_other_tables_are_left_out_and_the_page_says_so(exp):
     plot(exp, "caffe")
     shutil.copytree("results/demo", "published")

@@ -1,8 +1,16 @@
 """The figure filters: the first layer of a net as pictures."""
 
-import numpy as np
+from pathlib import Path
 
-from tools.figures import filters
+import numpy as np
+import pytest
+
+from caffeformat.blobs import read_caffemodel
+from tests.helpers.figure_files import is_whole, rows
+from tools.figures import NoData, filters
+from tools.protocol.experiment import Experiment
+from tools.results.columns import read_csv
+from tools.summarize import summarize
 
 
 def test_a_sheet_shows_each_filter_on_its_own_scale_with_zero_in_the_middle():
@@ -12,3 +20,27 @@ def test_a_sheet_shows_each_filter_on_its_own_scale_with_zero_in_the_middle():
     assert picture.shape == (2, 5, 3)
     assert picture[0, 0].tolist() == [255, 128, 128]
     assert (picture[:, 3:] == 128).all() and (picture[:, 2] == 255).all()
+
+
+def test_the_numbers_are_norms_and_distances_to_the_source_nets_same_filters(trained: Experiment) -> None:
+    summarize(trained, "caffe")
+    filters.draw(trained, read_csv(Path("results/quick/runs.csv")), Path())
+    table = rows("filters")
+    source, scratch = "models/quick/B2A/n0012/base/seed0", "models/quick/A2B/n0004/base/seed0"
+    assert [row["run"] for row in table] == [source] * 6 + [scratch] * 6
+    nets = {run: read_caffemodel(Path(run) / "net_iter_40.caffemodel")["conv1"][0] for run in (source, scratch)}
+    for row in table:
+        ours, theirs = (nets[run][int(row["filter"])] for run in (row["run"], source))
+        assert float(row["norm"]) == pytest.approx(np.linalg.norm(ours), abs=1e-5)
+        assert float(row["distance"]) == pytest.approx(np.linalg.norm(ours - theirs), abs=1e-5)
+    assert is_whole("filters")
+
+
+def test_without_nets_there_is_no_figure(trained: Experiment) -> None:
+    summarize(trained, "caffe")
+    table = read_csv(Path("results/quick/runs.csv"))
+    with pytest.raises(NoData, match="the source net of half A has not been trained"):
+        filters.draw(trained, [row for row in table if row["direction"] == "A2B"], Path())
+    Path("models/quick/B2A/n0012/base/seed0/net_iter_40.caffemodel").unlink()
+    with pytest.raises(NoData, match=r"net_iter_40\.caffemodel"):
+        filters.draw(trained, table, Path())

@@ -1,8 +1,15 @@
 """The figure tsne: features of a layer in two dimensions."""
 
-import numpy as np
+from pathlib import Path
 
-from tools.figures import tsne
+import numpy as np
+import pytest
+
+from caffeformat import datum, lmdb_file
+from tests.helpers.figure_files import is_whole, rows
+from tools.figures import NoData, tsne
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import split_of
 
 
 def test_t_sne_keeps_groups_together_and_gives_the_same_places_again():
@@ -13,3 +20,29 @@ def test_t_sne_keeps_groups_together_and_gives_the_same_places_again():
     nearest = np.linalg.norm(places[:, None] - places[None], axis=2).argsort(axis=1)[:, 1]
     assert (nearest // 40 == np.arange(120) // 40).all()
     assert np.array_equal(tsne.embed(values), places)
+
+
+def test_it_places_the_validation_images_of_both_halves_by_pixels_and_by_features(trained: Experiment) -> None:
+    path = tsne.draw(trained, "caffe", Path())
+    assert path == Path("tsne.png") and is_whole("tsne")
+    table = rows("tsne")
+    assert [row["half"] for row in table] == ["A"] * 40 + ["B"] * 40
+    labels = [datum.decode(value)[1] for half in "AB" for value in values_of(split_of(trained, 0).val_lmdb(half))]
+    assert [int(row["label"]) for row in table] == labels
+
+
+def test_another_layer_has_a_figure_of_its_own(trained: Experiment) -> None:
+    assert tsne.draw(trained, "caffe", Path(), "conv1") == Path("tsne-conv1.png")
+    with pytest.raises(NoData, match="no layer 'conv9'; there are conv1, fc2, fc3"):
+        tsne.draw(trained, "caffe", Path(), "conv9")
+
+
+def test_without_the_source_net_there_is_no_figure(trained: Experiment) -> None:
+    Path("models/quick/B2A/n0012/base/seed0/net_iter_40.caffemodel").unlink()
+    with pytest.raises(NoData, match="models/quick/B2A/n0012/base/seed0 has no trained net"):
+        tsne.draw(trained, "caffe", Path())
+
+
+def values_of(lmdb: Path) -> list[bytes]:
+    with lmdb_file.open_reader(lmdb) as reader:
+        return [bytes(value) for _, value in reader]
