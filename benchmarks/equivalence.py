@@ -2,9 +2,10 @@
 
     python -m benchmarks.equivalence results docs/parity-seeds.csv     after both sweeps: `make equivalence`
 
-writes the accuracies down, prints the verdict, and exits with 1 where they are not equivalent. Two one-sided t-tests
-of the paired differences (TOST, Schuirmann 1987): the means lie within MARGIN of each other if both "at least MARGIN
-lower" and "at least MARGIN higher" are rejected at the level of 5 %, that is, if the 90 % interval lies inside it.
+writes the accuracies to a CSV, prints the verdict, and exits with 1 if they are not equivalent. The test is two
+one-sided t-tests of the paired differences (TOST, Schuirmann 1987): the means are within MARGIN of each other if both
+"at least MARGIN lower" and "at least MARGIN higher" are rejected at the 5 % level. That is so if the 90 % interval of
+the difference lies within the margin.
 """
 
 import csv
@@ -25,12 +26,12 @@ COLUMNS = ("seed", *ENGINES)
 
 @dataclass(frozen=True)
 class Verdict:
-    """Accuracies as shares of 1; `p` is the larger of the two tests'."""
+    """Accuracies are between 0 and 1. `p` is the larger p-value of the two tests."""
 
     means: dict[str, float]
     sds: dict[str, float]
     difference: float  # torchcaffe - caffe
-    interval: tuple[float, float]  # of 90 %
+    interval: tuple[float, float]  # 90 %
     p: float
     n: int
 
@@ -40,24 +41,24 @@ class Verdict:
 
 
 def tost(accuracies: dict[str, np.ndarray], margin: float = MARGIN) -> Verdict:
-    """The verdict on `accuracies`, those of each engine in the order of the seeds."""
+    """The verdict. `accuracies`: engine -> its accuracies in the order of the seeds."""
     ours, theirs = accuracies["torchcaffe"], accuracies["caffe"]
-    apart = ours - theirs
-    above = stats.ttest_1samp(apart, -margin, alternative="greater")
-    below = stats.ttest_1samp(apart, margin, alternative="less")
-    interval = stats.ttest_1samp(apart, 0).confidence_interval(0.9)
+    differences = ours - theirs
+    above = stats.ttest_1samp(differences, -margin, alternative="greater")
+    below = stats.ttest_1samp(differences, margin, alternative="less")
+    interval = stats.ttest_1samp(differences, 0).confidence_interval(0.9)
     return Verdict(
         means={name: float(values.mean()) for name, values in accuracies.items()},
         sds={name: float(values.std(ddof=1)) for name, values in accuracies.items()},
-        difference=float(apart.mean()),
+        difference=float(differences.mean()),
         interval=(float(interval.low), float(interval.high)),
         p=float(max(above.pvalue, below.pvalue)),
-        n=len(apart),
+        n=len(differences),
     )
 
 
 def collect(results: Path) -> str:
-    """The CSV of the runs that both engines ended well: a row a seed."""
+    """The CSV of the seeds whose runs are ok in both engines: one row per seed."""
     tables = {}
     for engine, name in ENGINES.items():
         with (results / name / "runs.csv").open(newline="") as file:
@@ -82,7 +83,7 @@ def section(path: Path) -> str:
     """The part of docs/parity.md about `path`, a CSV of `collect`."""
     verdict = tost(read(path))
     low, high = (f"{100 * end:+.2f}" for end in verdict.interval)
-    judgement = "equivalent" if verdict.equivalent else "equivalence is not shown"
+    answer = "equivalent" if verdict.equivalent else "equivalence is not shown"
     outside = not verdict.interval[0] < 0 < verdict.interval[1]
     beside = (
         " The interval lies on one side of 0:\nthe difference is small, but may be more than chance." if outside else ""
@@ -102,7 +103,7 @@ one seed start from the same weights and see the same crops, mirrors and dropout
 |---|---|---|---|
 {rows}
 torchcaffe - Caffe, paired by seed: {100 * verdict.difference:+.2f} points, 90 % interval {low} to {high}. Two one-sided
-t-tests with a margin of {100 * MARGIN:g} point, p = {verdict.p:.2g}: {judgement}.{beside}
+t-tests with a margin of {100 * MARGIN:g} point, p = {verdict.p:.2g}: {answer}.{beside}
 """
 
 

@@ -1,12 +1,12 @@
-"""The seeded log of AlexNet in its full width, at its plateau: how long do the engines print the same digits?
+"""For how many iterations do both engines print the same losses, for AlexNet in its full width at its plateau?
 
     python -m benchmarks.full_width .caffe/caffe docs/parity-alexnet.csv      of `make equivalence`
 
 prototxt/alexnet, batches of 16, random crop, mirror and dropout, random_seed 1, one BLAS thread, 100 iterations with a
-display each and a test every 25. Labels drawn at random keep the net where it is. Three runs: Caffe, torchcaffe, and
-Caffe again with its OpenBLAS told (OPENBLAS_CORETYPE) to use another processor's kernels, which add in another order.
-Two float32 sums in two orders differ in the last bit, and training makes that grow: what Caffe differs from itself by
-is the measure for what another program can be asked for.
+display each and a test every 25. Random labels keep the net at its plateau. There are three runs: Caffe, torchcaffe,
+and Caffe with the OpenBLAS kernels of another processor (OPENBLAS_CORETYPE), which add in another order. The last bit
+of a float32 sum depends on the order, and training makes the difference grow. So no program can be expected to be
+closer to Caffe than Caffe is to itself.
 """
 
 import csv
@@ -26,14 +26,14 @@ from caffeformat.caffeformat_pb2 import NetParameter
 from tests.helpers import engine_runs
 from tools.common.files import write_atomic
 
-ITERATIONS, DISPLAY = 100, 20  # DISPLAY: that of the reference solver, beside one every iteration
-OTHER = "Sandybridge"  # AVX without FMA: kernels that no current processor would choose
+ITERATIONS, DISPLAY = 100, 20  # DISPLAY: that of the reference solver; here every iteration is displayed
+OTHER = "Sandybridge"  # AVX without FMA: kernels that OpenBLAS chooses on no current processor
 PAIRS = {"torchcaffe": "torchcaffe", "Caffe with another processor's kernels": "caffe_other_kernels"}
 COLUMNS = ("kind", "iteration", "caffe", *PAIRS.values())
 
 
 def full_alexnet() -> NetParameter:
-    """The template on `engine_runs.make_data`'s images, with all its filters."""
+    """The template with all its filters, on the images of `engine_runs.make_data`."""
     net = engine_runs.slim_alexnet()
     whole = prototxt.read_net(engine_runs.CHECKOUT / "prototxt" / "alexnet" / "train_val.prototxt")
     for slim, wide in zip(net.layer, whole.layer, strict=True):
@@ -60,27 +60,27 @@ def make_experiment(folder: Path) -> None:
 
 
 def losses(run: engine_runs.Run) -> dict[tuple[str, int], str]:
-    """Each loss that a log shows, with its digits: (train or test, iteration) -> loss."""
+    """(train or test, iteration) -> loss as printed, for every loss in the log."""
     assert run.code == 0, run.log[-2000:]
-    found, testing = {}, 0
+    printed, iteration = {}, 0
     for line in run.lines():
-        if at := re.search(r"Iteration (\d+), Testing net", line):
-            testing = int(at[1])
+        if testing := re.search(r"Iteration (\d+), Testing net", line):
+            iteration = int(testing[1])
         elif train := re.search(r"Iteration (\d+), loss = (\S+)", line):
-            found["train", int(train[1])] = train[2]
+            printed["train", int(train[1])] = train[2]
         elif test := re.search(r"Test net output #\d+: loss = (\S+)", line):
-            found["test", testing] = test[1]
-    return found
+            printed["test", iteration] = test[1]
+    return printed
 
 
 def compare(caffe: Path) -> str:
-    """Runs all three; the CSV of their losses."""
+    """Runs all three and returns the CSV of their losses."""
     command = ("train", "--solver=solver.prototxt")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_experiment(folder)
-        found = {
+        printed = {
             "caffe": losses(engine_runs.real(caffe, folder, *command)),
             "caffe_other_kernels": losses(engine_runs.real(caffe, folder, *command, OPENBLAS_CORETYPE=OTHER)),
             "torchcaffe": losses(engine_runs.ours(folder, *command)),
@@ -88,27 +88,27 @@ def compare(caffe: Path) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for kind, iteration in found["caffe"]:
-        writer.writerow([kind, iteration, *(found[engine][kind, iteration] for engine in COLUMNS[2:])])
+    for kind, iteration in printed["caffe"]:
+        writer.writerow([kind, iteration, *(printed[engine][kind, iteration] for engine in COLUMNS[2:])])
     return out.getvalue()
 
 
 @dataclass(frozen=True)
-class Apart:
-    """How far one column of the CSV is from Caffe's."""
+class Divergence:
+    """How far the losses of one column of the CSV are from Caffe's."""
 
-    first: int | None  # iteration of the first train loss whose digits differ
-    equal: dict[str, tuple[int, int]]  # losses printed alike, and all: with the reference's display, of the tests
+    first: int | None  # iteration of the first train loss with other digits
+    equal: dict[str, tuple[int, int]]  # number of equal losses, and of all: at the reference's displays, of the tests
     worst: list[tuple[int, float]]  # up to this iteration: the largest relative difference of a train loss
 
 
-def apart(rows: list[dict[str, str]], column: str) -> Apart:
+def divergence(rows: list[dict[str, str]], column: str) -> Divergence:
     train = [row for row in rows if row["kind"] == "train"]
     shown = [row for row in train if int(row["iteration"]) % DISPLAY == 0]
     tests = [row for row in rows if row["kind"] == "test"]
     different = [int(row["iteration"]) for row in train if row[column] != row["caffe"]]
     relative = [abs(float(row[column]) / float(row["caffe"]) - 1) for row in train]
-    return Apart(
+    return Divergence(
         first=min(different, default=None),
         equal={
             what: (sum(row[column] == row["caffe"] for row in some), len(some))
@@ -129,11 +129,11 @@ def section(path: Path) -> str:
     rows = read(path)
     lines = []
     for name, column in PAIRS.items():
-        found = apart(rows, column)
-        first = "none" if found.first is None else str(found.first)
-        equal = " | ".join(f"{alike} of {every}" for alike, every in found.equal.values())
+        result = divergence(rows, column)
+        first = "none" if result.first is None else str(result.first)
+        equal = " | ".join(f"{equal} of {total}" for equal, total in result.equal.values())
         lines.append(
-            f"| {name} | {first} | {equal} | " + " | ".join(f"{worst:.1e}" for _, worst in found.worst) + " |\n"
+            f"| {name} | {first} | {equal} | " + " | ".join(f"{worst:.1e}" for _, worst in result.worst) + " |\n"
         )
     return f"""
 ## A seeded AlexNet in its full width

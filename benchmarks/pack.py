@@ -1,12 +1,12 @@
-"""How fast `pack` is beside Caffe's own convert_imageset: the same images, the same lists, in one run.
+"""How fast `pack` and Caffe's own convert_imageset are, on the same images and lists, in one run.
 
     python benchmarks/pack.py experiments/tiny.yaml --set "path=/data/tiny-imagenet-200" --work results/bench
 
-packs the experiment's first seed twice, (a) one list an image (the whole halves and their validation images), (b) all
-lists, then gives every list to convert_imageset, as many at a time as there are cores, so that both work beside equally
-busy cores. The ratio is that of CPU seconds, user and system: a ratio a core. The images are read once beforehand (by
-split), so both find them in the page cache. What is written goes to --work and is removed; it takes the disk that the
-experiment's LMDBs take, once. Data sets of image files only: convert_imageset reads nothing else.
+packs the first seed of the experiment twice: (a) with each image in one list only (the whole halves and their
+validation images), (b) with all lists. Then convert_imageset converts every list, as many at a time as there are cores,
+so that both programs use all cores. The ratio is that of CPU seconds (user and system), so it is per core. `split` has
+read the images before, so both find them in the page cache. The output goes to --work, needs as much disk as the
+experiment's LMDBs, and is removed. The data set must be of image files: convert_imageset reads nothing else.
 """
 
 import argparse
@@ -89,7 +89,7 @@ def report(what: str, ours: Cost, theirs: Cost) -> None:
 
 
 def packed(marker: Path) -> dict[str, int]:
-    """LMDB name -> entries."""
+    """LMDB name -> number of entries."""
     return {name: read_json(marker.parent / name / "pack.json")["entries"] for name in read_json(marker)["lmdbs"]}
 
 
@@ -97,7 +97,7 @@ def verb(exp: Experiment, work: Path, name: str, more: str = "") -> Cost:
     folder = Path(exp.path) if exp.path and Path(exp.path).is_dir() else fetched(exp)
     if folder is None:
         raise UserError(f"{exp.dataset} is not here yet; run `python -m tools fetch {exp.file}`")
-    # A key may be given once: what `more` and the path override leaves the rest.
+    # Each key may be given only once, so the keys that are set here are removed from the overrides.
     keys = {text.split("=")[0] for text in (more, "path=")}
     rest = " ".join(part for part in exp.overrides.split() if part.split("=")[0] not in keys)
     settings = f'{rest} {more} path="{folder.resolve()}" seeds=[{exp.seeds[0]}]'
@@ -105,7 +105,7 @@ def verb(exp: Experiment, work: Path, name: str, more: str = "") -> Cost:
 
 
 def convert_all(exp: Experiment, converter: Path, lists: Path, names: set[str]) -> Cost:
-    """convert_imageset on all lists, the longest first, on every core; the wall time is that of the whole."""
+    """Runs convert_imageset on all lists, the longest first, on every core. The wall time is that of the whole."""
     longest_first = sorted(names, key=lambda name: (-(lists / f"{name}.txt").stat().st_size, name))
     start = time.perf_counter()
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
@@ -118,7 +118,7 @@ def convert_all(exp: Experiment, converter: Path, lists: Path, names: set[str]) 
 
 
 def convert(exp: Experiment, converter: Path, images: Path) -> Cost:
-    database = images.with_suffix(".converted")  # kept until all are there, as pack keeps its own
+    database = images.with_suffix(".converted")  # kept until all are written, as `pack` does
     command = [str(converter), f"--resize_width={exp.image_size}", f"--resize_height={exp.image_size}"]
     command += ["--gray"] if exp.gray else []
     cost = measure([*command, f"{open_dataset(exp).root.resolve()}/", str(images), str(database)], images.parent)
@@ -131,7 +131,7 @@ def convert(exp: Experiment, converter: Path, images: Path) -> Cost:
 
 
 def measure(command: list[str], folder: Path) -> Cost:
-    """Runs `command` in `folder`, silently; raises with its output if it fails."""
+    """Runs `command` in `folder`. Its output goes to a log file; if it fails, the error has the end of it."""
     environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "GLOG_minloglevel": "1"}
     log = folder / f"{Path(command[0]).name}-{threading.get_ident()}.log"
     start = time.perf_counter()
@@ -148,14 +148,14 @@ def measure(command: list[str], folder: Path) -> Cost:
 
 
 def _watch(pid: int, peak: list[int]) -> None:
-    """Keeps the highest sum of resident memory; pages that processes share count once for each."""
+    """Records the highest sum of resident memory. Pages that processes share count for each of them."""
     while (resident := _resident(pid)) is not None:
         peak[0] = max(peak[0], resident)
         time.sleep(0.05)
 
 
 def _resident(pid: int) -> int | None:
-    """Bytes of a process and all below it, None if it has ended."""
+    """Bytes of a process and its descendants; None if it has ended."""
     process = Path("/proc") / str(pid)
     try:
         own = int((process / "statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

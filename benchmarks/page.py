@@ -1,11 +1,11 @@
-"""How long the page of 2,000 runs takes to load, and to sort and filter, in headless Chromium.
+"""How long the page of 2,000 runs takes to load, to sort and to filter, in headless Chromium.
 
     python benchmarks/page.py
     RUNS=500 python benchmarks/page.py
 
-The tables are made up (tests/helpers/result_tables.py): every run has eleven tests and a hundred displays. Loading is
-from the start of the navigation to the end of the page's own script and of the load event, whichever is later; the
-best and the worst of five, each in the same browser, after a blank page.
+The tables are artificial (tests/helpers/result_tables.py): every run has eleven tests and a hundred displays. Loading
+lasts from the start of the navigation to the end of the page's own script or to the load event, whichever is later. The
+best and the worst of five loads are shown, all in the same browser, each after a blank page.
 """
 
 import os
@@ -51,10 +51,10 @@ def main() -> None:
         os.chdir(folder)
         seeds = max(1, round(RUNS / (2 * len(SIZES) * len(CONDITIONS))))
         count = made_up(Path("results/tiny"), seeds)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         report(exp, "caffe")
         page = Path("results/tiny/report.html")
-        print(f"{count} runs: {page.stat().st_size / 1e6:.1f} MB, written in {time.perf_counter() - begun:.1f} s")
+        print(f"{count} runs: {page.stat().st_size / 1e6:.1f} MB, written in {time.perf_counter() - start:.1f} s")
         with browser.chromium() as driver:
             loads = []
             for _ in range(REPEATS):

@@ -1,9 +1,9 @@
-"""Writes docs/parity.md from the distances that the tests measured and from the CSVs of `make equivalence`.
+"""Writes docs/parity.md from the differences that the tests measured and from the CSVs of `make equivalence`.
 
     PARITY_FIGURES=results/parity.json python -m pytest tests/torchcaffe
     python -m benchmarks.parity_report results/parity.json docs/parity.md
 
-`python -m benchmarks.parity_report docs/parity.md` renews the parts of `make equivalence` alone.
+`python -m benchmarks.parity_report docs/parity.md` only updates the sections of `make equivalence`.
 """
 
 import json
@@ -62,7 +62,7 @@ def report(figures: dict[str, dict[str, float | int]]) -> str:
 
 
 def with_sections(page: str, folder: Path) -> str:
-    """The whole page: what it shows, the table of `page`, and what the CSVs in `folder` say."""
+    """The whole page: the summary, the table of `page`, and the sections from the CSVs in `folder`."""
     table = page.partition(COLUMNS)[2].partition("\n\n")[0].rstrip("\n") + "\n"
     rows = [Row(what, int(count), float(allowed), float(worst)) for what, count, allowed, worst in _ROW.findall(table)]
     sections = {"parity-alexnet.csv": full_width.section, "parity-seeds.csv": equivalence.section}
@@ -106,7 +106,7 @@ def _worst(rows: list[Row]) -> str:
 
 def _full_width(path: Path) -> str:
     rows = full_width.read(path)
-    first = {name: full_width.apart(rows, column).first for name, column in full_width.PAIRS.items()}
+    first = {name: full_width.divergence(rows, column).first for name, column in full_width.PAIRS.items()}
     ends = [f"{name} {'never' if end is None else f'at iteration {end}'}" for name, end in first.items()]
     return f"in {full_width.ITERATIONS} iterations the first printed loss that differs from Caffe's: {'; '.join(ends)}"
 

@@ -1,11 +1,11 @@
-"""Reads a log of a million lines: `python -m tools parse`, and beside it Caffe's own tools/extra/parse_log.py.
+"""How fast a log of a million lines is parsed, by `python -m tools parse` and by Caffe's tools/extra/parse_log.py.
 
     python benchmarks/parse.py
     CAFFE_PARSE_LOG=caffe/tools/extra/parse_log.py python benchmarks/parse.py
 
-BVLC's script needs a mend to start on Python 3: its `print 'Wrote %s' % output_filename` is a syntax error. Each
-program runs as a process of its own, in turn, start of Python included; the best time counts, and the most memory. The
-ratio is that of the processor times, which other work on the machine disturbs less.
+BVLC's script must be repaired to start on Python 3: its `print 'Wrote %s' % output_filename` is a syntax error there.
+The programs run in turn, each in its own process, including the start of Python. The best time and the highest memory
+count. The ratio is that of the CPU times, which depend less on other work on the machine.
 """
 
 import os
@@ -23,7 +23,10 @@ LIMIT = 10.0  # seconds for a million lines
 
 
 def write_log(path: Path, lines: int) -> None:
-    """A log as BVLC Caffe 1.0 writes it: a display of four lines every 20 iterations, a test of three every 1000."""
+    """A log in the format of BVLC Caffe 1.0: a display of four lines every 20 iterations, a test of three every 1000.
+
+    It has about `lines` lines.
+    """
     written = 0
 
     def stamp(ticks: int) -> str:
@@ -54,15 +57,15 @@ def write_log(path: Path, lines: int) -> None:
 class Cost(NamedTuple):
     wall: float  # seconds
     cpu: float  # seconds
-    memory: float  # the peak, in MB
+    memory: float  # peak, MB
 
 
 def run(command: list[str]) -> Cost:
-    """What one process costs."""
-    begun = time.perf_counter()
+    """Runs one process and measures it."""
+    start = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
-    wall = time.perf_counter() - begun
+    wall = time.perf_counter() - start
     if status:
         sys.exit(f"{' '.join(command)}: failed")
     return Cost(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
@@ -78,7 +81,7 @@ def main() -> None:
         if peer:
             Path(folder, "peer").mkdir()
             commands["parse_log.py"] = [sys.executable, str(Path(peer).resolve()), str(log), f"{folder}/peer"]
-        measured = {name: [] for name in commands}
+        measured: dict[str, list[Cost]] = {name: [] for name in commands}
         for _ in range(REPEATS):
             for name, command in commands.items():
                 measured[name].append(run(command))

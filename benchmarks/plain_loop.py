@@ -1,15 +1,16 @@
-"""The loop that one writes in PyTorch without torchcaffe: AlexNet of the same shape, a DataLoader, eager steps.
+"""A plain PyTorch training loop, for comparison: AlexNet of the same shape, a DataLoader, eager steps.
 
-    python benchmarks/plain_loop.py --images images.npy --labels labels.npy --mean mean.npy --frozen 3 --device cuda
+    python benchmarks/plain_loop.py --images images.npy --labels labels.npy --mean mean.npy --classes 100 --frozen 3
 
-Images are uint8, NCHW, in memory: no file is read or decoded, which flatters this loop. Crop, mirror and mean are done
-image by image in the DataLoader's workers, the batch goes to the device from pinned memory. benchmarks/gpu.py runs this
-as a process of its own; it prints the milliseconds of each window of iterations, one a line.
+The images are uint8, NCHW, in memory. This favours the loop: no file is read or decoded. The DataLoader's workers crop
+and mirror each image and subtract the mean; the batch goes to the device from pinned memory. benchmarks/gpu.py runs
+this program. For each window of iterations it prints a line: milliseconds per iteration.
 """
 
 import argparse
 import contextlib
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -20,9 +21,9 @@ CROP = 57
 
 
 class Images(Dataset):
-    """Images less their mean, cropped and mirrored at random."""
+    """Images minus their mean, cropped and mirrored at random."""
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray, mean: np.ndarray):
+    def __init__(self, images: np.ndarray, labels: np.ndarray, mean: np.ndarray) -> None:
         self.images, self.labels, self.mean = images, labels.astype(np.int64), mean
 
     def __len__(self) -> int:
@@ -37,9 +38,9 @@ class Images(Dataset):
 
 
 class AlexNet(nn.Module):
-    """Eight weighted layers, as prototxt/alexnet has them; 57x57 in, rounded up in pooling as in Caffe."""
+    """The eight weighted layers of prototxt/alexnet, for 57x57 images. Pooling rounds up, as in Caffe."""
 
-    def __init__(self, classes: int):
+    def __init__(self, classes: int) -> None:
         super().__init__()
 
         def pool() -> nn.Module:
@@ -67,7 +68,7 @@ class AlexNet(nn.Module):
 
 
 def optimizer_of(net: AlexNet, frozen: int) -> torch.optim.Optimizer:
-    """SGD of all but the first `frozen` weighted layers."""
+    """SGD of the weighted layers, without the first `frozen` ones."""
     weighted = [layer for layer in net.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
     for layer in weighted[:frozen]:
         layer.requires_grad_(False)
@@ -79,6 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("images", "labels", "mean"):
         parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--classes", type=int, required=True)
     parser.add_argument("--frozen", type=int, default=0)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16"])
@@ -97,23 +99,23 @@ def run(arguments: argparse.Namespace) -> None:
         Images(images, labels, mean), arguments.batch, shuffle=True, drop_last=True, num_workers=arguments.workers,
         pin_memory=on_gpu, persistent_workers=arguments.workers > 0,
     )  # fmt: skip
-    net = AlexNet(int(labels.max()) + 1).to(arguments.device)
-    optimizer, loss_of, batches = optimizer_of(net, arguments.frozen), nn.CrossEntropyLoss(), forever(loader)
-    rounded = torch.autocast(arguments.device.split(":")[0], torch.bfloat16)
+    net = AlexNet(arguments.classes).to(arguments.device)
+    optimizer, loss_function, batches = optimizer_of(net, arguments.frozen), nn.CrossEntropyLoss(), endless(loader)
+    bf16 = torch.autocast(arguments.device.split(":")[0], torch.bfloat16)
     for _ in range(arguments.windows):
         started = time.perf_counter()
         for _ in range(arguments.window):
             batch, label = (tensor.to(arguments.device, non_blocking=True) for tensor in next(batches))
             optimizer.zero_grad(set_to_none=True)
-            with rounded if arguments.precision == "bf16" else contextlib.nullcontext():
-                loss = loss_of(net(batch), label)
+            with bf16 if arguments.precision == "bf16" else contextlib.nullcontext():
+                loss = loss_function(net(batch), label)
             loss.backward()
             optimizer.step()
-        float(loss)  # waits for the device, once a window
+        float(loss)  # this waits for the device, once in each window
         print(f"{(time.perf_counter() - started) / arguments.window * 1e3:.4f}", flush=True)
 
 
-def forever(loader: DataLoader):
+def endless(loader: DataLoader) -> Iterator[list[torch.Tensor]]:
     while True:
         yield from loader
 

@@ -1,10 +1,11 @@
-"""Sweeps with known true accuracies, and how often the intervals and verdicts made from them are right.
+"""Simulates sweeps with known true accuracies and counts how often the intervals and verdicts are right.
 
     python -m benchmarks.simulated_sweeps [--sweeps 2000] [coverage] [errors] [power]      docs/statistics.md's figures
 
-A run's accuracy is the condition's true one plus what real runs share and do not share: its seed's split (both
-directions), its direction within the seed (half difficulty and validation images), its source net (all conditions that
-copy from it), its own start and draw, now and then a bad one, and the finite validation set.
+The accuracy of a run is the true one of its condition plus random effects: of the split of its seed (shared by both
+directions), of the direction within the seed (difficulty of the half, validation images), of the source net (shared by
+the conditions that copy from it), of its own initialization, which is bad now and then, and of the finite validation
+set.
 """
 
 import argparse
@@ -22,11 +23,11 @@ from tools.stats.intervals import Measurements
 
 CONDITIONS = ("base", "FTall", *(f"S{n}T" for n in range(1, 8)))
 SIZES = (500, 400, 300, 200, 100, 50)
-# Standard deviations in accuracy: about what the demo's runs show (docs/results/demo).
+# Standard deviations in accuracy, about those of the demo's runs (docs/results/demo).
 SPLIT, DIRECTION, SOURCE, RUN = 0.02, 0.03, 0.01, 0.015
 BAD_START, BAD_BY = 0.05, 0.04  # one run in twenty loses four points
-IMAGES = 5000  # of a half's validation set, as Tiny-ImageNet has
-SHARED_DIFFICULTY = 0.8  # correlation of two nets' scores of one image
+IMAGES = 5000  # in the validation set of a half, as in Tiny-ImageNet
+SHARED_DIFFICULTY = 0.8  # correlation of two nets' scores for the same image
 
 
 def sweep(
@@ -36,9 +37,9 @@ def sweep(
     images: int = 0,
     sizes: tuple[int, ...] = SIZES,
 ) -> Tables:
-    """Tables of one sweep; `truth(size, condition)` is the mean accuracy over all splits, draws, starts and images.
+    """The tables of one sweep. `truth(size, condition)`: the mean accuracy over all splits, initializations and images.
 
-    With `images`, predictions of as many images a half are drawn, whose difficulty all nets share.
+    With `images`, predictions for so many images of each half are drawn. All nets find the same images difficult.
     """
     rows, predictions = [], {}
     for seed in range(seeds):
@@ -56,9 +57,9 @@ def sweep(
                     key = f"{direction}/n{size:04d}/{condition}/seed{seed}"
                     if images:
                         noise = random.normal(size=images) * np.sqrt(1 - SHARED_DIFFICULTY)
-                        right = difficulty * np.sqrt(SHARED_DIFFICULTY) + noise < ndtri(level)
-                        predictions[key] = right.astype(np.uint16)
-                        accuracy = right.mean()
+                        correct = difficulty * np.sqrt(SHARED_DIFFICULTY) + noise < ndtri(level)
+                        predictions[key] = correct.astype(np.uint16)
+                        accuracy = correct.mean()
                     else:
                         accuracy = level + random.normal(0, np.sqrt(level * (1 - level) / IMAGES * 0.4))
                         accuracy = round(accuracy * IMAGES) / IMAGES  # two seeds may agree by chance
@@ -75,7 +76,7 @@ def null(size: int, condition: str) -> float:
 
 
 def thesis(size: int, condition: str) -> float:
-    """As the thesis describes it: less accuracy a halving, transfer better the fewer images, S4T and S6T low."""
+    """As in the thesis: accuracy falls with each halving, transfer gains more with fewer images; S4T, S6T are low."""
     depth = Condition.parse(condition).depth
     scarcity = np.log2(500 / size)
     gain = {0: 0.0, None: 0.01 * scarcity}.get(depth, 0.015 * scarcity)
@@ -84,7 +85,7 @@ def thesis(size: int, condition: str) -> float:
 
 
 def coverage(random: np.random.RandomState, seeds: int, sweeps: int) -> dict[str, float]:
-    """How often the 95 % intervals by seeds hold the truth: a mean, a difference, the growth of a gap over sizes."""
+    """How often 95 % intervals by seeds contain the truth: of a mean, a difference, and a gap's growth over sizes."""
     contrasts = {
         "mean": {(300, "S3T"): 1.0},
         "difference": {(300, "S3T"): 1.0, (300, "base"): -1.0},
@@ -100,7 +101,7 @@ def coverage(random: np.random.RandomState, seeds: int, sweeps: int) -> dict[str
 
 
 def coverage_of_one_seed(random: np.random.RandomState, sweeps: int) -> float:
-    """How often a one-seed interval, by images, holds the difference over all seeds: far less often than 95 %."""
+    """How often an interval by images, of one seed, contains the difference over all seeds: far less than 95 %."""
     weights, hits = {(300, "S3T"): 1.0, (300, "base"): -1.0}, 0
     for _ in range(sweeps):
         tables = sweep(random, 1, thesis, IMAGES, (300,))
@@ -110,7 +111,7 @@ def coverage_of_one_seed(random: np.random.RandomState, sweeps: int) -> float:
 
 
 def coverage_of_these_nets(random: np.random.RandomState, sweeps: int) -> float:
-    """How often that interval holds the difference of the same two nets over all images, as it says."""
+    """How often such an interval contains the difference of the same two nets over all images: it should be 95 %."""
     shared, own, hits = np.sqrt(SHARED_DIFFICULTY), np.sqrt(1 - SHARED_DIFFICULTY), 0
     weights = {(300, "S3T"): 1.0, (300, "base"): -1.0}
     for _ in range(sweeps):
@@ -122,29 +123,31 @@ def coverage_of_these_nets(random: np.random.RandomState, sweeps: int) -> float:
                 level = random.uniform(0.4, 0.6)
                 levels.append(level if condition == "S3T" else -level)
                 key = f"{direction}/n0300/{condition}/seed0"
-                right = difficulty * shared + random.normal(size=IMAGES) * own < ndtri(level)
-                predictions[key] = right.astype(np.uint16)
-                place = {"direction": direction, "size": 300, "condition": condition, "seed": 0}
-                rows.append(place | {"accuracy": right.mean(), "status": "ok", "run": f"models/x/{key}"})
+                correct = difficulty * shared + random.normal(size=IMAGES) * own < ndtri(level)
+                predictions[key] = correct.astype(np.uint16)
+                run = {"direction": direction, "size": 300, "condition": condition, "seed": 0}
+                rows.append(run | {"accuracy": correct.mean(), "status": "ok", "run": f"models/x/{key}"})
         low, high = Measurements(rows, predictions).estimate(weights).interval
         hits += low <= sum(levels) / 2 <= high
     return hits / sweeps
 
 
-def verdicts(random: np.random.RandomState, seeds: int, sweeps: int, truth, images: int = 0) -> list[dict[str, str]]:
-    """Claim -> verdict of each sweep; with `images` and one seed, what is said of these nets."""
+def verdicts(
+    random: np.random.RandomState, seeds: int, sweeps: int, truth: Callable[[int, str], float], images: int = 0
+) -> list[dict[str, str]]:
+    """Claim -> verdict, for each sweep; with `images` the verdicts about these nets (column these_nets)."""
     claims = claims_file.load(claims_file.THESIS)
     column = "these_nets" if images else "verdict"
-    found = []
+    of_sweeps = []
     for _ in range(sweeps):
         rows = decide(sweep(random, seeds, truth, images), claims)
-        found.append({row["claim"]: row.get(column) or row["verdict"] for row in rows})
-    return found
+        of_sweeps.append({row["claim"]: row.get(column) or row["verdict"] for row in rows})
+    return of_sweeps
 
 
-def false_decisions(found: list[dict[str, str]]) -> float:
-    """The share of sweeps without any true difference in which a claim was decided wrongly: only C13 then holds."""
-    wrong = [[c for c, v in one.items() if v in ("holds", "fails") and (c, v) != ("C13", "holds")] for one in found]
+def false_decisions(of_sweeps: list[dict[str, str]]) -> float:
+    """The share of sweeps with a wrong decision, if there is no true difference. Then only C13 holds."""
+    wrong = [[c for c, v in one.items() if v in ("holds", "fails") and (c, v) != ("C13", "holds")] for one in of_sweeps]
     return sum(map(bool, wrong)) / len(wrong)
 
 
@@ -170,8 +173,8 @@ def print_power(sweeps: int) -> None:
     random = np.random.RandomState(2)
     print(f"claims that are true: found to hold (said to fail), of {sweeps // 20} sweeps\nseeds | share")
     for seeds in (3, 5, 10):
-        found = verdicts(random, seeds, sweeps // 20, thesis)
-        shares = {c: [np.mean([one[c] == v for one in found]) for v in ("holds", "fails")] for c in TRUE}
+        of_sweeps = verdicts(random, seeds, sweeps // 20, thesis)
+        shares = {c: [np.mean([one[c] == v for one in of_sweeps]) for v in ("holds", "fails")] for c in TRUE}
         print(f"{seeds:5} | " + ", ".join(f"{c} {h:.2f} ({f:.2f})" for c, (h, f) in shares.items()), flush=True)
 
 

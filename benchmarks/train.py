@@ -1,14 +1,15 @@
-"""How fast torchcaffe trains beside BVLC Caffe, on the CPU: the same prototxt, LMDB and seed, in turn, A B A B.
+"""How fast torchcaffe and BVLC Caffe train on the CPU: with the same prototxt, LMDB and seed, in turn, A B A B.
 
     python benchmarks/train.py                     AlexNet at 57x57: nine conditions, batch 64 and 256; two small nets
     python benchmarks/train.py --quick             base and S3T at batch 64, and the small nets
     python benchmarks/train.py --threads 1 --only "alexnet, S3T"
 
-Speed is what the engine's own log says (`Iteration 20 (2.4 iter/s, ...)`): the best of the displays after the first, of
-all rounds. CPU time between the same displays comes from the kernel: it shows what the clock hides when the machine is
-not quiet. Memory is the process's highest resident set, PyTorch's libraries included. The limit is what a product of
-matrices reaches on the same threads, the best of PyTorch's two libraries, measured in the same run: the share of it is
-the training's floating point operations, counted in the net, over that. BVLC Caffe is named by CAFFE, else found.
+Speed comes from the engine's own log (`Iteration 20 (2.4 iter/s, ...)`): the best of all displays after the first, of
+all rounds. CPU time between the same displays comes from the kernel; it is meaningful also on a busy machine. Memory is
+the process's highest resident set, including PyTorch's libraries. The limit is the speed of a matrix product on the
+same threads, by the faster of PyTorch's two libraries, measured in the same run. The share of the limit is the speed of
+the training's floating point operations, counted in the net, over that. The variable CAFFE names BVLC Caffe; if it is
+unset, Caffe is searched for.
 """
 
 import argparse
@@ -22,18 +23,30 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from experiments import ALEXNET, CHECKOUT, SMALL, Experiment, operations_an_image, write_images, write_net, write_solver
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.cases import Case, write_images, write_net, write_solver
+from benchmarks.flops import training_flops_per_image
+from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.training import engine
 
-DISPLAYS = 4  # a process
-SPAN = 1.2  # seconds that BVLC Caffe takes from one display to the next, as far as can be foreseen
-CAFFES_SPEED = 45e9  # floating point operations a second, to foresee it by
+ALEXNET = [
+    Case("alexnet", condition, batch)
+    for batch in (64, 256)
+    for condition in ("base", "FTall", *(f"S{n}T" for n in range(1, 8)))
+]
+SMALL = [Case("alexnet_quarter", "base", 64), Case("mini", "base", 50, (1, 28, 28), 5)]
+IMAGES = 1024  # read again and again
+
+DISPLAYS = 4  # of each process
+DISPLAY_SECONDS = 1.2  # estimated time of BVLC Caffe from one display to the next
+CAFFE_FLOPS = 45e9  # its floating point operations per second, for this estimate
 QUICK = ("alexnet, base, batch 64", "alexnet, S3T, batch 64", "alexnet_quarter", "mini")
 
 GEMM = """
 import time, torch
-from torchcaffe.products import linear
+from torchcaffe.layer_types.products import linear
 best = 0
 for rows, columns, inner in ((2048, 2048, 2048), (1024, 4096, 1024)):
     a, b = torch.rand(rows, inner), torch.rand(columns, inner)
@@ -50,10 +63,10 @@ _DISPLAY = re.compile(rb"Iteration \d+ \((\S+) iter/s, \S+s/(\d+) iters\)")
 
 @dataclass
 class Measured:
-    """The best of what one engine's processes did."""
+    """The best measurements of one engine's processes."""
 
-    rate: float = 0.0  # iterations a second
-    cpu: float = float("inf")  # s an iteration
+    rate: float = 0.0  # iterations per second
+    cpu: float = float("inf")  # CPU seconds per iteration
     memory: int = 0  # bytes
 
     def add(self, other: "Measured") -> None:
@@ -62,9 +75,9 @@ class Measured:
 
 
 class Benchmark:
-    """Runs in `folder`, which keeps nets, images and the weights that target nets start from."""
+    """Runs the engines in `folder`, which has nets, images and the weights that target nets start from."""
 
-    def __init__(self, folder: Path, threads: int, rounds: int):
+    def __init__(self, folder: Path, threads: int, rounds: int) -> None:
         self._folder, self._rounds = folder, rounds
         caffe = engine.find()
         if caffe.name == "torchcaffe":
@@ -78,27 +91,27 @@ class Benchmark:
         }
 
     def gemm(self) -> float:
-        """Floating point operations a second."""
-        done = subprocess.run([sys.executable, "-c", GEMM], env=self._environment, capture_output=True, check=True)
-        return float(done.stdout)
+        """The speed of a matrix product, in floating point operations per second."""
+        result = subprocess.run([sys.executable, "-c", GEMM], env=self._environment, capture_output=True, check=True)
+        return float(result.stdout)
 
-    def compare(self, exp: Experiment) -> tuple[float, dict[str, Measured]]:
-        """The operations an image, and what each engine did."""
-        write_images(exp, self._folder)
-        write_net(exp, self._folder)
-        operations = operations_an_image(exp, self._folder)
-        display = max(1, round(SPAN * CAFFES_SPEED / operations / exp.batch))
-        arguments = ["--weights=" + self._source(exp)] if exp.condition != "base" else []
-        solver = write_solver(exp, self._folder, DISPLAYS * display + 1, display)
-        found = {name: Measured() for name in self._engines}
+    def compare(self, case: Case) -> tuple[int, dict[str, Measured]]:
+        """The operations per image, and the measurements of each engine."""
+        if not (self._folder / case.images).exists():
+            write_images(case, self._folder, IMAGES)
+        operations = training_flops_per_image(write_net(case, self._folder), case.shape[0])
+        display = max(1, round(DISPLAY_SECONDS * CAFFE_FLOPS / operations / case.batch))
+        arguments = ["--weights=" + self._source(case)] if case.condition != "base" else []
+        solver = write_solver(case, self._folder, DISPLAYS * display + 1, display)
+        measured = {name: Measured() for name in self._engines}
         for _ in range(self._rounds):
             for name, command in self._engines.items():
-                found[name].add(self._train(command, solver, arguments))
-        return operations, found
+                measured[name].add(self._train(command, solver, arguments))
+        return operations, measured
 
-    def _source(self, exp: Experiment) -> str:
-        """The weights that the conditions other than base start from."""
-        base = Experiment(exp.template, "base", 1, exp.shape, exp.classes)
+    def _source(self, case: Case) -> str:
+        """The weights that all conditions except base start from."""
+        base = Case(case.template, "base", 1, case.shape, case.classes)
         name = f"{base.file}_iter_0.caffemodel"
         if not (self._folder / name).exists():
             write_net(base, self._folder)
@@ -110,7 +123,9 @@ class Benchmark:
             [*command, "train", f"--solver={solver}", *arguments],
             cwd=self._folder, env=self._environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
-        log, displays, memory = [], [], 0
+        assert process.stderr is not None  # stderr=PIPE
+        log: list[bytes] = []
+        displays, memory = [], 0
         for line in process.stderr:
             log.append(line)
             if shown := _DISPLAY.search(line):
@@ -125,23 +140,25 @@ class Benchmark:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far, in the kernel's steps of 10 ms."""
+    """User and system time of a process so far. The kernel counts in steps of 10 ms."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _highest_resident(pid: int) -> int:
-    """Bytes. (What wait4 says of a child starts with what its parent held.)"""
-    return int(re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())[1]) * 1024
+    """The highest resident set so far, in bytes. (That of wait4 would include the parent's memory at the fork.)"""
+    status = Path(f"/proc/{pid}/status").read_text()
+    fields = dict(line.split(":", 1) for line in status.splitlines())
+    return int(fields["VmHWM"].removesuffix("kB")) * 1024
 
 
-def row(exp: Experiment, operations: float, limit: float, found: dict[str, Measured]) -> str:
-    theirs, ours = found["Caffe"], found["torchcaffe"]
-    share = [f"{each.rate * exp.batch * operations / limit:.0%}" for each in (theirs, ours)]
+def row(case: Case, operations: int, limit: float, measured: dict[str, Measured]) -> str:
+    theirs, ours = measured["Caffe"], measured["torchcaffe"]
+    share = [f"{each.rate * case.batch * operations / limit:.0%}" for each in (theirs, ours)]
     columns = [
-        exp.name,
+        case.name,
         f"{operations / 1e6:.1f}",
-        *(f"{each.rate:.3g} ({each.rate * exp.batch:.0f})" for each in (theirs, ours)),
+        *(f"{each.rate:.3g} ({each.rate * case.batch:.0f})" for each in (theirs, ours)),
         f"**{ours.rate / theirs.rate:.2f}**",
         f"{theirs.cpu * 1e3:.4g} / {ours.cpu * 1e3:.4g} = {theirs.cpu / ours.cpu:.2f}",
         " / ".join(share),
@@ -153,9 +170,9 @@ def row(exp: Experiment, operations: float, limit: float, found: dict[str, Measu
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=2, help="processes of each engine an experiment")
-    parser.add_argument("--quick", action="store_true", help="four of the experiments")
-    parser.add_argument("--only", default="", help="those whose name begins so: 'alexnet, S3T, batch 64'")
+    parser.add_argument("--rounds", type=int, default=2, help="processes of each engine for each case")
+    parser.add_argument("--quick", action="store_true", help="four of the cases")
+    parser.add_argument("--only", default="", help="cases whose name begins so: 'alexnet, S3T, batch 64'")
     arguments = parser.parse_args()
     wanted = QUICK if arguments.quick else (arguments.only,)
     started = time.monotonic()
@@ -165,10 +182,10 @@ def main() -> None:
         print(f"{arguments.threads} threads, product of matrices: {limit / 1e9:.0f} GFLOP/s; load {os.getloadavg()[0]}")
         print("| net | MFLOP an image | Caffe, iter/s (images/s) | torchcaffe | ratio | CPU ms an iteration | ", end="")
         print("share of the limit | peak MiB |\n|---|---|---|---|---|---|---|---|", flush=True)
-        for exp in [*SMALL, *ALEXNET]:
-            if exp.name.startswith(wanted):
-                operations, found = benchmark.compare(exp)
-                print(row(exp, operations, limit, found), flush=True)
+        for case in [*SMALL, *ALEXNET]:
+            if case.name.startswith(wanted):
+                operations, measured = benchmark.compare(case)
+                print(row(case, operations, limit, measured), flush=True)
         print(f"at the end {benchmark.gemm() / 1e9:.0f} GFLOP/s, load {os.getloadavg()[0]}; ", end="")
         print(f"{time.monotonic() - started:.0f} s in all")
 

@@ -78,6 +78,6 @@ def test_what_is_apart_is_counted_in_printed_digits() -> None:
             ("train", 20, "1.60944"),
         ]
     ]
-    found = full_width.apart(rows, "torchcaffe")
+    found = full_width.divergence(rows, "torchcaffe")
     assert (found.first, found.equal) == (19, {"display": (2, 2), "tests": (1, 1)})
     assert found.worst[0] == (10, pytest.approx(6.2e-6, rel=0.01))
