@@ -26,7 +26,7 @@ class Context:
     - `precision`: of the products in Convolution, Deconvolution and InnerProduct. Weights, sums, losses and everything
       else have `dtype`.
     - `data`: `streamed` reads each batch on the host; `resident` holds the whole data set on the device
-      (layer_types/data.py). `auto` is `streamed` on the CPU, and on a GPU `resident` if the data set fits.
+      (data/resident.py). `auto` is `streamed` on the CPU, and on a GPU `resident` if the data set fits.
     - `step`: `eager` runs an iteration layer by layer; `static` records it and replays it (solvers/step.py). `auto` is
       `eager` on the CPU and `static` on a GPU.
     """
