@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 MOST_SECONDS = 5  # of the processor, for one small file
@@ -47,3 +48,20 @@ def bounds() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
     took = time.process_time() - began
     assert took < MOST_SECONDS, f"{took:.1f} s of the processor"
+
+
+def quick(examples: int) -> settings:
+    """So many examples, even where each takes long or is large."""
+    unhealthy = [HealthCheck.too_slow, HealthCheck.data_too_large]
+    return settings(max_examples=examples, suppress_health_check=unhealthy)
+
+
+# Bytes that mean something in a caffemodel or a solverstate: lengths beyond the end, deep nesting, other field types.
+SNAPSHOT_PIECES = [
+    b"\xff" * 12,
+    b"\x0b" * 3000,
+    b"\x12\x7f" * 500,
+    b"\x3a\xff\xff\xff\xff\x07",
+    b"\x18\x00",
+    b"\x08\xff\xff\xff\xff\x0f",
+]

@@ -287,24 +287,3 @@ def test_wrong_settings_are_refused_where_caffe_does(caffe, small_data, tmp_path
     assert message in found.log
     places = [[line.split("]")[0] for line in run.lines(".cpp:", ".hpp:") if line[0] == "I"] for run in (found, right)]
     assert places[0] == places[1]
-
-
-OLD = {"SGD": "SGD", "NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad", "RMSPROP": "RMSProp"} | {
-    "ADADELTA": "AdaDelta",
-    "ADAM": "Adam",
-    "5": "Adam",
-}
-
-
-@pytest.mark.parametrize("old", OLD)
-def test_an_old_solver_type_is_brought_up_to_date_as_in_caffe(caffe, small_data, tmp_path: Path, old: str) -> None:
-    settings = f"{OWN.get(OLD[old], 'base_lr: 0.01')} solver_type: {old}"
-    logs = {}
-    for engine in ("real", "ours"):
-        folder = experiment(tmp_path / engine, small_data, settings)
-        text = (folder / "solver.prototxt").read_text().replace("max_iter: 20", "max_iter: 1")
-        (folder / "solver.prototxt").write_text(text)
-        logs[engine] = engine_runs.real(caffe, folder, *TRAIN) if engine == "real" else engine_runs.ours(folder, *TRAIN)
-        assert logs[engine].code == 0, logs[engine].log[-2000:]
-    engine_runs.same(logs["ours"], logs["real"])
-    assert f'type: "{OLD[old]}"' in logs["ours"].log

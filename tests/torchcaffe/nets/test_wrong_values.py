@@ -1,26 +1,16 @@
-"""Nets with wrong values, snapshots that are damaged: only a FormatError comes out, or the net works."""
+"""Nets with wrong values: a FormatError with the line comes out, or the net works."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import torchcaffe as caffe
 from caffeformat import FormatError
-from tests.helpers import engine_runs
 from tests.helpers.both_engines import net_of
-from tests.helpers.damaged_files import bounds, damaged
-from tests.helpers.small_net import NET, TRAIN, experiment
-from torchcaffe.snapshots import snapshot, weights
-
-
-def quick(examples: int) -> settings:
-    unhealthy = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    return settings(max_examples=examples, suppress_health_check=unhealthy)
-
+from tests.helpers.damaged_files import bounds, quick
 
 LAYERS = {
     "Convolution": "convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 dilation: 1 group: 2 axis: 1 }",
@@ -42,6 +32,7 @@ LAYERS = {
     "DummyData": 'dummy_data_param { shape { dim: 2 dim: 3 } data_filler { type: "gaussian" std: 2 } }',
     "Slice": "slice_param { axis: 1 slice_point: 2 }",
 }
+
 PAIRS = {
     "Eltwise": "eltwise_param { operation: SUM coeff: 2 coeff: -3 }",
     "Concat": "concat_param { axis: 1 }",
@@ -51,8 +42,11 @@ PAIRS = {
     "HingeLoss": "hinge_loss_param { norm: L2 }",
     "EuclideanLoss": "loss_weight: 2",
 }
+
 NUMBERS = [0, -1, 1, 3, 100, 65536, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1, 0.5, 1e30, -1e30]
+
 VALUES = [*map(str, NUMBERS), "nan", "inf", "true"]
+
 VALUE = re.compile(r"(?<=: )(-?\d+(\.\d+)?|true|false|[A-Z]{3})")
 
 
@@ -93,64 +87,3 @@ def test_a_net_with_wrong_values_is_refused_with_its_line_or_runs(tmp_path_facto
         assert str(path) in str(error)
     except (MemoryError, RuntimeError) as error:
         assert isinstance(error, MemoryError) or "can't allocate memory" in str(error)
-
-
-@pytest.fixture(scope="module")
-def trained(small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = experiment(tmp_path_factory.mktemp("trained") / "run", small_data, "base_lr: 0.01 momentum: 0.9")
-    assert engine_runs.ours(folder, *TRAIN).code == 0
-    return folder
-
-
-PIECES = [
-    b"\xff" * 12,
-    b"\x0b" * 3000,
-    b"\x12\x7f" * 500,
-    b"\x3a\xff\xff\xff\xff\x07",
-    b"\x18\x00",
-    b"\x08\xff\xff\xff\xff\x0f",
-]
-
-
-@quick(60)
-@given(data=st.data())
-def test_a_damaged_snapshot(trained: Path, tmp_path_factory, data: st.DataObject) -> None:
-    """Solverstate, and the file beside it, of which every flipped bit is noticed."""
-    good = {
-        name: (trained / name).read_bytes()
-        for name in ("out_iter_20.solverstate", "out_iter_20.solverstate.torchcaffe")
-    }
-    name = data.draw(st.sampled_from(list(good)))
-    content = data.draw(damaged([good[name]], PIECES))
-    folder = tmp_path_factory.getbasetemp()
-    for each in good:
-        (folder / each).write_bytes(content if each == name else good[each])
-    path = str(folder / "out_iter_20.solverstate")
-    try:
-        with bounds():
-            state, history = snapshot.read_state(path, [])
-            side = snapshot.read_resume_file(path)
-    except FormatError as error:
-        assert str(error).startswith(path)
-    else:
-        assert sum(array.nbytes for array in history) <= len(
-            content if name in path else good["out_iter_20.solverstate"]
-        )
-        assert (side is None) == (content != good[name])
-        assert isinstance(state.iter, int)
-
-
-@pytest.mark.slow
-@quick(40)
-@given(data=st.data())
-def test_a_damaged_caffemodel_meets_a_net(trained: Path, tmp_path_factory, data: st.DataObject) -> None:
-    path = tmp_path_factory.getbasetemp() / "damaged.caffemodel"
-    path.write_bytes(data.draw(damaged([(trained / "out_iter_20.caffemodel").read_bytes()], PIECES)))
-    text = NET.replace('source: "', f'source: "{trained}/').replace('mean_file: "', f'mean_file: "{trained}/')
-    (trained / "here.prototxt").write_text(text)
-    net = caffe.Net(trained / "here.prototxt", caffe.TEST)
-    try:
-        with bounds():
-            weights.load(net.core, path)
-    except FormatError as error:
-        assert str(path) in str(error)

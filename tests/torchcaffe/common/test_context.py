@@ -11,7 +11,9 @@ import torch
 import torchcaffe as caffe
 from caffeformat import FormatError, blobs
 from tests.helpers import engine_runs, small_net
+from tests.helpers.both_engines import net_of
 from tests.helpers.net_of_each_layer import HEAD, NETS, SCORES, SOFTMAX, one
+from tests.helpers.real_caffe import RealCaffe
 from torchcaffe.common import context
 
 SETTINGS = "base_lr: 0.01 momentum: 0.9"
@@ -140,3 +142,18 @@ def test_fp32_turns_off_what_pytorch_turns_on_of_itself() -> None:
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
     assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+
+
+def test_a_seed_set_later_holds_for_nets_that_are_there(real_caffe: RealCaffe, tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(net_of('layer { name: "drop" type: "Dropout" bottom: "x" top: "y" }', x=(4, 50)))
+    program = """
+net = caffe.Net(given["path"], 0)
+caffe.set_random_seed(11)
+net.blobs["x"].data[...] = 1
+out["y"] = net.forward()["y"]
+"""
+    right = real_caffe.run(program, path=str(path))
+    net = caffe.Net(path, caffe.TRAIN)
+    caffe.set_random_seed(11)
+    assert np.array_equal(net.forward(x=np.ones((4, 50)))["y"], right["y"])

@@ -1,0 +1,92 @@
+"""Blobs: their shapes, the memory of their gradients, and their memory format."""
+
+import numpy as np
+import pytest
+import torch
+
+from torchcaffe.common.blob import Blob, ShapeError, check_shape, laid_out, to_device, upload
+from torchcaffe.common.context import Context
+
+
+def blob(*shape: int) -> Blob:
+    return Blob(Context(), shape)
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ((2, -1), "a blob of 2 x -1: a size is negative"),
+        ((1 << 16, 1 << 15), "blob size exceeds INT_MAX, 2147483647 values"),
+        ((1,) * 33, "a blob of 33 axes; Caffe takes 32 at most"),
+    ],
+)
+def test_a_shape_that_caffe_refuses_is_refused(shape: tuple[int, ...], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        check_shape(shape)
+
+
+def test_the_largest_shapes_of_caffe_are_taken() -> None:
+    check_shape((2**31 - 1,))
+    check_shape((1,) * 32)
+
+
+def test_a_new_blob_holds_zeros_and_no_gradient() -> None:
+    one = blob(2, 3)
+    assert (one.shape, one.count, one.grad) == ((2, 3), 6, None)
+    assert not one.data.any()
+    assert not one.diff.any()
+
+
+def test_on_the_cpu_data_and_diff_are_views_that_can_be_written_to() -> None:
+    one = blob(2, 2)
+    one.data[0, 1] = 5
+    one.diff[1, 0] = 7
+    assert one.value[0, 1] == 5
+    assert one.gradient()[1, 0] == 7
+
+
+def test_a_reshape_keeps_the_values_if_their_number_stays() -> None:
+    one = blob(2, 3)
+    one.data = np.arange(6)
+    one.reshape(3, 2)
+    assert one.data.tolist() == [[0, 1], [2, 3], [4, 5]]
+    one.reshape(4)
+    assert one.data.tolist() == [0, 0, 0, 0]
+
+
+def test_gradients_add_up_until_they_are_cleared_and_then_use_the_same_memory() -> None:
+    one = blob(2, 2)
+    ones = torch.ones(2, 2)
+    one.add_product(ones, ones)
+    memory = one.gradient().data_ptr()
+    one.add_product(ones, ones)
+    one.add_gradient(ones)
+    assert one.diff.tolist() == [[5, 5], [5, 5]]
+    one.clear_gradient()
+    assert one.grad is None
+    one.add_product(ones, ones)
+    assert one.diff.tolist() == [[2, 2], [2, 2]]
+    assert one.gradient().data_ptr() == memory
+
+
+def test_attach_brings_back_the_tensors_of_an_earlier_moment() -> None:
+    one = blob(2)
+    one.data, one.diff = np.array([1, 2]), np.array([3, 4])
+    tensors = one.tensors()
+    one.value, one.grad = torch.zeros(2), None
+    one.attach(*tensors)
+    assert (one.data.tolist(), one.diff.tolist()) == ([1, 2], [3, 4])
+
+
+def test_images_are_channels_last_on_the_cpu_even_with_one_channel() -> None:
+    for channels in (1, 3):
+        images = laid_out(torch.arange(2.0 * channels * 4 * 5).reshape(2, channels, 4, 5), Context())
+        assert images.stride() == (channels * 20, 1, channels * 5, channels)
+        assert images.flatten()[:3].tolist() == [0, 1, 2]
+
+
+def test_an_upload_keeps_the_dtype_and_to_device_gives_the_contexts() -> None:
+    bytes_ = np.arange(4, dtype=np.uint8)
+    bytes_.flags.writeable = False
+    assert upload(bytes_, Context()).dtype == torch.uint8
+    assert to_device(bytes_, Context()).dtype == torch.float32

@@ -1,0 +1,115 @@
+"""Snapshots beside Caffe's: each engine continues from the other's, and torchcaffe from its own bit for bit."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caffeformat import FormatError
+from tests.helpers import engine_runs
+from tests.helpers.both_engines import Figures
+from tests.helpers.damaged_files import SNAPSHOT_PIECES, bounds, damaged, quick
+from tests.helpers.log_runs import write
+from tests.helpers.small_net import TRAIN
+from tests.helpers.snapshot_distance import compare_snapshots
+from torchcaffe.snapshots import snapshot
+
+CONTINUED = (
+    1e-2  # of weights and history after ten more iterations: one unit that turns off in the one engine alone is 1e-3
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", ["caffe", "torchcaffe"])
+def test_a_run_goes_on_in_the_other_engine(caffe: Path, learning, tmp_path, figures: Figures, first: str) -> None:
+    """Ten iterations in one, ten in the other, beside both halves in the first: both begin the data anew."""
+    ends = {}
+    for second in ("caffe", "torchcaffe"):
+        folder = ends[second] = tmp_path / second
+        shutil.copytree(learning[first], folder)
+        (folder / "out_iter_10.solverstate.torchcaffe").unlink(missing_ok=True)
+        resume = (*TRAIN, "--snapshot=out_iter_10.solverstate")
+        run = engine_runs.real(caffe, folder, *resume) if second == "caffe" else engine_runs.ours(folder, *resume)
+        assert run.code == 0, run.log[-2000:]
+        assert run.lines("Resuming from", "restoring history") == [
+            "I caffe.cpp:235] Resuming from out_iter_10.solverstate",
+            "I sgd_solver.cpp:336] SGDSolver: restoring history",
+        ]
+    figures.note("resumed in the other engine", compare_snapshots(ends["torchcaffe"], ends["caffe"], 20), CONTINUED)
+
+
+@pytest.mark.slow
+def test_a_resumed_run_equals_one_without_a_break_bit_for_bit(learning, tmp_path: Path, figures: Figures) -> None:
+    folder = tmp_path / "resumed"
+    shutil.copytree(learning["torchcaffe"], folder)
+    for suffix in ("caffemodel", "solverstate", "solverstate.torchcaffe"):
+        (folder / f"out_iter_20.{suffix}").unlink()
+    run = engine_runs.ours(folder, *TRAIN, "--snapshot=out_iter_10.solverstate")
+    assert run.code == 0, run.log[-2000:]
+    assert compare_snapshots(folder, learning["torchcaffe"], 20, exactly=True) == 0
+    straight = engine_runs.Run(0, (learning["torchcaffe"] / "log").read_text())
+    words = ("net output", "Iteration 10, loss", "Iteration 15,", "Iteration 20", "lr = ")
+    kept = run.lines(*words)
+    assert straight.lines(*words)[-len(kept) :] == kept
+    figures.note("20 iterations straight, and 10 resumed for 10: weights and history", 0, 0)
+
+
+@pytest.mark.slow
+def test_a_side_file_of_another_snapshot_is_left_aside(learning, tmp_path: Path) -> None:
+    folder = tmp_path / "mixed"
+    shutil.copytree(learning["torchcaffe"], folder)
+    shutil.copy(folder / "out_iter_20.solverstate.torchcaffe", folder / "out_iter_10.solverstate.torchcaffe")
+    run = engine_runs.ours(folder, *TRAIN, "--snapshot=out_iter_10.solverstate")
+    assert run.code == 0
+    assert run.lines("belongs to another solverstate")
+
+
+@pytest.mark.slow
+def test_a_side_file_of_other_nets_is_left_aside(learning, tmp_path: Path) -> None:
+    folder = tmp_path / "changed"
+    shutil.copytree(learning["torchcaffe"], folder)
+    text = (folder / "solver.prototxt").read_text().replace("test_iter: 4", "").replace("test_interval: 10", "")
+    (folder / "solver.prototxt").write_text(text)
+    run = engine_runs.ours(folder, *TRAIN, "--snapshot=out_iter_10.solverstate")
+    assert run.code == 0, run.log[-2000:]
+    assert run.lines("was written for other nets and is ignored")
+
+
+@pytest.mark.slow
+def test_without_its_side_file_a_resumed_run_logs_what_caffe_logs(caffe: Path, tmp_path: Path) -> None:
+    write(tmp_path, {})
+    engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
+    arguments = ("train", "--solver=solver.prototxt", "--snapshot=out_iter_10.solverstate")
+    right, found = engine_runs.real(caffe, tmp_path, *arguments), engine_runs.ours(tmp_path, *arguments)
+    assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
+    engine_runs.same(found, right)
+
+
+@quick(60)
+@given(data=st.data())
+def test_a_damaged_snapshot(trained_small: Path, tmp_path_factory, data: st.DataObject) -> None:
+    """Solverstate, and the file beside it, of which every flipped bit is noticed."""
+    good = {
+        name: (trained_small / name).read_bytes()
+        for name in ("out_iter_20.solverstate", "out_iter_20.solverstate.torchcaffe")
+    }
+    name = data.draw(st.sampled_from(list(good)))
+    content = data.draw(damaged([good[name]], SNAPSHOT_PIECES))
+    folder = tmp_path_factory.getbasetemp()
+    for each in good:
+        (folder / each).write_bytes(content if each == name else good[each])
+    path = str(folder / "out_iter_20.solverstate")
+    try:
+        with bounds():
+            state, history = snapshot.read_state(path, [])
+            side = snapshot.read_resume_file(path)
+    except FormatError as error:
+        assert str(error).startswith(path)
+    else:
+        assert sum(array.nbytes for array in history) <= len(
+            content if name in path else good["out_iter_20.solverstate"]
+        )
+        assert (side is None) == (content != good[name])
+        assert isinstance(state.iter, int)

@@ -1,0 +1,166 @@
+"""Whole trainings beside Caffe's: the log line for line, whatever the settings say."""
+
+import re
+import shutil
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from caffeformat import blobs, prototxt
+from tests.helpers import engine_runs
+from tests.helpers.both_engines import Figures
+from tests.helpers.log_runs import write
+from tests.helpers.small_net import TRAIN
+from tests.helpers.snapshot_distance import compare_snapshots
+from tools.caffe_log import LogReader
+
+SETTINGS = {
+    "as usual": {},
+    "several test nets": {
+        "test_iter": "3 test_iter: 2",
+        "test_state": '{ } test_state { stage: "other" }',
+        "test_compute_loss": "true",
+    },
+    "smoothed losses": {"average_loss": 4, "display": 3},
+    "several batches a step": {"iter_size": 3},
+    "clipped": {"clip_gradients": 0.001},
+    "steps": {"lr_policy": '"multistep"', "stepvalue": "3 stepvalue: 8", "gamma": 0.5},
+    "no display": {"display": 0},
+    "no first test, no last snapshot": {"test_initialization": "false", "snapshot_after_train": "false", "snapshot": 0},
+    "nets apart": {"train_net": '"net.prototxt"', "test_net": '"net.prototxt"', "net": None},
+    "no prefix": {"snapshot_prefix": None},
+    "old type": {"solver_type": "SGD"},
+    "an untidy end": {"max_iter": 13},
+    "a seed and an L1": {"random_seed": 12345, "regularization_type": '"L1"', "weight_decay": 0.001},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
+def test_the_log_is_caffes_line_for_line(caffe: Path, tmp_path: Path, settings: dict) -> None:
+    write(tmp_path, settings)
+    right = engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
+    found = engine_runs.ours(tmp_path, "train", "--solver=solver.prototxt")
+    assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
+    engine_runs.same(found, right)
+
+
+# What Caffe's own tools/extra/parse_log.py looks for in a line, and what it takes from its first two words.
+OF_PARSE_LOG = {
+    "iteration": r"Iteration (\d+)",
+    "train": r"Train net output #(\d+): (\S+) = ([.\deE+-]+)",
+    "test": r"Test net output #(\d+): (\S+) = ([.\deE+-]+)",
+    "rate": r"lr = ([-+]?[0-9]*\.?[0-9]+([eE]?[-+]?[0-9]+)?)",
+}
+
+SPEED = re.compile(r"Iteration \d+ \(-?[\d.e+-]+ iter/s, [\d.e-]+s/\d+ iters\), loss = [\d.e+-]+$")
+
+
+@pytest.mark.slow
+def test_caffes_own_reader_of_logs_finds_the_same_in_both(caffe: Path, tmp_path: Path) -> None:
+    write(tmp_path, {})
+    found = {}
+    for engine, run in (("caffe", partial(engine_runs.real, caffe)), ("torchcaffe", engine_runs.ours)):
+        log = run(tmp_path, "train", "--solver=solver.prototxt").log.splitlines()
+        start = next(i for i, line in enumerate(log) if "Solving" in line)
+        lines = [line for line in log[start:] if "Restarting" not in line]  # another thread's
+        times = [datetime.strptime(" ".join(line.split()[:2]), "I%m%d %H:%M:%S.%f") for line in lines]
+        assert times == sorted(times), engine
+        found[engine] = {
+            name: [m.groups() for line in log if (m := re.search(pattern, line))]
+            for name, pattern in OF_PARSE_LOG.items()
+        }
+        assert len([line for line in log if SPEED.search(line)]) == 4, engine  # displays at 0, 5, 10, 15
+    assert found["torchcaffe"] == found["caffe"]
+    assert {name: len(matches) for name, matches in found["caffe"].items()} == {
+        "iteration": 12,
+        "train": 32,
+        "test": 24,
+        "rate": 4,
+    }
+
+
+CONTINUED = (
+    1e-2  # of weights and history after ten more iterations: one unit that turns off in the one engine alone is 1e-3
+)
+
+
+@pytest.fixture(scope="module")
+def plateau(caffe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, engine_runs.Run]:
+    """One seeded run of each engine, with crop, mirror and dropout, while AlexNet has not begun to learn."""
+    done = {}
+    for engine in ("caffe", "torchcaffe"):
+        folder = tmp_path_factory.mktemp(engine)
+        engine_runs.make_experiment(
+            folder, engine_runs.slim_alexnet(), max_iter=100, test_interval=25, snapshot=50, display=1
+        )
+        done[engine] = (
+            engine_runs.real(caffe, folder, *TRAIN) if engine == "caffe" else engine_runs.ours(folder, *TRAIN)
+        )
+        assert done[engine].code == 0, done[engine].log[-2000:]
+    return done
+
+
+@pytest.mark.slow
+def test_a_seeded_log_is_caffes_line_for_line(plateau: dict[str, engine_runs.Run], figures: Figures) -> None:
+    """Every line: solver and net dump, layers, shapes, losses, tests, rates, snapshots; only the speed differs."""
+    right, found = plateau["caffe"].lines(), plateau["torchcaffe"].lines()
+    restarts = [line for line in right if "Restarting data" in line]
+    assert len(restarts) > 5
+    # Where these stand is a race in Caffe; how many there are is not quite either: its thread reads ahead at the end.
+    right, found = ([line for line in lines if "Restarting data" not in line] for lines in (right, found))
+    assert found == right
+    assert len([line for line in right if "Test net output" in line]) == 2 * 5
+    figures.note("seeded AlexNet run: log lines that differ", sum(a != b for a, b in zip(found, right, strict=True)), 0)
+
+
+@pytest.mark.slow
+def test_the_lines_about_the_data_are_as_many(plateau: dict[str, engine_runs.Run]) -> None:
+    right, found = (len(plateau[engine].lines("Restarting data")) for engine in ("caffe", "torchcaffe"))
+    assert abs(right - found) <= 1
+
+
+@pytest.mark.slow
+def test_the_pipelines_reader_reads_both_logs_to_the_same_tables(plateau: dict[str, engine_runs.Run]) -> None:
+    tables = {}
+    for engine, run in plateau.items():
+        reader = LogReader()
+        for line in run.log.splitlines():
+            reader.feed(line)
+        log = reader.finish()
+        assert (log.finished, log.attempts, log.fatal) == (True, 1, [])
+        tables[engine] = [
+            {name: value for name, value in row.items() if name != "Seconds"}
+            for table in (log.train, log.test)
+            for row in table.rows()
+        ]
+    assert len(tables["caffe"]) == 101 + 5
+    assert tables["torchcaffe"] == tables["caffe"]
+
+
+@pytest.mark.slow
+def test_weights_and_history_are_where_caffes_are_after_ten_iterations(learning, figures: Figures) -> None:
+    apart = compare_snapshots(learning["torchcaffe"], learning["caffe"], 10)
+    figures.note("10 iterations of a net that learns: weights and history", apart, CONTINUED)
+
+
+@pytest.mark.slow
+def test_a_resumed_frozen_layer_moves_by_its_old_momentum_as_in_caffe(caffe, learning, tmp_path, figures) -> None:
+    ends = {}
+    for engine in ("caffe", "torchcaffe"):
+        folder = ends[engine] = tmp_path / engine
+        shutil.copytree(learning["caffe"], folder)
+        net = engine_runs.slim_alexnet(xavier=True)
+        for layer in net.layer:
+            for param in layer.param if layer.name == "conv1" else []:
+                param.lr_mult = 0
+        (folder / "net.prototxt").write_text(prototxt.to_text(net))
+        (folder / "solver.prototxt").write_text(engine_runs.solver_text(max_iter=12, snapshot=12))
+        resume = (*TRAIN, "--snapshot=out_iter_10.solverstate")
+        run = engine_runs.real(caffe, folder, *resume) if engine == "caffe" else engine_runs.ours(folder, *resume)
+        assert run.code == 0, run.log[-2000:]
+    before, after = (blobs.layer_blob_bytes(ends["caffe"] / f"out_iter_{n}.caffemodel") for n in (10, 12))
+    assert before["conv1"][0] != after["conv1"][0]
+    figures.note("frozen, with momentum left", compare_snapshots(ends["torchcaffe"], ends["caffe"], 12), 1e-5)
