@@ -84,7 +84,7 @@ def record(jpegs: Path) -> bytes:
 
 
 def refused_or_read(read, path: Path, data: bytes) -> object:
-    """What `read` gives for a file of `data`; None for one that is refused with its name."""
+    """What `read` returns for a file of `data`; None if it raises a FormatError with the file's name."""
     path.write_bytes(data)
     try:
         with bounds():

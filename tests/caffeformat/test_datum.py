@@ -1,4 +1,4 @@
-"""Datums: equal to those of convert_imageset, and nothing else is taken for one."""
+"""Datums: equal to those of convert_imageset. Other bytes are refused."""
 
 import subprocess
 

@@ -1,4 +1,4 @@
-"""LMDBs: they grow, keep their order, are whole or refused, and real Caffe reads them."""
+"""LMDBs: they grow and keep their order, damaged ones are refused, and real Caffe reads them."""
 
 import json
 import subprocess
@@ -106,7 +106,7 @@ def test_a_place_where_no_folder_can_be_made_is_refused(tmp_path):
 
 
 def test_a_disk_that_is_full_is_one_clear_error(tmp_path):
-    """A limit of 1 MB on the size of a file stands for the full disk."""
+    """A limit of 1 MB on the size of a file acts as the full disk."""
     program = f"""
 import resource
 from caffeformat import FormatError, lmdb_file

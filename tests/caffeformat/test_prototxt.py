@@ -1,4 +1,4 @@
-"""Prototxt: what is refused and how, and that real Caffe reads what is written."""
+"""Prototxt: wrong ones are refused with the line and a hint; real Caffe reads those that are written."""
 
 import subprocess
 from pathlib import Path

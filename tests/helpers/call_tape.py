@@ -1,7 +1,7 @@
-"""What a CUDA graph does to a net, on the CPU: PyTorch's calls are taped, then done again on the very same tensors.
+"""A substitute for a CUDA graph on the CPU: PyTorch's calls are recorded and repeated on the same tensors.
 
-No Python of the net runs again, so whatever the host contributed stays as it was: a tape that is played shows other
-numbers than the net wherever a layer would be wrong in a graph. Left out are the limits of CUDA itself.
+No Python code of the net runs again, so the host contributes nothing new. If a layer were wrong in a graph, the tape
+would give other numbers than the net. The limits of CUDA itself are not simulated.
 """
 
 import pytest
@@ -14,15 +14,15 @@ from torchcaffe.common.blob import Blob
 from torchcaffe.solvers import step
 from torchcaffe.solvers.recording import Recording, Work
 
-# What a graph cannot hold: values that the host reads, sizes that depend on values, and tensors made of the host's
-# numbers, which would be copied to a GPU.
+# A graph cannot hold these calls: the host reads a value, a size depends on values, or a tensor is made from a host's
+# number, which would be copied to the GPU.
 _READ = {"_local_scalar_dense", "equal", "is_nonzero", "item"}
 _SIZED = {"bincount", "masked_select", "nonzero", "unique", "_unique2"}
 _FORBIDDEN = _READ | _SIZED | {"lift_fresh", "scalar_tensor"}
 
 
 class Tape(Recording):
-    """As graph.Graph: recorded at once; the recording does the work, which the first `replay` therefore does not."""
+    """As CudaGraph, but recording runs the work, so the first `replay` need not."""
 
     def __init__(self, work: Work, blobs: list[Blob]):
         super().__init__(work, blobs)
@@ -61,7 +61,7 @@ class _Calls(TorchDispatchMode):
 
 
 def on_tape(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Steps are taped, and layers do as on a GPU: with PyTorch's draws and digits, without a look at values."""
+    """Steps are recorded on tape. Layers behave as on a GPU: PyTorch's draws and digits, no checks of values."""
     monkeypatch.setattr(context, "is_exact", lambda tensor: False)
     monkeypatch.setattr(step, "record", lambda work, blobs, device: Tape(work, blobs))
     monkeypatch.setattr(context.current(), "step", "static")

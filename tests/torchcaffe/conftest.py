@@ -16,7 +16,7 @@ __all__ = ["figures"]
 
 @pytest.fixture(scope="session")
 def small_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what `small.experiment` needs."""
+    """A folder with the data and the net of `small_net.experiment`."""
     folder = tmp_path_factory.mktemp("small_data")
     engine_runs.make_data(folder)
     (folder / "net.prototxt").write_text(NET)
@@ -28,7 +28,7 @@ LEARNING = {"lr_policy": '"multistep"', "stepvalue": 7, "gamma": 0.5, "average_l
 
 @pytest.fixture(scope="session")
 def learning(caffe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A net that learns, 20 iterations in each engine with a snapshot at 10: the folders."""
+    """The folder of each engine, after 20 iterations of a net that learns, with snapshots at 10 and 20."""
     folders = {}
     for engine in ("caffe", "torchcaffe"):
         folder = folders[engine] = tmp_path_factory.mktemp(f"learning-{engine}")
@@ -41,6 +41,7 @@ def learning(caffe: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 
 @pytest.fixture(scope="session")
 def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A slim AlexNet after two iterations, and beside it wrong or damaged files: nets, solvers, weights, an LMDB."""
     folder = tmp_path_factory.mktemp("experiment")
     engine_runs.make_experiment(folder, engine_runs.slim_alexnet(xavier=True), max_iter=2, snapshot=0, test_interval=2)
     assert engine_runs.ours(folder, "train", "--solver=solver.prototxt").code == 0

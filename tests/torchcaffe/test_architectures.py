@@ -1,8 +1,8 @@
 """LeNet, CIFAR-10 quick and full, AlexNet, CaffeNet, GoogLeNet, ResNet-50: both engines, one prototxt, one seed.
 
-Where rounding has carried a value over 0, or another place is the largest of a window, a ReLU or a max pooling sends
-the gradient elsewhere. In the last two nets, with millions of values, some always do, in either engine: their gradients
-are held against float64, and layer by layer, each given Caffe's own values.
+If rounding moves a value across 0, or makes another value the largest of a window, a ReLU or a max pooling sends the
+gradient elsewhere. In the last two nets, with millions of values, this always happens somewhere, in both engines. So
+their gradients are compared with float64, and layer by layer, each with Caffe's own values as its inputs.
 """
 
 from pathlib import Path
@@ -36,7 +36,7 @@ DEEP = ("GoogLeNet", "ResNet-50")
 
 
 def ours(path: Path, dtype: torch.dtype = torch.float32) -> Arrays:
-    """As PASS; in float64 from the same float32 weights and data."""
+    """As PASS, or in float64 from the same float32 weights and data."""
     net = built(path, dtype)
     found = {f"outputs {name}": array.copy() for name, array in net.forward().items()}
     net.backward()
@@ -67,12 +67,12 @@ def test_a_pass_there_and_back_gives_caffes_losses_and_gradients(real_caffe, tmp
             figures.note_arrays(f"{name}: {kind}", found[blob], array, LAYER)
     if name in DEEP:
         truth = ours(path, torch.float64)
-        no_further = max(2 * apart(right, truth), 2e-3)  # a few places that went elsewhere are a matter of chance
+        no_further = max(2 * apart(right, truth), 2e-3)  # a few gradients that went elsewhere are chance
         figures.note(f"{name}: all gradients together, from float64", apart(found, truth), no_further)
 
 
 def apart(found: Arrays, truth: Arrays) -> float:
-    """The distance of all gradients together, as vectors, by the length of the true one."""
+    """The distance of all gradients as one vector, divided by the length of the true one."""
     names = [name for name in truth if name.startswith("gradients")]
     squares = sum(((found[name] - truth[name]) ** 2).sum() for name in names)
     return float(np.sqrt(squares / sum((truth[name] ** 2).sum() for name in names)))
@@ -139,7 +139,7 @@ def test_the_first_iterations_log_what_caffe_logs(caffe: Path, tmp_path: Path, n
     arguments = ("train", "--solver=solver.prototxt")
     right, found = engine_runs.real(caffe, tmp_path, *arguments), engine_runs.ours(tmp_path, *arguments)
     assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
-    # But for the net that is printed: glog cuts it off after 30,000 bytes. A small ResNet-50 is sure of four digits.
+    # Without the printed net, which glog cuts off after 30,000 bytes. For a small ResNet-50, four digits are certain.
     unsure = {"last_digits": 5, "rtol": 1e-4} if name == "ResNet-50" else {}
     engine_runs.same(found, right, ".cpp:", **unsure)
     assert len(found.lines("loss = ")) >= 3

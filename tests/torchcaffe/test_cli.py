@@ -1,4 +1,4 @@
-"""The command line beside Caffe's: exit codes, messages, signals, and that nothing half-written is left behind."""
+"""The command line beside Caffe's: exit codes and messages, also without PyTorch or a GPU."""
 
 import re
 import signal

@@ -28,7 +28,7 @@ TRAIN = "train --solver=solver.prototxt"
     }.items(),
 )
 def test_a_gpu_that_cannot_be_used_is_named_and_the_code_is_caffes(caffe, experiment, arguments, message) -> None:
-    """Also where there is one: Caffe, for the CPU only, has none."""
+    """Even on a machine with a GPU: this Caffe is built for CPUs only."""
     found = engine_runs.ours(experiment, *arguments.split())
     assert re.search(message, found.log), found.log
     right = engine_runs.real(caffe, experiment, *arguments.split())
@@ -45,7 +45,7 @@ def test_all_gpus_where_there_is_none(caffe: Path, experiment: Path, command: st
 
 @pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
 def test_a_label_outside_the_classes_is_told_with_layer_label_and_classes(experiment: Path, phase: str) -> None:
-    """BVLC Caffe reads beyond its arrays and goes on."""
+    """BVLC Caffe reads beyond its arrays and continues."""
     net = prototxt.read_net(experiment / "net.prototxt")
     for layer in net.layer:
         if layer.name == "fc8":

@@ -1,7 +1,7 @@
 """On a GPU: the numbers of the CPU, a captured step that equals an eager one, resume, precision, memory.
 
-Skipped, with the reason shown, where PyTorch sees no GPU. What a CPU can show of the same code is in test_step.py,
-test_recording_of_all_types.py, test_resident.py and test_precision.py.
+Skipped if PyTorch sees no GPU. The same code is tested on the CPU in test_step.py, test_recording_of_all_types.py,
+test_resident.py and test_context.py.
 """
 
 import contextlib
@@ -69,7 +69,7 @@ def arrays(net: caffe.Net) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", NETS)
 def test_a_layer_computes_what_it_does_on_the_cpu(tmp_path: Path, name: str) -> None:
-    """Seeded weights are equal to the bit; Dropout, which draws otherwise, is held in the test phase."""
+    """Seeded weights are equal bit for bit. Dropout draws other numbers on a GPU, so it runs in the test phase."""
     found = {}
     for device in ("cpu", "cuda"):
         use(device)
@@ -88,7 +88,7 @@ def test_a_layer_computes_what_it_does_on_the_cpu(tmp_path: Path, name: str) -> 
 
 @pytest.mark.parametrize("name", NETS)
 def test_a_captured_step_leaves_what_an_eager_one_does(tmp_path: Path, name: str) -> None:
-    """Dropout included: replays draw on as eager steps do. Only sums by atomic additions may differ."""
+    """Dropout too: replays draw the same numbers as eager steps. Only sums by atomic additions may differ."""
     found = {}
     for way in ("eager", "static"):
         use("cuda")
@@ -104,7 +104,7 @@ def test_a_captured_step_leaves_what_an_eager_one_does(tmp_path: Path, name: str
 
 @pytest.mark.parametrize("settings", SOLVERS.values(), ids=SOLVERS.keys())
 def test_captured_and_resident_runs_write_the_bytes_of_an_eager_streamed_one(tmp_path, small_data, settings) -> None:
-    """Weights, history, generators and losses, over changes of the rate, tests and snapshots."""
+    """Weights, history, generators and losses, with changes of the rate, tests and snapshots."""
     plain, *others = (
         outcome(experiment(tmp_path / "-".join(flags), small_data, settings, ACCURACY), *small_net.TRAIN, GPU, *flags)
         for flags in (
@@ -215,7 +215,7 @@ def test_a_step_does_not_wait_for_the_gpu_and_its_memory_does_not_grow(tmp_path:
 
 
 def test_runs_share_a_gpu(tmp_path: Path, small_data: Path) -> None:
-    """Three at a time, each with the result that it has alone."""
+    """Three at a time: each gives the result that it gives alone."""
     folders = [small_net.experiment(tmp_path / str(i), small_data, SETTINGS) for i in range(4)]
     command = [sys.executable, "-m", "torchcaffe", *small_net.TRAIN, GPU]
     environment = {**os.environ, "PYTHONPATH": str(engine_runs.CHECKOUT)}

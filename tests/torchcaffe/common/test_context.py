@@ -1,4 +1,4 @@
-"""--precision: what bf16 rounds and what it leaves, what tf32 needs, and that float32 is left as it is."""
+"""The context: what bf16 rounds, what tf32 needs, that fp32 stays exact, and seeds that are set later."""
 
 import re
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def fp32() -> Iterator[None]:
 
 
 def passes(folder: Path, text: str, precision: str) -> caffe.Net:
-    """A net of `text` after a pass forward and back in `precision`: seeded weights, one batch."""
+    """A net of `text` after a forward and a backward pass in `precision`: seeded weights, one batch."""
     caffe.set_precision(precision)
     (folder / "net.prototxt").write_text(text)
     caffe.set_random_seed(1)

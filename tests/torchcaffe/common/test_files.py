@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: a full disk and a limit on their size leave nothing behind."""
+"""Files appear complete or not at all: with a full disk or a limit on their size, no part is left behind."""
 
 import os
 import re

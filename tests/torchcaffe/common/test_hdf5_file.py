@@ -1,4 +1,4 @@
-"""HDF5 files: written whole, read as float32, and refused by name."""
+"""HDF5 files: complete or not written, read as float32, and named in errors."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""SIGINT and SIGHUP: their effects, and which a flag chooses, as in Caffe."""
+"""SIGINT and SIGHUP have the effects that flags choose, as in Caffe."""
 
 import re
 import signal

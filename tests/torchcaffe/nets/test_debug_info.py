@@ -10,7 +10,7 @@ from tests.helpers.log_runs import NET, write
 
 @pytest.mark.parametrize("settings", [{}, {"display": 0}, {"iter_size": 2}], ids=["displayed", "tests only", "in two"])
 def test_the_sizes_of_debug_info_are_caffes(caffe: Path, tmp_path: Path, settings: dict) -> None:
-    """Caffe adds up the absolute values in float32, so that a few last digits differ."""
+    """Caffe adds the absolute values in float32, so a few last digits differ."""
     write(tmp_path, {"debug_info": "true", "max_iter": 10, "base_lr": 0.01} | settings)
     right = engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
     found = engine_runs.ours(tmp_path, "train", "--solver=solver.prototxt")

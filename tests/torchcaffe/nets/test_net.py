@@ -1,4 +1,4 @@
-"""How a net is put together, against real Caffe: rules, splits, shared parameters, losses, old prototxts, refusals."""
+"""How a net is built, against real Caffe: which layers run backward and learn, and which nets are refused."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Whole nets that no test of a single layer thinks of, trained in both engines: the logs agree line by line."""
+"""Unusual combinations of layers, trained in both engines: the logs agree line by line."""
 
 import re
 from math import prod
@@ -146,7 +146,7 @@ def test_blobs_of_another_shape_or_number_are_refused(tmp_path: Path) -> None:
 
 
 def trained(caffe: Path, folder: Path, net: str, solver: str, file: str = "solver.prototxt") -> tuple:
-    """The same training in each engine, below `folder`: Caffe's run and ours."""
+    """The same training in both engines, each in its own folder: Caffe's run and ours."""
     for engine in ("caffe", "torchcaffe"):
         write(folder / engine, net, solver)
     arguments = ("train", f"--solver={file}")

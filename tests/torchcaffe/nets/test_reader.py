@@ -1,4 +1,4 @@
-"""Where each layer stands in its prototxt."""
+"""Nets are read with the line of each layer in its prototxt."""
 
 from pathlib import Path
 

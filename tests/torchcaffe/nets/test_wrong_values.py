@@ -1,4 +1,4 @@
-"""Nets with wrong values: a FormatError with the line comes out, or the net works."""
+"""Nets with wrong values raise a FormatError with the line, or they work."""
 
 import re
 
@@ -61,7 +61,7 @@ def net_text(name: str) -> str:
 
 @st.composite
 def wrong_nets(draw: st.DrawFn) -> str:
-    """A net of one layer with one to three of its values, those of its inputs' shapes too, replaced."""
+    """A net of one layer, in which one to three values are replaced, also those of its inputs' shapes."""
     text = net_text(draw(st.sampled_from([*LAYERS, *PAIRS])))
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.sampled_from(list(VALUE.finditer(text))))
@@ -73,7 +73,7 @@ def wrong_nets(draw: st.DrawFn) -> str:
 @quick(300)
 @given(text=wrong_nets(), phase=st.sampled_from([caffe.TRAIN, caffe.TEST]))
 def test_a_net_with_wrong_values_is_refused_with_its_line_or_runs(tmp_path_factory, text: str, phase: int) -> None:
-    """So large a blob that there is no memory for it is a MemoryError; the command line has a message for that."""
+    """A blob that is too large for the memory gives a MemoryError, for which the command line has a message."""
     path = tmp_path_factory.getbasetemp() / "wrong.prototxt"
     path.write_text(text)
     try:

@@ -1,4 +1,4 @@
-"""Fillers: every value equal to real Caffe's, bit for bit, and what Caffe refuses is refused by name."""
+"""Fillers: every value equal to real Caffe's, bit for bit, and what Caffe refuses is refused too."""
 
 import numpy as np
 import pytest

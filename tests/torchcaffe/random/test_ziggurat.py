@@ -1,4 +1,4 @@
-"""The ziggurats: their strips, and numbers that the end of the draws cuts off."""
+"""The ziggurats: their strips, and numbers that are not complete when the draws end."""
 
 import numpy as np
 import pytest

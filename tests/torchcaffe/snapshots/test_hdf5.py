@@ -1,4 +1,4 @@
-"""HDF5 snapshots beside Caffe's: the same files, each engine going on from the other's, and what is wrong with them."""
+"""HDF5 snapshots: the same files as Caffe's, each engine continues from the other's, and damaged ones are refused."""
 
 import re
 import shutil
@@ -21,7 +21,7 @@ CONTINUED = 1e-4  # of weights and history after ten more iterations of a net th
 
 @pytest.fixture(scope="module")
 def trained(caffe: Path, small_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Twenty iterations of Adam in each engine, with snapshots at 10 and 20: the folders, with the log in each."""
+    """The folder of each engine after 20 iterations of Adam, with snapshots at 10 and 20 and the log."""
     folders = {}
     for engine in ("real", "ours"):
         folder = folders[engine] = experiment(tmp_path_factory.mktemp(engine), small_data, ADAM)
@@ -48,7 +48,7 @@ def arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def apart(found: Path, right: Path) -> float:
-    """The worst distance of any array; that the files hold the same names, types and shapes is asserted."""
+    """The largest distance of any array. Names, types and shapes must be equal."""
     mine, theirs = arrays(found), arrays(right)
     assert {name: (array.dtype, array.shape) for name, array in mine.items()} == {
         name: (array.dtype, array.shape) for name, array in theirs.items()
@@ -97,7 +97,7 @@ def test_a_resumed_run_equals_one_without_a_break_bit_for_bit(trained, tmp_path:
 
 
 def test_weights_of_either_engine_start_the_same_run_in_both(caffe, trained, tmp_path: Path) -> None:
-    """One layer renamed, so that the weights of the old one are not needed."""
+    """One layer is renamed, so the weights of the old one are ignored."""
     for source in ("real", "ours"):
         found = {}
         for engine in ("real", "ours"):
@@ -164,7 +164,7 @@ def one_too_many(path: Path) -> None:
 
 
 def huge(path: Path) -> None:
-    """An array that claims a terabyte, of which nothing is in the file."""
+    """An array that claims a terabyte, although the file is small."""
     with h5py.File(path, "r+") as file:
         group = file["history" if "history" in file else "data/ip"]
         del group["0"]

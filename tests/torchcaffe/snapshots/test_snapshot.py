@@ -16,15 +16,14 @@ from tests.helpers.small_net import TRAIN
 from tests.helpers.snapshot_distance import compare_snapshots
 from torchcaffe.snapshots import snapshot
 
-CONTINUED = (
-    1e-2  # of weights and history after ten more iterations: one unit that turns off in the one engine alone is 1e-3
-)
+# Of weights and history after ten more iterations. A unit that turns off in one engine alone makes 1e-3.
+CONTINUED = 1e-2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", ["caffe", "torchcaffe"])
 def test_a_run_goes_on_in_the_other_engine(caffe: Path, learning, tmp_path, figures: Figures, first: str) -> None:
-    """Ten iterations in one, ten in the other, beside both halves in the first: both begin the data anew."""
+    """Given ten iterations in one engine, when each engine resumes from them, both read the data from the start."""
     ends = {}
     for second in ("caffe", "torchcaffe"):
         folder = ends[second] = tmp_path / second
@@ -57,7 +56,7 @@ def test_a_resumed_run_equals_one_without_a_break_bit_for_bit(learning, tmp_path
 
 
 @pytest.mark.slow
-def test_a_side_file_of_another_snapshot_is_left_aside(learning, tmp_path: Path) -> None:
+def test_a_resume_file_of_another_snapshot_is_ignored(learning, tmp_path: Path) -> None:
     folder = tmp_path / "mixed"
     shutil.copytree(learning["torchcaffe"], folder)
     shutil.copy(folder / "out_iter_20.solverstate.torchcaffe", folder / "out_iter_10.solverstate.torchcaffe")
@@ -67,7 +66,7 @@ def test_a_side_file_of_another_snapshot_is_left_aside(learning, tmp_path: Path)
 
 
 @pytest.mark.slow
-def test_a_side_file_of_other_nets_is_left_aside(learning, tmp_path: Path) -> None:
+def test_a_resume_file_of_other_nets_is_ignored(learning, tmp_path: Path) -> None:
     folder = tmp_path / "changed"
     shutil.copytree(learning["torchcaffe"], folder)
     text = (folder / "solver.prototxt").read_text().replace("test_iter: 4", "").replace("test_interval: 10", "")
@@ -78,7 +77,7 @@ def test_a_side_file_of_other_nets_is_left_aside(learning, tmp_path: Path) -> No
 
 
 @pytest.mark.slow
-def test_without_its_side_file_a_resumed_run_logs_what_caffe_logs(caffe: Path, tmp_path: Path) -> None:
+def test_without_its_resume_file_a_resumed_run_logs_what_caffe_logs(caffe: Path, tmp_path: Path) -> None:
     write(tmp_path, {})
     engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
     arguments = ("train", "--solver=solver.prototxt", "--snapshot=out_iter_10.solverstate")
@@ -90,7 +89,7 @@ def test_without_its_side_file_a_resumed_run_logs_what_caffe_logs(caffe: Path, t
 @quick(60)
 @given(data=st.data())
 def test_a_damaged_snapshot(trained_small: Path, tmp_path_factory, data: st.DataObject) -> None:
-    """Solverstate, and the file beside it, of which every flipped bit is noticed."""
+    """A damaged solverstate is read or refused. Every flipped bit of a resume file is noticed."""
     good = {
         name: (trained_small / name).read_bytes()
         for name in ("out_iter_20.solverstate", "out_iter_20.solverstate.torchcaffe")

@@ -43,7 +43,7 @@ def test_the_caffemodel_holds_the_settings_that_caffe_writes(learning) -> None:
 
 @pytest.mark.slow
 def test_frozen_layers_keep_their_bytes_and_the_copied_ones_are_copied(caffe: Path, learning, tmp_path) -> None:
-    """Fine-tuning with conv1 to conv3 frozen and fc8 renamed: both engines say and do the same."""
+    """Fine-tuning with conv1 to conv3 frozen and fc8 renamed: both engines log and do the same."""
     kept, logs = {}, {}
     for engine in ("caffe", "torchcaffe"):
         folder = tmp_path / engine

@@ -19,8 +19,8 @@ OWN = {
     "Nesterov": "base_lr: 0.02 momentum: 0.9",
     "AdaGrad": "base_lr: 0.02",
     "RMSProp": "base_lr: 0.002 rms_decay: 0.95",
-    # With a smaller delta the second history of a gradient far below the blob's largest is as large as any other, so
-    # that what is compared is the rounding of the gradients: Caffe's own is then 3e-6. See FROM_GIVEN_GRADIENTS.
+    # A smaller delta would amplify the rounding of small gradients: Caffe's own error is then 3e-6. See
+    # FROM_GIVEN_GRADIENTS for a smaller delta with gradients that are the same in both engines.
     "AdaDelta": "base_lr: 1 momentum: 0.95 delta: 1e-3",
     "Adam": "base_lr: 0.002 momentum: 0.9",
 }
@@ -78,7 +78,7 @@ def steps_from_each_engine(steps: Steps, figures: Figures, solver: str) -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("solver", OWN)
 def test_a_step_of_each_policy(real_caffe, tmp_path: Path, figures: Figures, solver: str, policy: str) -> None:
-    """At iteration 17: what depends on it is the rate, and Adam's correction."""
+    """At iteration 17, on which the rate and Adam's correction depend."""
     settings = settings_of(solver, f"max_iter: 50 weight_decay: 0.01 {POLICIES[policy]}")
     steps = Steps(real_caffe, tmp_path, settings)
     steps.run(1)
@@ -140,7 +140,7 @@ def eight_updates(real_caffe: RealCaffe, folder: Path, settings: str) -> Steps:
 @pytest.mark.parametrize("form", ["BINARYPROTO", "HDF5"])
 @pytest.mark.parametrize("solver", ["SGD", "SGD without momentum", *OWN])
 def test_snapshot_diff_keeps_the_updates(real_caffe, tmp_path: Path, figures: Figures, solver: str, form: str) -> None:
-    """What was taken from the weights last, as Caffe's gradients are by then; L1 for SGD, whose rule is another."""
+    """The diff in a snapshot is the last update, as in Caffe. SGD is tested with L1, for which its rule differs."""
     more = {"SGD": f'base_lr: 0.02 momentum: 0.9 regularization_type: "L1" {DECAY}', "SGD without momentum":
             f"base_lr: 0.02 {DECAY}"}  # fmt: skip
     settings = more.get(solver) or f"{FROM_GIVEN_GRADIENTS[solver]} {DECAY}"
@@ -169,7 +169,7 @@ def diffs(folder: Path, engine: str, form: str) -> dict[str, np.ndarray]:
 
 
 def test_snapshot_diff_trains_as_without_it(tmp_path: Path, small_data: Path) -> None:
-    """Given momentum and a weight decay, then the weights are those of a plain run, within rounding."""
+    """With momentum and weight decay, the weights are those of a plain run, within rounding."""
     settings = "base_lr: 0.05 momentum: 0.9 regularization_type: 'L2'"
     weights = []
     for name, more in (("plain", ""), ("diff", "snapshot_diff: true")):
@@ -186,7 +186,7 @@ def test_snapshot_diff_trains_as_without_it(tmp_path: Path, small_data: Path) ->
 def test_a_layer_that_does_not_learn_stays_and_its_history_is_caffes(
     real_caffe, tmp_path: Path, figures: Figures, solver: str, mults: str
 ) -> None:
-    """Its weight decay still enters the squares of the adaptive solvers."""
+    """Its weight decay still changes the history of the adaptive solvers."""
     steps = Steps(real_caffe, tmp_path, settings_of(solver), mults=f"param {{ {mults} }} " * 2)
     steps.run(2)
     steps.agree(figures, 2, solver)
@@ -200,7 +200,7 @@ FROZEN = "param { lr_mult: 0 decay_mult: 0 } " * 2
 def test_a_layer_frozen_on_resuming_goes_on_from_its_history_as_in_caffe(
     real_caffe, tmp_path: Path, figures: Figures, solver: str
 ) -> None:
-    """Nesterov's momentum moves it; the means of squares fade; AdaGrad's sum stays."""
+    """Nesterov's momentum moves the weights, means of squares decay, AdaGrad's sum stays."""
     steps = Steps(real_caffe, tmp_path, settings_of(solver))
     steps.run(1)
     net = tmp_path / "net.prototxt"
@@ -216,7 +216,7 @@ def test_a_layer_frozen_on_resuming_goes_on_from_its_history_as_in_caffe(
 
 @pytest.mark.parametrize("solver", OWN)
 def test_twenty_steps_are_as_near_to_float64_as_caffes(real_caffe, tmp_path, figures: Figures, solver: str) -> None:
-    """The truth is our own solver in float64: were it another rule than Caffe's, Caffe would be far from it."""
+    """The reference is our own solver in float64. If its rule were not Caffe's, Caffe would be far from it."""
     steps = Steps(real_caffe, tmp_path, settings_of(solver, f"{DECAY} iter_size: 2"))
     steps.run(20)
     found, right = steps.at("ours", 20), steps.at("real", 20)
@@ -234,7 +234,7 @@ def files(folder: Path, iteration: int) -> list[bytes]:
 
 @pytest.mark.parametrize("solver", OWN)
 def test_a_run_has_caffes_log_and_resumed_goes_on_to_the_same_bytes(caffe, small_data, tmp_path, solver: str) -> None:
-    """Data with crop and mirror, dropout: 20 iterations straight, and 10 that go on from a snapshot for 10."""
+    """With crop, mirror and dropout: 20 iterations at once equal 10, a snapshot and another 10."""
     settings = f'type: "{solver}" {OWN[solver]}'.replace("base_lr: 1 ", "base_lr: 0.1 ")
     straight = experiment(tmp_path / "straight", small_data, settings)
     right = engine_runs.real(caffe, experiment(tmp_path / "real", small_data, settings), *TRAIN)

@@ -70,7 +70,7 @@ layer {{ name: "loss" """
 
 
 def test_twenty_steps_are_as_near_to_float64_as_caffes(real_caffe, tmp_path: Path, figures: Figures) -> None:
-    """The truth is our own solver in float64: were it another rule than Caffe's, Caffe would be far from it."""
+    """The reference is our own solver in float64. If its rule were not Caffe's, Caffe would be far from it."""
     steps = Steps(real_caffe, tmp_path, BASE.replace("0.1 ", "0.05 ") + "iter_size: 2")
     steps.run(20)
     found, right = steps.at("ours", 20), steps.at("real", 20)

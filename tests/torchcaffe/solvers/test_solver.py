@@ -1,4 +1,4 @@
-"""Whole trainings beside Caffe's: the log line for line, whatever the settings say."""
+"""Whole trainings in both engines: the log is Caffe's line for line, for many settings."""
 
 import re
 import shutil
@@ -82,9 +82,8 @@ def test_caffes_own_reader_of_logs_finds_the_same_in_both(caffe: Path, tmp_path:
     }
 
 
-CONTINUED = (
-    1e-2  # of weights and history after ten more iterations: one unit that turns off in the one engine alone is 1e-3
-)
+# Of weights and history after ten iterations. A unit that turns off in one engine alone makes 1e-3.
+CONTINUED = 1e-2
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +108,7 @@ def test_a_seeded_log_is_caffes_line_for_line(plateau: dict[str, engine_runs.Run
     right, found = plateau["caffe"].lines(), plateau["torchcaffe"].lines()
     restarts = [line for line in right if "Restarting data" in line]
     assert len(restarts) > 5
-    # Where these stand is a race in Caffe; how many there are is not quite either: its thread reads ahead at the end.
+    # Caffe's prefetch thread prints these lines at any time, and reads ahead at the end: place and number vary.
     right, found = ([line for line in lines if "Restarting data" not in line] for lines in (right, found))
     assert found == right
     assert len([line for line in right if "Test net output" in line]) == 2 * 5

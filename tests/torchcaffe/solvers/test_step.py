@@ -1,7 +1,7 @@
-"""An iteration from fixed memory, recorded, beside one run layer by layer: the same numbers to the bit.
+"""An iteration that is recorded and replayed gives the same numbers, bit for bit, as one that runs layer by layer.
 
-On the CPU the recording is graph.py's likeness of a CUDA graph, or, stricter, a tape (tape.py) of the calls that a
-graph would hold. What a GPU does with it is in test_gpu.py.
+On the CPU the recording is CpuReplay (recording.py) or, stricter, a tape of the PyTorch calls that a CUDA graph would
+hold (tests/helpers/call_tape.py). test_gpu.py tests real CUDA graphs.
 """
 
 import shutil
@@ -48,9 +48,9 @@ def test_a_static_run_resumes_to_the_bytes_of_one_without_a_break(tmp_path: Path
         shutil.rmtree(folder)
 
 
-@pytest.fixture(params=["likeness", "tape"])
+@pytest.fixture(params=["CPU replay", "tape"])
 def static(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Steps of solvers that a script makes are static, and recorded in either way."""
+    """Steps of solvers that a script creates are static, with either kind of recording."""
     caffe.set_mode_cpu()
     if request.param == "tape":
         on_tape(monkeypatch)
@@ -63,7 +63,7 @@ FROZEN = "param { lr_mult: 0 } param { lr_mult: 0 }"
 
 
 def fed_solver(folder: Path, settings: str = FIXED, mults: str = solver_steps.MULTS) -> caffe.SGDSolver:
-    """A solver of a net whose batch is set from outside, and set; `mults` are the convolution's."""
+    """A solver whose batch is set by `feed`; `mults` are the multipliers of the convolution."""
     (folder / "net.prototxt").write_text(solver_steps.NET.format(mults=mults))
     text = f'net: "{folder}/net.prototxt" random_seed: 3 solver_mode: CPU snapshot_prefix: "{folder}/out" {settings}'
     (folder / "solver.prototxt").write_text(text)
@@ -90,7 +90,7 @@ def everything(solver: caffe.SGDSolver) -> dict[str, np.ndarray]:
 
 
 def agree(folder: Path, work: object, *settings: str) -> None:
-    """`work` on a solver leaves the same in all blobs, whether steps are static or plain."""
+    """After `work` on a solver, all blobs are the same whether its steps are static or eager."""
     left = []
     for way in ("eager", "static"):
         context.set_execution(step=way)
@@ -141,7 +141,7 @@ def test_weights_that_a_script_sets_or_shares_are_those_that_are_trained(tmp_pat
 
 
 def test_a_restored_snapshot_is_gone_on_from_also_where_steps_are_recorded(tmp_path: Path, static: None) -> None:
-    """The frozen convolution had momentum in the snapshot; the recorded update knew none."""
+    """The frozen convolution has momentum in the snapshot, but had none when its update was recorded."""
 
     def work(solver: caffe.SGDSolver) -> None:
         solver.step(5)
@@ -200,7 +200,7 @@ def test_a_recorded_result_lies_where_it_lay_and_the_losses_shown_are_no_part_of
     solver.step(5)
     assert [blob.value.data_ptr() for blob in solver.net.blobs.values()] == places
     losses = [float(loss) for loss, _ in solver.core.smoothed._waiting]
-    assert len(set(losses)) == 5, "the losses of different iterations lie in one place"
+    assert len(set(losses)) == 5, "the losses of different iterations share their memory"
     assert losses == sorted(losses, reverse=True)
 
 
