@@ -85,7 +85,7 @@ def section(path: Path) -> str:
     low, high = (f"{100 * end:+.2f}" for end in verdict.interval)
     answer = "equivalent" if verdict.equivalent else "equivalence is not shown"
     outside = not verdict.interval[0] < 0 < verdict.interval[1]
-    beside = (
+    remark = (
         " The interval lies on one side of 0:\nthe difference is small, but may be more than chance." if outside else ""
     )
     rows = "".join(
@@ -103,7 +103,7 @@ one seed start from the same weights and see the same crops, mirrors and dropout
 |---|---|---|---|
 {rows}
 torchcaffe - Caffe, paired by seed: {100 * verdict.difference:+.2f} points, 90 % interval {low} to {high}. Two one-sided
-t-tests with a margin of {100 * MARGIN:g} point, p = {verdict.p:.2g}: {answer}.{beside}
+t-tests with a margin of {100 * MARGIN:g} point, p = {verdict.p:.2g}: {answer}.{remark}
 """
 
 

@@ -29,7 +29,7 @@ from tools.common.files import read_json  # noqa: E402
 from tools.datasets import fetched, open_dataset  # noqa: E402
 from tools.protocol.experiment import Experiment, load  # noqa: E402
 from tools.protocol.layout import size_name, split_of  # noqa: E402
-from tools.training import engine  # noqa: E402
+from tools.training.engine import find_engine  # noqa: E402
 
 
 @dataclass
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="a new folder, removed at the end")
     arguments = parser.parse_args()
     exp = load(arguments.experiment, arguments.set)
-    converter = engine.find().path.parent / "convert_imageset"
+    converter = find_engine().path.parent / "convert_imageset"
     arguments.work.mkdir(parents=True)
     try:
         compare(exp, converter, arguments.work.resolve())

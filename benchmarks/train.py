@@ -29,7 +29,7 @@ from benchmarks.cases import Case, write_images, write_net, write_solver
 from benchmarks.flops import training_flops_per_image
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
-from tools.training import engine
+from tools.training.engine import find_engine
 
 ALEXNET = [
     Case("alexnet", condition, batch)
@@ -79,7 +79,7 @@ class Benchmark:
 
     def __init__(self, folder: Path, threads: int, rounds: int) -> None:
         self._folder, self._rounds = folder, rounds
-        caffe = engine.find()
+        caffe = find_engine()
         if caffe.name == "torchcaffe":
             raise UserError("CAFFE names torchcaffe; name BVLC Caffe, or unset it")
         self._engines = {"Caffe": [str(caffe.path)], "torchcaffe": [sys.executable, "-m", "torchcaffe"]}

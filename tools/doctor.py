@@ -21,7 +21,7 @@ from tools.common.checkout import CHECKOUT
 from tools.common.files import read_json
 from tools.datasets import reader
 from tools.protocol.register import Card, Space, card, datasets
-from tools.training.engine import Engine, NoEngine, find
+from tools.training.engine import Engine, NoEngine, find_engine
 from tools.training.gpus import selected_gpus
 
 State = Literal["ok", "note", "missing"]
@@ -54,7 +54,7 @@ def main(argv: list[str]) -> int:
 
 def examine() -> Iterator[Finding]:
     try:
-        engine = find()
+        engine = find_engine()
         yield Finding("engine", "ok", f"{engine.path}, {engine.version}")
         yield training(engine)
         yield pycaffe(engine)

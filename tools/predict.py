@@ -25,7 +25,7 @@ from tools.protocol.layout import Run
 from tools.protocol.runs import find_run
 from tools.results.columns import PREDICTIONS, read_csv
 from tools.results.tables import npz_bytes
-from tools.training.engine import Engine, find
+from tools.training.engine import Engine, find_engine
 from tools.training.engine_outputs import layers_producing, output_values
 from tools.training.process import RunFailed
 
@@ -84,7 +84,7 @@ def main(argv: list[str]) -> None:
     parser = cli.parser("predict", __doc__)
     cli.add_run(parser)
     arguments = parser.parse_args(argv)
-    exp, engine = load(arguments.experiment, arguments.set), find()
+    exp, engine = load(arguments.experiment, arguments.set), find_engine()
     run = find_run(exp, engine.name, arguments.run)
     with lock(run.lock):
         done = read_json(run.folder / "train.json")

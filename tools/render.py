@@ -10,7 +10,7 @@ from tools.nets.templates import NET, SOLVER, Rendered, render
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run
 from tools.protocol.runs import find_run, source_run
-from tools.training.engine import find
+from tools.training.engine import find_engine
 
 
 def write(exp: Experiment, run: Run) -> Rendered:
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> None:
     cli.add_run(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
-    run = find_run(exp, find().name, arguments.run)
+    run = find_run(exp, find_engine().name, arguments.run)
     with lock(run.lock):
         rendered = write(exp, run)
     print(copy_plan(run, source_run(exp, run), rendered.plan))

@@ -19,7 +19,7 @@ from tools.nets.templates import Rendered
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, split_of
 from tools.protocol.runs import find_run, is_copied_from, runs_of, source_run, train_set
-from tools.training.engine import Engine, find
+from tools.training.engine import Engine, find_engine
 from tools.training.inputs import lacks_predictions, put_back_manifest, run_stage
 from tools.training.outcome import outcome
 from tools.training.process import RunFailed
@@ -150,7 +150,7 @@ def main(argv: list[str]) -> None:
     if DIES_WITH_SWEEP in os.environ:
         die_with_parent()
     exp = load(arguments.experiment, arguments.set)
-    engine = find()
+    engine = find_engine()
     run = find_run(exp, engine.name, arguments.run)
     began = time.monotonic()
     manifest = run_one(exp, run, engine)

@@ -35,7 +35,7 @@ from tools.results.columns import CORRELATION_COLUMNS, CORRELATIONS, SCORE_COLUM
 from tools.results.ended_runs import run_order
 from tools.stats import transferability
 from tools.stats.rank_correlation import correlations
-from tools.training.engine import Engine, find
+from tools.training.engine import Engine, find_engine
 from tools.training.engine_outputs import layers_producing, output_values
 from tools.training.inputs import run_inputs, trained_weights
 from tools.training.process import RunFailed
@@ -179,6 +179,6 @@ def main(argv: list[str]) -> None:
     arguments = parser.parse_args(argv)
     if arguments.images < 2:
         raise UserError(f"--images {arguments.images}: two images or more can be scored")
-    exp, engine = load(arguments.experiment, arguments.set), find()
+    exp, engine = load(arguments.experiment, arguments.set), find_engine()
     print(report(*scores(exp, engine, arguments.images)))
     print(f"{results_folder(exp, engine.name) / SCORES}, {CORRELATIONS}: written")

@@ -53,7 +53,7 @@ from tools.results.columns import (
 )
 from tools.results.ended_runs import EndedRun, ended_runs, runs_on_disk
 from tools.results.tables import npz_bytes
-from tools.training.engine import Engine, NoEngine, find
+from tools.training.engine import Engine, NoEngine, find_engine
 from tools.training.inputs import put_back_manifest
 from tools.training.outcome import FLAGS
 
@@ -183,7 +183,7 @@ def main(argv: list[str]) -> None:
     tables = {RUNS: RUN_COLUMNS, SUMMARY: SUMMARY_COLUMNS, CURVES: CURVE_COLUMNS}
     exp = cli.experiment("summarize", __doc__, argv, tables)
     with contextlib.suppress(NoEngine):  # what is up to date depends on its version: then manifests stay as they are
-        put_back_manifests(exp, find())
+        put_back_manifests(exp, find_engine())
     folder = results_folder(exp, engine_name())
     written = summarize(exp, engine_name())
     print(report(folder))

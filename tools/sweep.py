@@ -25,7 +25,7 @@ from tools.planning.state import Plan, check_templates, make_plan, remove_stale_
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import MODELS
-from tools.training.engine import Engine, find
+from tools.training.engine import Engine, find_engine
 from tools.training.gpus import runs_per_gpu, selected_gpus
 
 
@@ -131,7 +131,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="list the runs, what is done, and the time left")
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
-    engine = find()
+    engine = find_engine()
     jobs = arguments.jobs or default_jobs(engine)
     check_templates(exp, engine)
     if arguments.dry_run:

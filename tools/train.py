@@ -22,7 +22,7 @@ from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run
 from tools.protocol.runs import condition_of, find_run, source_run
 from tools.training import filter_subset, proofs
-from tools.training.engine import Engine, find
+from tools.training.engine import Engine, find_engine
 from tools.training.gpus import gpu_slot
 from tools.training.inputs import run_inputs, trained_weights
 from tools.training.live_line import LiveLine
@@ -184,7 +184,7 @@ def main(argv: list[str]) -> None:
     cli.add_run(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
-    engine = find()
+    engine = find_engine()
     run = find_run(exp, engine.name, arguments.run)
     with lock(run.lock):
         training = train(exp, run, engine)

@@ -22,7 +22,7 @@ from tools.protocol.experiment import Experiment
 from tools.protocol.layout import HALVES, Half, Run, Split, experiment_name, split_of
 from tools.protocol.runs import source_net
 from tools.protocol.weighted_layers import weighted_blocks
-from tools.training.engine import find
+from tools.training.engine import find_engine
 from tools.training.features import layer_features
 
 NAME = "tsne"
@@ -89,7 +89,7 @@ def _weights(run: Run) -> Path:
 
 def _both_halves(split: Split, run: Run, weights: Path, layer: str) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """Of both validation sets: pixels (images x values, float32), labels of each half, features (images x values)."""
-    engine = find()
+    engine = find_engine()
     pixels, labels, features = [], [], []
     for half in HALVES:
         with lmdb_file.open_reader(split.val_lmdb(half)) as reader:

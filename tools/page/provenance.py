@@ -41,21 +41,21 @@ def summary(manifests: list[Manifest]) -> dict[str, Any] | None:
     }
 
 
-def facts(known: dict[str, Any] | None, rows: list[Row]) -> list[tuple[str, str]]:
-    """(name, text) of each line of the section `What was run`. `known`: what `summary` returned."""
+def facts(ran: dict[str, Any] | None, rows: list[Row]) -> list[tuple[str, str]]:
+    """(name, text) of each line of the section `What was run`. `ran`: what `summary` returned."""
     seconds = sum(row["seconds"] or 0 for row in rows)
     training = ("training", f"{_runs(len(rows))}, {seconds / 3600:.1f} hours of training in all")
-    if known is None:
+    if ran is None:
         return [("engine", ", ".join(sorted({str(row["engine"]) for row in rows}))), training]
-    engines = [f"{version} on the {device.upper()} ({_runs(count)})" for version, device, count in known["engines"]]
-    commits = [f"{commit[:12]}{'+' * commit.endswith('+')} ({_runs(count)})" for commit, count in known["commits"]]
+    engines = [f"{version} on the {device.upper()} ({_runs(count)})" for version, device, count in ran["engines"]]
+    commits = [f"{commit[:12]}{'+' * commit.endswith('+')} ({_runs(count)})" for commit, count in ran["commits"]]
     if len(commits) > _MAX_COMMITS:
         commits = [*commits[:_MAX_COMMITS], f"and {len(commits) - _MAX_COMMITS} more"]
     return [
         ("engine", "; ".join(engines)),
         ("commit", "; ".join(commits)),
         training,
-        ("when", f"{_minute(known['began'])} to {_minute(known['ended'])}"),
+        ("when", f"{_minute(ran['began'])} to {_minute(ran['ended'])}"),
     ]
 
 

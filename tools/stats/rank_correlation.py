@@ -43,8 +43,8 @@ def _line(score: str, against: str, value: float, p: float | None, n: int) -> Ro
 
 
 def _points(rows: list[Row], score: str) -> Points:
-    known = [row for row in rows if None not in (row[score], row["accuracy"])]
-    return [row[score] for row in known], [row["accuracy"] for row in known]
+    complete = [row for row in rows if None not in (row[score], row["accuracy"])]
+    return [row[score] for row in complete], [row["accuracy"] for row in complete]
 
 
 def rho(x: list[float], y: list[float]) -> float | None:

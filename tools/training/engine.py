@@ -40,7 +40,7 @@ class Engine:
         return lines[0]
 
 
-def find() -> Engine:
+def find_engine() -> Engine:
     """$CAFFE; if it is unset `caffe` on the PATH, then the one that `make caffe` put into .caffe/. Raises NoEngine."""
     named = os.environ.get("CAFFE")
     if named:

@@ -8,7 +8,7 @@ import pytest
 from tests.helpers.shell_scripts import stand_in
 from tools.common.errors import UserError
 from tools.training import engine as module
-from tools.training.engine import Engine, NoEngine, find
+from tools.training.engine import Engine, NoEngine, find_engine
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -24,16 +24,16 @@ def test_caffe_names_a_path_or_a_program_on_the_path_or_beside_this_python(
 ) -> None:
     program = stand_in(tmp_path / "bin", "mycaffe", "exit 0")
     monkeypatch.setenv("CAFFE", str(program))
-    assert find().path == program
+    assert find_engine().path == program
     monkeypatch.setenv("CAFFE", "bin/mycaffe")
-    assert find().path == program
+    assert find_engine().path == program
     monkeypatch.setenv("CAFFE", "mycaffe")
     with pytest.raises(NoEngine, match="CAFFE=mycaffe: no such executable"):
-        find()
+        find_engine()
     monkeypatch.setenv("PATH", str(program.parent))
-    assert find().path == program
+    assert find_engine().path == program
     monkeypatch.setenv("CAFFE", Path(sys.executable).name)
-    assert find().path == Path(sys.executable)
+    assert find_engine().path == Path(sys.executable)
 
 
 def test_without_caffe_the_path_comes_first_then_the_folder_then_the_checkout(
@@ -42,10 +42,10 @@ def test_without_caffe_the_path_comes_first_then_the_folder_then_the_checkout(
     monkeypatch.setattr(module, "CHECKOUT", tmp_path / "checkout")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(NoEngine, match=r"no Caffe: neither CAFFE nor a `caffe` on the PATH nor .caffe/caffe"):
-        find()
+        find_engine()
     for folder in ("checkout/.caffe", ".caffe", "bin"):
         program = stand_in(tmp_path / folder, "caffe", "exit 0")
-        assert find().path == program
+        assert find_engine().path == program
 
 
 def test_a_program_that_does_not_start_or_says_nothing_is_no_engine(tmp_path: Path) -> None:
