@@ -1,4 +1,4 @@
-"""ClaimTest the thesis' claims, C1 to C18, or your own, on the results of an experiment.
+"""Test the thesis' claims, C1 to C18, or your own, on the results of an experiment.
 
     python -m tools claims experiments/demo.yaml --from docs/results/demo
     python -m tools claims experiments/tiny.yaml --other results/places --claims experiments/claims/mine.yaml
@@ -32,8 +32,9 @@ from tools.protocol.layout import RESULTS, results_folder
 from tools.results.columns import CLAIM_COLUMNS, CLAIMS, RUNS, Row, csv_text, engine_name, read_csv, row_of, size_order
 from tools.results.tables import Tables, tables_of
 from tools.stats.claim_places import Places, default_places
-from tools.stats.claim_tests import ClaimTest, ClaimTester, NotApplicable
+from tools.stats.claim_tests import ClaimTester, NotApplicable
 from tools.stats.claims_file import Claims, load
+from tools.stats.terms import ClaimTest
 
 ALPHA, POWER, MOST_SEEDS = 0.05, 0.8, 200
 

@@ -1,91 +1,23 @@
-"""Tests a claim: each of its parts becomes contrasts, and their tests are combined into one.
+"""Tests a claim on tables: each of its parts becomes contrasts, whose tests are combined (tools/stats/terms.py)."""
 
-A claim says that several comparisons hold together, and is tested as such (intersection-union test): its p-value is the
-largest of theirs. It fails if at least one comparison is shown to be the other way round: the smallest of the reversed
-p-values, times their number (Bonferroni). Where one of several is enough (`some`), the two rules change places. Both
-answers are tested, so the two-sided p-value of a claim is twice the smaller one.
-"""
-
-import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy import stats
 
 from tools.protocol.conditions import Condition
 from tools.protocol.layout import Size
 from tools.results.columns import condition_order, size_order
 from tools.results.tables import Tables, best_iterations
 from tools.stats.claims_file import BestIteration, Claim, Comparison, Part, SameOrder, Steps, Trend, in_sizes
-from tools.stats.intervals import Cell, Estimate, Measurements
+from tools.stats.intervals import Cell, Measurements, Replicate
+from tools.stats.rank_correlation import RankCorrelation
+from tools.stats.terms import ClaimTest, Term, all_of, any_of
 
 
 class NotApplicable(Exception):
     """The claim is not about these results, or they lack what it needs. The text says which."""
-
-
-@dataclass(frozen=True)
-class ClaimTest:
-    """The test of one comparison, or of several combined. `deciding`: the comparison that the answer depends on."""
-
-    p_holds: float
-    p_fails: float
-    deciding: "Term"
-    terms: tuple["Term", ...]
-
-
-@dataclass(frozen=True)
-class Term:
-    """One comparison: the contrast `label` is above `threshold` (sign 1) or below it (sign -1)."""
-
-    label: str
-    estimate: Estimate
-    threshold: float
-    sign: int
-    unit: str = "accuracy"
-    sizes: frozenset[Size] = frozenset()
-
-    @property
-    def test(self) -> ClaimTest:
-        above, below = self.estimate.p_above(self.threshold), self.estimate.p_below(self.threshold)
-        return ClaimTest(*((above, below) if self.sign > 0 else (below, above)), self, (self,))
-
-    @property
-    def shortfall(self) -> float:
-        """How far the effect is on the wrong side of the threshold; negative on the right side."""
-        return self.sign * (self.threshold - self.estimate.effect)
-
-
-def all_of(tests: list[ClaimTest]) -> ClaimTest:
-    """The test that every one of `tests` holds."""
-    return ClaimTest(
-        float(np.max([test.p_holds for test in tests])),
-        float(np.minimum(1, len(tests) * np.min([test.p_fails for test in tests]))),
-        max(tests, key=_doubt).deciding,
-        _terms(tests),
-    )
-
-
-def any_of(tests: list[ClaimTest]) -> ClaimTest:
-    """The test that at least one of `tests` holds."""
-    return ClaimTest(
-        float(np.minimum(1, len(tests) * np.min([test.p_holds for test in tests]))),
-        float(np.max([test.p_fails for test in tests])),
-        min(tests, key=_doubt).deciding,
-        _terms(tests),
-    )
-
-
-def _doubt(test: ClaimTest) -> tuple[float, float]:
-    """A sort key: the weakest comparison last."""
-    return (test.p_holds if math.isfinite(test.p_holds) else 0.5, test.deciding.shortfall)
-
-
-def _terms(tests: Iterable[ClaimTest]) -> tuple[Term, ...]:
-    return tuple(term for test in tests for term in test.terms)
 
 
 class ClaimTester:
@@ -191,7 +123,7 @@ class ClaimTester:
         if len(shared) < 4:
             raise NotApplicable(f"{len(shared)} conditions in both results; a rank correlation needs 4")
         pairs = [(own[name], other[name]) for name in shared]
-        estimate = _rank_correlation(pairs, self._own, shared)
+        estimate = RankCorrelation.of(pairs, _runs_of(self._own, shared), len(self._own.seeds))
         label = f"{self._own.dataset}, {self._other.dataset}: {len(shared)} conditions"
         return Term(label, estimate, 0.0, 1, "rho", frozenset(self._own.sizes)).test
 
@@ -298,26 +230,9 @@ def _condition_means(tables: Tables) -> dict[str, float]:
     return means
 
 
-def _rank_correlation(pairs: list[tuple[float, float]], own: Tables, conditions: list[str]) -> Estimate:
-    """Spearman's rho; its interval by Fisher's z with Bonett and Wright's standard error (Psychometrika 65, 2000)."""
-    rho = float(stats.spearmanr(np.array(pairs)).statistic)
-    se = math.sqrt((1 + rho**2 / 2) / (len(pairs) - 3))
-    runs = frozenset(
+def _runs_of(tables: Tables, conditions: list[str]) -> frozenset[tuple[Cell, Replicate]]:
+    return frozenset(
         ((row["size"], row["condition"]), (row["seed"], row["direction"]))
-        for row in own.runs
+        for row in tables.runs
         if row["condition"] in conditions
     )
-    return RankCorrelation(rho, se, math.inf, "conditions", len(own.seeds), runs)
-
-
-class RankCorrelation(Estimate):
-    """Spearman's rho over conditions; `se` is that of atanh(rho)."""
-
-    def interval_at(self, level: float) -> tuple[float, float]:
-        reach = stats.norm.ppf(0.5 + level / 2) * self.se
-        z = np.arctanh(np.clip(self.effect, -0.999999, 0.999999))
-        return float(np.tanh(z - reach)), float(np.tanh(z + reach))
-
-    def _tail(self, distance: float) -> float:
-        z = np.arctanh(np.clip(distance, -0.999999, 0.999999))
-        return float(stats.norm.sf(z / self.se))

@@ -1,13 +1,15 @@
-"""Spearman's rank correlation of transferability scores with measured accuracy: the rows of scores_correlation.csv."""
+"""Spearman's rank correlation: its interval, and the rows of scores_correlation.csv (scores against accuracy)."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from statistics import fmean
 
 import numpy as np
-from scipy.stats import permutation_test, rankdata, spearmanr
+from scipy.stats import norm, permutation_test, rankdata, spearmanr
 
 from tools.results.columns import SCORE_NAMES, Row
+from tools.stats.intervals import Cell, Estimate, Replicate
 
 LEAST_POINTS = 3  # two points always have a rank correlation of 1 or -1
 RESAMPLES = 9999
@@ -66,3 +68,25 @@ def p_value(x: list[float], y: list[float]) -> float:
         (rankdata(x),), product, permutation_type="pairings", n_resamples=RESAMPLES, vectorized=True, rng=0
     )
     return float(result.pvalue)
+
+
+class RankCorrelation(Estimate):
+    """Spearman's rho as an estimate; `se` is that of atanh(rho)."""
+
+    @classmethod
+    def of(
+        cls, pairs: list[tuple[float, float]], runs: frozenset[tuple[Cell, Replicate]], seeds: int
+    ) -> "RankCorrelation":
+        """By Fisher's z with Bonett and Wright's standard error (Psychometrika 65, 2000)."""
+        value = float(spearmanr(np.array(pairs)).statistic)
+        se = math.sqrt((1 + value**2 / 2) / (len(pairs) - 3))
+        return cls(value, se, math.inf, "conditions", seeds, runs)
+
+    def interval_at(self, level: float) -> tuple[float, float]:
+        reach = norm.ppf(0.5 + level / 2) * self.se
+        z = np.arctanh(np.clip(self.effect, -0.999999, 0.999999))
+        return float(np.tanh(z - reach)), float(np.tanh(z + reach))
+
+    def _tail(self, distance: float) -> float:
+        z = np.arctanh(np.clip(distance, -0.999999, 0.999999))
+        return float(norm.sf(z / self.se))
