@@ -288,7 +288,8 @@ class Solver:
         return state
 
     def _restore_exactly(self, state: State) -> None:
-        self._rng.restore({name[4:]: array for name, array in state.items() if name.startswith("rng.")})
+        rng = {name.removeprefix("rng."): array for name, array in state.items() if name.startswith("rng.")}
+        self._rng.restore(rng)
         self.smoothed.restore(state)
         self._resumed_exactly = True
         for index, net in enumerate([self.net, *self.test_nets]):
