@@ -62,7 +62,9 @@ def test_a_sweep_goes_from_images_to_figures_and_a_second_one_does_nothing(swept
     assert set(summary) == {("60", "base"), ("60", "S2T"), ("10", "base"), ("10", "S2T")}
     drawn("results/small/figures", "learning_curves", "samples", "tsne", "filters")
     page = Path("results/small/report.html").read_text()
-    assert "caffe version 1.0.0 on the CPU (8 runs)" in page and page.count("data:image/png;base64,") == 4
+    pictures = list(Path("results/small/figures").glob("*.png"))
+    assert "caffe version 1.0.0 on the CPU (8 runs)" in page
+    assert page.count("data:image/png;base64,") == len(pictures) >= 4
     links = re.findall(r'href="\.\./\.\./(models/[^"]*)"', page)
     assert len(links) == 8 * 3 and all(Path(link).is_file() for link in links)  # log, net, solver
     before = {path: path.stat().st_mtime_ns for path in MODELS.rglob("*")}
