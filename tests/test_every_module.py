@@ -34,8 +34,10 @@ def own_test_file(module: str) -> Path:
     return CHECKOUT / "tests" / path.with_name(f"test_{path.name}")
 
 
-def is_marked_slow(node: ast.AST) -> bool:
-    return any(isinstance(part, ast.Attribute) and part.attr == "slow" for part in ast.walk(node))
+def is_slow(mark: ast.expr) -> bool:
+    """Of a decorator, or of what is assigned to `pytestmark`."""
+    marks = mark.elts if isinstance(mark, ast.List) else [mark]
+    return "pytest.mark.slow" in map(ast.unparse, marks)
 
 
 def has_fast_test(file: Path) -> bool:
@@ -43,13 +45,11 @@ def has_fast_test(file: Path) -> bool:
     if not file.is_file():
         return False
     body = ast.parse(file.read_text(encoding="utf-8")).body
-    if any(
-        isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "pytestmark" and is_marked_slow(node)
-        for node in body
-    ):
+    assigned = [node for node in body if isinstance(node, ast.Assign)]
+    if any(ast.unparse(node.targets[0]) == "pytestmark" and is_slow(node.value) for node in assigned):
         return False
     tests = [node for node in body if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")]
-    return any(not any(map(is_marked_slow, test.decorator_list)) for test in tests)
+    return any(not any(map(is_slow, test.decorator_list)) for test in tests)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,6 +1,5 @@
 """Real pycaffe as an oracle that stays up: a test asks it for arrays and is answered in milliseconds."""
 
-import contextlib
 import json
 import subprocess
 from pathlib import Path
@@ -9,18 +8,28 @@ import numpy as np
 
 Arrays = dict[str, np.ndarray]
 
-# Runs what it is sent, a program with its `given`, and keeps the arrays that the program puts into `out`.
+# Runs what it is sent, a program with its `given`, and keeps the arrays that the program puts into `out`. A fork does
+# this until a failed CHECK ends it. Then the next fork takes over, because pycaffe itself takes half a second to start.
 SERVER = """
-import json, sys
+import json, os, sys
 import numpy as np
 import caffe
-for line in sys.stdin:
-    request = json.loads(line)
-    given = dict(request["plain"], **dict(np.load(request["arrays"])))
-    out = {}
-    exec(request["program"], {"caffe": caffe, "np": np, "given": given, "out": out})
-    np.savez(request["answer"], **out)
-    print("done", flush=True)
+
+def serve():
+    for line in iter(sys.stdin.readline, ""):
+        request = json.loads(line)
+        with open(request["stderr"], "w") as stderr:
+            os.dup2(stderr.fileno(), 2)
+        given = dict(request["plain"], **dict(np.load(request["given.npz"])))
+        out = {}
+        exec(request["program"], {"caffe": caffe, "np": np, "given": given, "out": out})
+        np.savez(request["answer.npz"], **out)
+        print("done", flush=True)
+
+while (child := os.fork()) and os.waitpid(child, 0)[1]:
+    print("failed", flush=True)
+if not child:
+    serve()
 """
 
 
@@ -43,20 +52,13 @@ class RealCaffe:
         process = self._started()
         arrays = {name: value for name, value in given.items() if isinstance(value, np.ndarray)}
         plain = {name: value for name, value in given.items() if name not in arrays}
-        np.savez(self._folder / "given.npz", **arrays)
-        request = {
-            "program": program,
-            "plain": plain,
-            "arrays": str(self._folder / "given.npz"),
-            "answer": str(self._folder / "answer.npz"),
-        }
-        with contextlib.suppress(BrokenPipeError):  # then no answer comes, and its standard error says why
-            process.stdin.write(json.dumps(request) + "\n")
-            process.stdin.flush()
+        files = {name: str(self._folder / name) for name in ("given.npz", "answer.npz", "stderr")}
+        np.savez(files["given.npz"], **arrays)
+        process.stdin.write(json.dumps({"program": program, "plain": plain, **files}) + "\n")
+        process.stdin.flush()
         if process.stdout.readline() != "done\n":
-            self.close()
-            raise CaffeAborted((self._folder / "stderr").read_text()[-4000:])
-        with np.load(self._folder / "answer.npz") as answer:
+            raise CaffeAborted(Path(files["stderr"]).read_text()[-4000:])
+        with np.load(files["answer.npz"]) as answer:
             return dict(answer)
 
     def net_file(self, prototxt: str) -> str:
@@ -73,13 +75,11 @@ class RealCaffe:
 
     def _started(self) -> subprocess.Popen[str]:
         if self._process is None:
-            with open(self._folder / "stderr", "w") as stderr:
-                self._process = subprocess.Popen(
-                    [str(self._pycaffe), "-c", SERVER],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=stderr,
-                    text=True,
-                    env={"GLOG_minloglevel": "2", "OPENBLAS_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
-                )
+            self._process = subprocess.Popen(
+                [str(self._pycaffe), "-c", SERVER],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env={"GLOG_minloglevel": "2", "OPENBLAS_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
+            )
         return self._process

@@ -33,6 +33,7 @@ def test_one_seed_decides_nothing_but_of_its_own_nets():
     assert rows["C3"]["more_seeds"] == 2
 
 
+@pytest.mark.slow
 def test_more_seeds_are_more_for_a_smaller_effect_and_none_are_named_for_none():
     def rows(effect: float) -> dict:
         return judged(exact(lambda size, name: 0.5 + effect * (name == "S3T"), spread=0.01, seeds=4))["C3"]
@@ -75,6 +76,7 @@ def test_the_command_prints_a_line_a_claim_and_published_tables_give_the_same(ca
     assert capsys.readouterr().out.splitlines()[:18] == printed[:18]
 
 
+@pytest.mark.slow
 def test_claims_are_judged_again_only_when_tables_or_claims_change(monkeypatch: pytest.MonkeyPatch):
     small_sweep()
     exp = demo()

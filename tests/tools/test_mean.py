@@ -72,6 +72,7 @@ def test_the_mark_holds_the_checksum_of_every_mean(tiny_sample: Path, project: P
     assert read_json(place.means) == {"means": {name: sha256(path) for name, path in means.items()}}
 
 
+@pytest.mark.slow
 def test_a_second_call_does_nothing_and_another_size_adds_its_own(tiny_sample: Path, project: Path) -> None:
     exp = packed(tiny_sample)
     mean(exp, 0)
@@ -106,6 +107,7 @@ def test_without_lmdbs_the_error_says_what_to_run(tiny_sample: Path, project: Pa
         mean(exp, 0)
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_computed(tiny_sample: Path, project: Path) -> None:
     exp = packed(tiny_sample)
     said = [verb("mean", exp.file).communicate()[0] for _ in range(2)]

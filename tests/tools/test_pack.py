@@ -129,6 +129,7 @@ def half_b_has_begun(root: Path) -> bool:
     return any(root.glob("A/*/pack.json")) and spool_is_there(root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [spool_is_there, an_lmdb_is_being_written, half_b_has_begun])
 def test_after_kill_9_the_next_call_ends_with_the_same_data(
     moment: Callable[[Path], bool], whole: dict[str, str], tiny_sample: Path, project: Path
@@ -279,6 +280,7 @@ def test_a_disk_that_fills_up_is_one_clear_error(tiny_sample: Path, project: Pat
 # the command line -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_says_what_it_packed(tiny_sample: Path, project: Path) -> None:
     exp = tiny(tiny_sample, full_size=5, sizes=[5])
     split(exp, 0)

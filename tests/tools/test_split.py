@@ -200,6 +200,7 @@ def test_images_at_another_path_are_split_anew(tiny_sample: Path, project: Path)
     assert len(read_list(split_of(all_, 0).train_list("A", 20))) == 200
 
 
+@pytest.mark.slow
 def test_two_at_once_do_the_work_once(tiny_sample: Path, project: Path) -> None:
     experiment(Path("exp.yaml"), dataset="tiny-imagenet", path=tiny_sample, sizes=[20], full_size=60)
     both = [verb("split", Path("exp.yaml")) for _ in range(2)]

@@ -116,6 +116,7 @@ def test_every_list_is_shuffled(sample: Split, name: str) -> None:
     assert [int(key[:8]) for key, _ in made] == list(range(len(made)))
 
 
+@pytest.mark.slow
 def test_the_order_is_the_seeds(sample: Split, tiny_sample: Path, project: Path) -> None:
     same = packed(tiny(tiny_sample, sizes=[5]))
     assert digests(split_of(same, 0)).items() <= digests(sample).items()

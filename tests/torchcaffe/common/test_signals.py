@@ -8,11 +8,29 @@ import pytest
 
 from tests.helpers import engine_runs
 from tests.helpers.engine_processes import engines, started, wait_for
+from torchcaffe.common.log import Fatal
+from torchcaffe.common.signals import Action, Signals
 
 SIGNALS = {
     "as they are": ([], signal.SIGHUP, signal.SIGINT),
     "the other way round": (["--sigint_effect=snapshot", "-sighup_effect", "stop"], signal.SIGINT, signal.SIGHUP),
 }
+
+
+def test_an_action_is_asked_for_once_by_each_signal_that_has_arrived() -> None:
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGHUP)
+    with Signals("stop", "snapshot") as signals:
+        assert signals.requested_action() is Action.NONE
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+        assert [signals.requested_action() for _ in range(3)] == [Action.SNAPSHOT, Action.STOP, Action.NONE]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGHUP)) == before
+
+
+def test_an_unknown_effect_is_refused() -> None:
+    with pytest.raises(Fatal, match='Invalid signal effect "pause" was specified'):
+        Signals("pause", "none")
 
 
 @pytest.mark.slow

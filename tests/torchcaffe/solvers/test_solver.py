@@ -37,10 +37,12 @@ SETTINGS = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS.keys())
-def test_the_log_is_caffes_line_for_line(caffe: Path, tmp_path: Path, settings: dict) -> None:
-    write(tmp_path, settings)
+FAST = ("as usual", "several batches a step")
+
+
+@pytest.mark.parametrize("name", [*FAST, *(pytest.param(x, marks=pytest.mark.slow) for x in SETTINGS if x not in FAST)])
+def test_the_log_is_caffes_line_for_line(caffe: Path, tmp_path: Path, name: str) -> None:
+    write(tmp_path, SETTINGS[name])
     right = engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
     found = engine_runs.ours(tmp_path, "train", "--solver=solver.prototxt")
     assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
