@@ -85,9 +85,9 @@ def training(engine: Engine) -> Finding:
 def machine_gpus() -> list[str]:
     """`NVIDIA H200`, one for each GPU; where the driver does not answer, its device files."""
     try:
-        done = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-        if done.returncode == 0:
-            return [line.partition(": ")[2].partition(" (UUID")[0] for line in done.stdout.splitlines()]
+        process = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+        if process.returncode == 0:
+            return [line.partition(": ")[2].partition(" (UUID")[0] for line in process.stdout.splitlines()]
     except FileNotFoundError:
         return []
     return [str(file) for file in sorted(Path("/dev").glob("nvidia[0-9]*"))]
@@ -123,8 +123,8 @@ def installed(name: str) -> str:
 def with_experiments() -> list[tuple[str, Card, Space]]:
     """The registered data sets that an experiment of the project brings; the smallest first."""
     cards = [(name, card(name)) for name in datasets()]
-    known = [(name, about, about.space) for name, about in cards if about.experiment and about.space]
-    return sorted(known, key=lambda entry: entry[2].lmdbs)
+    complete = [(name, about, about.space) for name, about in cards if about.experiment and about.space]
+    return sorted(complete, key=lambda entry: entry[2].lmdbs)
 
 
 def images(dataset: str, about: Card) -> Finding:

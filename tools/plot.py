@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
+from types import ModuleType
 
 from tools import cli
 from tools.common.errors import UserError
@@ -24,6 +25,8 @@ from tools.planning.stages import FIGURES, plot_stage
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import results_folder
 from tools.results.columns import CURVES, RUNS, SUMMARY, Row, engine_name, read_csv
+
+Figures = dict[ModuleType, Callable[[], object]]  # a module of tools/figures/ -> what draws its figure
 
 
 def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
@@ -42,22 +45,23 @@ def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     figures |= _of_models(exp, engine, tables, folder) if tables == results else _published(tables, folder)
     inputs = stage.inputs({})
     stage.marker.unlink(missing_ok=True)
-    drawn, left_out = {}, {}
+    captions: dict[str, str] = {}
+    left_out: dict[str, str] = {}
     with style.house_style():
         for module, draw in figures.items():
             try:
                 draw()
-                drawn[module.NAME] = module.CAPTION
+                captions[module.NAME] = module.CAPTION
             except NoData as why:
                 print(f"{folder / module.NAME}: not drawn: {why}")
                 left_out[module.NAME] = str(why)
-    files = [file for name in drawn for file in _files(folder, name)]
-    write_json(stage.marker, {"inputs": inputs, "figures": drawn, "left_out": left_out, "files": files})
+    files = [file for name in captions for file in _files(folder, name)]
+    write_json(stage.marker, {"inputs": inputs, "figures": captions, "left_out": left_out, "files": files})
     return True
 
 
-def _of_tables(exp: Experiment, tables: Path, folder: Path) -> dict:
-    """Figure -> what draws it, for those that need tables only."""
+def _of_tables(exp: Experiment, tables: Path, folder: Path) -> Figures:
+    """The figures that need tables only."""
     rows, means = _table(exp, tables / RUNS), _table(exp, tables / SUMMARY)
     points = read_csv(tables / CURVES) if (tables / CURVES).is_file() else []
     return {
@@ -69,8 +73,8 @@ def _of_tables(exp: Experiment, tables: Path, folder: Path) -> dict:
     }
 
 
-def _of_models(exp: Experiment, engine: str, tables: Path, folder: Path) -> dict:
-    """The same for those that need images or nets."""
+def _of_models(exp: Experiment, engine: str, tables: Path, folder: Path) -> Figures:
+    """The figures that need images or nets."""
     rows = _table(exp, tables / RUNS)
     return {
         samples: lambda: samples.draw(exp, folder),
@@ -79,16 +83,16 @@ def _of_models(exp: Experiment, engine: str, tables: Path, folder: Path) -> dict
     }
 
 
-def _published(tables: Path, folder: Path) -> dict:
-    """The same without images or nets: the published figure itself."""
+def _published(tables: Path, folder: Path) -> Figures:
+    """Instead of those: the published figures, copied."""
 
     def copy(name: str) -> Callable[[], None]:
         def draw() -> None:
-            found = [place for place in (tables, tables / "figures") if (place / f"{name}.png").is_file()]
-            if not found:
+            places = [place for place in (tables, tables / FIGURES) if (place / f"{name}.png").is_file()]
+            if not places:
                 raise NoData(f"it needs images or nets, and {tables} has no {name}.png")
-            for file in _files(found[0], name):
-                write_atomic(folder / file, (found[0] / file).read_bytes())
+            for file in _files(places[0], name):
+                write_atomic(folder / file, (places[0] / file).read_bytes())
 
         return draw
 
@@ -122,15 +126,15 @@ def plot_runs(exp: Experiment, engine: str, patterns: list[str], tables: Path | 
 
 def _chosen(table: Path, rows: list[Row], patterns: list[str]) -> list[Row]:
     """The rows whose key, or folder, matches one of `patterns`. Raises UserError for one that matches none."""
-    found = []
+    chosen: list[Row] = []
     for pattern in patterns:
         matching = [row for row in rows if fnmatch(f"/{row['run']}", f"*/{pattern.strip('/')}")]
         if not matching:
             raise UserError(
                 f"{table}: no run is called {pattern!r}; give one as in A2B/n0300/S3T/seed0, or */S3T/seed0"
             )
-        found += [row for row in matching if row not in found]
-    return found
+        chosen += [row for row in matching if row not in chosen]
+    return chosen
 
 
 def _table(exp: Experiment, path: Path) -> list[Row]:

@@ -1,4 +1,4 @@
-"""What a trained net says of every validation image: predictions.npz in the run's folder.
+"""Record the class that a trained net gives to every validation image: predictions.npz in the run's folder.
 
     python -m tools predict experiments/demo.yaml A2B/n0060/S3T/seed0
 
@@ -87,10 +87,10 @@ def main(argv: list[str]) -> None:
     exp, engine = load(arguments.experiment, arguments.set), find_engine()
     run = find_run(exp, engine.name, arguments.run)
     with lock(run.lock):
-        done = read_json(run.folder / "train.json")
-        if done is None:
+        training = read_json(run.folder / "train.json")
+        if training is None:
             raise UserError(f"{run.folder}: not trained yet; run `python -m tools train {exp.file} {run.key}` first")
         accuracy, _ = headline_outputs(prototxt.read_net(run.folder / NET), run.folder / NET)
         last = [row for row in read_csv(run.folder / "test.csv") if row["TestNet"] == 0][-1]
-        found = predict(run, engine, run.folder / done["model"]["file"], last[accuracy])
-    print(f"{run.folder / PREDICTIONS}: {found['images']} images, accuracy {found['accuracy']:.4f}")
+        predictions = predict(run, engine, run.folder / training["model"]["file"], last[accuracy])
+    print(f"{run.folder / PREDICTIONS}: {predictions['images']} images, accuracy {predictions['accuracy']:.4f}")

@@ -69,7 +69,7 @@ def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[s
     """What the template is given."""
     rows, means = read_csv(tables / RUNS), content.means(read_csv(tables / SUMMARY))
     own = tables == results
-    known = provenance.summary(provenance.manifests_of(rows) if own else provenance.published_manifests(tables))
+    origin = provenance.summary(provenance.manifests_of(rows) if own else provenance.published_manifests(tables))
     runs, claims = content.runs(rows, results if own else None), content.claims(tables / CLAIMS)
     return {
         "title": style.dataset_title(exp),
@@ -89,10 +89,10 @@ def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[s
         "any_files": any(run["files"] for run in runs),
         "columns": COLUMNS,
         "filters": _filters(rows),
-        "facts": provenance.facts(known, rows),
+        "facts": provenance.facts(origin, rows),
         "settings": content.settings(exp),
         "file": exp.file,
-        "commands": _commands(exp, engine, known, rows, None if own else tables),
+        "commands": _commands(exp, engine, origin, rows, None if own else tables),
         "command": f"python -m tools report {exp.file}",
         "source": f"{tables}/",
         "data": {"means": means, "columns": COLUMNS, "order": _order(rows), "cells": _cells(runs)},
@@ -113,8 +113,8 @@ def _best(means: dict[str, Any]) -> set[str]:
     best = set()
     for size in means["sizes"]:
         keys = [f"{size}/{condition}" for condition in means["conditions"]]
-        known = [key for key in keys if means["cells"].get(key, {}).get("accuracy") is not None]
-        best |= {max(known, key=lambda key: means["cells"][key]["accuracy"])} if known else set()
+        measured = [key for key in keys if means["cells"].get(key, {}).get("accuracy") is not None]
+        best |= {max(measured, key=lambda key: means["cells"][key]["accuracy"])} if measured else set()
     return best
 
 
@@ -126,8 +126,8 @@ def _verdicts(claims: list[Row]) -> list[tuple[str, int]]:
 def _filters(rows: list[Row]) -> dict[str, list]:
     """Column -> its values, for the columns that have more than one."""
     sorts: dict[str, Callable[[Any], Any]] = {"size": size_order, "condition": condition_order}
-    found = {name: sorted({row[name] for row in rows}, key=sorts.get(name)) for name in FILTERS}
-    return {name: values for name, values in found.items() if len(values) > 1}
+    values_of = {name: sorted({row[name] for row in rows}, key=sorts.get(name)) for name in FILTERS}
+    return {name: values for name, values in values_of.items() if len(values) > 1}
 
 
 def _order(rows: list[Row]) -> dict[str, list[str]]:
@@ -137,14 +137,14 @@ def _order(rows: list[Row]) -> dict[str, list[str]]:
 
 def _cells(runs: list[Row]) -> dict[str, list[str]]:
     """size/condition -> the keys of its runs."""
-    found = defaultdict(list)
+    cells = defaultdict(list)
     for run in runs:
-        found[f"{run['size']}/{run['condition']}"].append(run["key"])
-    return found
+        cells[f"{run['size']}/{run['condition']}"].append(run["key"])
+    return cells
 
 
 def _commands(
-    exp: Experiment, engine: str, known: dict | None, rows: list[Row], published: Path | None
+    exp: Experiment, engine: str, origin: dict[str, Any] | None, rows: list[Row], published: Path | None
 ) -> list[tuple[str, str]]:
     """(what it does, the command) of the page's last section."""
     name = f"{exp.file.stem}-sweep" if exp.file.parent == Path("experiments") else None
@@ -154,19 +154,19 @@ def _commands(
     before = "" if engine == "caffe" else f"CAFFE={engine} "
     tools = f"{before}.venv/bin/python -m tools"
     sweep = f"make {name}{given}{caffe}" if name else f"{tools} sweep {exp.file}{verb}"
-    commit = known["commits"][0][0] if known else "unknown"
-    found = [("All of it: what is finished is kept, what is missing is trained.", sweep)]
+    commit = origin["commits"][0][0] if origin else "unknown"
+    commands = [("All of it: what is finished is kept, what is missing is trained.", sweep)]
     if commit != "unknown":
-        found.insert(0, ("The pipeline as it was.", f"git checkout {commit.rstrip('+')}"))
-        found.append(("One run.", f"{tools} run {exp.file} {run_key(rows[0])}{verb}"))
+        commands.insert(0, ("The pipeline as it was.", f"git checkout {commit.rstrip('+')}"))
+        commands.append(("One run.", f"{tools} run {exp.file} {run_key(rows[0])}{verb}"))
     source = f" --from {published}" if published else ""
-    found.append(
+    commands.append(
         (
             "The figures and this page.",
             f"{tools} plot {exp.file}{verb}{source}\n{tools} report {exp.file}{verb}{source}",
         )
     )
-    return found
+    return commands
 
 
 def main(argv: list[str]) -> None:

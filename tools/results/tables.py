@@ -73,9 +73,9 @@ class Tables:
 
 def tables_of(exp: Experiment, folder: Path | None) -> Tables:
     """The tables in `folder`, else those of the experiment in results/."""
-    found = Tables(folder or results_folder(exp, engine_name()))
-    found.runs  # noqa: B018  (raises where there are none)
-    return found
+    tables = Tables(folder or results_folder(exp, engine_name()))
+    tables.runs  # noqa: B018  (raises where there are none)
+    return tables
 
 
 def best_iterations(curves: list[Row]) -> tuple[dict[str, float], float]:
