@@ -99,6 +99,7 @@ def test_a_folder_without_tables_is_refused():
         main(["experiments/demo.yaml", "--other", "nowhere"])
 
 
+@pytest.mark.slow
 def test_a_users_own_claim_is_judged(capsys: pytest.CaptureFixture):
     small_sweep()
     Path("mine.yaml").write_text(

@@ -43,6 +43,7 @@ def test_chance_is_a_line_where_it_does_not_flatten_the_curves(
         Axes, "annotate", lambda self, text, *a, **k: texts.append(text) or annotate(self, text, *a, **k)
     )
     monkeypatch.setattr(Axes, "axhline", lambda self, y, **k: lines.append(y) or axhline(self, y, **k))
+    monkeypatch.setattr(style, "save", lambda figure, path: None)
     write_json(split_of(exp, 0).marker, {"classes": {"A": ["x"] * classes}})
     accuracy.draw(exp, *tables, Path())
     assert label in texts
@@ -54,6 +55,7 @@ def test_a_size_keeps_its_look_when_an_override_selects(
 ) -> None:
     looks: list[dict] = []
     size_look = style.size_look
+    monkeypatch.setattr(style, "save", lambda figure, path: None)  # a second each
     monkeypatch.setattr(style, "size_look", lambda *given: looks.append(size_look(*given)) or looks[-1])
     accuracy.draw(exp, *tables, Path())
     accuracy.draw(demo("sizes=[50] full_size=500"), *tables, Path())

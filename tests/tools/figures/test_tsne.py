@@ -31,10 +31,14 @@ def test_it_places_the_validation_images_of_both_halves_by_pixels_and_by_feature
     assert [int(row["label"]) for row in table] == labels
 
 
-def test_another_layer_has_a_figure_of_its_own(trained: Experiment) -> None:
-    assert tsne.draw(trained, "caffe", Path(), "conv1") == Path("tsne-conv1.png")
+def test_a_layer_that_the_net_lacks_is_named_with_those_that_it_has(trained: Experiment) -> None:
     with pytest.raises(NoData, match="no layer 'conv9'; there are conv1, fc2, fc3"):
         tsne.draw(trained, "caffe", Path(), "conv9")
+
+
+@pytest.mark.slow
+def test_another_layer_has_a_figure_of_its_own(trained: Experiment) -> None:
+    assert tsne.draw(trained, "caffe", Path(), "conv1") == Path("tsne-conv1.png")
 
 
 def test_without_the_source_net_there_is_no_figure(trained: Experiment) -> None:
