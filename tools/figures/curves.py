@@ -15,11 +15,10 @@ from tools.figures import NoData, style
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import HALVES
 from tools.protocol.runs import is_source_net
-from tools.results.columns import Row, condition_order, run_key, size_order
+from tools.results.columns import CURVE_COLUMNS, Row, condition_order, run_key, size_order
 
 NAME = "learning_curves"
 CAPTION = "Learning curves of the source nets (figures 5.4 and 5.5 of the thesis)."
-COLUMNS = ("run", "iteration", "accuracy", "validation_loss", "training_loss")
 MAX_RUNS = 12  # more in one figure could not be told apart
 _MAX_RAW = 100  # displays; of more, the training loss is drawn as a running mean over a fiftieth of them
 _VALIDATION_DASH = (0, (4, 1.5))
@@ -68,7 +67,7 @@ def draw(exp: Experiment, rows: list[Row], points: list[Row], folder: Path, name
     style.set_title(accuracy_axes, f"{style.dataset_title(exp)}: {_subject(exp, rows)}", _facts(exp, curves))
     keys = [run_key(row) for row in rows]
     shown = sorted((point for point in points if point["run"] in keys), key=lambda point: keys.index(point["run"]))
-    style.save_table(folder / name, COLUMNS, shown)
+    style.save_table(folder / name, CURVE_COLUMNS, shown)
     style.save(figure, folder / name)
 
 

@@ -153,16 +153,22 @@ def row_of(columns: Iterable[str], **values: Any) -> Row:
     return row | values
 
 
+def whole_row(columns: Iterable[str], **values: Any) -> Row:
+    """A row with a value for every column. Raises KeyError for a column without a value, or the other way round."""
+    names = set(columns)
+    if names != values.keys():
+        raise KeyError(f"columns and values differ by {', '.join(sorted(names ^ values.keys()))}")
+    return values
+
+
 def csv_text(columns: Iterable[str], rows: Iterable[Row]) -> str:
-    """A header and a line a row; None is a blank cell. Raises KeyError for a row with other names than the columns."""
+    """A header and a line a row; None is a blank cell. Raises KeyError as `whole_row` does."""
     names = list(columns)
     out = io.StringIO()
     writer = csv.DictWriter(out, names, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        if row.keys() != set(names):
-            raise KeyError(f"a row without or beyond the columns: {', '.join(sorted(row.keys() ^ set(names)))}")
-        writer.writerow(row)
+        writer.writerow(whole_row(names, **row))
     return out.getvalue()
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from tools.caffe_log import Log
 from tools.common.errors import UserError
 from tools.nets.templates import Rendered
+from tools.results.columns import RESULT_COLUMNS, whole_row
 
 MAX_LOSS = 87.0  # BVLC Caffe prints -log(max(p, FLT_MIN)) as the loss of an image: 87.3365 if the net has diverged
 FLAGS = {
@@ -29,15 +30,16 @@ def outcome(log: Log, rendered: Rendered, classes: int, outputs: int, val_images
     last = tests[-1]
     accuracy, loss = _value(last, rendered.accuracy), _value(last, rendered.loss)
     best = max(tests, key=lambda row: _value(row, rendered.accuracy))
-    result = {
-        "accuracy": accuracy,
-        "best_accuracy": best[rendered.accuracy],
-        "best_iter": int(_value(best, "NumIters")),
-        "loss": loss,
-        "iters": int(_value(last, "NumIters")),
-        "seconds": round(log.seconds, 1),
-        "images_per_s": round(log.iters_per_s * rendered.train_batch, 1) if log.iters_per_s > 0 else None,
-    }
+    result = whole_row(
+        RESULT_COLUMNS,
+        accuracy=accuracy,
+        best_accuracy=best[rendered.accuracy],
+        best_iter=int(_value(best, "NumIters")),
+        loss=loss,
+        iters=int(_value(last, "NumIters")),
+        seconds=round(log.seconds, 1),
+        images_per_s=round(log.iters_per_s * rendered.train_batch, 1) if log.iters_per_s > 0 else None,
+    )
     chance = 1 / classes
     standard_error = math.sqrt(chance * (1 - chance) / val_images)
     losses = [_value(row, "SmoothedLoss") for row in log.train.rows()]
