@@ -6,9 +6,9 @@ Between two measured sizes, accuracies are interpolated along log2(size), within
 ones is refused. The condition with the best mean is advised. All means are of the same seeds and directions, so that an
 easy split cannot favour a condition that was measured only on it; a condition with less than half of base's runs is not
 compared. Its gains over base and FTall are estimated over seeds, or with one seed over images
-(tools/stats/intervals.py). The best of several conditions is chosen from the same runs that measure it, so its gain
-looks larger than it is. The interval bounds this: it is that of a comparison named beforehand, with the error level
-shared among the conditions that it was chosen from (Bonferroni).
+(tools/stats/intervals.py). The best condition is chosen by the same runs that measure its gain, so the gain
+looks larger than it is. The interval allows for this: its error level is divided by the number of conditions that the
+best one was chosen from (Bonferroni).
 """
 
 import math
@@ -29,14 +29,14 @@ class Advice:
     condition: str
     accuracy: float
     gains: dict[str, tuple[float, float, float]]  # over base, FTall: effect, low, high; the last two may be NaN
-    others: list[str]  # conditions that no interval tells from the best
+    others: list[str]  # conditions whose interval does not show a difference from the best
     unit: str  # seeds, images, or ``
     seeds: int
-    runs: list[str]  # keys of the runs behind it
+    runs: list[str]  # keys of the runs that the advice is based on
 
 
 def advise(tables: Tables, n: int) -> Advice:
-    """Raises UserError where n lies outside the measured sizes, or base was not measured there."""
+    """Raises UserError if n is outside the measured sizes, or base was not measured there."""
     at = _interpolation(tables, n)
     conditions, places = _compared(tables.runs, set(at))
     shared = [row for row in tables.runs if (row["seed"], row["direction"]) in places]

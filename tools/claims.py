@@ -60,7 +60,7 @@ def decide(tables: Tables, claims: Claims, prestudy: Tables | None = None, other
 
 
 def _facts(test: ClaimTest) -> Row:
-    """What a test is about, before it is known how many others there are."""
+    """The columns that do not depend on the other claims."""
     estimates = [term.estimate for term in test.terms]
     deciding = test.deciding
     low, high = deciding.estimate.interval
@@ -79,7 +79,7 @@ def _facts(test: ClaimTest) -> Row:
 
 
 def _decide(rows: list[Row], tests: dict[str, ClaimTest]) -> None:
-    """Verdicts, by Holm's correction among the claims that there are seeds (or conditions, C17) enough to test."""
+    """Sets the verdicts, with Holm's correction over the claims that have enough seeds (C17: conditions) for a test."""
     weak = {name: [term for term in test.terms if term.estimate.unit in ("images", "")] for name, test in tests.items()}
     family = [row for row in rows if row["claim"] in tests and not weak[row["claim"]]]
     for row, p, corrected in _corrected(family, tests):
@@ -103,7 +103,7 @@ def _decide_of_these_nets(rows: list[Row], tests: dict[str, ClaimTest]) -> None:
 
 
 def _corrected(family: list[Row], tests: dict[str, ClaimTest]) -> list[tuple[Row, float, float]]:
-    """Rows with their p-value, and that corrected for how many there are."""
+    """Each row with its p-value, and the p-value corrected for the number of rows."""
     raw = [min(1.0, 2 * min(tests[row["claim"]].p_holds, tests[row["claim"]].p_fails)) for row in family]
     return list(zip(family, raw, _holm(raw), strict=True))
 
@@ -117,7 +117,7 @@ def _holm(p_values: list[float]) -> np.ndarray:
 
 
 def _more_seeds(test: ClaimTest, tested: int) -> int | None:
-    """How many more would decide it with 80 % power, were it the last that Holm's correction comes to."""
+    """The number of further seeds that would decide it with 80 % power, at the strictest level of Holm's method."""
     estimate, threshold = test.deciding.estimate, test.deciding.threshold
     distance, sd = abs(estimate.effect - threshold), estimate.se * math.sqrt(estimate.seeds)
     holds = test.deciding.shortfall < 0

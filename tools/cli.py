@@ -1,4 +1,4 @@
-"""What the command lines of all verbs share."""
+"""Common parts of the command lines of all verbs."""
 
 import argparse
 import os
@@ -47,7 +47,7 @@ def experiment(verb: str, doc: str | None, argv: list[str], tables: Mapping[str,
 
 
 def _interpreter() -> str:
-    """This Python as one would type it: so that the examples in --help run as pasted."""
+    """The command that starts this Python, so that the examples in --help run as pasted."""
     path = Path(os.path.abspath(sys.executable))
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 

@@ -1,4 +1,4 @@
-"""Show what this machine has for the experiments, and for each thing that is missing the command that mends it.
+"""Show what this machine has for the experiments, what is missing, and the command that installs it.
 
     python -m tools doctor
 
@@ -25,13 +25,13 @@ from tools.training.engine import Engine, NoEngine, find_engine
 from tools.training.gpus import selected_gpus
 
 State = Literal["ok", "note", "missing"]
-DEMO = "demo"  # the experiment without whose needs nothing runs
+DEMO = "demo"  # what this experiment needs must be there; the rest is only noted
 DEBIAN_DATASETS = Path("/usr/share/datasets")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: `missing` keeps the demo from running, `note` does not."""
+    """One line of the output. With `missing` the demo cannot run; with `note` it can."""
 
     what: str
     state: State
@@ -69,7 +69,7 @@ def examine() -> Iterator[Finding]:
 
 
 def training(engine: Engine) -> Finding:
-    """What the runs will train on, and where that is less than the machine has, why."""
+    """The device that runs will train on, and the reason if GPUs of the machine are not used."""
     cores, cards, chosen = len(os.sched_getaffinity(0)), machine_gpus(), selected_gpus(engine)
     on_cpu = f"on the CPU, {cores} cores"
     if chosen:
@@ -83,7 +83,7 @@ def training(engine: Engine) -> Finding:
 
 
 def machine_gpus() -> list[str]:
-    """`NVIDIA H200`, one for each GPU; where the driver does not answer, its device files."""
+    """The name of each GPU (`NVIDIA H200`); if the driver does not answer, the GPUs' device files."""
     try:
         process = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
         if process.returncode == 0:
@@ -94,7 +94,7 @@ def machine_gpus() -> list[str]:
 
 
 def pycaffe(engine: Engine) -> Finding:
-    """The command `pycaffe` beside the engine, else a python3 that imports caffe. No verb needs it; tests do."""
+    """Looks for a `pycaffe` in the engine's folder, else for a python3 that imports caffe. Only tests need it."""
     beside = engine.path.parent / "pycaffe"
     for command in (str(beside), "python3"):
         program = shutil.which(command)
@@ -121,14 +121,14 @@ def installed(name: str) -> str:
 
 
 def with_experiments() -> list[tuple[str, Card, Space]]:
-    """The registered data sets that an experiment of the project brings; the smallest first."""
+    """The registered data sets that an experiment of the project uses, the smallest first."""
     cards = [(name, card(name)) for name in datasets()]
     complete = [(name, about, about.space) for name, about in cards if about.experiment and about.space]
     return sorted(complete, key=lambda entry: entry[2].lmdbs)
 
 
 def images(dataset: str, about: Card) -> Finding:
-    """Brought by fetch, or in Debian's package. Never `missing`: a sweep begins with fetch."""
+    """Whether the data set was fetched or is in Debian's package. Never `missing`: a sweep begins with fetch."""
     record = read_json(Path("data") / dataset / "fetch.json")
     for folder in (Path("data") / dataset / record["folder"] if record else None, DEBIAN_DATASETS / dataset):
         if folder and reader(dataset).is_at(folder):
@@ -138,7 +138,7 @@ def images(dataset: str, about: Card) -> Finding:
 
 
 def disk(free: float) -> Iterator[Finding]:
-    """What each experiment takes of the `free` GB."""
+    """The disk space that each experiment needs, compared with the `free` GB."""
     for _, about, space in with_experiments():
         what = f"disk, {about.experiment}"
         needed = f"{space.lmdbs} GB of LMDBs, {space.models} GB of models (keep_models: all); {free:.0f} GB free"

@@ -1,10 +1,10 @@
-"""Bring the data set of an experiment into data/<dataset>/, checked. A second call does nothing.
+"""Fetch the data set of an experiment into data/<dataset>/ and check it. A second call does nothing.
 
     python -m tools fetch experiments/demo.yaml
     python -m tools fetch experiments/tiny.yaml --set path=/data/tiny-imagenet-200.zip     # or its folder: offline
 
 data/cards/<dataset>.yaml says what the data set is, where it comes from, and its checksums. fetch.json, written last,
-records what was brought. Without it, fetch goes on with what lies in data/<dataset>/ already.
+records what was fetched. Without it, fetch continues with what is in data/<dataset>/.
 """
 
 from pathlib import Path
@@ -20,7 +20,7 @@ from tools.protocol.register import card, check_classes
 
 
 def fetch(exp: Experiment) -> bool:
-    """Brings the data set and writes fetch.json; returns False if it was there already. Raises UserError."""
+    """Fetches the data set and writes fetch.json; returns False if it was there already. Raises UserError."""
     folder = dataset_folder(exp)
     with lock(folder / ".fetch.lock"):
         if fetch_stage(exp).is_complete:

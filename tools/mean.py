@@ -2,7 +2,7 @@
 
     python -m tools mean experiments/demo.yaml
 
-writes mean.binaryproto beside data.mdb in each training LMDB's folder (docs/protocol.md, "Data", 5).
+writes mean.binaryproto next to data.mdb in each training LMDB's folder (docs/protocol.md, "Data", 5).
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from tools.protocol.layout import Split, split_of, train_sizes
 
 
 def mean(exp: Experiment, seed: int) -> bool:
-    """Writes the means that `exp` needs for one of its seeds and that are not there; returns False if all were.
+    """Writes the missing means that `exp` needs for one of its seeds; returns False if none was missing.
 
-    Raises UserError where an LMDB is absent.
+    Raises UserError if an LMDB is absent.
     """
     place = split_of(exp, seed)
     with lock(place.folder / ".lock"):

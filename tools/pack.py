@@ -27,7 +27,7 @@ _PAGE = 4096  # bytes of an LMDB page, at the least
 
 
 def pack(exp: Experiment, seed: int) -> bool:
-    """Writes every LMDB that `exp` needs for one of its seeds and that is not there; returns False if all were.
+    """Writes every missing LMDB that `exp` needs for one of its seeds; returns False if none was missing.
 
     Raises UserError for: lists that are absent or changed, images that cannot be read (unless `on_bad_image: skip`), a
     disk without room.
@@ -82,7 +82,7 @@ def _present(place: Split) -> dict[str, str]:
 
 
 def _check_room(exp: Experiment, place: Split, halves: list[list[Database]]) -> None:
-    """Raises UserError if the disk has not the room for the LMDBs and the spool of the larger half."""
+    """Raises UserError if the disk has no room for the LMDBs and the spool of the larger half."""
     pixels = math.prod(image_shape(exp))
     databases = sum(_lmdb_bytes(pixels, len(d.labels)) for half in halves for d in half)
     spool = pixels * max(len({reference for d in half for reference in d.labels}) for half in halves)
@@ -96,7 +96,7 @@ def _check_room(exp: Experiment, place: Split, halves: list[list[Database]]) -> 
 
 
 def _lmdb_bytes(pixels: int, entries: int) -> int:
-    """What LMDB takes for `entries` Datums of so many bytes: above half a page, a record has whole pages of its own."""
+    """The bytes of an LMDB of `entries` Datums of this size. A record of more than half a page gets whole pages."""
     record = pixels + 16 + 40  # the Datum's fields and the page's header; the key
     whole = -(-(pixels + 32) // _PAGE) * _PAGE + 80  # and a key with a page number in a leaf
     each = whole if record > _PAGE // 2 else _PAGE / (_PAGE // record)
@@ -105,7 +105,7 @@ def _lmdb_bytes(pixels: int, entries: int) -> int:
 
 @contextlib.contextmanager
 def _system_errors(place: Split) -> Iterator[None]:
-    """Says of a full or failing disk what it is, and where."""
+    """Turns errors of a full or failing disk into a UserError that names the folder."""
     try:
         yield
     except OSError as error:

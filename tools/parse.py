@@ -13,8 +13,8 @@ Columns, named as Caffe's own parse_log.py names them:
   TestNet       test.csv: the number of the test net; `test[test.TestNet == 0]` is the first net's curve
   TestLoss      test.csv: with test_compute_loss only
 
-An empty cell means that the log does not say it; `nan` is what the engine printed. tools/caffe_log/ has the rules by
-which a log is read.
+An empty cell means that the log does not have the value; `nan` is what the engine printed. tools/caffe_log/ has the
+rules for reading a log.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ _LINE = "I0228 10:00:00.123456  1234 solver.cpp:218] Iteration 0, loss = 2.3"
 
 
 def parse(log_path: Path, folder: Path) -> Log:
-    """Writes train.csv and test.csv of a log into `folder`, with only a header where there are no rows of the kind.
+    """Writes train.csv and test.csv of a log into `folder`. A table without rows has only its header.
 
     Raises UserError as `parse_log` does; then nothing is written.
     """
@@ -62,7 +62,7 @@ def parse_log(path: Path) -> Log:
 
 
 def log_file(path: Path) -> Path:
-    """The log that `path` names: itself, or caffe.log in it. Raises UserError where there is none."""
+    """The log file: `path`, or caffe.log if `path` is a folder. Raises UserError if there is none."""
     path = Path(path)
     log = path / "caffe.log" if path.is_dir() else path
     if not log.is_file():

@@ -30,10 +30,10 @@ Figures = dict[ModuleType, Callable[[], object]]  # a module of tools/figures/ -
 
 
 def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
-    """Draws every figure whose data is there, and prints why another is not; returns False if all were complete.
+    """Draws every figure whose data exist, and prints why a figure is not drawn; returns False if all were complete.
 
-    `engine` is the engine's name (tools/training/engine.py); `tables` a folder of published tables, else
-    the experiment's own. Raises UserError where there are no tables yet.
+    `engine` is the engine's name (tools/training/engine.py). `tables` is a folder of published tables; without it, the
+    experiment's own tables are used. Raises UserError if there are no tables yet.
     """
     results = results_folder(exp, engine)
     tables = tables or results
@@ -84,7 +84,7 @@ def _of_models(exp: Experiment, engine: str, tables: Path, folder: Path) -> Figu
 
 
 def _published(tables: Path, folder: Path) -> Figures:
-    """Instead of those: the published figures, copied."""
+    """The figures that need images or nets, copied from the published folder."""
 
     def copy(name: str) -> Callable[[], None]:
         def draw() -> None:
@@ -100,21 +100,21 @@ def _published(tables: Path, folder: Path) -> Figures:
 
 
 def _files(folder: Path, name: str) -> list[str]:
-    """The files of a figure, without its folder."""
+    """The names of a figure's files in `folder`."""
     return [f"{name}.{kind}" for kind in ("png", "pdf", "csv") if (folder / f"{name}.{kind}").is_file()]
 
 
 def plot_runs(exp: Experiment, engine: str, patterns: list[str], tables: Path | None = None) -> Path:
     """Draws the learning curves of the runs whose keys match `patterns`, and returns the PNG.
 
-    Raises UserError where a pattern matches none, or a run has no curves.
+    Raises UserError if a pattern matches no run, or a run has no curves.
     """
     results = results_folder(exp, engine)
     tables = tables or results
     rows = _chosen(tables / RUNS, _table(exp, tables / RUNS), patterns)
     points = _table(exp, tables / CURVES)
     name = f"{curves.NAME}-{re.sub(r'[^A-Za-z0-9_+-]+', '-', '_'.join(patterns).replace('*', 'all'))}"
-    if len(name) > 120:  # a file's name has an end
+    if len(name) > 120:  # the length of a file name is limited
         name = f"{curves.NAME}-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
     try:
         with style.house_style():

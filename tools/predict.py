@@ -2,9 +2,9 @@
 
     python -m tools predict experiments/demo.yaml A2B/n0060/S3T/seed0
 
-`caffe test` runs the run's own TEST net over V_target once. The net is cut behind the scores that its top-1 Accuracy
-layer reads, ends in ArgMax there, and has the label as its second output (predict.prototxt): `caffe test` prints every
-value of every output, BVLC Caffe and torchcaffe alike.
+`caffe test` runs the run's TEST net over V_target once. The net (predict.prototxt) ends with the scores that its top-1
+Accuracy layer reads, followed by an ArgMax layer. The label is its second output. Both BVLC Caffe and torchcaffe print
+every value of every output.
 
 predictions.npz: `label` and `predicted`, uint16, N, in the order of the validation LMDB, which all runs of a seed and
 direction share: so two of them can be compared image by image. The same predictions have the same bytes.
@@ -31,14 +31,14 @@ from tools.training.process import RunFailed
 
 MODEL, LOG = "predict.prototxt", "predict.log"
 PREDICTED = "predicted"  # the top of the ArgMax layer
-NEAR_TIES = 0.001  # of the images: float32 sums of other threads or kernels may part two all but equal scores
+NEAR_TIES = 0.001  # share of images: with other threads or kernels, two nearly equal scores may change their order
 
 
 def predict(run: Run, engine: Engine, model: Path, accuracy: float) -> dict:
-    """Writes the run's predictions.npz by its net `model`, and returns what its manifest then says of them.
+    """Writes the run's predictions.npz with its net `model`. Returns the manifest's entry about the predictions.
 
-    `accuracy` is the headline of the training's log. Raises RunFailed where the engine ends badly, prints another count
-    of values than there are validation images, or scores another share of them than the log says.
+    `accuracy` is the headline accuracy in the training's log. Raises RunFailed if the engine fails, if the number of
+    printed values is not that of the validation images, or if their accuracy differs from that in the log.
     """
     net, label, batches, images = scoring_net(run)
     write_atomic(run.folder / MODEL, prototxt.to_text(net))
@@ -65,7 +65,7 @@ def predict(run: Run, engine: Engine, model: Path, accuracy: float) -> dict:
 
 
 def scoring_net(run: Run) -> tuple[NetParameter, str, int, int]:
-    """The run's TEST net as far as its scores, ended by ArgMax; the label's name, the batches and images of a test."""
+    """The run's TEST net up to its scores, with an ArgMax layer; the label's name, the batches and images of a test."""
     file = run.folder / NET
     net = prototxt.read_net(file)
     accuracy, _ = headline_outputs(net, file)

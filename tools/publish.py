@@ -7,7 +7,7 @@ Claims, figures and the page can be made again from it alone:
 
     python -m tools claims experiments/demo.yaml --from docs/results/demo
 
-manifests.jsonl has the manifest of every run, a line each: inputs with their checksums, engine, commit, proofs, result.
+manifests.jsonl has one manifest per line, of every run: inputs with checksums, engine, commit, proofs, result.
 """
 
 import json
@@ -27,14 +27,14 @@ from tools.results.tables import PUBLISHED
 from tools.stats.claim_places import default_places
 
 _PATH = re.compile(r"""(^|\s)path=("[^"]*"|'[^']*'|\S+)""")
-OWN = (MANIFESTS, "predictions.npz", "summary.json", "report.json", "figures")  # and tables: what is made anew
+OWN = (MANIFESTS, "predictions.npz", "summary.json", "report.json", "figures")  # these and the tables are replaced
 COPIED = ("*.csv", "predictions.npz", "summary.json", "report.json", "figures/*")
 
 
 def publish(exp: Experiment, to: Path | None = None) -> Path:
-    """Writes docs/results/<experiment>/, or `to`, anew, by rename; what else lay there (a README.md) is kept.
+    """Replaces docs/results/<experiment>/, or `to`, by rename. Other files there (a README.md) are kept.
 
-    Raises UserError where the tables are not of the runs as they are, or the claims or figures not of the tables.
+    Raises UserError if the tables do not match the runs, or the claims or figures do not match the tables.
     """
     engine = engine_name()
     results = results_folder(exp, engine)
@@ -72,7 +72,7 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
 
 
 def _portable(manifest: dict) -> dict:
-    """Without where this machine has its engine and its images."""
+    """The manifest without the paths of the engine and the images on this machine."""
     engine, config = manifest["engine"], manifest.get("config", {})
     if "command" in engine:
         program, _, arguments = engine["command"].partition(" train ")

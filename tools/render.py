@@ -14,7 +14,7 @@ from tools.training.engine import find_engine
 
 
 def write(exp: Experiment, run: Run) -> Rendered:
-    """Renders into the run's folder; a file whose bytes do not change is not touched."""
+    """Renders into the run's folder. A file whose bytes do not change is not written."""
     rendered = render(exp, run)
     write_if_changed(run.folder / NET, rendered.net)
     write_if_changed(run.folder / SOLVER, rendered.solver)
@@ -22,7 +22,7 @@ def write(exp: Experiment, run: Run) -> Rendered:
 
 
 def copy_plan(run: Run, source: Run | None, plan: list[LayerPlan]) -> str:
-    """The plan as a table for the eye."""
+    """The plan as a text table."""
     head = f"{run.key}: weights from {source.folder if source else 'nowhere: every layer starts random'}"
     width = max(len(row.layer) for row in plan)
     rows = [f"  {row.layer:{width}}  {row.action:16}  named {row.name}" for row in plan]

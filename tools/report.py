@@ -46,8 +46,8 @@ FILTERS = ("condition", "size", "direction", "seed", "status")
 def report(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     """Writes the page; returns False if it was complete already.
 
-    `engine` is the engine's name (tools/training/engine.py); `tables` a folder of published tables, else
-    the experiment's own. Raises UserError where there are no tables.
+    `engine` is the engine's name (tools/training/engine.py). `tables` is a folder of published tables; without it, the
+    experiment's own tables are used. Raises UserError if there are no tables.
     """
     results = results_folder(exp, engine)
     tables = tables or results
@@ -66,7 +66,7 @@ def report(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
 
 
 def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[str, Any]:
-    """What the template is given."""
+    """The values for the template, by name."""
     rows, means = read_csv(tables / RUNS), content.means(read_csv(tables / SUMMARY))
     own = tables == results
     origin = provenance.summary(provenance.manifests_of(rows) if own else provenance.published_manifests(tables))
@@ -131,7 +131,7 @@ def _filters(rows: list[Row]) -> dict[str, list]:
 
 
 def _order(rows: list[Row]) -> dict[str, list[str]]:
-    """What sorts in an order of its own."""
+    """Column -> its values in order, for a column that is not sorted by number or alphabet."""
     return {"condition": sorted({row["condition"] for row in rows}, key=condition_order)}
 
 

@@ -25,9 +25,10 @@ from tools.training.engine import Engine, find_engine
 
 
 def restore(exp: Experiment, engine: Engine, folder: Path) -> list[Run]:
-    """Writes the folders of all published runs that have none, and returns these runs.
+    """Writes the folder of each published run that has none, and returns these runs.
 
-    Raises UserError where `folder` holds no publication, one of another experiment or engine, or data are missing.
+    Raises UserError if `folder` has no published results, or those of another experiment or engine, or if data are
+    missing.
     """
     manifests = _manifests(exp, engine, folder)
     if not make_plan(exp, engine).stages["mean"]:

@@ -10,8 +10,8 @@ new_fc8   its layers 1..7 frozen, under a fresh classifier trained on N_source: 
           is the run X-retain, a training like any other (tools/protocol/conditions.py), which this verb trains if
           it is not there. Named among the conditions (FTall-retain, base-retain), it is one of the sweep's.
 
-retention.csv in results/<experiment>/ has these beside source_accuracy, the source net's own on V_source, and
-target_accuracy, the run's on V_target. own_fc8 is blank where the net has no layer of the source net (base-retain).
+retention.csv in results/<experiment>/ has these two, source_accuracy (of the source net on V_source) and
+target_accuracy (of the run on V_target). own_fc8 is blank where the net has no layer of the source net (base-retain).
 """
 
 from pathlib import Path
@@ -40,9 +40,9 @@ OWN = "own_fc8"
 
 
 def retain(exp: Experiment, engine: Engine) -> list[Row]:
-    """Brings every selected run's retention to its end, writes retention.csv, and returns its rows.
+    """Trains and scores what is missing, writes retention.csv, and returns its rows.
 
-    Raises UserError where there is no run to score, and what the trainings raise.
+    Raises UserError if there is no run to score, and the errors of the trainings.
     """
     rows = []
     for run in sorted(_scored(exp, engine), key=run_order):
@@ -112,7 +112,7 @@ def own_classifier(exp: Experiment, run: Run, retained: Run, engine: Engine) -> 
 
 
 def _joined(exp: Experiment, run: Run, rendered: Rendered, weights: Path, source: Path) -> bytes:
-    """The run's net with the source net's last layer, which bears the name of the fresh one of `rendered`."""
+    """A caffemodel of the run's layers and the source net's last layer, under its name in `rendered`."""
     ours, theirs = read_caffemodel(weights), read_caffemodel(source)
     names = {row.name: row.layer for row in render(exp, run).plan}  # of the run -> of the source net
     last = {row.name: theirs[names[row.layer]] for row in rendered.plan if not row.copied}

@@ -26,9 +26,9 @@ from tools.training.process import RunFailed
 
 
 def run_one(exp: Experiment, run: Run, engine: Engine) -> Record:
-    """Brings the run to its end, if it is not there, and returns its manifest. Waits while another process has the run.
+    """Completes the run, if it is not complete, and returns its manifest. Waits while another process works on it.
 
-    Raises RunFailed (then failed.json in the run's folder says why) and whatever the verbs raise.
+    Raises RunFailed (failed.json in the run's folder then has the reason) and the errors of the verbs.
     """
     with lock(run.lock):
         put_back_manifest(exp, run, engine)
@@ -69,7 +69,7 @@ def _compare_with_previous(run: Run, manifest: Record) -> None:
 
 
 def _predictions(run: Run, engine: Engine, manifest: Record) -> Record | None:
-    """What the manifest says of the predictions; None for a net that diverged, which has no scores."""
+    """The manifest's entry about the predictions; None for a net that diverged, which has no scores."""
     result = manifest["result"]
     if result["status"] == "diverged":
         return None
@@ -133,7 +133,7 @@ def _attempts(run: Run) -> int:
 
 
 def _commit() -> str | None:
-    """The checkout's commit, `+` behind it where the tree has changes."""
+    """The checkout's commit, followed by `+` if the tree has changes."""
     git = ["git", "-C", str(CHECKOUT)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)

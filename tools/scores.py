@@ -1,10 +1,10 @@
-"""Transferability scores of the source net's features on each target set, beside the accuracy that was measured.
+"""Transferability scores of the source net's features on each target set, and the measured accuracy.
 
     python -m tools scores experiments/demo-controls.yaml --images 2000
 
-`caffe test` runs the source net over the target training set, and prints what each layer n of a selected SnT gives to
-the next (a convolution's channels averaged over the image) and the source classes' probabilities. Of these
-tools/stats/transferability.py makes scores; nothing is trained for them.
+`caffe test` runs the source net over the target training set. For each selected SnT it prints the output of layer n (of
+a convolution: the mean of each channel), and it prints the probabilities of the source classes.
+tools/stats/transferability.py computes the scores from these; nothing is trained.
 
 scores.csv in results/<experiment>/ has a row for each target set and condition SnT or FTall, with the scores of its
 last copied layer. LEEP is about the source net as a whole, so it is in the rows of S7T and FTall only. If a set has
@@ -48,8 +48,8 @@ OF_FEATURES = (transferability.logme, transferability.h_score, transferability.h
 def scores(exp: Experiment, engine: Engine, most: int = MOST_IMAGES) -> tuple[list[Row], list[Row]]:
     """Scores every selected target set, writes both tables, and returns their rows.
 
-    A set that was scored with the same inputs is not scored again (scores.json remembers). Raises UserError where no
-    SnT or FTall is selected or the source net is not trained, RunFailed where the engine ends badly.
+    A set that was scored with the same inputs (scores.json has them) is not scored again. Raises UserError if no SnT or
+    FTall is selected or the source net is not trained, RunFailed if the engine fails.
     """
     folder = results_folder(exp, engine.name)
     recorded = read_json(folder / "scores.json") or {}
@@ -138,7 +138,7 @@ def scoring_net(exp: Experiment, runs: list[Run]) -> tuple[NetParameter, dict[in
 
 
 def _give_out(net: NetParameter, block: Block, bottom: str, top: str) -> None:
-    """Makes `bottom`, which other layers use, an output: of a convolution each channel's mean."""
+    """Adds an output for `bottom`, which other layers read: for a convolution, the mean of each channel."""
     layer = net.layer.add(name=top, bottom=[bottom], top=[top], type="Flatten")
     if block.main.type != "InnerProduct":
         layer.type = "Pooling"
@@ -163,7 +163,7 @@ def _row(run: Run, scored: Record) -> Row:
 
 
 def report(rows: list[Row], correlated: list[Row]) -> str:
-    """Both tables for the eye."""
+    """Both tables as text."""
     tables = ((SCORE_COLUMNS, rows), (CORRELATION_COLUMNS, correlated))
     return "\n\n".join(
         tabulate([[row[name] for name in columns] for row in table], list(columns), "plain", ".4f", missingval="-")

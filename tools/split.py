@@ -2,7 +2,7 @@
 
     python -m tools split experiments/tiny.yaml
 
-gives, below data/tiny-imagenet/split0, `A/n0500.txt` ... `A/n0050.txt`, `A/val.txt`, the same of B (lines of
+writes, in data/tiny-imagenet/split0, `A/n0500.txt` ... `A/n0050.txt`, `A/val.txt`, the same of B (lines of
 `reference label`, in the order of the labels), and split.json: seeds, class map, counts, the sha256 of every list.
 docs/protocol.md, "Data", 1 to 3; thesis section 5.1. The same seed gives the same bytes on any machine.
 """
@@ -28,7 +28,7 @@ Images = dict[str, list[str]]  # class id -> references
 def split(exp: Experiment, seed: int) -> bool:
     """Writes the lists and split.json for one of `exp.seeds`; returns False if they were complete already.
 
-    Lists of other sizes that lie there stay in split.json. Raises UserError for: images missing or unreadable (unless
+    Existing lists of other sizes stay in split.json. Raises UserError for: images missing or unreadable (unless
     `on_bad_image: skip`), an odd number of classes, a size that a class does not have, no validation image of a class.
     """
     place = split_of(exp, seed)
@@ -70,7 +70,7 @@ def _halves(classes: list[str], seed: int) -> dict[str, list[str]]:
 
 
 def _draw(references: list[str], size: Size, seed: int, nested: bool) -> list[str]:
-    """`size` of one class' images, sorted. Nested draws of one seed are beginnings of the same random order."""
+    """`size` images of one class, sorted. With `nested`, draws of one seed are prefixes of the same random order."""
     if size == "all":
         return sorted(references)
     purpose = "images" if nested else f"images|{size}"
@@ -80,7 +80,7 @@ def _draw(references: list[str], size: Size, seed: int, nested: bool) -> list[st
 def _write_lists(
     exp: Experiment, place: Split, sizes: list[Size], record: dict[str, Any], train: Images, val: Images
 ) -> dict[str, dict[str, Any]]:
-    """Writes the lists that are not there yet; returns name -> sha256 and number of images of all."""
+    """Writes the missing lists; returns name -> sha256 and number of images, for all lists."""
     seed = record["subsample_seed"]
     lists = {}
     for half, ids in record["classes"].items():
@@ -98,7 +98,7 @@ def _write_lists(
 
 
 def _sizes(exp: Experiment, place: Split, train: Images) -> list[Size]:
-    """The sizes of `exp`, and those of other experiments whose lists lie here and can still be drawn."""
+    """The sizes of `exp`, and those of existing lists of other experiments that can still be drawn."""
     record = read_json(place.marker) or {"lists": {}}
     others: list[Size] = []
     for name in record["lists"]:
@@ -111,7 +111,7 @@ def _sizes(exp: Experiment, place: Split, train: Images) -> list[Size]:
 
 
 def _check(exp: Experiment, classes: list[str], train: Images, val: Images, bad: int) -> None:
-    """Raises the UserError for data that cannot be divided as `exp` says; `bad` images are left out already."""
+    """Raises UserError if the data cannot be divided as `exp` says; `bad` images are left out already."""
     key = "dataset" if exp.path is None else "path"
     if len(classes) % 2 or not classes:
         found = f"{len(classes)} classes in {exp.path or exp.dataset}"

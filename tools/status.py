@@ -26,7 +26,7 @@ MARKS = {
 
 
 def table(states: dict[Run, str]) -> str:
-    """The runs as a table: sizes, directions and seeds down, conditions across."""
+    """The runs as a text table: a row per size, direction and seed, a column per condition."""
     conditions = list(dict.fromkeys(run.condition for run in states))
     rows: dict[tuple[str, str, str], dict[str, str]] = {}
     for run, state in states.items():

@@ -4,7 +4,7 @@
 
 writes them into results/<experiment>/ and prints the means. All runs below models/<experiment>/ are in the tables, also
 those that the experiment does not select now. A manifest that was set aside while a source net was trained again is put
-back if it is up to date after all. A run that is stuck, diverged or failed has its row, but enters no mean.
+back if it is up to date after all. A run that is stuck, diverged or failed has a row, but is in no mean.
 
 summary.csv has a row for each size and condition. Means are over its n ok runs, over directions and seeds (thesis
 section 6.1 averages the two directions).
@@ -61,7 +61,7 @@ from tools.training.outcome import FLAGS
 def summarize(exp: Experiment, engine: str) -> bool:
     """Writes the tables; returns False if they were complete already.
 
-    `engine` is the engine's name (tools/training/engine.py). Raises UserError where no run has ended yet.
+    `engine` is the engine's name (tools/training/engine.py). Raises UserError if no run has ended yet.
     """
     from tools.stats.summary_rows import summary_rows  # takes a second: scipy
 
@@ -111,7 +111,7 @@ def _row(exp: Experiment, ended: EndedRun, engine: str) -> Row:
 
 
 def _predictions(ended: list[EndedRun]) -> dict[str, np.ndarray]:
-    """Predicted classes by run key, and labels by direction and seed. Raises UserError where labels do not agree."""
+    """Predicted classes by run key, and labels by direction and seed. Raises UserError if labels do not agree."""
     arrays: dict[str, np.ndarray] = {}
     for run in ended:
         path = run.run.folder / PREDICTIONS
@@ -147,7 +147,7 @@ def _curve(run: Run) -> list[Row]:
 
 
 def report(folder: Path) -> str:
-    """The tables of a results folder for the eye: sizes down, conditions across, and the runs that were left out."""
+    """The tables of a folder as text: a row per size, a column per condition, and the runs that were left out."""
     rows, means = read_csv(folder / RUNS), read_csv(folder / SUMMARY)
     cells = {(row["size"], row["condition"]): row for row in means}
     conditions = sorted({row["condition"] for row in means}, key=condition_order)
@@ -173,7 +173,7 @@ def report(folder: Path) -> str:
 
 
 def put_back_manifests(exp: Experiment, engine: Engine) -> None:
-    """Puts back every manifest below models/<experiment>/ that was set aside and is up to date, of runs not at work."""
+    """Puts back every manifest in models/<experiment>/ that was set aside and is up to date. Skips running runs."""
     for run in runs_on_disk(experiment_name(exp, engine.name)):
         if not run.failed.exists() and not is_locked(run.lock):
             put_back_manifest(exp, run, engine)
@@ -182,7 +182,7 @@ def put_back_manifests(exp: Experiment, engine: Engine) -> None:
 def main(argv: list[str]) -> None:
     tables = {RUNS: RUN_COLUMNS, SUMMARY: SUMMARY_COLUMNS, CURVES: CURVE_COLUMNS}
     exp = cli.experiment("summarize", __doc__, argv, tables)
-    with contextlib.suppress(NoEngine):  # what is up to date depends on its version: then manifests stay as they are
+    with contextlib.suppress(NoEngine):  # its version is among the inputs: without it nothing is put back
         put_back_manifests(exp, find_engine())
     folder = results_folder(exp, engine_name())
     written = summarize(exp, engine_name())

@@ -74,7 +74,7 @@ def _delete_source_nets(exp: Experiment, plan: Plan) -> None:
 
 
 def header(exp: Experiment, engine: Engine, jobs: int) -> str:
-    """Everything that is needed to do it again, as the log's first lines."""
+    """The first lines of the log: everything that is needed to repeat the sweep."""
     gpus = selected_gpus(engine)
     where = f"GPUs {', '.join(gpus)}" if gpus else "the CPU"
     values = "\n".join(f"  {key}: {value}" for key, value in exp.model_dump().items() if value is not None)
@@ -83,13 +83,13 @@ def header(exp: Experiment, engine: Engine, jobs: int) -> str:
 
 
 def default_jobs(engine: Engine) -> int:
-    """As many trainings at a time as there are places on the GPUs, or cores."""
+    """The default number of trainings at a time: one per place on the GPUs, or one per core."""
     gpus = selected_gpus(engine)
     return len(gpus) * runs_per_gpu() if gpus else len(os.sched_getaffinity(0))
 
 
 def _graph(exp: Experiment, engine: Engine, jobs: int) -> int:
-    """Starts Snakemake on what is missing; returns its exit status."""
+    """Starts Snakemake, which makes what is missing; returns its exit status."""
     cores = len(os.sched_getaffinity(0))
     threads = str(max(1, cores // jobs))
     environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ
@@ -102,7 +102,7 @@ def _graph(exp: Experiment, engine: Engine, jobs: int) -> int:
     command += ["--ignore-incomplete"]
     command += ["--quiet", "all", *shlex.split(os.environ.get("SNAKEMAKE_FLAGS", ""))]
     config = {"experiment": str(exp.file), "set": exp.overrides, "engine": engine.name}
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # its own: other sweeps select other runs
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # one file per sweep: other sweeps select other runs
         json.dump(config, file)
         file.flush()
         command += ["--configfile", file.name]

@@ -3,7 +3,7 @@
     make tensorboard EXPERIMENT=demo
     python -m tools tensorboard experiments/demo.yaml --once     # writes the event files and ends
 
-reads every caffe.log below models/<experiment>/, writes results/<experiment>/tensorboard/<run>/ anew, starts
+reads every caffe.log below models/<experiment>/, rewrites results/<experiment>/tensorboard/<run>/, starts
 TensorBoard on it, and follows the growing logs until Ctrl-C. Steps are iterations; `relative` time is the log's.
 """
 
@@ -27,7 +27,7 @@ POLL = 5.0  # seconds between two looks at the logs
 
 
 class Follower:
-    """One run's log, as far as it was read, and the event files made of it."""
+    """One run's log, as far as it was read, and its event files."""
 
     def __init__(self, log: Path, folder: Path) -> None:
         self._log = log
@@ -68,8 +68,8 @@ class Follower:
 
         if self._start is None:
             self._start = self._log.stat().st_mtime - rows[-1].seconds
-        # A writer a look, closed at once: TensorBoard reads the files of a folder one after another. By itself a file
-        # is named for the second in which it was begun.
+        # Each poll writes a new file and closes it, because TensorBoard reads the files of a folder one after another.
+        # The suffix keeps names apart: by default a file is named after the second in which it was opened.
         self._files += 1
         with SummaryWriter(str(self._folder), filename_suffix=f".{self._files:06d}") as writer:
             for row in rows:
@@ -108,7 +108,7 @@ def main(argv: list[str]) -> int:
 
 
 def _serve(exp: Experiment, folder: Path, port: int, followed: dict[str, Follower]) -> int:
-    """TensorBoard beside this process, which follows the logs, also of runs that begin now, until either ends."""
+    """Runs TensorBoard and follows the logs, including those of new runs, until TensorBoard ends or Ctrl-C."""
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--port", str(port)]
     with subprocess.Popen(command) as server:
         try:

@@ -34,7 +34,7 @@ LOG = "caffe.log"
 def train(exp: Experiment, run: Run, engine: Engine) -> Record:
     """Trains in the run's folder and returns what train.json then holds. The caller holds the run's lock.
 
-    Raises RunFailed where the engine ends badly, ProofFailed where it did not do what the prototxt says.
+    Raises RunFailed if the engine fails, ProofFailed if it did not do what the prototxt says.
     """
     inputs = run_inputs(exp, run, engine)
     training = read_json(run.folder / "train.json")
@@ -117,9 +117,9 @@ def _caffe(
     live: LiveLine | None = None,
     append: bool = False,
 ) -> tuple[Log, str]:
-    """Runs `caffe train` with `arguments`, its log teed into the run's folder; returns what it says, and the command.
+    """Runs `caffe train` with `arguments`. Writes its log to the run's folder. Returns parsed log and command.
 
-    Raises RunFailed unless the engine says that it is done.
+    Raises RunFailed unless the log says that training is finished.
     """
     path, reader = run.folder / name, LogReader()
     if append:
@@ -145,7 +145,7 @@ def _caffe(
 
 
 def _count_attempt(run: Run, inputs: dict[str, str]) -> int:
-    """How many times this training was begun with the same inputs, this one included."""
+    """How many times this training was started with the same inputs, including this time."""
     path = run.folder / "attempts.json"
     last = read_json(path)
     count = int(last["count"]) + 1 if last and last["inputs"] == inputs else 1

@@ -9,8 +9,8 @@ from tools.common.errors import UserError
 from tools.common.files import read_json, sha256
 
 Record = dict[str, Any]  # what a marker holds
-Inputs = Mapping[str, Any]  # name -> checksum or setting: equal if the outputs would come out the same
-Outputs = Mapping[Path, str | None]  # file -> its checksum, or None where only its presence is asked for
+Inputs = Mapping[str, Any]  # name -> checksum or setting. Equal inputs give equal outputs
+Outputs = Mapping[Path, str | None]  # file -> its checksum, or None if only its presence is checked
 
 
 class NotReady(UserError):
@@ -23,11 +23,11 @@ def _no_outputs(_: Record) -> Outputs:
 
 @dataclass(frozen=True)
 class Stage:
-    """The one rule of "complete": verbs, plan and graph ask the same object.
+    """Decides whether a stage is complete. Verbs, plan and graph all use this class.
 
     marker: a JSON file that is renamed into place when every output is there.
-    inputs: what the outputs would be made from now. It is given the marker's record; it may raise NotReady.
-    recorded: the same, as the record has it.
+    inputs: returns what the outputs would be made from now. Its argument is the marker's record. It may raise NotReady.
+    recorded: returns the inputs that the record has.
     outputs: the files that the record names.
     parts: further stages that must be complete.
     """
@@ -41,7 +41,7 @@ class Stage:
 
     @property
     def record(self) -> Record | None:
-        """What the marker holds; None where it is absent or unreadable."""
+        """The content of the marker; None if it is absent or unreadable."""
         record = read_json(self.marker)
         return record if isinstance(record, dict) else None
 
@@ -50,7 +50,7 @@ class Stage:
         return self.is_up_to_date(self.record)
 
     def is_up_to_date(self, record: Record | None) -> bool:
-        """Whether `record` names today's inputs, and its outputs are there. A record with keys missing is not."""
+        """Whether `record` has the present inputs, and its outputs exist. A record that lacks a key is out of date."""
         if record is None:
             return False
         try:
@@ -63,7 +63,7 @@ class Stage:
             return False
 
     def changed(self, record: Record) -> list[str]:
-        """The names of the inputs that are not as `record` has them, sorted. Raises NotReady."""
+        """The names of the inputs that differ from those in `record`, sorted. Raises NotReady."""
         now, then = self.inputs(record), self.recorded(record)
         return sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
 

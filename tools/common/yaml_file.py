@@ -35,7 +35,7 @@ class YamlFile:
 
 
 def read_yaml(file: Path, what: str, example: str) -> YamlFile:
-    """Reads `file`, which is `what` ("an experiment file"); `example` names one that is right.
+    """Reads `file`. For errors: `what` says what it is ("an experiment file"), `example` names a correct one.
 
     Raises UserError naming file and line for: a missing file, not text, not YAML, no mapping, a key given twice.
     """

@@ -28,7 +28,7 @@ def reader(dataset: str) -> type[DataSet]:
 
 
 def open_dataset(exp: Experiment) -> DataSet:
-    """The data set in the folder `path:`, else the one that fetch brought. Raises UserError if neither is there."""
+    """The data set in the folder `path:`, else the fetched one. Raises UserError if neither is there."""
     named = named_folder(exp)
     if named is not None:
         return reader(exp.dataset)(named)

@@ -15,7 +15,7 @@ class Scan:
     classes: list[str]  # ids, sorted
     train: dict[str, list[str]]  # class id -> references
     val: dict[str, list[str]]
-    missing: list[str] = field(default_factory=list)  # in a list but not on disk; not in train or val
+    missing: list[str] = field(default_factory=list)  # in a list but not on disk; these are not in train or val
 
 
 class DataSet:

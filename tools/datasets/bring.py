@@ -1,4 +1,4 @@
-"""Where a data set comes from: a folder or archive that the user names, Debian's package, or its publisher."""
+"""Fetches a data set: from a folder or archive that the user names, from Debian's package, or from its publisher."""
 
 import gzip
 import hashlib
@@ -36,7 +36,7 @@ class Brought:
 
 
 def bring(exp: Experiment, folder: Path) -> Brought:
-    """Brings the data set of `exp` into `folder` (data/<dataset>), or finds it where `path:` says. Raises UserError."""
+    """Fetches the data set of `exp` into `folder` (data/<dataset>), or uses the one at `path:`. Raises UserError."""
     named = named_folder(exp)
     if named is not None:
         return Brought(named.resolve())
@@ -79,7 +79,7 @@ def _published_archive(dataset: str, about: Card, folder: Path) -> Brought:
 
 
 def _unpacked_as(folder: Path, digest: str) -> Path:
-    """The archive's checksum is part of the folder's name, so that another archive is never taken for it."""
+    """The folder for the unpacked archive, named by its checksum, so that another archive gets another folder."""
     return folder / f"unpacked-{digest[:8]}"
 
 
@@ -109,7 +109,7 @@ def _dataset_in(dataset: str, target: Path) -> Path | None:
 
 
 def _add_lists(about: Card, part: Path, folder: Path) -> None:
-    """Puts the card's files other than the archive (MiniPlaces' lists) beside the folder images/."""
+    """Puts the card's files other than the archive (MiniPlaces' lists) next to the folder images/."""
     for file in about.files:
         if about.archive is not None and file.name != about.archive.name:
             for images in [*part.glob("images"), *part.glob("*/images")][:1]:
@@ -127,7 +127,7 @@ def _published_files(about: Card, folder: Path) -> Brought:
 
 
 def _sources(about: Card, folder: Path) -> Iterator[tuple[str, Path | None]]:
-    """(what to call it, where its files are): data/ itself; Debian's package installed; the package unpacked here."""
+    """(name for messages, folder of the files): data/ itself, Debian's installed package, the package unpacked here."""
     yield "already there", folder
     if about.debian is not None:
         yield f"Debian's package {about.debian.package}", ROOT / about.debian.folder

@@ -51,7 +51,7 @@ class MiniPlaces(DataSet):
         return Scan(sorted(train), _sorted(train), _sorted(val), sorted(missing))
 
     def _lines(self, part: str) -> list[tuple[str, str, str]]:
-        """Of every line of `train.txt` or `val.txt`: its place for messages, path, label."""
+        """For every line of `train.txt` or `val.txt`: its place (for messages), path, label."""
         file = self.folder / f"{part}.txt"
         lines = []
         for number, line in enumerate(file.read_text().splitlines(), 1):

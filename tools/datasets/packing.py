@@ -43,7 +43,7 @@ def shape(exp: Experiment) -> tuple[int, int, int]:
 
 
 class HalfPacker:
-    """Writes the databases of one half by way of a spool."""
+    """Writes the databases of one half, through a spool."""
 
     def __init__(self, exp: Experiment, data: DataSet, databases: list[Database], seed: int) -> None:
         self._exp, self._data, self._databases, self._seed = exp, data, databases, seed

@@ -19,8 +19,8 @@ from tools.results.columns import CURVE_COLUMNS, Row, condition_order, run_key, 
 
 NAME = "learning_curves"
 CAPTION = "Learning curves of the source nets (figures 5.4 and 5.5 of the thesis)."
-MAX_RUNS = 12  # more in one figure could not be told apart
-_MAX_RAW = 100  # displays; of more, the training loss is drawn as a running mean over a fiftieth of them
+MAX_RUNS = 12  # more curves in one figure could not be distinguished
+_MAX_RAW = 100  # displays; if there are more, the training loss is a running mean over a fiftieth of them
 _VALIDATION_DASH = (0, (4, 1.5))
 
 

@@ -1,7 +1,7 @@
 """The filters of the first convolution side by side: of the source net, of a fine-tuned net, of one from scratch.
 
-With one seed the source net and the net from scratch started with the same random numbers. Similarity of these two is
-no transfer.
+With one seed the source net and the net from scratch started with the same random numbers. So a similarity of these two
+does not show transfer.
 """
 
 import math

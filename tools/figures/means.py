@@ -1,4 +1,4 @@
-"""What the figures from summary.csv share: the interval of a mean, and the line of facts below the title."""
+"""Common parts of the figures from summary.csv: the interval of a mean, and the line of facts below the title."""
 
 from collections.abc import Iterable
 from typing import Any

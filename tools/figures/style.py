@@ -1,4 +1,4 @@
-"""What all figures share: fonts, the looks of sizes, halves and conditions, titles, and how figures are written.
+"""Common parts of all figures: fonts, the looks of sizes, halves and conditions, titles, and how figures are written.
 
 A condition has the same colour, marker and dash in every figure: only `condition_look` knows them.
 """
@@ -73,7 +73,7 @@ _RC: dict[RcKeyType, Any] = {
 
 @contextmanager
 def house_style() -> Iterator[None]:
-    """While figures are drawn and saved: matplotlib's defaults with our changes, without the user's matplotlibrc."""
+    """A context in which figures use matplotlib's defaults with our changes, and not the user's matplotlibrc."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_RC)

@@ -74,7 +74,7 @@ def embed(values: np.ndarray) -> np.ndarray:
     """t-SNE of N rows, after a principal component analysis: float32, N x 2. The same values give the same places."""
     components = min(_COMPONENTS, *values.shape)
     perplexity = min(30.0, (len(values) - 1) / 3)
-    with threadpool_limits(1):  # with so few rows threads gain nothing; beside other work they wait for each other
+    with threadpool_limits(1):  # with so few rows threads gain nothing, and on a busy machine they wait for each other
         reduced = PCA(components, random_state=0).fit_transform(values)
         tsne = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=0)
         return tsne.fit_transform(reduced)

@@ -1,7 +1,7 @@
 """Renders a run's train_val.prototxt and solver.prototxt from the templates.
 
-A template is parsed, changed as a message and written back; no prototxt is put together from strings. The comment at
-the top of each template names what is changed. Everything else stays as it is there.
+A template is parsed into a protobuf message, changed, and written back; no prototxt is put together from strings.
+docs/templates.md lists the fields that are changed. Everything else stays as it is in the template.
 """
 
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""What an experiment still needs: its stages and runs, and how long they will take."""
+"""The work that an experiment still needs: its stages and runs, and the time they will take."""

@@ -1,4 +1,4 @@
-"""How long an experiment will take, from a measured iteration."""
+"""Estimates how long an experiment will take, from a measured iteration."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ ITERATIONS = 4  # measured; the first display's rate is garbage in Caffe
 
 
 def time_left(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> str:
-    """A sentence. Every run counts as a whole `base` training, so it is an upper estimate: frozen ones are quicker."""
+    """A sentence. An upper limit: every run counts as a `base` training, and frozen layers make a run shorter."""
     if not plan.untrained:
         return "Nothing is left to train."
     seconds, iterations = seconds_per_iteration(exp, engine, jobs), max_iter(exp)
@@ -43,7 +43,7 @@ def max_iter(exp: Experiment) -> int:
 def seconds_per_iteration(exp: Experiment, engine: Engine, jobs: int) -> float:
     """The time of one training iteration of the template on made-up images.
 
-    The engine itself measures it, once; results/<experiment>/iteration.json remembers it.
+    The engine measures it once; results/<experiment>/iteration.json keeps it.
     """
     net = _net_without_data(exp)
     threads = os.environ.get("OPENBLAS_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // jobs))

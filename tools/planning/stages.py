@@ -1,6 +1,6 @@
-"""The stages of an experiment: the marker of each, what it is made from and what it leaves.
+"""The stages of an experiment: the marker of each, its inputs and its outputs.
 
-Snakefile, plan and verbs all ask these objects whether something is complete; nothing else decides that.
+Snakefile, plan and verbs all ask these objects whether a stage is complete.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ FIGURES, PAGE = "figures", "report.html"
 
 
 def stages_of(exp: Experiment, engine: str) -> dict[str, list[Stage]]:
-    """Verb -> its stages, one a seed where it works seed by seed; in the graph's order, without the runs."""
+    """Verb -> its stages, one per seed if it works seed by seed. In the graph's order, without the runs."""
     places = default_places(exp, engine)
     results = results_folder(exp, engine)
     return {
@@ -45,7 +45,7 @@ def stages_of(exp: Experiment, engine: str) -> dict[str, list[Stage]]:
 
 
 def graph_marks(exp: Experiment, engine: str) -> dict[str, Path]:
-    """Verb -> the empty file by which Snakemake knows that all its stages are complete."""
+    """Verb -> the empty file that tells Snakemake that all its stages are complete."""
     return {name: results_folder(exp, engine) / "graph" / name for name in ORDER}
 
 
@@ -62,7 +62,7 @@ def fetch_stage(exp: Experiment) -> Stage:
 
 
 def split_stage(exp: Experiment, seed: int) -> Stage:
-    """Every list that `exp` needs, unchanged, made of the images where they are now, under `exp`'s rules."""
+    """Every list that `exp` needs: unchanged, made from the present images, with the settings of `exp`."""
     place = split_of(exp, seed)
     names = place.lists(train_sizes(exp))
 
@@ -81,7 +81,7 @@ def split_stage(exp: Experiment, seed: int) -> Stage:
 
 
 def _image_root(exp: Experiment) -> str | None:
-    """Where the images lie now; None if they are gone: the lists may outlive them."""
+    """The folder of the images; None if they are gone, for the lists can remain."""
     from tools.common.errors import UserError
     from tools.datasets import open_dataset
 
@@ -134,7 +134,7 @@ def _split_record(exp: Experiment, place: Split) -> Record:
 
 
 def mean_stage(exp: Experiment, seed: int) -> Stage:
-    """The mean of every training LMDB that `exp` needs, unchanged. It lies in the LMDB's folder and goes with it."""
+    """The unchanged mean of every training LMDB that `exp` needs. It is in the LMDB's folder and is deleted with it."""
     place = split_of(exp, seed)
 
     def outputs(record: Record) -> dict[Path, str]:
@@ -166,7 +166,7 @@ def summarize_stage(exp: Experiment, engine: str) -> Stage:
 
 
 def claims_stage(exp: Experiment, engine: str, places: Places) -> Stage:
-    """claims.csv, tested on the tables of `places` as they are."""
+    """claims.csv, tested on the present tables of `places`."""
     folder = results_folder(exp, engine)
 
     def current(_: Record) -> dict[str, str]:
@@ -178,7 +178,7 @@ def claims_stage(exp: Experiment, engine: str, places: Places) -> Stage:
 
 
 def plot_stage(results: Path, tables: Path) -> Stage:
-    """The figures in `results`, drawn from the tables in `tables` as they are, as far as they could be drawn."""
+    """The figures in `results` that could be drawn, from the present tables in `tables`."""
     folder = results / FIGURES
 
     def current(_: Record) -> dict[str, str]:
@@ -191,7 +191,7 @@ def plot_stage(results: Path, tables: Path) -> Stage:
 
 
 def report_stage(results: Path, tables: Path) -> Stage:
-    """The page in `results`, made from the tables in `tables` and the figures as they are, and from its template."""
+    """The page in `results`, made from the present tables in `tables`, the figures and the page's template."""
 
     def current(_: Record) -> dict[str, str]:
         from tools.page import template  # Jinja

@@ -1,8 +1,8 @@
-"""What an experiment still needs: the state of every stage and run, and the removal of markers that are out of date.
+"""The state of every stage and run of an experiment, and the removal of markers that are out of date.
 
 Snakemake only checks that marker files exist, so stale ones are removed before it starts: a stage's mark is deleted, a
-run's manifest is set aside under another name. `run` puts that manifest back if it proves up to date after all (its
-source net was trained again to the same bytes, for instance).
+run's manifest is set aside under another name. `run` puts that manifest back if it is up to date after all, for
+instance because its source net was trained again to the same bytes.
 """
 
 from dataclasses import dataclass
@@ -48,13 +48,13 @@ class Plan:
 
 
 def check_templates(exp: Experiment, engine: Engine) -> None:
-    """Refuses an experiment whose templates do not fit it, before any work. Raises UserError or FormatError."""
+    """Raises UserError or FormatError, before any work, if the templates do not fit the experiment."""
     for run in runs_of(exp, engine.name):
         render(exp, run, None if split_of(exp, run.seed).marker.exists() else _presumed_split(exp))
 
 
 def _presumed_split(exp: Experiment) -> dict[str, Any]:
-    """The split that the published data set will give, from its card; for other images the least one."""
+    """The split that the published data set will give, from its card; for other images the smallest possible one."""
     about = card(exp.dataset)
     counts = about.counts if about.is_published and not exp.path else {"classes": 2, "val": 0}
     half = {"classes": [""] * (counts["classes"] // 2), "counts": {"val": counts["val"] // 2}}
@@ -62,7 +62,7 @@ def _presumed_split(exp: Experiment) -> dict[str, Any]:
 
 
 def make_plan(exp: Experiment, engine: Engine) -> Plan:
-    """Looks at everything, and changes nothing."""
+    """Finds the state of all stages and runs. Changes nothing."""
     complete = {
         name: all(stage.is_complete for stage in stages) for name, stages in stages_of(exp, engine.name).items()
     }
@@ -89,7 +89,7 @@ def run_state(exp: Experiment, run: Run, engine: Engine) -> str:
 
 
 def _mark_missing_weights(exp: Experiment, states: dict[Run, str]) -> None:
-    """A source run whose caffemodel is gone (keep_models) is done only as long as no run needs to copy from it."""
+    """Marks a source run whose caffemodel is gone (keep_models) as stale if a run still has to copy from it."""
     for run in reversed(list(states)):  # sources last: one that is trained again needs its own source's net
         source = source_run(exp, run)
         if states[run] in TRAINED or source is None or states.get(source) != "done":
@@ -99,7 +99,7 @@ def _mark_missing_weights(exp: Experiment, states: dict[Run, str]) -> None:
 
 
 def remove_stale_markers(exp: Experiment, engine: Engine, plan: Plan) -> None:
-    """Makes the graph's marks agree with the plan, and sets aside the manifests of runs that are out of date."""
+    """Deletes or creates the graph's marks as the plan says, and sets aside the manifests of stale runs."""
     upstream = True
     marks = graph_marks(exp, engine.name)
     for stage, complete in plan.stages.items():
@@ -124,7 +124,7 @@ def remove_stale_markers(exp: Experiment, engine: Engine, plan: Plan) -> None:
 
 
 def _others_on_disk(exp: Experiment, engine: Engine) -> list[Run]:
-    """Finished runs of the same experiment that it does not select now. They are in its tables, too."""
+    """Finished runs of the experiment that it does not select now. They are in its tables, too."""
     selected = set(runs_of(exp, engine.name))
     name = experiment_name(exp, engine.name)
     runs = [*runs_on_disk(name), *runs_on_disk(name, retained=True)]

@@ -1,1 +1,1 @@
-"""What is studied: the experiment, its conditions, its runs, and where everything lies on disk."""
+"""The protocol: the experiment, its conditions, its runs, and the paths of all files."""

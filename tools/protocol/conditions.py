@@ -6,17 +6,17 @@ SnT, SnT+       layers 1..n from the source net, frozen; or learning with the re
 TnT, TnT+       the same, from the `base` run on the same target set: no transfer, but the same surgery
 RnT             layers 1..n random and frozen
 SnT-random72    layers 1..n-1 and 72 filters of layer n from the source net, frozen; its other filters random, learning
-SnT-kmeans72    the same, with the filters that stand for 72 clusters of them
-X-retain        X's net, all frozen but its last layer, which learns the source task anew: what X retained of that
+SnT-kmeans72    the same, with the filters nearest to the centres of 72 clusters
+X-retain        X's net, all frozen but its last layer, which learns the source task: shows what X retained of it
 
-docs/controls.md says what each control is for, and where it is from.
+docs/controls.md explains each control and names its source.
 """
 
 import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
-SOURCE = "source"  # what the folder of a source net is named where that net is no `base` run (mean: source)
+SOURCE = "source"  # folder name of a source net that is not a `base` run (mean: source)
 _SELFFER_OR_FROZEN = re.compile(r"(S|T)([1-9]\d?)T(\+?)|(R)([1-9]\d?)T")
 _SUBSET = re.compile(r"S([1-9]\d?)T-(random|kmeans)([1-9]\d*)")
 _RETAIN = "-retain"
@@ -32,7 +32,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class Condition:
-    """A condition, as its name says. Nothing else in the project reads such a name.
+    """A condition, parsed from its name. No other module parses such names.
 
     origin: where the weights of layers 1..depth come from: the source net, the net's own `base` run (self), or nowhere.
     depth: how many layers are copied, or frozen at random: n; 0 for `base`; None for all but the last.
@@ -72,7 +72,7 @@ class Condition:
 
     @classmethod
     def of_run(cls, name: str) -> "Condition":
-        """The condition of a run or of a row of a table: as `parse`, and `source`, trained as `base` is."""
+        """The condition of a run or of a table row: as `parse`, and also `source`, which is trained like `base`."""
         return cls(name, None, 0, False) if name == SOURCE else cls.parse(name)
 
     @property
@@ -85,12 +85,12 @@ class Condition:
 
     @property
     def is_of_thesis(self) -> bool:
-        """Whether the thesis compares it: base, FTall, SnT. All others are controls, or a source net."""
+        """Whether it is in the thesis: base, FTall, SnT. All others are controls, or a source net."""
         return self.name in ("base", "FTall") or self.family == "S"
 
     @property
     def retain_name(self) -> str:
-        """The name of X-retain, this condition being X."""
+        """The name of X-retain, where X is this condition."""
         return self.name + _RETAIN
 
     @property

@@ -1,4 +1,4 @@
-"""The experiment file: YAML, one documented key a line, read into a validated, typed `Experiment`.
+"""The experiment file: YAML, one documented key per line, read into a validated, typed `Experiment`.
 
     exp = load(Path("experiments/tiny.yaml"), "max_iter=200 sizes=[50,100]")
     exp.name                     # tiny+max_iter=200
@@ -38,8 +38,8 @@ class Experiment(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     # data
-    dataset: Annotated[str, AfterValidator(check_name)]  # one that data/cards/ registers
-    path: str | None = None  # where the data set lies already; None: tools/fetch.py brings it
+    dataset: Annotated[str, AfterValidator(check_name)]  # the name of a card in data/cards/
+    path: str | None = None  # folder or archive of the data set; None: tools/fetch.py fetches it
     image_size: Positive  # pixels a side in the LMDB; other images are resized (bilinear)
     gray: bool = False  # one channel instead of three
     on_bad_image: Literal["error", "skip"] = "error"
@@ -146,7 +146,7 @@ def _parse_overrides(text: str) -> dict[str, Any]:
             raise UserError(f"SET: {key}: given twice; keep one")
         try:
             changes[key] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError):  # a ValueError of what looks like a date, and is none
+        except (yaml.YAMLError, ValueError):  # a ValueError: a value that looks like a date, but is not one
             raise UserError(
                 f"SET: {key}: {value!r} is no value; put a text with special characters in quotes"
             ) from None

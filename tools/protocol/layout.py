@@ -1,4 +1,4 @@
-"""The one place that knows where every artefact lies on disk. All paths are relative to the project's root, the cwd.
+"""The paths of all files; no other module builds them. They are relative to the project's root, the cwd.
 
 data/tiny-imagenet/fetch.json                        the data set is here, checked
 data/tiny-imagenet/split0/split.json                 halves A and B, and lists: A/n0300.txt, A/val.txt
@@ -28,7 +28,7 @@ def size_name(size: Size) -> str:
 
 
 def dataset_folder(exp: Experiment) -> Path:
-    """`data/tiny-imagenet`; for a folder of one's own, `data/folder-NAME-` and a checksum of its place."""
+    """`data/tiny-imagenet`; for the user's own folder, `data/folder-NAME-` and a checksum of its path."""
     if card(exp.dataset).is_published:
         return Path("data") / exp.dataset
     if exp.path is None:
@@ -92,7 +92,7 @@ class Split:
 
 
 def split_of(exp: Experiment, seed: int) -> Split:
-    """Where the split of one of `exp.seeds` lies: `split0`, or `split0-1` if the subsample has a seed of its own."""
+    """The split of one of `exp.seeds`: `split0`, or `split0-1` if the subsample has another seed."""
     split, subsample = split_seeds(exp, seed)
     name = f"split{split}" if split == subsample else f"split{split}-{subsample}"
     images = f"{exp.image_size}x{exp.image_size}" + ("-gray" if exp.gray else "")
@@ -142,7 +142,7 @@ class Run:
 
     @property
     def stale_manifest(self) -> Path:
-        """Where a manifest is set aside whose inputs have changed, or could not be checked when a sweep was planned."""
+        """Path of a manifest that was set aside: its inputs changed, or could not be checked when a sweep began."""
         return self.folder / "manifest.withdrawn.json"
 
     @property
@@ -156,7 +156,7 @@ class Run:
 
     @property
     def lock(self) -> Path:
-        """Held by whoever trains the run."""
+        """The lock that a process holds while it trains the run."""
         return self.folder / ".lock"
 
     @property
@@ -171,7 +171,7 @@ class Run:
 
 
 def experiment_name(exp: Experiment, engine: str) -> str:
-    """The experiment's name, with the engine in it where that is not BVLC Caffe."""
+    """The experiment's name, with the engine in it if that is not BVLC Caffe."""
     return exp.name if engine == "caffe" else f"{exp.name}+engine={engine}"
 
 

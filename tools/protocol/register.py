@@ -1,4 +1,4 @@
-"""The register of data sets: a data set is registered by its card, data/cards/NAME.yaml, and by nothing else.
+"""The register of data sets: the card data/cards/NAME.yaml registers a data set; nothing else is needed.
 
     card("tiny-imagenet").reader      # tiny_imagenet.TinyImageNet: the class in tools/datasets/ that reads it
     card("tiny-imagenet").counts      # {"classes": 200, "train": 100000, "val": 10000}
@@ -58,9 +58,9 @@ class Space(_Strict):
 
 
 class Card(_Strict):
-    """What a data set is, where it comes from, and what a right copy looks like.
+    """The description of a data set: what it is, its source, and the checksums and counts of a correct copy.
 
-    One without `files` is not published: every folder that `path:` names is a data set of its own (`folder`).
+    One without `files` is not published: every folder that `path:` names is a separate data set (`folder`).
     """
 
     title: str
@@ -82,7 +82,7 @@ class Card(_Strict):
 
     @property
     def published_archive(self) -> tuple[Remote, Archive] | None:
-        """The file that is the archive, and what is said of it; None for a data set that is no archive."""
+        """The file that is the archive, and its entry `archive`; None for a data set without an archive."""
         archive = self.archive
         if archive is None:
             return None

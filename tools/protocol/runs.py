@@ -1,4 +1,4 @@
-"""Which runs an experiment has, and what each copies from, trains on and subtracts. No other module knows this."""
+"""The runs of an experiment: what each copies from, trains on and subtracts. No other module decides this."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from tools.protocol.weighted_layers import weighted_blocks
 
 
 def runs_of(exp: Experiment, engine: str) -> list[Run]:
-    """Every run that the experiment selects, and every run that these copy from, directly or not; sources first."""
+    """The runs that the experiment selects and those that they copy from, directly or indirectly; sources first."""
     name = experiment_name(exp, engine)
     selected = [
         Run(name, direction, size, condition, seed)
@@ -74,7 +74,7 @@ def source_net(exp: Experiment, experiment: str, half: Half, seed: int) -> Run:
     """The net trained on the whole of `half`; `experiment` is the name with the engine in it.
 
     With `mean: target` it is the full-size `base` run on that half: that of half A is B2A/n0500/base. With
-    `mean: source` every other run into the half subtracts the other half's mean, so the source net is a run of its own.
+    `mean: source` every other run into the half subtracts the other half's mean, so the source net is a separate run.
     """
     into: Direction = "B2A" if half == "A" else "A2B"
     return Run(experiment, into, exp.full_size, _source_condition(exp), seed)
@@ -103,7 +103,7 @@ def train_set(exp: Experiment, run: Run) -> tuple[Half, Size]:
 
 
 def mean_of(exp: Experiment, run: Run) -> Path:
-    """The mean file that a run subtracts, in training and test alike."""
+    """The mean file that a run subtracts, both in training and in test."""
     split = split_of(exp, run.seed)
     if run.condition != SOURCE and exp.mean == "source":
         return split.mean(run.source, exp.full_size)

@@ -1,4 +1,4 @@
-"""The weighted layers of a net, in order: what the n of SnT counts."""
+"""The weighted layers of a net, in order: the n of SnT counts these."""
 
 from dataclasses import dataclass
 from pathlib import Path

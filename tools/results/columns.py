@@ -17,8 +17,8 @@ Columns = Mapping[str, str]  # name -> what it means
 
 RUNS, SUMMARY, CURVES, CLAIMS = "runs.csv", "summary.csv", "curves.csv", "claims.csv"
 RETENTION, SCORES, CORRELATIONS = "retention.csv", "scores.csv", "scores_correlation.csv"
-PREDICTIONS = "predictions.npz"  # in a run's folder: that run's; beside the tables: those of all runs
-MANIFESTS = "manifests.jsonl"  # where results are published: the manifest of every run, a line each
+PREDICTIONS = "predictions.npz"  # in a run's folder: of that run; in the folder of the tables: of all runs
+MANIFESTS = "manifests.jsonl"  # in published results: the manifest of every run, one per line
 
 _PLACE = {
     "direction": "A2B: source half A, target half B; B2A: the reverse",
@@ -119,7 +119,7 @@ CORRELATION_COLUMNS: Columns = {
 
 
 def engine_name() -> str:
-    """The name of the engine that CAFFE asks for, whether or not it is on this machine."""
+    """The name of the engine in CAFFE, which need not be on this machine."""
     return Path(os.environ.get("CAFFE") or "caffe").name
 
 
@@ -145,7 +145,7 @@ def label_key(key: str) -> str:
 
 
 def row_of(columns: Iterable[str], **values: Any) -> Row:
-    """A row with every column, blank where no value is given. Raises KeyError for a value that has no column."""
+    """A row with every column; a column without a value is blank. Raises KeyError for a value that has no column."""
     row: Row = dict.fromkeys(columns)
     unknown = sorted(values.keys() - row.keys())
     if unknown:
@@ -162,7 +162,7 @@ def whole_row(columns: Iterable[str], **values: Any) -> Row:
 
 
 def csv_text(columns: Iterable[str], rows: Iterable[Row]) -> str:
-    """A header and a line a row; None is a blank cell. Raises KeyError as `whole_row` does."""
+    """A header and a line per row; None is a blank cell. Raises KeyError as `whole_row` does."""
     names = list(columns)
     out = io.StringIO()
     writer = csv.DictWriter(out, names, lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The runs that lie below models/<experiment>/: all of them, and those that have ended."""
+"""The runs with a folder in models/<experiment>/: all of them, and those that have ended."""
 
 import hashlib
 import json
@@ -30,8 +30,8 @@ def ended_runs(experiment: str) -> list[EndedRun]:
 def runs_on_disk(experiment: str, retained: bool = False) -> list[Run]:
     """Every run with a folder below models/<experiment>/, selected now or not, in the order of the tables.
 
-    X-retain runs are scored on the other half: they are left out, or with `retained` they alone are given. A folder
-    whose name is no run's (a copy named `seed0.bak`, say) is left out.
+    X-retain runs are scored on the other half, so they are left out; with `retained` only they are returned. Folders
+    that are not runs (for example a copy named `seed0.bak`) are left out.
     """
     folders = (MODELS / experiment).glob("*/*/*/*/")
     runs = [run for folder in folders if (run := run_of(experiment, "/".join(folder.parts[-4:])))]
@@ -44,7 +44,7 @@ def run_order(run: Run) -> tuple[Any, ...]:
 
 
 def run_of(experiment: str, key: str) -> Run | None:
-    """The run of a key, A2B/n0300/S3T/seed0; None where it is no key, or not as it would be written."""
+    """The run of a key, A2B/n0300/S3T/seed0; None if the text is not a key in exactly this form."""
     match = re.fullmatch(r"(A2B|B2A)/n(\d+|all)/([\w+-]+)/seed(\d+)", key)
     if not match:
         return None
@@ -58,7 +58,7 @@ def run_of(experiment: str, key: str) -> Run | None:
 
 
 def _read(run: Run, path: Path) -> EndedRun | None:
-    """None where the file is absent or no JSON object: such a run has not ended."""
+    """None if the file is absent or not a JSON object: such a run has not ended."""
     try:
         data = path.read_bytes()
         content = json.loads(data)

@@ -28,7 +28,7 @@ PUBLISHED = Path("docs") / "results"
 
 @dataclass(frozen=True)
 class Tables:
-    """What a folder of tables holds, each read when it is first asked for."""
+    """The tables in a folder. Each is read at its first use."""
 
     folder: Path
 
@@ -42,7 +42,7 @@ class Tables:
 
     @cached_property
     def predictions(self) -> dict[str, np.ndarray]:
-        """Predicted classes by run key, labels by `label/A2B/seed0`; empty where the tables are older."""
+        """Predicted classes by run key, labels by `label/A2B/seed0`; empty for older tables."""
         path = self.folder / PREDICTIONS
         if not path.exists():
             return {}

@@ -1,4 +1,4 @@
-"""Which tables an experiment's claims are tested on, and which claims."""
+"""The tables that an experiment's claims are tested on, and the file of claims."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,7 @@ class Places:
 
 
 def default_places(exp: Experiment, engine: str, own: Path | None = None) -> Places:
-    """The experiment's own tables in results/ (or `own`), and its pre-study's beside them (tiny-prestudy).
+    """The experiment's own tables in results/ (or `own`), and those of its pre-study (tiny-prestudy).
 
     Another data set's tables and a file of claims are remembered from the last call of `claims`, if they still exist.
     """

@@ -106,7 +106,7 @@ class Trend(_Strict):
 
 
 class BestIteration(_Strict):
-    """The iteration of the lowest validation loss of `of` at full size lies between two iterations."""
+    """The iteration of the lowest validation loss of `of` at full size is between two iterations."""
 
     kind: Literal["best_iteration"]
     of: str
@@ -116,7 +116,7 @@ class BestIteration(_Strict):
 
 
 class SameOrder(_Strict):
-    """The mean accuracies of the conditions are ranked alike in another experiment."""
+    """The conditions have the same order of mean accuracy in another experiment."""
 
     kind: Literal["same_order"]
 
@@ -173,7 +173,7 @@ def in_sizes(size: Size, sizes: str | list[int]) -> bool:
 def _explain(content: YamlFile, error: ErrorDetails) -> str:
     """`thesis.yaml:30: C2: right: ...` for one of pydantic's errors.
 
-    The error's location has steps that the file does not (the kind of a part, say): these are left out.
+    The error's location can have steps that are not in the file (such as the kind of a part): these are left out.
     """
     steps: list[int | str] = []
     for step in error["loc"]:

@@ -1,4 +1,4 @@
-"""How certain a mean or a difference of means is. All intervals and p-values of accuracies are computed here.
+"""The uncertainty of means and of their differences. All intervals and p-values of accuracies are computed here.
 
 The estimated quantity is always a contrast: a weighted sum of mean accuracies of cells. A cell is a size and a
 condition. {(300, "S3T"): 1} is a mean and {(300, "S3T"): 1, (300, "base"): -1} is a difference. The slope of a gap over

@@ -69,7 +69,7 @@ def any_of(tests: list[ClaimTest]) -> ClaimTest:
 
 
 def _doubt(test: ClaimTest) -> tuple[float, float]:
-    """A sort key: the weakest comparison last."""
+    """A sort key that puts the weakest comparison last."""
     return (test.p_holds if math.isfinite(test.p_holds) else 0.5, test.deciding.shortfall)
 
 

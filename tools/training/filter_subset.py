@@ -17,7 +17,7 @@ from tools.protocol.conditions import Subset
 from tools.training.proofs import ProofFailed
 
 Weights = dict[str, list[np.ndarray]]
-STARTS = 4  # k-means is started so often; the best result is used
+STARTS = 4  # number of starts of k-means; the best result is used
 
 
 def choose(weights: np.ndarray, subset: Subset, seed: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Which GPUs the runs may use, and a lock on a share of one GPU while a run trains.
+"""The GPUs that runs may use, and a lock on a place on one GPU while a run trains.
 
 GPUS=0,1 names the GPUs; GPUS= (empty) selects the CPU. If GPUS is unset, the runs use the machine's GPUs if the engine
 can use them. PER_GPU=2 lets two runs share each GPU. A CUDA_VISIBLE_DEVICES that a scheduler has set (Slurm's gres) is

@@ -1,7 +1,7 @@
-"""What a run's result depends on, and whether a finished run is up to date with it.
+"""The inputs that a run's result depends on, and whether a finished run is up to date.
 
-A run is complete when its manifest.json, renamed into place last, records the inputs that the run would have now:
-rendered prototxts, image lists, mean, weights, engine version. Predictions come from its net and can be added later.
+A run is complete if its manifest.json, which is renamed into place last, records the present inputs: rendered
+prototxts, image lists, mean, weights, engine version. Predictions come from its net and can be added later.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from tools.training.engine import Engine
 
 
 def run_stage(exp: Experiment, run: Run, engine: Engine) -> Stage:
-    """The run as a stage. Its nets are no outputs: `keep_models` may have removed them."""
+    """The run as a stage. Its nets do not count as outputs, because `keep_models` may have removed them."""
     return Stage(
         "run", run.manifest, lambda _: run_inputs(exp, run, engine), lambda record: _recorded_inputs(exp, run, record)
     )
@@ -27,7 +27,7 @@ def run_stage(exp: Experiment, run: Run, engine: Engine) -> Stage:
 def _recorded_inputs(exp: Experiment, run: Run, manifest: Record) -> dict[str, str]:
     """The manifest's inputs. A solver without the line `snapshot_after_train: true` counts as the same solver.
 
-    Manifests of before November 2026 record it without: the value is Caffe's default and was not written then.
+    Manifests from before November 2026 have the solver without it: the value is Caffe's default and was not written.
     """
     inputs: dict[str, str] = manifest["inputs"]
     solver = render(exp, run).solver
@@ -38,7 +38,7 @@ def _recorded_inputs(exp: Experiment, run: Run, manifest: Record) -> dict[str, s
 def run_inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
     """Name -> sha256 of everything that the run's result depends on, and the engine's version line.
 
-    Raises NotReady where some of it is not there yet.
+    Raises NotReady if an input does not exist yet.
     """
     split = split_of(exp, run.seed)
     if read_json(split.marker) is None:
@@ -76,16 +76,16 @@ def trained_weights(run: Run) -> tuple[Path, str]:
 def put_back_manifest(exp: Experiment, run: Run, engine: Engine) -> None:
     """Renames a manifest that was set aside back into place, if it is up to date after all.
 
-    That happens when its source net was trained again and came out the same, for instance.
+    For example, its source net was trained again and is the same as before.
     """
     if not run.manifest.exists() and run_stage(exp, run, engine).is_up_to_date(read_json(run.stale_manifest)):
         run.stale_manifest.rename(run.manifest)
 
 
 def lacks_predictions(run: Run, manifest: Record) -> bool:
-    """Whether a finished run lacks the predictions.npz that its manifest names, and has the net to make it.
+    """Whether a finished run lacks its predictions.npz, and has the net to make it.
 
-    A run is complete without predictions: an older manifest names none, and a net that diverged predicts nothing.
+    A run is complete without predictions: older manifests have none, and a net that diverged predicts nothing.
     """
     if manifest["result"]["status"] == "diverged" or not (run.folder / manifest["model"]["file"]).exists():
         return False
