@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from tests.helpers import browser  # noqa: E402
-from tests.helpers.result_tables import CONDITIONS, SIZES, made_up  # noqa: E402
+from tests.helpers.result_tables import CONDITIONS, SIZES, write_tables  # noqa: E402
 from tools.protocol.experiment import load  # noqa: E402
 from tools.report import report  # noqa: E402
 
@@ -50,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         seeds = max(1, round(RUNS / (2 * len(SIZES) * len(CONDITIONS))))
-        count = made_up(Path("results/tiny"), seeds)
+        count = write_tables(Path("results/tiny"), seeds)
         start = time.perf_counter()
         report(exp, "caffe")
         page = Path("results/tiny/report.html")

@@ -1,4 +1,4 @@
-"""What every test stands on: the checkout, and real BVLC Caffe with its pycaffe."""
+"""Fixtures of all tests: the checkout, real BVLC Caffe with its pycaffe, and a small Tiny-ImageNet."""
 
 import os
 import shutil
@@ -27,29 +27,29 @@ def checkout() -> Path:
 
 @pytest.fixture(scope="session")
 def caffe() -> Path:
-    """The executable of real BVLC Caffe: $CAFFE, else the one that `make caffe` brought."""
-    found = shutil.which(os.environ.get("CAFFE", str(CHECKOUT / ".caffe" / "caffe")))
-    assert found, "real Caffe is needed: run `make caffe`, or set CAFFE"
-    return Path(found)
+    """The executable of real BVLC Caffe: $CAFFE, else the one that `make caffe` installed."""
+    executable = shutil.which(os.environ.get("CAFFE", str(CHECKOUT / ".caffe" / "caffe")))
+    assert executable, "real Caffe is needed: run `make caffe`, or set CAFFE"
+    return Path(executable)
 
 
 @pytest.fixture(scope="session")
 def caffe_tools(caffe: Path) -> Path:
-    """The folder of convert_imageset, compute_image_mean and their like."""
+    """The folder of convert_imageset, compute_image_mean and Caffe's other tools."""
     return caffe.parent
 
 
 @pytest.fixture(scope="session")
 def pycaffe(caffe: Path) -> Path:
     """The interpreter in which `import caffe` is real pycaffe."""
-    found = caffe.parent / "pycaffe"
-    assert found.exists(), f"{found} is needed: run `make caffe`"
-    return found
+    interpreter = caffe.parent / "pycaffe"
+    assert interpreter.exists(), f"{interpreter} is needed: run `make caffe`"
+    return interpreter
 
 
 @pytest.fixture(scope="session")
 def real_caffe(pycaffe: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCaffe]:
-    """One pycaffe for the whole session."""
+    """One pycaffe process for the whole session."""
     caffe = RealCaffe(pycaffe, tmp_path_factory.mktemp("real_caffe"))
     yield caffe
     caffe.close()

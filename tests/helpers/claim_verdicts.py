@@ -8,7 +8,7 @@ from tools.results.tables import Tables
 from tools.stats.claims_file import THESIS, load
 
 
-def judged(tables: Tables, **others: Tables) -> dict[str, dict]:
+def claim_rows(tables: Tables, **others: Tables) -> dict[str, dict]:
     return {row["claim"]: row for row in decide(tables, load(THESIS), **others)}
 
 

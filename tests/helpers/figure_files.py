@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-FAMILIES = ["base", "FTall"] + [name.format(n) for name in ("S{}T", "T{}T", "S{}T+", "R{}T") for n in range(1, 8)]
+ALL_CONDITIONS = ["base", "FTall"] + [name.format(n) for name in ("S{}T", "T{}T", "S{}T+", "R{}T") for n in range(1, 8)]
 
 
 def rows(name: str) -> list[dict[str, str]]:

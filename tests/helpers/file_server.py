@@ -1,4 +1,4 @@
-"""A web server on this machine that behaves, or misbehaves, as a test tells it to."""
+"""A web server on this machine that answers, or fails, as a test tells it to."""
 
 import re
 import threading

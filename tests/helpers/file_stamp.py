@@ -1,9 +1,9 @@
-"""Was a file written again? What its directory entry says, without the times that reading it changes."""
+"""Tells whether a file was written again."""
 
 from pathlib import Path
 
 
 def stamp(path: Path) -> tuple[int, int, int]:
-    """Inode, time of the last change in ns, size in bytes. A whole stat_result also holds when it was last read."""
-    found = path.stat()
-    return found.st_ino, found.st_mtime_ns, found.st_size
+    """Inode, time of the last change in ns, size in bytes. (A stat_result also has the time of the last read.)"""
+    stat = path.stat()
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size

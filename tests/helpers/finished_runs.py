@@ -1,4 +1,4 @@
-"""Run folders of the demo as tools/run.py leaves them, with figures that a test gives: data on disk, no training."""
+"""Finished runs of the demo, written as tools/run.py writes them, with numbers that a test gives. None is trained."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ NET = CHECKOUT / "prototxt" / "mini" / "train_val.prototxt"
 
 
 def demo(overrides: str = "") -> Experiment:
-    """Fashion-MNIST at 6000, 60 and 10 images a class, below the working directory."""
+    """Writes experiments/demo.yaml: Fashion-MNIST with 6000, 60 and 10 images a class."""
     keys = ("dataset: fashion-mnist", "image_size: 28", "gray: true", "full_size: 6000", "sizes: [6000, 60, 10]")
     write_atomic(Path("experiments/demo.yaml"), "\n".join([*keys, "model: mini", "solver: mini", ""]))
     return load(Path("experiments/demo.yaml"), overrides)
@@ -29,7 +29,7 @@ def run_of(key: str, experiment: str = "demo") -> Run:
 
 
 def finish(key: str, accuracy: float, status: str = "ok", experiment: str = "demo", **result: float | None) -> Run:
-    """A run with its manifest, rendered net and CSVs: tests at 0, 100, 200 and 300, displays every 20 iterations."""
+    """Writes a run's manifest, net and CSVs: tests at 0, 100, 200 and 300, displays every 20 iterations."""
     run = run_of(key, experiment)
     figures = {
         "accuracy": accuracy,
@@ -58,14 +58,14 @@ def finish(key: str, accuracy: float, status: str = "ok", experiment: str = "dem
 
 
 def fail(key: str, attempts: int = 1) -> Run:
-    """A run that the engine aborted."""
+    """Writes the failed.json of a run that the engine aborted."""
     run = run_of(key)
     write_json(run.folder / "failed.json", {"run": run.key, "error": "caffe failed (exit 134)", "attempts": attempts})
     return run
 
 
 def whole_sweep() -> None:
-    """Every run of the demo: 3 sizes, 9 conditions, 2 directions."""
+    """Writes every run of the demo: 3 sizes, 9 conditions, 2 directions."""
     for s, size in enumerate((6000, 60, 10)):
         for c, condition in enumerate(["base", "FTall", *(f"S{n}T" for n in range(1, 8))]):
             for d, direction in enumerate(("A2B", "B2A")):
@@ -73,7 +73,7 @@ def whole_sweep() -> None:
 
 
 def pack_samples(exp: Experiment) -> None:
-    """A split with 5 + 5 classes and both full-size LMDBs, ten gray images a class, each of its class's own shade."""
+    """Writes a split of 5 + 5 classes and both full-size LMDBs: ten gray images a class, in its own shade."""
     split = split_of(exp, 0)
     write_json(split.marker, {"classes": {"A": ["0", "3", "5", "6", "9"], "B": ["1", "2", "4", "7", "8"]}})
     for half in "AB":
@@ -83,7 +83,7 @@ def pack_samples(exp: Experiment) -> None:
 
 
 def predict(key: str, right: np.ndarray) -> None:
-    """Predictions of a finished run, whose labels go 0 1 2 3 4 0 ...; `right`: bool, N, a validation image each."""
+    """Writes the predictions of a finished run. The labels are 0 1 2 3 4 0 ...; `right`: bool, N images."""
     run = run_of(key)
     label = np.arange(len(right), dtype=np.uint16) % 5
     write_atomic(run.folder / PREDICTIONS, npz_bytes({"label": label, "predicted": np.where(right, label, label + 1)}))

@@ -61,13 +61,13 @@ def records(folder: Path) -> list[tuple[bytes, bytes]]:
 
 def digests(place: Split) -> dict[str, str]:
     """The sha256 of every record of every LMDB, by the LMDB's name."""
-    found = {}
+    digests = {}
     for file in sorted((place.folder / place.images).glob("*/*/data.mdb")):
         digest = hashlib.sha256()
         for key, value in records(file.parent):
             digest.update(key + value)
-        found[f"{file.parent.parent.name}/{file.parent.name}"] = digest.hexdigest()
-    return found
+        digests[f"{file.parent.parent.name}/{file.parent.name}"] = digest.hexdigest()
+    return digests
 
 
 def read_list(path: Path) -> list[tuple[str, int]]:
@@ -85,7 +85,7 @@ def verb(name: str, file: Path, settings: str = "", **options: object) -> subpro
 
 @contextlib.contextmanager
 def inside(folder: Path) -> Iterator[Path]:
-    """The cwd is `folder`, which is made, for the block's time."""
+    """Creates `folder` and makes it the current folder for the block."""
     folder.mkdir(parents=True, exist_ok=True)
     before = Path.cwd()
     os.chdir(folder)

@@ -1,4 +1,4 @@
-"""Pictures for tests, made on the spot."""
+"""Small pictures and image files."""
 
 from pathlib import Path
 

@@ -8,13 +8,13 @@ LAYERS = ["conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8"]
 
 
 def rendered(exp, condition="S3T", size=300, direction="A2B"):
-    found = render(exp, Run(exp.name, direction, size, condition, 0))
-    net = prototxt.parse(found.net, prototxt.NetParameter(), "net")
-    return found, {layer.name: layer for layer in net.layer if layer.param}, net
+    rendered = render(exp, Run(exp.name, direction, size, condition, 0))
+    net = prototxt.parse(rendered.net, prototxt.NetParameter(), "net")
+    return rendered, {layer.name: layer for layer in net.layer if layer.param}, net
 
 
-def solver_of(found):
-    return prototxt.parse(found.solver, prototxt.SolverParameter(), "solver")
+def solver_of(rendered):
+    return prototxt.parse(rendered.solver, prototxt.SolverParameter(), "solver")
 
 
 def edited(checkout, tmp_path, old, new):

@@ -1,4 +1,4 @@
-"""Tables of an experiment of any size, as summarize and claims write them, of figures that are made up."""
+"""Tables of an experiment of any size, as summarize writes them, with invented numbers."""
 
 import math
 from pathlib import Path
@@ -10,7 +10,7 @@ CONDITIONS = ["base", "FTall", *(f"S{n}T" for n in range(1, 8))]
 SIZES = [500, 400, 300, 200, 100, 50]
 
 
-def made_up(folder: Path, seeds: int, conditions: list[str] = CONDITIONS, sizes: list[int] = SIZES) -> int:
+def write_tables(folder: Path, seeds: int, conditions: list[str] = CONDITIONS, sizes: list[int] = SIZES) -> int:
     """Writes runs.csv, summary.csv and curves.csv for both directions of every cell; returns how many runs there are.
 
     A run has eleven tests and a hundred displays. The first one is stuck.

@@ -1,4 +1,4 @@
-"""What the tests of the shell scripts share: a PATH of their own, and stand-ins for programs of the machine."""
+"""Running shell scripts with a PATH of their own, and stand-ins for programs of the machine."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def environment(**settings: object) -> dict[str, str]:
 
 
 def stand_in(folder: Path, name: str, script: str) -> Path:
-    """A program `name` in `folder`, which is to come first on the PATH."""
+    """Writes a program `name` into `folder`, a shell script with these lines."""
     folder.mkdir(parents=True, exist_ok=True)
     program = folder / name
     program.write_text(f"#!/bin/sh\n{script}\n")
@@ -36,11 +36,11 @@ def before_path(folder: Path) -> str:
 
 
 def path_without(folder: Path, *names: str) -> str:
-    """A PATH that has what the scripts call, but not `names`."""
+    """A PATH with all that the scripts call, except `names`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in set(BASE.split()) - set(names):
-        found = next(p for place in ("/usr/bin", "/bin", "/usr/sbin", "/sbin") if (p := Path(place) / name).exists())
-        (folder / name).symlink_to(found)
+        program = next(p for place in ("/usr/bin", "/bin", "/usr/sbin", "/sbin") if (p := Path(place) / name).exists())
+        (folder / name).symlink_to(program)
     return str(folder)
 
 

@@ -1,4 +1,4 @@
-"""Whole graphs on small real data: a root of one's own, and `python -m tools` as a user calls it."""
+"""Whole sweeps on small data: a project root for each test, and `python -m tools` as a user calls it."""
 
 import os
 import shutil
@@ -22,10 +22,10 @@ def root(tmp_path, monkeypatch, caffe, checkout):
 
     def call(*arguments: str | Path, status: int = 0) -> str:
         command = [sys.executable, "-m", "tools", *map(str, arguments)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True)
-        said = done.stdout + done.stderr
-        assert done.returncode == status, f"exit {done.returncode}: {' '.join(command)}\n{said}"
-        return said
+        result = subprocess.run(command, env=environment, capture_output=True, text=True)
+        output = result.stdout + result.stderr
+        assert result.returncode == status, f"exit {result.returncode}: {' '.join(command)}\n{output}"
+        return output
 
     call.environment = environment
     return call
@@ -33,7 +33,7 @@ def root(tmp_path, monkeypatch, caffe, checkout):
 
 @pytest.fixture
 def small(checkout, tmp_path, tiny_sample) -> Path:
-    """An experiment on 20 classes of Tiny-ImageNet's own JPEGs, in its own layout: seconds a run."""
+    """An experiment on 20 classes in Tiny-ImageNet's layout. A run takes seconds."""
     file = tmp_path / "small.yaml"
     file.write_text(f"""\
 dataset: tiny-imagenet
@@ -55,27 +55,28 @@ display: 2
 
 @pytest.fixture
 def packed(root, small):
-    """`root` with the small experiment's data done, and no net."""
+    """`root` with the small experiment's data packed and nothing trained."""
     for verb in ("fetch", "split", "pack", "mean"):
         root(verb, small)
     return root
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("kept")
+def first_sweep(tmp_path_factory) -> Path:
+    """Where the first sweep of a module is kept for its other tests."""
+    return tmp_path_factory.mktemp("first_sweep")
 
 
 @pytest.fixture
-def sweep_once(root, small, kept):
-    """`sweep_once(overrides)`: the small experiment swept in the current folder; a module sweeps, then it copies."""
+def sweep_once(root, small, first_sweep):
+    """`sweep_once(overrides)` sweeps the small experiment in the current folder. A module sweeps once, then copies."""
 
     def sweep(overrides: str) -> None:
-        if (kept / "models").exists():
-            shutil.copytree(kept, ".", dirs_exist_ok=True)
+        if (first_sweep / "models").exists():
+            shutil.copytree(first_sweep, ".", dirs_exist_ok=True)
             return
         root("sweep", small, "--set", overrides)
         for part in ("data", "models", "results"):
-            shutil.copytree(part, kept / part)
+            shutil.copytree(part, first_sweep / part)
 
     return sweep

@@ -1,4 +1,4 @@
-"""What the tests of the pipeline share: a project root of their own, a web server on this machine."""
+"""Fixtures of the pipeline's tests: a project root, a trained project, a web server on this machine."""
 
 import shutil
 from collections.abc import Iterator

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.simulated_sweeps import sweep
-from tests.helpers.claim_verdicts import as_the_thesis_has_it, exact, judged
+from tests.helpers.claim_verdicts import as_the_thesis_has_it, claim_rows, exact
 from tests.helpers.finished_runs import demo, finish, predict
 from tools.claims import claims, main
 from tools.common.errors import UserError
@@ -27,7 +27,7 @@ def is_complete(exp: Experiment) -> bool:
 
 def test_one_seed_decides_nothing_but_of_its_own_nets():
     tables = sweep(np.random.RandomState(0), 1, lambda size, name: 0.5 - 0.2 * (name == "S4T"), 2000)
-    rows = judged(tables)
+    rows = claim_rows(tables)
     assert {row["verdict"] for row in rows.values()} == {"undecided", "not applicable"}
     assert rows["C3"]["these_nets"] == "holds" and rows["C3"]["interval"] == "images"
     assert rows["C3"]["more_seeds"] == 2
@@ -36,14 +36,14 @@ def test_one_seed_decides_nothing_but_of_its_own_nets():
 @pytest.mark.slow
 def test_more_seeds_are_more_for_a_smaller_effect_and_none_are_named_for_none():
     def rows(effect: float) -> dict:
-        return judged(exact(lambda size, name: 0.5 + effect * (name == "S3T"), spread=0.01, seeds=4))["C3"]
+        return claim_rows(exact(lambda size, name: 0.5 + effect * (name == "S3T"), spread=0.01, seeds=4))["C3"]
 
     assert rows(0.02)["verdict"] == rows(0.01)["verdict"] == "undecided"
     assert 0 < rows(0.02)["more_seeds"] < rows(0.01)["more_seeds"]
 
 
 def test_p_values_are_corrected_for_how_many_claims_were_tested():
-    rows = [row for row in judged(exact(as_the_thesis_has_it)).values() if row.get("p") is not None]
+    rows = [row for row in claim_rows(exact(as_the_thesis_has_it)).values() if row.get("p") is not None]
     first = min(rows, key=lambda row: row["p"])
     assert first["p_corrected"] == pytest.approx(min(1, first["p"] * len(rows)), rel=1e-3)
     assert all(row["p_corrected"] >= row["p"] for row in rows)

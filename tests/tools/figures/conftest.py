@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.figure_files import FAMILIES
-from tests.helpers.result_tables import made_up
+from tests.helpers.figure_files import ALL_CONDITIONS
+from tests.helpers.result_tables import write_tables
 from tools.figures.style import house_style
 from tools.results.columns import read_csv
 
@@ -21,5 +21,5 @@ def in_house_style() -> Iterator[None]:
 @pytest.fixture
 def tables() -> tuple[list[dict], list[dict]]:
     """runs.csv and summary.csv of two sizes, one seed and all conditions, controls included."""
-    made_up(Path("made"), 1, FAMILIES, [500, 50])
+    write_tables(Path("made"), 1, ALL_CONDITIONS, [500, 50])
     return read_csv(Path("made/runs.csv")), read_csv(Path("made/summary.csv"))

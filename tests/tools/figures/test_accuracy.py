@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from matplotlib.axes import Axes
 
-from tests.helpers.figure_files import FAMILIES, is_whole, rows
+from tests.helpers.figure_files import ALL_CONDITIONS, is_whole, rows
 from tests.helpers.finished_runs import demo
 from tools.common.files import write_json
 from tools.figures import NoData, accuracy, style
@@ -23,9 +23,9 @@ def exp() -> Experiment:
 def test_the_numbers_are_those_of_the_summary_without_controls(exp: Experiment, tables) -> None:
     accuracy.draw(exp, *tables, Path())
     shown = {(row["size"], row["condition"]): row for row in rows("accuracy")}
-    assert list(dict.fromkeys(condition for _, condition in shown)) == FAMILIES[:9]
+    assert list(dict.fromkeys(condition for _, condition in shown)) == ALL_CONDITIONS[:9]
     for row in tables[1]:
-        if row["condition"] in FAMILIES[:9]:
+        if row["condition"] in ALL_CONDITIONS[:9]:
             drawn = shown[str(row["size"]), row["condition"]]
             assert [float(drawn[name]) for name in ("accuracy", "low", "high", "n")] == [
                 row[name] for name in ("accuracy", "low", "high", "n")
@@ -68,7 +68,7 @@ def test_a_size_keeps_its_look_when_an_override_selects(
 def test_without_two_means_to_compare_there_is_no_figure(exp: Experiment, tables) -> None:
     runs, means = tables
     with pytest.raises(NoData, match="no run of base, FTall or SnT"):
-        accuracy.draw(exp, runs, [row for row in means if row["condition"] not in FAMILIES[:9]], Path())
+        accuracy.draw(exp, runs, [row for row in means if row["condition"] not in ALL_CONDITIONS[:9]], Path())
     with pytest.raises(NoData, match="one size and one condition: nothing to compare"):
         accuracy.draw(exp, runs, means[:1], Path())
     assert not Path("accuracy.png").exists()

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.figure_files import FAMILIES, is_whole, rows
+from tests.helpers.figure_files import ALL_CONDITIONS, is_whole, rows
 from tests.helpers.finished_runs import demo
 from tools.figures import NoData, controls
 
@@ -16,10 +16,10 @@ def test_controls_have_a_panel_a_size_with_base_and_all_kinds(tables):
     found = rows("controls")
     assert {row["size"] for row in found} == {"500", "50"}
     assert [row["condition"] for row in found if row["size"] == "50"][:3] == ["base", "S1T", "S2T"]
-    assert {row["condition"] for row in found} == set(FAMILIES) - {"FTall"}
+    assert {row["condition"] for row in found} == set(ALL_CONDITIONS) - {"FTall"}
     assert is_whole("controls")
 
 
 def test_without_controls_there_is_no_such_figure(tables):
     with pytest.raises(NoData, match="no control condition has been run"):
-        controls.draw(demo(), tables[0], [row for row in tables[1] if row["condition"] in FAMILIES[:9]], Path())
+        controls.draw(demo(), tables[0], [row for row in tables[1] if row["condition"] in ALL_CONDITIONS[:9]], Path())

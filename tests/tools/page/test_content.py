@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.finished_runs import demo
-from tests.helpers.result_tables import made_up
+from tests.helpers.result_tables import write_tables
 from tools.common.files import sha256, write_atomic, write_json
 from tools.page import content
 from tools.results.columns import Row, read_csv
@@ -22,7 +22,7 @@ PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">II", 1540, 880)  # the he
 @pytest.fixture
 def tables() -> Path:
     """Tables of the source nets' conditions and one control."""
-    made_up(TABLES, 1, ["base", "S3T", "T3T"], [500, 50])
+    write_tables(TABLES, 1, ["base", "S3T", "T3T"], [500, 50])
     return TABLES
 
 

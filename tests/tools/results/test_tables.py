@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.finished_runs import demo, finish, predict
-from tests.helpers.result_tables import made_up
+from tests.helpers.result_tables import write_tables
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
 from tools.results.tables import Tables, best_iterations, frames, npz_bytes, tables_of
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("root")
 
 
 def test_a_folder_of_tables_knows_its_data_set_sizes_and_seeds() -> None:
-    made_up(Path("made"), 2, ["base", "S3T"], [500, 50])
+    write_tables(Path("made"), 2, ["base", "S3T"], [500, 50])
     tables = Tables(Path("made"))
     assert (tables.dataset, tables.sizes, tables.seeds) == ("tiny-imagenet", [500, 50], [0, 1])
     assert len(tables.runs) == 2 * 2 * 2 * 2 and len(tables.curves) == 16 * 101
@@ -31,7 +31,7 @@ def test_an_experiments_tables_are_those_in_results_unless_a_folder_is_named() -
     assert [row["accuracy"] for row in tables.runs] == [0.5]
     label, predicted = tables.predictions["label/A2B/seed0"], tables.predictions["A2B/n0060/base/seed0"]
     assert (label == predicted).tolist() == [True] * 5 + [False] * 5
-    made_up(Path("made"), 1, ["base"], [500])
+    write_tables(Path("made"), 1, ["base"], [500])
     assert tables_of(demo(), Path("made")).dataset == "tiny-imagenet"
 
 
@@ -57,8 +57,8 @@ def test_the_same_arrays_have_the_same_bytes() -> None:
 
 
 def test_frames_are_found_by_name_in_results_and_publications_or_by_folder() -> None:
-    made_up(Path("results/mine"), 1, ["base"], [500])
-    made_up(Path("docs/results/published"), 1, ["base"], [50])
+    write_tables(Path("results/mine"), 1, ["base"], [500])
+    write_tables(Path("docs/results/published"), 1, ["base"], [50])
     assert set(frames("mine")) == {"runs", "summary", "curves"}
     assert frames("published")["runs"]["size"].tolist() == [50, 50]
     assert len(frames("results/mine")["runs"]) == 2

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from benchmarks.simulated_sweeps import coverage, false_decisions, null, verdicts
-from tests.helpers.claim_verdicts import as_the_thesis_has_it, exact, judged
+from tests.helpers.claim_verdicts import as_the_thesis_has_it, claim_rows, exact
 from tools.results.tables import Tables
 
 
 def test_claims_hold_where_the_runs_say_so_and_fail_where_they_say_the_contrary():
-    rows = judged(exact(lambda size, name: as_the_thesis_has_it(size, name), spread=0.0001))
+    rows = claim_rows(exact(lambda size, name: as_the_thesis_has_it(size, name), spread=0.0001))
     assert {name: rows[name]["verdict"] for name in ("C1", "C3", "C4", "C5", "C12", "C13")} == dict.fromkeys(
         ("C1", "C3", "C4", "C5", "C12", "C13"), "holds"
     )
-    turned = judged(exact(lambda size, name: 1 - as_the_thesis_has_it(size, name), spread=0.0001))
+    turned = claim_rows(exact(lambda size, name: 1 - as_the_thesis_has_it(size, name), spread=0.0001))
     assert {turned[name]["verdict"] for name in ("C1", "C3", "C4", "C5", "C12", "C13")} == {"fails"}
 
 
@@ -23,11 +23,13 @@ def test_a_conjunction_is_as_sure_as_its_weakest_comparison_and_says_which_that_
     def truth(size: int, condition: str) -> float:
         return 0.5 + (0.05 if condition == "S3T" and size != 200 else 0.0)
 
-    row = judged(exact(truth))["C3"]
+    row = claim_rows(exact(truth))["C3"]
     assert row["verdict"] == "undecided"
     assert row["at"] == "S3T - S4T at 200" and abs(row["effect"]) < 0.01
     assert row["sizes"] == "500 400 300 200 100 50" and row["n"] == 2 * 6 * 2 * 3
-    reversed_at_one = judged(exact(lambda size, name: truth(size, name) - (0.2 if (size, name) == (200, "S3T") else 0)))
+    reversed_at_one = claim_rows(
+        exact(lambda size, name: truth(size, name) - (0.2 if (size, name) == (200, "S3T") else 0))
+    )
     assert reversed_at_one["C3"]["verdict"] == "fails"
 
 
@@ -35,8 +37,8 @@ def test_not_at_500_leaves_a_margin_but_not_two_points():
     def truth(at_500: float):
         return lambda size, name: 0.5 + ((at_500 if size == 500 else 0.05) if name == "FTall" else 0)
 
-    assert judged(exact(truth(0.0), spread=0.0002))["C7"]["verdict"] == "holds"
-    assert judged(exact(truth(0.02), spread=0.0002))["C7"]["verdict"] == "fails"
+    assert claim_rows(exact(truth(0.0), spread=0.0002))["C7"]["verdict"] == "holds"
+    assert claim_rows(exact(truth(0.02), spread=0.0002))["C7"]["verdict"] == "fails"
 
 
 def test_a_comparison_that_one_seed_alone_has_leaves_the_claim_undecided_and_is_named():
@@ -44,7 +46,7 @@ def test_a_comparison_that_one_seed_alone_has_leaves_the_claim_undecided_and_is_
     for row in tables.runs:
         if (row["size"], row["condition"], row["direction"]) == (50, "S5T", "A2B") and row["seed"] > 0:
             row["status"] = "stuck"
-    row = judged(tables)["C13"]
+    row = claim_rows(tables)["C13"]
     assert (row["verdict"], row["note"]) == ("undecided", "one seed only has all runs of S5T - base at 50")
     seeds = {row["seed"] for row in tables.runs}
     assert (row["interval"], row["seeds"]) in {("seeds", len(seeds)), ("", 1)}
@@ -53,18 +55,18 @@ def test_a_comparison_that_one_seed_alone_has_leaves_the_claim_undecided_and_is_
 def test_a_trend_needs_three_sizes_that_are_numbers():
     tables = exact(as_the_thesis_has_it)
     tables.__dict__["runs"] = [row | {"size": "all" if row["size"] == 500 else row["size"]} for row in tables.runs]
-    assert judged(tables)["C12"]["at"].endswith("from 400 to 50")
+    assert claim_rows(tables)["C12"]["at"].endswith("from 400 to 50")
     tables.__dict__["runs"] = [row for row in tables.runs if row["size"] in ("all", 100, 50)]
-    assert judged(tables)["C12"]["note"] == "no runs of S1T and S2T and S3T and base at 3 sizes"
-    assert judged(tables)["C1"]["sizes"] == "all 100 50"
+    assert claim_rows(tables)["C12"]["note"] == "no runs of S1T and S2T and S3T and base at 3 sizes"
+    assert claim_rows(tables)["C1"]["sizes"] == "all 100 50"
 
 
 def test_two_data_sets_with_the_same_pattern_agree_and_with_the_reverse_do_not():
     own = exact(as_the_thesis_has_it)
-    assert "another data set" in judged(own)["C17"]["note"]
-    same = judged(own, other=exact(as_the_thesis_has_it, dataset="miniplaces"))["C17"]
+    assert "another data set" in claim_rows(own)["C17"]["note"]
+    same = claim_rows(own, other=exact(as_the_thesis_has_it, dataset="miniplaces"))["C17"]
     assert (same["effect"], same["unit"]) == (1.0, "rho")
-    turned = judged(own, other=exact(lambda s, c: 1 - as_the_thesis_has_it(s, c), dataset="miniplaces"))["C17"]
+    turned = claim_rows(own, other=exact(lambda s, c: 1 - as_the_thesis_has_it(s, c), dataset="miniplaces"))["C17"]
     assert (same["verdict"], turned["verdict"]) == ("holds", "fails")
 
 
@@ -80,7 +82,7 @@ def test_the_prestudy_is_read_from_its_learning_curves(best: int, verdict: str):
         ]
     prestudy = Tables(Path("prestudy"))
     prestudy.__dict__.update(runs=runs, curves=curves, predictions={})
-    row = judged(exact(null), prestudy=prestudy)["C11"]
+    row = claim_rows(exact(null), prestudy=prestudy)["C11"]
     assert (row["verdict"], row["effect"], row["unit"]) == (verdict, best, "iterations")
 
 
