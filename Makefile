@@ -6,7 +6,7 @@
 SHELL := /bin/sh
 export SET  # the verbs get it unchanged, quotes included
 EXPERIMENT ?= demo
-# docker/make.sh sets VENV to the container's environment, and PROJECT where the current folder is no checkout.
+# docker/make.sh sets VENV to the container's environment, and PROJECT if the current folder is not a checkout.
 VENV := .venv
 PROJECT := .
 PYTHON := $(VENV)/bin/python
@@ -101,7 +101,7 @@ tensorboard: tensorboard-packages
 doctor: venv
 	@$(TOOLS) doctor
 
-# The tests compare with real Caffe: the tools and pycaffe of .caffe/, or those beside the executable that CAFFE names.
+# The tests compare with real Caffe: the tools and pycaffe of .caffe/, or those in the folder of the executable CAFFE.
 test: venv torchcaffe tensorboard-packages browser
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 --dist worksteal tests)
@@ -161,11 +161,12 @@ image:
 image-cuda:
 	@sh docker/build.sh cuda
 
-# Builds Debian's base image, for a container engine that reaches no registry.
+# Builds Debian's base image, for a container engine without access to a registry.
 image-base:
 	@sh docker/base.sh
 
-# The sweep in the container, on this folder: data, models and results lie where they do without a container.
+# The sweep in the container, on this folder: data, models and results are in the same places as without a
+# container.
 IMAGE := cpu
 docker-%-sweep:
 	@sh docker/build.sh $(IMAGE)
@@ -188,6 +189,6 @@ ifneq ($(EXPERIMENT),demo)
 	@$(PYTHON) benchmarks/pack.py $(FILE) --set "$$SET" --work results/bench
 endif
 
-# AlexNet on a GPU; CAFFE=/path/to/caffe runs a BVLC Caffe built with CUDA beside it.
+# AlexNet on a GPU; with CAFFE=/path/to/caffe also with a BVLC Caffe built with CUDA.
 bench-gpu: venv torchcaffe
 	@$(PYTHON) benchmarks/gpu.py

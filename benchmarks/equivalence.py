@@ -5,7 +5,7 @@
 writes the accuracies to a CSV, prints the verdict, and exits with 1 if they are not equivalent. The test is two
 one-sided t-tests of the paired differences (TOST, Schuirmann 1987): the means are within MARGIN of each other if both
 "at least MARGIN lower" and "at least MARGIN higher" are rejected at the 5 % level. That is so if the 90 % interval of
-the difference lies within the margin.
+the difference is within the margin.
 """
 
 import csv
@@ -86,7 +86,7 @@ def section(path: Path) -> str:
     answer = "equivalent" if verdict.equivalent else "equivalence is not shown"
     outside = not verdict.interval[0] < 0 < verdict.interval[1]
     remark = (
-        " The interval lies on one side of 0:\nthe difference is small, but may be more than chance." if outside else ""
+        " The interval does not contain 0:\nthe difference is small, but may be more than chance." if outside else ""
     )
     rows = "".join(
         f"| {engine} | {verdict.n} | {100 * verdict.means[engine]:.2f} % | {100 * verdict.sds[engine]:.2f} |\n"

@@ -26,7 +26,7 @@ from caffeformat.caffeformat_pb2 import NetParameter
 from tests.helpers import engine_runs
 from tools.common.files import write_atomic
 
-ITERATIONS, DISPLAY = 100, 20  # DISPLAY: that of the reference solver; here every iteration is displayed
+ITERATIONS, DISPLAY = 100, 20  # DISPLAY: of the reference solver; here every iteration is displayed
 OTHER = "Sandybridge"  # AVX without FMA: kernels that OpenBLAS chooses on no current processor
 PAIRS = {"torchcaffe": "torchcaffe", "Caffe with another processor's kernels": "caffe_other_kernels"}
 COLUMNS = ("kind", "iteration", "caffe", *PAIRS.values())
@@ -142,14 +142,14 @@ Written by `make equivalence` (benchmarks/full_width.py). It trains prototxt/ale
 plateau, with batches of 16, random crop, mirror and dropout, `random_seed: 1` and one BLAS thread, and tests every 25
 iterations. Every loss is in [{path.name}]({path.name}).
 
-The slim AlexNet of the table above prints Caffe's digits to the end. This one cannot. Its sums have hundreds of float32
-products. The last bit of a sum depends on the order of its terms, which each BLAS kernel chooses for itself. Training
-makes the difference grow. So Caffe is also compared with itself, with the kernels that its OpenBLAS has for another
-processor ({OTHER}).
+The AlexNet with few filters in the table above prints Caffe's digits to the end. The full one does not. Its sums have
+hundreds of float32 products. The last bit of a sum depends on the order of its terms, which differs between BLAS
+kernels. Training makes the difference grow. So Caffe is also compared with itself, with the kernels that its OpenBLAS
+has for another processor ({OTHER}).
 
 - first: first iteration whose printed loss differs from Caffe's
-- display, tests: how many losses are printed alike, of those that the reference solver's `display: {DISPLAY}` shows,
-  and of those of the tests
+- display, tests: number of losses with equal printed digits, among those that the reference solver's
+  `display: {DISPLAY}` shows, and among those of the tests
 - to 10, 20, 50, 100: largest relative difference of a training loss up to this iteration (one unit of the sixth digit
   is 6e-06 here)
 

@@ -16,13 +16,13 @@ from benchmarks import equivalence, full_width
 from tools.common.files import write_atomic
 
 HEAD = """\
-# torchcaffe beside BVLC Caffe
+# torchcaffe compared with BVLC Caffe
 
 The same nets, data and seeds run in BVLC Caffe 1.0.0 (Debian's, OpenBLAS, one thread) and in torchcaffe, on the CPU,
 one after the other. This page says how far apart the two are. Single values and updates agree in about five digits.
-Sums of float32 numbers in another order differ in the last bits, and training makes that grow, in Caffe itself from one
-processor to another. So final accuracies are compared over many seeds. Tests of their own check that weights at the
-start, crops, mirrors and dropout masks are equal bit for bit.
+Sums of float32 numbers in another order differ in the last bits, and training makes this difference grow. The same
+happens between two processors with Caffe alone. So final accuracies are compared over many seeds. Separate tests check
+that weights at the start, crops, mirrors and dropout masks are equal bit for bit.
 
 | question | answer |
 |---|---|
@@ -44,7 +44,7 @@ _ROW = re.compile(r"^\| (.+) \| (\d+) \| (\S+) \| (\S+) \|$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of comparison, as the page has it."""
+    """One kind of comparison: a row of the page's table."""
 
     what: str
     comparisons: int
@@ -79,8 +79,8 @@ def _answers(rows: list[Row], folder: Path) -> dict[str, str]:
     layers = [row for row in rows if re.search(r": (outputs|.*gradients)$", row.what) and row.allowed == 1e-5]
     updates = [row for row in rows if row.what.startswith(("one step of", "eight updates"))]
     answers = {
-        "Are they as near as the tests ask for?": f"{within} of {len(rows)} kinds of comparison are; {count:,} "
-        "comparisons in all",
+        "Are the differences within the tests' tolerances?": f"{within} of {len(rows)} kinds of comparison are; "
+        f"{count:,} comparisons in all",
         "What is equal, bit for bit?": f"{len(equal)} kinds, {sum(row.comparisons for row in equal):,} comparisons",
         "How far apart are the values and gradients of a layer or net?": _worst(layers),
         "How far apart are weights and history after an update, in all six solvers?": _worst(updates),
@@ -92,7 +92,7 @@ def _answers(rows: list[Row], folder: Path) -> dict[str, str]:
     if (folder / "parity-alexnet.csv").exists():
         answers["And AlexNet in its full width?"] = _full_width(folder / "parity-alexnet.csv")
     if (folder / "parity-seeds.csv").exists():
-        answers["Do trained nets score alike?"] = _trained(folder / "parity-seeds.csv")
+        answers["Do trained nets have the same accuracy?"] = _trained(folder / "parity-seeds.csv")
     return answers
 
 

@@ -2,9 +2,9 @@
 
     python benchmarks/plain_loop.py --images images.npy --labels labels.npy --mean mean.npy --classes 100 --frozen 3
 
-The images are uint8, NCHW, in memory. This favours the loop: no file is read or decoded. The DataLoader's workers crop
-and mirror each image and subtract the mean; the batch goes to the device from pinned memory. benchmarks/gpu.py runs
-this program. For each window of iterations it prints a line: milliseconds per iteration.
+The images are uint8, NCHW, in memory. No file is read or decoded, which makes the loop faster. The DataLoader's workers
+crop and mirror each image and subtract the mean; the batch goes to the device from pinned memory. benchmarks/gpu.py
+runs this program. For each window of iterations it prints a line: milliseconds per iteration.
 """
 
 import argparse

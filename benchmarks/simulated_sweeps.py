@@ -4,8 +4,8 @@
 
 The accuracy of a run is the true one of its condition plus random effects: of the split of its seed (shared by both
 directions), of the direction within the seed (difficulty of the half, validation images), of the source net (shared by
-the conditions that copy from it), of its own initialization, which is bad now and then, and of the finite validation
-set.
+the conditions that copy from it), of its own initialization, which is bad in one run of twenty, and of the finite
+validation set.
 """
 
 import argparse
@@ -171,7 +171,7 @@ def print_errors(sweeps: int) -> None:
 
 def print_power(sweeps: int) -> None:
     random = np.random.RandomState(2)
-    print(f"claims that are true: found to hold (said to fail), of {sweeps // 20} sweeps\nseeds | share")
+    print(f"claims that are true: verdict holds (verdict fails), of {sweeps // 20} sweeps\nseeds | share")
     for seeds in (3, 5, 10):
         of_sweeps = verdicts(random, seeds, sweeps // 20, thesis)
         shares = {c: [np.mean([one[c] == v for one in of_sweeps]) for v in ("holds", "fails")] for c in TRUE}

@@ -18,7 +18,7 @@ from caffeformat.weights_pb2 import PackedBlob, PackedNet
 M = TypeVar("M", bound=Message)
 
 _FLOAT, _DOUBLE = np.dtype("<f4"), np.dtype("<f8")
-_MOST_AXES = 32  # Caffe's kMaxBlobAxes. Without a limit, a damaged file could give a million sizes to multiply.
+_MOST_AXES = 32  # Caffe's kMaxBlobAxes. Without a limit, a damaged file could have a million sizes to multiply.
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 

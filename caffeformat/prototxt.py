@@ -1,6 +1,6 @@
 """Prototxt files: Caffe's nets and solvers as text.
 
-All that stops BVLC Caffe (an unknown field, a second value for a single field, a missing required one) raises
+Everything that stops BVLC Caffe (an unknown field, a second value for a single field, a missing required field) raises
 FormatError here, with the file, the line and a suggestion. As for Caffe, comments may have any encoding. Names must be
 UTF-8.
 """
@@ -39,7 +39,7 @@ def read_solver(path: str | Path) -> SolverParameter:
 
 
 def parse(text: str, message: M, name: str) -> M:
-    """Fill the empty `message` from `text` and return it. Raises FormatError, in which `name` stands for the file."""
+    """Fill the empty `message` from `text` and return it. Raises FormatError; its text calls the file `name`."""
     try:
         text_format.Parse(text, message)
     except text_format.ParseError as error:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # docker/base.sh: builds the image debian:bookworm-slim from this machine's mirror of Debian, signatures verified, for a
-# container engine that reaches no registry. Needs root and debootstrap.
+# container engine without access to a registry. Needs root and debootstrap.
 set -eu
 me=image-base
 . "$(dirname "$0")/engine.sh"

@@ -1,7 +1,8 @@
 #!/bin/sh
-# docker/ci.sh: `make test-image` with buildah, for machines that have no container engine and reach no registry, as
-# root. It takes longer than all other tests. After it has passed it keeps the checksum of the image's contents (the
-# files that .dockerignore lists) and of the image's tests in the user's cache, and does nothing while that is the same.
+# docker/ci.sh: `make test-image` with buildah, for machines without a container engine and without access to a
+# registry. Needs root. It takes longer than all other tests. After it has passed it keeps the checksum of the image's
+# contents (the files that .dockerignore lists) and of the image's tests in the user's cache, and does nothing while
+# that is the same.
 set -eu
 me=ci
 . "$(dirname "$0")/engine.sh"

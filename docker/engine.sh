@@ -1,4 +1,4 @@
-# Sourced by the scripts beside it, which set $me: chooses the container engine.
+# Sourced by the other scripts in this folder, which set $me: chooses the container engine.
 . "$(dirname "$0")/../setup/shell_common.sh"
 
 # Sets $engine: CONTAINER_ENGINE, or else the first of docker, podman and buildah that works here.

@@ -1,6 +1,6 @@
 #!/bin/sh
-# `make` in the image. It uses the image's Python environment. In a folder that is no checkout, such as a disk for data,
-# it uses the image's own copy of the project.
+# `make` in the image. It uses the image's Python environment. In a folder that is not a checkout, such as a disk for
+# data, it uses the image's own copy of the project.
 project=/opt/caffe-transfer
 if [ ! -e Makefile ]; then
   set -- -f $project/Makefile PROJECT=$project "$@"

@@ -7,7 +7,7 @@
 #
 # CAFFE_PYTHONPATH  where `caffe` and `pycaffe` look for Python layers, in place of PYTHONPATH
 # CAFFE_KEEP_DEBS   a folder to which the .debs and their SHA256SUMS are copied
-# CAFFE_DEBS        such a folder, to install from: offline, or when bullseye has left the mirrors
+# CAFFE_DEBS        such a folder, to install from: offline, or when the mirrors no longer have bullseye
 # CAFFE_MIRROR, CAFFE_SECURITY_MIRROR   mirrors of Debian or of its archive (default: the machine's apt sources)
 # CAFFE_KEYRING     the keyring that verifies the signatures
 set -eu

@@ -1,8 +1,8 @@
 #!/bin/sh
 # setup/get_caffe_source.sh DEST: downloads the source of BVLC Caffe 1.0 from Debian bullseye, the release and Debian's
 # patches, 8.5 MB, into the folder DEST. The checksums below are those of Debian's signed
-# caffe_1.0.0+git20180821.99bd997-8.dsc. The Dockerfile builds from it. It never changes: keep a copy, for the day when
-# no mirror has it.
+# caffe_1.0.0+git20180821.99bd997-8.dsc. The Dockerfile builds from it. It never changes: keep a copy, in case
+# no mirror has it any more.
 #
 # CAFFE_SOURCE   a folder that an earlier call made: nothing is downloaded
 # CAFFE_MIRROR   a mirror of Debian, or of its archive or snapshots (default: the machine's apt sources)

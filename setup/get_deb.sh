@@ -19,7 +19,7 @@ part=$dest.part
 rm -rf "$part/tree" "$part"/*.deb
 mkdir -p "$part"
 cd "$part"
-# First with the machine's index. It may be missing or out of date: then with a new one in a private folder.
+# First tries the machine's index. If it is missing or out of date, uses a new one in a private folder.
 apt-get -qq download "$package" >/dev/null 2>&1 || {
   rm -f ./*.deb
   private_apt "$part/apt"

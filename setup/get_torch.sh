@@ -1,6 +1,7 @@
 #!/bin/sh
 # setup/get_torch.sh PYTHON: installs PyTorch, in the build that fits the machine, into PYTHON's environment.
-# TORCH names another (`TORCH=torch==2.14.1`). pip follows its own configuration (PIP_INDEX_URL, PIP_EXTRA_INDEX_URL).
+# TORCH names another version (`TORCH=torch==2.14.1`). pip follows its own configuration (PIP_INDEX_URL,
+# PIP_EXTRA_INDEX_URL).
 set -eu
 me=get_torch
 setup=$(cd "$(dirname "$0")" && pwd -P)

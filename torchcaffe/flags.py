@@ -60,7 +60,7 @@ class BadFlag(Exception):
 
 
 def parse(arguments: list[str]) -> tuple[Flags, set[str], list[str]]:
-    """The flags, the switches that are set (`help`, `version`), and the words that are no flags. Raises BadFlag."""
+    """The flags, the switches that are set (`help`, `version`), and the words that are not flags. Raises BadFlag."""
     flags, switches, words = Flags(), set(), []
     types = {field.name: field.type for field in fields(Flags)}
     rest = list(arguments)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# build.sh TREE cpu|cuda: builds Caffe's source TREE in the folder build beside it and installs it, stripped, in
+# build.sh TREE cpu|cuda: builds Caffe's source TREE in the folder build next to it and installs it, stripped, in
 # /opt/caffe. For cuda, ARCH_BIN lists the GPUs that get native code (52: sm_52), and ARCH_PTX the PTX for newer ones.
 set -eu
 tree=$1

@@ -65,7 +65,7 @@ def test_the_page_opens_with_what_its_table_shows(tmp_path: Path) -> None:
         in answers
     )
     assert "at most 1e-06 of the largest value (one step of SGD: weights)" in answers
-    assert "Do trained nets score alike?" not in answers
+    assert "Do trained nets have the same accuracy?" not in answers
 
 
 def test_what_is_apart_is_counted_in_printed_digits() -> None:

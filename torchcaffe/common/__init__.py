@@ -1,1 +1,1 @@
-"""What every part of torchcaffe uses: blobs, the device, the log, signals, files."""
+"""Modules that every part of torchcaffe uses: blobs, the device, the log, signals, files."""

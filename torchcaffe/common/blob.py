@@ -118,7 +118,7 @@ class Blob:
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
-    """Raises ShapeError as Caffe's Blob::Reshape stops: for too many axes, a negative size, or too many values."""
+    """Raises ShapeError if Caffe's Blob::Reshape would stop: too many axes, a negative size, or too many values."""
     count = 1
     for size in shape[: _MOST_AXES + 1]:
         if size < 0:

@@ -59,7 +59,7 @@ _current: Context | None = None
 
 
 def current() -> Context:
-    """The context that new nets copy. At the start it is the CPU, with a random seed."""
+    """The context that new nets copy. At first it has the CPU and a random seed."""
     global _current
     if _current is None:
         _current = Context()
@@ -70,7 +70,7 @@ def is_exact(tensor: torch.Tensor) -> bool:
     """Whether `tensor` is on the CPU.
 
     There, random draws and the last digits are Caffe's, and values are checked to report mistakes. A GPU has its own
-    draws and digits, and reading values back would make the host wait for it.
+    random draws and rounding, and the host would wait if it read values back.
     """
     return tensor.device.type == "cpu"
 

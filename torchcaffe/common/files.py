@@ -8,9 +8,9 @@ from torchcaffe.common.log import Fatal
 
 
 def write_file(path: str | Path, pieces: Iterable[bytes | memoryview]) -> None:
-    """Writes `pieces` to a temporary file beside `path`, syncs it and renames it.
+    """Writes `pieces` to a temporary file in the same folder as `path`, syncs it and renames it.
 
-    Raises Fatal, for example if the disk is full, and then leaves no file behind.
+    Raises Fatal, for example if the disk is full. Then no file is left.
     """
     path = Path(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

@@ -72,7 +72,7 @@ def number(value: float | np.floating) -> str:
 
 
 def weighted_loss(value: float | np.floating, weight: float) -> str:
-    """What Caffe logs after the value of an output with a loss weight: ` (* 1 = 2.3 loss)`; empty without a weight."""
+    """The text that Caffe logs after an output with a loss weight: ` (* 1 = 2.3 loss)`; empty without a weight."""
     return f" (* {number(weight)} = {number(np.float32(weight) * np.float32(value))} loss)" if weight else ""
 
 

@@ -1,1 +1,1 @@
-"""Where images come from: LMDBs and lists of files; and what is done to them: crop, mirror, mean, scale."""
+"""The sources of images (LMDBs, lists of files) and their transformation: crop, mirror, mean, scale."""

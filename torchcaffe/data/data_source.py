@@ -1,9 +1,10 @@
 """The images of a Data layer: the records of an LMDB in the order of their keys, over and over, transformed.
 
 BVLC Caffe's prefetch thread reads `prefetch` batches (default 4) before the first one is used, and one more each time a
-batch has been used. When it passes the last record, it logs "Restarting data prefetching from start.". So that line
-comes before the data are used, and the threads' race decides where exactly. Here, batches are read when they are asked
-for. `restarts()` counts the lines that are due, for a prefetch thread that is never late.
+batch has been used. When it passes the last record, it logs "Restarting data prefetching from start.". So the log
+has that line before the data are used; its exact place depends on the timing of the threads. Here, batches are read
+when they are needed. `restarts()` counts the lines that Caffe would have logged with a prefetch thread that is never
+late.
 
 Source followed: BVLC Caffe's data_layer.cpp.
 """
@@ -50,7 +51,7 @@ class LmdbSource:
             self.transform = Transformer(layer.transform_param, phase, self.image_shape, own)
         rng.rand()
         self._ahead = param.prefetch * self.batch_size
-        self._position = 0  # of the next record, counted on from round to round
+        self._position = 0  # of the next record; it does not start again at 0 in a new round
         self._loaded = 0  # records that Caffe's thread would have read
         self._passed = 0  # ends of the data for which the log line has been counted
         self._start_at(0)
@@ -101,7 +102,7 @@ class LmdbSource:
         return np.stack([image for image, _ in records]), np.array([label for _, label in records], np.int32)
 
     def state(self) -> State:
-        """Arrays that decide the next batches: `position`, and the state of the transformer."""
+        """The arrays that determine the next batches: `position`, and the state of the transformer."""
         inner = {_PREFIX + name: array for name, array in self.transform.state().items()}
         return {"position": np.array(self._position, np.int64), **inner}
 
@@ -109,8 +110,8 @@ class LmdbSource:
         """Goes back to `state()`. Raises FormatError for the state of a layer with another kind of transformer."""
         if state.keys() != self.state().keys():
             raise self._error(
-                "the state beside the snapshot is that of another data layer: have crop_size or mirror been changed? "
-                "Remove the file beside the solverstate to begin with the first image again"
+                "the resume file next to the solverstate is of another data layer: have crop_size or mirror been "
+                "changed? Remove that file to begin with the first image again"
             )
         inner = {name.removeprefix(_PREFIX): array for name, array in state.items() if name.startswith(_PREFIX)}
         self.transform.restore(inner)

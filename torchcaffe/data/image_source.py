@@ -72,7 +72,7 @@ class ImageSource:
         return 0
 
     def state(self) -> State:
-        """Arrays that decide the next batches: `position`, `order`, and the states of the generators."""
+        """The arrays that determine the next batches: `position`, `order`, and the states of the generators."""
         state = {"position": np.array(self._position, np.int64), "order": self._order}
         for name, rng in (("shuffle", self._shuffler), ("transformer", self._rng)):
             if rng:
@@ -83,8 +83,8 @@ class ImageSource:
         """Goes back to `state()`. Raises FormatError for the state of a layer with other settings or another list."""
         self._require(
             state.keys() == self.state().keys() and len(state["order"]) == len(self),
-            "the state beside the snapshot is that of another data layer: have shuffle, crop_size, mirror or the list "
-            "been changed? Remove the file beside the solverstate to begin with the first image again",
+            "the resume file next to the solverstate is of another data layer: have shuffle, crop_size, mirror or the "
+            "list been changed? Remove that file to begin with the first image again",
         )
         for name, rng in (("shuffle", self._shuffler), ("transformer", self._rng)):
             if rng:

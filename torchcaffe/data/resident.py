@@ -11,7 +11,7 @@ from torchcaffe.common.blob import laid_out, upload
 from torchcaffe.common.context import Context
 from torchcaffe.data.data_source import LmdbSource
 
-SHARE = 0.25  # the part of a GPU's free memory that a data set may take; several runs may share the GPU
+SHARE = 0.25  # share of a GPU's free memory that a data set may use; several runs may share the GPU
 
 _PIECE = 1024  # records read at a time
 
@@ -27,7 +27,7 @@ def room(device: torch.device) -> int:
 
 
 class ResidentImages:
-    """The images of `source`, read once. Raises FormatError for an image that has not the first one's shape."""
+    """The images of `source`, read once. Raises FormatError if an image has another shape than the first."""
 
     def __init__(self, source: LmdbSource, context: Context):
         self._context, device = context, context.device
@@ -50,7 +50,7 @@ class ResidentImages:
         self._choices.copy_(upload(choices, self._context))
 
     def batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The images, (N, C, H, W), and labels, (N,), that `choose` set. The host takes no part in it."""
+        """The images, (N, C, H, W), and labels, (N,), that `choose` set. Only the device works here, not the host."""
         index, mirror, top, left = (choice[:, None] for choice in self._choices)
         rows = (top + self._rows)[:, None, :, None]
         columns = torch.where(mirror == 1, self._columns.flip(0), self._columns) + left

@@ -1,6 +1,6 @@
 """Crop, mirror, mean and scale, for images of uint8.
 
-For each image, the transformer draws from a generator of its own: for the mirror a number modulo 2, for the crop a
+For each image, the transformer draws from its own generator: for the mirror a number modulo 2, for the crop a
 number modulo (height - crop_size + 1) and another modulo (width - crop_size + 1). It draws for the mirror in both
 phases if `mirror` is set, for the crop in the train phase if `crop_size` is set. In the test phase the crop is the
 centre. The mean is subtracted from the cropped pixels, then come mirror and scale, all in float32.
@@ -73,7 +73,7 @@ class Transformer:
         return out
 
     def state(self) -> State:
-        """Arrays that decide the next random choices; empty if nothing is random."""
+        """The arrays that determine the next random choices; empty if nothing is random."""
         return self._rng.state() if self._rng else {}
 
     def restore(self, state: State) -> None:

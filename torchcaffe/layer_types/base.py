@@ -21,7 +21,7 @@ from torchcaffe.common.log import Fatal
 from torchcaffe.random import fillers
 from torchcaffe.random.rng import State
 
-Range = tuple[int, int | None]  # the least and the most; None for no limit
+Range = tuple[int, int | None]  # minimum and maximum; None: no limit
 
 _types: dict[str, type["Layer"]] = {}
 
@@ -107,7 +107,7 @@ class Layer:
         raise NotImplementedError
 
     def shares_memory(self, bottom: list[Blob], top: list[Blob]) -> bool:
-        """Whether tops and bottom share one memory in Caffe: a layer in place on one of them then changes all."""
+        """Whether tops and bottom share memory in Caffe. Then a layer in place on one of them changes all of them."""
         return False
 
     def allow_force_backward(self, bottom_index: int) -> bool:
@@ -115,7 +115,7 @@ class Layer:
         return True
 
     def state(self) -> State:
-        """Arrays that, with the solver's state, decide the coming batches; only data layers have any."""
+        """The arrays that, with the solver's state, determine the next batches; only data layers have any."""
         return {}
 
     def restore(self, state: State) -> None:
@@ -131,7 +131,7 @@ class Layer:
             raise self.refuse(message)
 
     def check_not_empty(self, bottom: Blob) -> None:
-        """Raises Fatal for a bottom without values, whose result would be meaningless in Caffe too."""
+        """Raises Fatal if a bottom has no values: the result would be meaningless, in Caffe too."""
         self.check(bottom.count, f"bottom '{bottom.name}' has no values: its shape is {bottom.shape}")
 
     def check_sizes(self, sizes: list[int]) -> None:

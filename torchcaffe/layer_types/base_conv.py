@@ -11,7 +11,7 @@ import torch
 from torchcaffe.layer_types.base import Blob, Layer, Range
 from torchcaffe.layer_types.small_maps import Geometry, SmallMaps, is_faster
 
-_PLACES_AT_ONCE = 2048  # of a parameter gradient: the most over which oneDNN sums at once
+_PLACES_AT_ONCE = 2048  # positions: for a parameter gradient, oneDNN adds up at most this many at once
 
 
 class BaseConvolutionLayer(Layer):
@@ -144,7 +144,7 @@ class BaseConvolutionLayer(Layer):
         return [gradient if want else None for gradient, want in zip(gradients, wanted, strict=True)]
 
     def _images_at_once(self, maps: torch.Tensor) -> int:
-        """How many images a gradient of the parameters is summed over at once; it sums over the places of `maps`.
+        """The number of images over which a parameter gradient is summed at once, at all positions of `maps`.
 
         oneDNN sums over the whole batch in one go. For 30,000 products in float32, the error of that sum is ten times
         that of Caffe, which sums up image by image.

@@ -1,4 +1,4 @@
-"""BaseDataLayer, the base class of layers that bring data into a net, and of those, the ones that read ahead.
+"""BaseDataLayer, the base class of data layers, and BasePrefetchingDataLayer, that of data layers that read ahead.
 
 Source followed: BVLC Caffe's base_data_layer.cpp.
 """
@@ -40,7 +40,7 @@ class BaseDataLayer(Layer):
 
 
 class Source(Protocol):
-    """Where batches come from: LmdbSource or ImageSource."""
+    """The interface of a source of batches: LmdbSource or ImageSource."""
 
     batch_size: int
 
@@ -68,8 +68,8 @@ class BasePrefetchingDataLayer(BaseDataLayer):
     """
 
     source: Source
-    size_place: ClassVar[str]  # where Caffe logs the size of a batch, file:line
-    source_place: ClassVar[str]  # where Caffe stops if it cannot read the source
+    size_place: ClassVar[str]  # file:line at which Caffe logs the size of a batch
+    source_place: ClassVar[str]  # file:line at which Caffe stops if it cannot read the source
 
     def __init__(self, param: LayerParameter, context: Context, where: str):
         super().__init__(param, context, where)
@@ -125,7 +125,7 @@ class BasePrefetchingDataLayer(BaseDataLayer):
             log.info("data_layer.cpp:73", "Restarting data prefetching from start.")
 
     def state(self) -> State:
-        """The source's state before the batch that waits, which has not been used yet."""
+        """The source's state before the prepared batch, which has not been used yet."""
         return self._state
 
     def restore(self, state: State) -> None:

@@ -11,7 +11,7 @@ from caffeformat.caffeformat_pb2 import TEST, FillerParameter, ParamSpec
 from torchcaffe.common import context
 from torchcaffe.layer_types.base import Blob, Layer
 
-_BLOCK = 1024  # places: statistics are computed over blocks that stay in the CPU's cache
+_BLOCK = 1024  # values per block: statistics are computed over blocks that fit into the CPU's cache
 
 
 class BatchNorm(Layer):

@@ -10,7 +10,7 @@ from torchcaffe.layer_types.base import Blob, Layer
 
 
 class Concat(Layer):
-    """The bottoms one after the other along an axis, in all others of equal sizes.
+    """The bottoms one after the other along an axis. All other axes have equal sizes.
 
     The top of a single bottom shares its memory, as in Caffe.
     """
@@ -54,7 +54,8 @@ class Concat(Layer):
 def axis_or_dim(layer: Layer, param: ConcatParameter | SliceParameter, dim: str, bottom: Blob) -> int:
     """The index of the axis of Concat or Slice, from `axis` or from the deprecated field `dim` (concat_dim, slice_dim).
 
-    A dim does not count from the end. Raises Fatal if both are given, or for an axis that `bottom` does not have.
+    A dim is unsigned, so it does not count from the end. Raises Fatal if both are given, or if `bottom` has no such
+    axis.
     """
     if not param.HasField(dim):
         return layer.axis(param.axis, bottom)

@@ -39,7 +39,7 @@ class Crop(Layer):
         top[0].reshape(*shape[:start], *sizes[start : len(shape)])
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        top[0].value = bottom[0].value[tuple(self._window)].clone()  # a layer in place must not reach the bottom
+        top[0].value = bottom[0].value[tuple(self._window)].clone()  # a layer in place must not change the bottom
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[0]:

@@ -32,7 +32,7 @@ class Data(BasePrefetchingDataLayer):
         self._resident = ResidentImages(self.source, self.context) if self._is_held() else None
 
     def _is_held(self) -> bool:
-        """Whether the device is to hold the data set. Logs that it does, or why a GPU does not."""
+        """Whether the device will hold the data set. Logs that it does, or why a GPU does not."""
         gpu = self.context.on_gpu
         if self.context.data == "streamed" or (self.context.data == "auto" and not gpu):
             return False

@@ -10,8 +10,8 @@ from torchcaffe.layer_types.base import Blob, Layer
 
 
 class Eltwise(Layer):
-    """Two bottoms or more. The gradient of a maximum goes to one bottom: among equal values to the first, but to the
-    second if the first two are equal, as in Caffe.
+    """Two bottoms or more. The gradient of a maximum goes to one bottom. If values are equal, it goes to the first of
+    them; but if the first two bottoms are equal, it goes to the second, as in Caffe.
 
     In place is refused: BVLC Caffe clears the top, and with it that bottom, before it reads the bottoms.
     """

@@ -12,8 +12,8 @@ from torchcaffe.layer_types.base import Blob, Layer
 class Embed(Layer):
     """Weights are (input_dim, num_output), the bias is (num_output,). The top has one axis more than the bottom.
 
-    A fraction is cut off, as in Caffe. On the CPU, a number out of range raises Fatal; BVLC Caffe reads beyond its
-    arrays.
+    Numbers are truncated to integers, as in Caffe. On the CPU, a number out of range raises Fatal; BVLC Caffe reads
+    beyond its arrays.
     """
 
     skip_filling_place = "embed_layer.cpp:19"

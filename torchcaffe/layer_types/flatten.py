@@ -10,7 +10,7 @@ from torchcaffe.layer_types.reshape import BaseReshapeLayer
 
 
 class Flatten(BaseReshapeLayer):
-    """One axis in place of those from `axis` to `end_axis`, both included."""
+    """Replaces the axes from `axis` to `end_axis`, both included, by one axis."""
 
     def _new_shape(self, bottom: Blob) -> tuple[int, ...]:
         param, shape = self.param.flatten_param, bottom.shape

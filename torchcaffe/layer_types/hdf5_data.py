@@ -100,14 +100,14 @@ class HDF5Data(BaseDataLayer):
             self.check(array.shape[1:] == shape, other)
 
     def state(self) -> State:
-        """Decides the next batches: `file`, `row`, the orders `order` and `rows`, and the state of C's rand()."""
+        """Arrays that determine the next batches: `file`, `row`, `order`, `rows`, and the state of C's rand()."""
         numbers = {"file": self._file, "row": self._row, "order": self._order, "rows": self._rows}
         return {name: np.array(value, np.int64) for name, value in numbers.items()} | self.context.c_rand.state()
 
     def restore(self, state: State) -> None:
         order, rows = state["order"].tolist(), state["rows"].tolist()
         other = "the list of files, or one of them, is not what it was when the snapshot was taken; "
-        other += "remove the file beside the solverstate to begin with the first row again"
+        other += "remove the resume file next to the solverstate to begin with the first row again"
         self.check(len(order) == len(self._files), other)
         self._order, self._file = order, int(state["file"])
         self._read()

@@ -12,7 +12,7 @@ from torchcaffe.layer_types.base_data import BasePrefetchingDataLayer
 class ImageData(BasePrefetchingDataLayer):
     """Images (N, C, H, W) and labels (N,).
 
-    If the layer neither crops nor resizes, each batch has the size of its images, and the layers above take it on.
+    If the layer neither crops nor resizes, each batch has the size of its images, and the net is reshaped to it.
     """
 
     n_tops = (2, 2)

@@ -15,7 +15,7 @@ from torchcaffe.layer_types.base import Blob, Fatal, Layer
 
 
 class LossLayer(Layer):
-    """Predictions and labels in, one number out, of no axes. Its loss_weight is 1 unless the prototxt gives another."""
+    """Bottoms: predictions and labels. Top: one number, no axes. The loss_weight is 1 unless the prototxt sets it."""
 
     n_bottoms = (2, 2)
     is_loss = True
@@ -31,14 +31,14 @@ class LossLayer(Layer):
         return bottom_index != 1
 
     def check_no_label_gradient(self, propagate_down: list[bool], place: str) -> None:
-        """Raises Fatal if the gradient of the labels is asked for; `place` is where Caffe checks it, file:line."""
+        """Raises Fatal if the gradient of the labels is wanted; `place` is the file:line of Caffe's check."""
         if propagate_down[1]:
             message = f"{self.where}: layer '{self.name}': {self.type} Layer cannot backpropagate to label inputs."
             raise Fatal(message, place)
 
 
 def normalizer(mode: int, batch: int, losses: torch.Tensor, ignored: torch.Tensor | None) -> torch.Tensor | float:
-    """What the sum of `losses` is divided by, at least 1. `mode` is a LossParameter.NormalizationMode.
+    """The divisor of the sum of `losses`, at least 1. `mode` is a LossParameter.NormalizationMode.
 
     `batch` is the divisor of BATCH_SIZE. `ignored` is a mask of the shape of `losses`, None if no label is ignored.
     """
@@ -71,7 +71,8 @@ def check_labels(layer: Layer, label: torch.Tensor, classes: int) -> None:
 
 
 # Tests compare the six digits of a printed loss with Caffe's. On the CPU, Caffe uses the C library's exp and log, which
-# round correctly but for rare cases, and sums in a plain loop. PyTorch's functions differ more often in the last digit.
+# round correctly except in rare cases, and sums in a plain loop. PyTorch's functions differ more often in the last
+# digit.
 
 
 def correctly_rounded(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
@@ -80,7 +81,7 @@ def correctly_rounded(function: Callable[[torch.Tensor], torch.Tensor], x: torch
 
 
 def sum_in_order(losses: torch.Tensor) -> torch.Tensor:
-    """The sum; of float32 values on the CPU one after the other, in Caffe's order."""
+    """The sum. Float32 values on the CPU are added one by one, in Caffe's order."""
     if not context.is_exact(losses) or losses.dtype != torch.float32:
         return losses.sum()
     return torch.tensor(np.add.accumulate(losses.numpy().ravel())[-1])

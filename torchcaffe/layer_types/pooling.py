@@ -18,7 +18,7 @@ _LOWEST = -torch.finfo(torch.float32).max
 
 
 class Pooling(Layer):
-    """A second top, for MAX only, holds the place of each window's maximum: h * width + w of the bottom's plane."""
+    """A second top, for MAX only, holds the position of each window's maximum: h * width + w in the bottom's plane."""
 
     n_tops = (1, 2)
     saved_for_backward = ("_places",)
@@ -130,7 +130,7 @@ class Pooling(Layer):
         return [self._pad[1], right, self._pad[0], below]
 
     def _counts(self, x: torch.Tensor) -> torch.Tensor:
-        """The number of places of each window up to the padded border, (H, W) of the top; `x` is padded already."""
+        """The number of positions in each window up to the padded border, (H, W) of the top; `x` is padded already."""
         sides = []
         for axis in (0, 1):
             starts = torch.arange(self._sizes[axis], device=x.device) * self._stride[axis]
@@ -139,7 +139,7 @@ class Pooling(Layer):
         return (sides[0][:, None] * sides[1][None, :]).to(x.dtype)
 
     def _in_bottom(self, shape: tuple[int, ...], width: int) -> torch.Tensor:
-        """The places of the maxima in the bottom's plane, for a bottom of `shape`; the pooled plane is `width` wide."""
+        """The positions of the maxima in the plane of a bottom of `shape`; the pooled plane is `width` wide."""
         if self._direct:
             return self._places
         rows, columns = self._places // width - self._pad[0], self._places % width - self._pad[1]

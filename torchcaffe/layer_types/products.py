@@ -7,7 +7,7 @@ matrices MKL is faster.
 
 import torch
 
-_LARGE = 1 << 18  # values of the right-hand matrix: from here on, oneDNN is used
+_LARGE = 1 << 18  # number of values in the right-hand matrix from which oneDNN is used
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:

@@ -11,7 +11,7 @@ from torchcaffe.layer_types.base import Blob, Layer
 class BaseReshapeLayer(Layer):
     """The bottom's values in another shape, in the same order; the base of Reshape and Flatten.
 
-    The top shares the bottom's memory, as in Caffe, unless the bottom's values lie in another order in memory.
+    The top shares the bottom's memory, as in Caffe, unless the bottom's values are in another order in memory.
     """
 
     def shares_memory(self, bottom: list[Blob], top: list[Blob]) -> bool:
@@ -36,7 +36,7 @@ class BaseReshapeLayer(Layer):
 
 
 class Reshape(BaseReshapeLayer):
-    """The axes of `shape` in place of `num_axes` axes from `axis` on.
+    """Replaces `num_axes` axes, from `axis` on, by the axes of `shape`.
 
     Among the sizes, 0 copies the bottom's and one -1 is inferred from the others.
     """

@@ -15,8 +15,8 @@ from torchcaffe.layer_types.loss import LossLayer, correctly_rounded, normalizer
 class SigmoidCrossEntropyLoss(LossLayer):
     """The cross entropies of all outputs to their targets, which are mostly 0 or 1, summed up and divided.
 
-    The divisor is the batch size unless loss_param sets another. A target is ignored if it is ignore_label, its
-    fraction cut off.
+    The divisor is the batch size unless loss_param sets another. A target is ignored if it equals
+    ignore_label after truncation to an integer.
     """
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:

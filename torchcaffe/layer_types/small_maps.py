@@ -1,8 +1,9 @@
 """Convolution as products of matrices, for maps no larger than the kernel, such as AlexNet's last ones.
 
-A padded 3x3 kernel at the 9 places of a 3x3 map makes 81 products, but only 49 of them use a value of the map; the
-others use the padding. Here, each place of the kernel is one product of matrices over the places of the map that it
-meets, for all images at once. In memory laid out as (H, W, N, C), these places are one block, or one block per row.
+A padded 3x3 kernel at the 9 positions of a 3x3 map makes 81 products, but only 49 of them use a value of the map; the
+others use the padding. Here, each element of the kernel is one product of matrices, over the positions of the map that
+it is multiplied with, for all images at once. In memory laid out as (H, W, N, C), these positions are one block, or one
+block per row.
 
 Measured on one core of a Zen 4, with batches of 64 and AlexNet's conv3 for images of 57x57: 7 ms for the gradient of
 the weights, and 7 ms for each of the other two products. oneDNN's convolution takes 17, 8 and 8 ms.
@@ -16,7 +17,7 @@ _MIN_CHANNELS = 128  # of a group: with fewer, oneDNN's convolution is as fast
 
 # Arguments of torch.convolution after weight and bias: stride, padding, dilation, transposed, output_padding, groups.
 Geometry = tuple[list[int], list[int], list[int], bool, list[int], int]
-Block = tuple[int, int, int]  # first place of the top, first place of the bottom, number of places
+Block = tuple[int, int, int]  # first position in the top, first position in the bottom, number of positions
 
 
 def is_faster(x: torch.Tensor, weight: torch.Tensor, geometry: Geometry) -> bool:
@@ -97,9 +98,10 @@ class SmallMaps:
 
 @lru_cache(maxsize=1024)
 def _blocks(size: tuple[int, int], down: int, right: int) -> list[Block]:
-    """The places of top and bottom that one place of the kernel connects: the one `down` and `right` of its centre.
+    """The positions of top and bottom that one element of the kernel connects.
 
-    The places of a map are counted row by row.
+    The element is `down` rows and `right` columns from the kernel's centre. The positions of a map are counted row by
+    row.
     """
     height, width = size
     top, left = max(0, -down), max(0, -right)

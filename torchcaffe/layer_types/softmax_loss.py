@@ -25,8 +25,8 @@ _TINY = torch.finfo(torch.float32).tiny  # FLT_MIN: caps the loss of one label a
 class SoftmaxWithLoss(LossLayer):
     """The mean of -log p over all labels, where p is the softmax probability of the label's class.
 
-    A second top, for the probabilities, is refused: BVLC Caffe's code has one, but fails on it with one loss_weight as
-    with two.
+    A second top, for the probabilities, is refused: BVLC Caffe has code for it, but that fails, with one
+    loss_weight and with two.
     """
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:

@@ -1,6 +1,6 @@
 """Net: the layers and blobs of a net, and which of them need a gradient.
 
-Source followed: BVLC Caffe's net.cpp, in every decision, so that a prototxt means the same in both.
+Source followed: BVLC Caffe's net.cpp, in all details, so that a prototxt means the same in both.
 """
 
 from collections.abc import Iterator

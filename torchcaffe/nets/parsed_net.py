@@ -26,7 +26,7 @@ class ParsedNet:
 
 
 def filtered(parsed: ParsedNet) -> ParsedNet:
-    """`parsed` without the layers that its `state` leaves out. Raises Fatal."""
+    """`parsed` without the layers that its `state` excludes. Raises Fatal."""
     state = parsed.param.state
     layers = zip(parsed.param.layer, parsed.places, strict=True)
     return parsed.with_layers([(layer, place) for layer, place in layers if _is_included(layer, state, place)])

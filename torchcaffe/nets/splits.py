@@ -1,4 +1,4 @@
-"""Split layers: Caffe inserts one behind every top that several layers read, so that their gradients are added.
+"""Split layers: Caffe inserts one after every top that several layers read, so that their gradients are added.
 
 Source followed: BVLC Caffe's util/insert_splits.cpp.
 """
@@ -13,8 +13,8 @@ Top = tuple[int, int]  # index of the layer, index among its tops
 
 
 def with_splits(parsed: ParsedNet) -> ParsedNet:
-    """`parsed` with a Split layer behind every top that is read more than once. A loss counts as a reader. Raises Fatal
-    for a bottom that no layer before produces."""
+    """`parsed` with a Split layer after every top that is read more than once. A loss counts as a reader. Raises Fatal
+    for a bottom that no earlier layer produces."""
     readers = _count_readers(parsed)
     used: Counter[Top] = Counter()  # how many tops of a Split have a reader so far
     tops: dict[str, Top] = {}

@@ -1,8 +1,8 @@
 """Device work that is recorded once and then replayed with one call: a CUDA graph, or a substitute on the CPU.
 
 A CUDA graph runs the same kernels on the same memory again. So inputs must stay in the memory where they were at the
-recording. Results, in blobs and as the return value, are written to the same tensors at each replay: whoever keeps a
-result must copy it. Nothing that the host did is repeated: no Python code, no random draw of the host, no log line.
+recording. Results, in blobs and as the return value, are written to the same tensors at each replay: to keep a result,
+copy it. Nothing that the host did is repeated: no Python code, no random draw of the host, no log line.
 """
 
 from collections.abc import Callable

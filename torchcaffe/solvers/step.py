@@ -91,7 +91,7 @@ class StaticStep(Step):
         """Fixes the memory of the inputs and of the parameters. Drops all recordings."""
         self._buffers, self._weights = buffers, weights
         self._iterations = 0
-        # By whether the passes add to gradients (batches of an iteration after its first one) or begin them.
+        # The key: whether the passes add to gradients (all batches of an iteration except the first) or start them.
         self._recorded_passes: dict[bool, Recording] = {}
         self._recorded_update: Recording | None = None
         self._recorded_scalars: tuple[float, ...] | None = None
