@@ -209,7 +209,7 @@ def test_a_state_is_made_of_plain_arrays(folder, tmp_path):
 def test_the_state_of_a_layer_that_drew_otherwise_is_refused(folder):
     mirrors, does_not = (source(layer_text(folder, 4, transform=text)) for text in ("mirror: true", ""))
     for reader, state in ((mirrors, does_not.state()), (does_not, mirrors.state()), (does_not, {})):
-        with pytest.raises(FormatError, match=r"^layer images: .* have crop_size or mirror been changed\? Remove that file"):
+        with pytest.raises(FormatError, match=r"^layer images: .* have crop_size or mirror been changed\? Remove"):
             reader.restore(state)
 
 
