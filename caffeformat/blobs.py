@@ -39,11 +39,11 @@ def blob_to_array(blob: BlobProto, name: str = "blob") -> np.ndarray:
 
 def read_mean(path: str | Path) -> np.ndarray:
     """The mean image in a binaryproto file: float32, CHW, BGR. Raises FormatError."""
-    mean = _array(_parse(path, PackedBlob(), "mean image (binaryproto)"), f"{path}: no mean image")
+    mean = _array(_parse(path, PackedBlob(), "mean image (binaryproto)"), f"{path}: not a mean image")
     if mean.ndim == 4 and mean.shape[0] == 1:
         mean = mean[0]
     if mean.ndim != 3 or 0 in mean.shape:
-        raise FormatError(f"{path}: no mean image: its shape is {mean.shape}; it must be channels, height, width")
+        raise FormatError(f"{path}: not a mean image: its shape is {mean.shape}; it must be channels, height, width")
     return mean
 
 
@@ -87,7 +87,7 @@ def layer_blob_bytes(path: str | Path) -> dict[str, list[bytes]]:
 def _layers(path: str | Path) -> Iterator[tuple[str, list[PackedBlob]]]:
     net = _parse(path, PackedNet(), "caffemodel")
     if not net.layer and not net.layers:
-        raise FormatError(f"{path}: no caffemodel: it holds no layer")
+        raise FormatError(f"{path}: not a caffemodel: it holds no layer")
     old = [layer.layer if layer.HasField("layer") else layer for layer in net.layers]
     for layer in (*old, *net.layer):
         if layer.blobs:
@@ -104,7 +104,7 @@ def _parse(path: str | Path, message: M, kind: str) -> M:
     try:
         message.ParseFromString(data)
     except DecodeError:
-        raise FormatError(f"{path}: no {kind}, or cut off; copy or create it again") from None
+        raise FormatError(f"{path}: not a {kind}, or cut off; copy or create it again") from None
     return message
 
 
@@ -138,7 +138,7 @@ def _repacked(blob: PackedBlob, name: str) -> PackedBlob:
     try:
         return PackedBlob.FromString(BlobProto.FromString(blob.SerializeToString()).SerializeToString())
     except DecodeError:
-        raise FormatError(f"{name}: no blob, or damaged; copy or create the file again") from None
+        raise FormatError(f"{name}: not a blob, or damaged; copy or create the file again") from None
 
 
 def _shape(blob: PackedBlob) -> tuple[int, ...]:

@@ -160,7 +160,7 @@ def _data_file(folder: Path) -> Path:
     if (folder / "CURRENT").is_file():
         raise FormatError(f"{folder}: this is a LevelDB; only LMDB is supported: convert it, or pack the images again")
     problem = "it holds no data.mdb" if folder.is_dir() else "not a folder" if folder.exists() else "it does not exist"
-    raise FormatError(f"{folder}: no LMDB: {problem}; give the folder that holds data.mdb")
+    raise FormatError(f"{folder}: not an LMDB: {problem}; give the folder that holds data.mdb")
 
 
 def _check_length(folder: Path, env: lmdb.Environment, size: int) -> None:

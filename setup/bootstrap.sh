@@ -55,7 +55,7 @@ can_be_updated() {
 
 make_venv() {
   if [ -e "$venv" ] && [ -z "$(state)" ] && [ ! -e "$venv/pyvenv.cfg" ] && ! rmdir "$venv" 2>/dev/null; then
-    fail "$venv is there already and is no Python environment" "remove it, or name another VENV"
+    fail "$venv exists already and is not a Python environment" "remove it, or name another VENV"
   fi
   choose_python
   [ ! -e "$venv" ] || say "replacing $venv: it is unfinished, was moved, or its Python is gone or too old"

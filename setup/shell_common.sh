@@ -15,7 +15,7 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # whole_path PATH: prints PATH, absolute and with links resolved. Makes its parent folder, which must be writable.
 whole_path() {
   mkdir -p "$(dirname "$1")" || exit 1
-  path=$(readlink -f "$1") || fail "$1 is no usable path" "name another folder"
+  path=$(readlink -f "$1") || fail "$1 is not a usable path" "name another folder"
   [ -w "$(dirname "$path")" ] || fail "$(dirname "$path") cannot be written to by $(id -un)" "name another folder"
   printf '%s\n' "$path"
 }

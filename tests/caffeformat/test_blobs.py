@@ -95,11 +95,11 @@ def test_a_mean_with_a_shape_field_is_read(shape, tmp_path):
 
 NO_MEAN = {
     "no file": (None, "cannot be read: No such file"),
-    "an empty file": (b"", "no mean image"),
-    "text": (b"mean: 104\n" * 20, "no mean image"),
-    "cut off": (blobs.mean_bytes(np.zeros((3, 8, 8)))[:-100], "no mean image (binaryproto), or cut off"),
+    "an empty file": (b"", "not a mean image"),
+    "text": (b"mean: 104\n" * 20, "not a mean image"),
+    "cut off": (blobs.mean_bytes(np.zeros((3, 8, 8)))[:-100], "not a mean image (binaryproto), or cut off"),
     "two images": (blobs.array_to_blob(np.zeros((2, 3, 4, 4))).SerializeToString(), "its shape is (2, 3, 4, 4)"),
-    "a caffemodel": (NetParameter(name="n").SerializeToString(), "no mean image"),
+    "a caffemodel": (NetParameter(name="n").SerializeToString(), "not a mean image"),
 }
 
 
@@ -225,9 +225,9 @@ def test_a_layer_name_that_is_not_utf8_is_read_with_a_mark(tmp_path):
 NO_WEIGHTS = {
     "no file": (None, "cannot be read: No such file"),
     "an empty file": (b"", "it holds no layer"),
-    "a prototxt": (NET.encode(), "no caffemodel, or cut off"),
+    "a prototxt": (NET.encode(), "not a caffemodel, or cut off"),
     "an HDF5 file": (b"\x89HDF\r\n\x1a\n" + bytes(100), "an HDF5 file"),
-    "gradients damaged": (model(field(6, 2, b"12345")), "layer fc, blob 0: no blob, or damaged"),
+    "gradients damaged": (model(field(6, 2, b"12345")), "layer fc, blob 0: not a blob, or damaged"),
     "odd bytes": (model(field(5, 2, b"12345")), "layer fc, blob 0: 5 bytes"),
     "values too few": (model(field(5, 2, b"1234") + field(7, 2, field(1, 2, b"\3"))), "1 values, but the shape (3,)"),
 }
@@ -248,7 +248,7 @@ def test_a_file_that_is_no_caffemodel_is_refused(content, phrase, tmp_path):
 def test_a_caffemodel_cut_off_is_refused(share, saved, tmp_path):
     data = (saved[0] / "new.caffemodel").read_bytes()
     (tmp_path / "cut.caffemodel").write_bytes(data[: int(share * len(data))])
-    with pytest.raises(FormatError, match=r"cut\.caffemodel: no caffemodel, or cut off"):
+    with pytest.raises(FormatError, match=r"cut\.caffemodel: not a caffemodel, or cut off"):
         blobs.read_caffemodel(tmp_path / "cut.caffemodel")
 
 

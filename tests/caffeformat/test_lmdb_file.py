@@ -168,7 +168,7 @@ def test_a_truncated_database_is_refused(share, small):
 
 
 NO_LMDB = {
-    "no folder": (lambda folder: None, "no LMDB: it does not exist"),
+    "no folder": (lambda folder: None, "not an LMDB: it does not exist"),
     "an empty folder": (lambda folder: folder.mkdir(), "it holds no data.mdb"),
     "a file": (lambda folder: folder.touch(), "not a folder"),
     "a LevelDB": (lambda folder: (folder.mkdir(), (folder / "CURRENT").touch()), "a LevelDB; only LMDB is supported"),

@@ -143,7 +143,7 @@ def test_what_a_killed_call_left_half_unpacked_is_removed(small_zip: Path) -> No
 def test_an_archive_of_something_else_leaves_nothing(tmp_path: Path) -> None:
     with zipfile.ZipFile("photos.zip", "w") as archive:
         archive.writestr("holiday/1.jpg", b"x")
-    with pytest.raises(UserError, match=r"photos.zip: holds no tiny-imagenet; right is train/<wnid>/images/"):
+    with pytest.raises(UserError, match=r"photos.zip: has no tiny-imagenet in it; right is train/<wnid>/images/"):
         fetch(experiment("tiny-imagenet", Path("photos.zip")))
     assert [f.name for f in Path("data/tiny-imagenet").iterdir()] == [".fetch.lock"]
 

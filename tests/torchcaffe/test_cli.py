@@ -63,12 +63,12 @@ SAME_CODE = {
     "a misspelt field": ("train --solver=misspelt.prototxt", r'misspelt.prototxt:\d+: .*"gama"; did you mean gamma\?'),
     "an unknown solver": ("train --solver=type.prototxt", "type.prototxt: Unknown solver type: Adamax"),
     "an unknown policy": ("train --solver=policy.prototxt", "Unknown learning rate policy: stpe"),
-    "a missing LMDB": ("train --solver=no_data_solver.prototxt", "layer data: nowhere: no LMDB"),
+    "a missing LMDB": ("train --solver=no_data_solver.prototxt", "layer data: nowhere: not an LMDB"),
     "a missing folder": ("train --solver=nowhere.prototxt", "Cannot write to snapshot prefix 'nowhere/out'"),
     "missing weights": (f"{TRAIN} --weights=none.caffemodel", "none.caffemodel: cannot be read"),
-    "weights cut off": (f"{TRAIN} --weights=cut.caffemodel", "cut.caffemodel: no caffemodel, or cut off"),
+    "weights cut off": (f"{TRAIN} --weights=cut.caffemodel", "cut.caffemodel: not a caffemodel, or cut off"),
     "a missing snapshot": (f"{TRAIN} --snapshot=none.solverstate", "none.solverstate: cannot be read"),
-    "a caffemodel as snapshot": (f"{TRAIN} --snapshot=out_iter_2.caffemodel", "no solverstate: it holds no iteration"),
+    "a caffemodel as snapshot": (f"{TRAIN} --snapshot=out_iter_2.caffemodel", "not a solverstate: it holds no"),
     "no iterations": ("test --model=net.prototxt --weights=out_iter_2.caffemodel --iterations=0", "Loss: -?nan"),
     "an empty name among the weights": (f"{TRAIN} --weights=out_iter_2.caffemodel,", "a name in the list is empty"),
     "a mean of another size": (
@@ -83,7 +83,7 @@ SAME_CODE = {
         f"{TRAIN} --weights=other.caffemodel",
         r"other.caffemodel: Cannot copy param 0 weights from layer 'fc8'; shape mismatch.  Source param shape is 2 3 ",
     ),
-    "a snapshot cut off": (f"{TRAIN} --snapshot=cut.solverstate", "cut.solverstate: no solverstate, or cut off"),
+    "a snapshot cut off": (f"{TRAIN} --snapshot=cut.solverstate", "cut.solverstate: not a solverstate, or cut off"),
 }
 
 

@@ -52,7 +52,7 @@ def load_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file that must be there. Raises UserError where it is absent or something else."""
     value = read_json(path)
     if not isinstance(value, dict):
-        raise UserError(f"{path}: absent, or no JSON object; the command that writes it must run first")
+        raise UserError(f"{path}: absent, or not a JSON object; the command that writes it must run first")
     return value
 
 

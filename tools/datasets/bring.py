@@ -98,7 +98,7 @@ def _unpack(dataset: str, about: Card, file: Path, digest: str, folder: Path) ->
             if find_in(dataset, part) is None:
                 _add_lists(about, part, folder)
             if find_in(dataset, part) is None:
-                raise UserError(f"{file}: holds no {dataset}; right is {reader(dataset).layout}")
+                raise UserError(f"{file}: has no {dataset} in it; right is {reader(dataset).layout}")
         place = _dataset_in(dataset, target)
         assert place is not None
     return place

@@ -44,7 +44,7 @@ class Folder(DataSet):
                 images = sorted(f"{part}/{entry.name}/{name}" for name in _images(entry.path))
                 for image in images:
                     if not _is_one_line(image):
-                        raise UserError(f"{self.root}: {image!r}: no line of UTF-8 text; rename the file")
+                        raise UserError(f"{self.root}: {image!r}: not one line of UTF-8 text; rename the file")
                 if images:
                     classes[entry.name] = images
         if not classes:

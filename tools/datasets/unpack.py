@@ -44,7 +44,7 @@ def unpacked(archive: Path, folder: Path, limits: Archive) -> Iterator[Path]:
         try:
             _unpack(archive, part, limits)
         except (*_DAMAGED, RuntimeError) as error:  # RuntimeError: zipfile's, for an encrypted file
-            raise UserError(f"{archive}: cannot be unpacked: {error}; it is damaged, bring it again") from None
+            raise UserError(f"{archive}: cannot be unpacked: {error}; it is damaged, fetch it again") from None
         yield part
         os.sync()  # once for all files: even after a power cut a folder of this name is complete
 
@@ -63,7 +63,7 @@ def _unpack(archive: Path, part: Path, limits: Archive) -> None:
             try:
                 _write(entry, part / entry.name)
             except (FileExistsError, NotADirectoryError):
-                raise UserError(f"{archive}: holds {entry.name!r} twice; it is damaged, bring it again") from None
+                raise UserError(f"{archive}: holds {entry.name!r} twice; it is damaged, fetch it again") from None
             except OSError as error:
                 if isinstance(error, _DAMAGED):
                     raise
@@ -85,9 +85,9 @@ def _write(entry: _Entry, target: Path) -> None:
 
 def _require_safe(archive: Path, entry: _Entry) -> None:
     if entry.kind not in ("file", "folder"):
-        raise UserError(f"{archive}: holds a {entry.kind}, {entry.name!r}; a data set has files only, bring it again")
+        raise UserError(f"{archive}: holds a {entry.kind}, {entry.name!r}; a data set has files only, fetch it again")
     if entry.name.startswith("/") or ".." in entry.name.split("/") or "\0" in entry.name:
-        raise UserError(f"{archive}: {entry.name!r} leads out of its folder; do not use this archive, bring it again")
+        raise UserError(f"{archive}: {entry.name!r} leads out of its folder; do not use this archive, fetch it again")
 
 
 def _entries(archive: Path, raw: IO[bytes]) -> Iterator[_Entry]:
@@ -104,7 +104,7 @@ def _entries(archive: Path, raw: IO[bytes]) -> Iterator[_Entry]:
                 extract = partial(tar.extractfile, member)
                 yield _Entry(member.name, _tar_kind(member), member.size, raw.tell(), extract)
     except tarfile.ReadError as error:
-        raise UserError(f"{archive}: neither a zip nor a whole tar archive ({error}); bring it again") from None
+        raise UserError(f"{archive}: neither a zip nor a whole tar archive ({error}); fetch it again") from None
 
 
 def _zip_kind(info: zipfile.ZipInfo) -> str:

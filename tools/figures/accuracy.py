@@ -22,7 +22,7 @@ def draw(exp: Experiment, rows: list[Row], summary: list[Row], folder: Path) -> 
     """Writes accuracy.png, .pdf and .csv from the rows of runs.csv and summary.csv. Raises NoData."""
     shown = [row for row in summary if row["n"] and Condition.of_run(row["condition"]).is_of_thesis]
     if not shown:
-        raise NoData("no run of base, FTall or SnT whose accuracy may be believed")
+        raise NoData("no run of base, FTall or SnT with the status ok")
     if len(shown) == 1:
         raise NoData("one size and one condition: nothing to compare")
     conditions = sorted({row["condition"] for row in shown}, key=condition_order)

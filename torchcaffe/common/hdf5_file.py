@@ -63,7 +63,7 @@ def new_file(path: str | Path) -> Iterator["h5py.File"]:
 @contextmanager
 def open_file(path: str | Path, place: str, kind: str) -> Iterator["h5py.File"]:
     """The HDF5 file `path`, for reading. Any error while it is open becomes a Fatal at Caffe's `place`, which says that
-    the file is no `kind`, or is damaged."""
+    the file is not an HDF5 file of this `kind`, or is damaged."""
     check(Path(path).is_file(), f"{path}: cannot be read: no such file", place)
     package = import_h5py(str(path))
     try:
@@ -72,5 +72,5 @@ def open_file(path: str | Path, place: str, kind: str) -> Iterator["h5py.File"]:
     except Fatal:
         raise
     except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError, IndexError) as error:
-        damaged = f"{path}: no {kind}, or damaged ({error}); use another one"
+        damaged = f"{path}: not an {kind}, or damaged ({error}); use another one"
         raise Fatal(damaged, place) from None

@@ -27,7 +27,7 @@ def decode(data: bytes, color: bool | None) -> np.ndarray:
     flag = {True: cv2.IMREAD_COLOR, False: cv2.IMREAD_GRAYSCALE, None: cv2.IMREAD_UNCHANGED}[color]
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
     if image is None or image.dtype != np.uint8:
-        raise FormatError("no image of 8 bits a channel that OpenCV can decode")
+        raise FormatError("not an image of 8 bits per channel that OpenCV can decode")
     return chw(image)
 
 

@@ -20,5 +20,5 @@ class NeuronLayer(Layer):
         """Raises Fatal in place, for a type whose gradient is wrong there in BVLC Caffe."""
         self.check(
             top[0] is not bottom[0],
-            "has no gradient in place, where BVLC Caffe's is wrong; give its top a name of its own",
+            "has no gradient in place, where BVLC Caffe's is wrong; give its top another name",
         )

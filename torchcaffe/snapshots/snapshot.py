@@ -67,8 +67,8 @@ def read_state(path: str, shapes: list[tuple[int, ...]]) -> tuple[SolverState, l
     except OSError as error:
         raise Fatal(f"{path}: cannot be read: {error.strerror}", "io.cpp:57") from None
     except DecodeError:
-        raise Fatal(f"{path}: no solverstate, or cut off; resume from another snapshot", "io.cpp:57") from None
-    check(state.HasField("iter"), f"{path}: no solverstate: it holds no iteration", "io.cpp:57")
+        raise Fatal(f"{path}: not a solverstate, or cut off; resume from another snapshot", "io.cpp:57") from None
+    check(state.HasField("iter"), f"{path}: not a solverstate: it holds no iteration", "io.cpp:57")
     return state, [blobs.blob_to_array(blob, f"{path}: history {i}") for i, blob in enumerate(state.history)]
 
 

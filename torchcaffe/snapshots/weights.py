@@ -60,7 +60,7 @@ def _layer_names(path: str | Path) -> list[str]:
         settings = NetParameter.FromString(packed.SerializeToString())
         return [layer.name for layer in reader.from_message(settings, str(path)).param.layer]
     except (DecodeError, UnicodeDecodeError) as error:
-        damaged = f"{path}: no caffemodel, or damaged: the settings of its layers cannot be read ({error})"
+        damaged = f"{path}: not a caffemodel, or damaged: the settings of its layers cannot be read ({error})"
         raise Fatal(f"{damaged}; copy or create it again", "upgrade_proto.cpp:97") from None
 
 

@@ -44,7 +44,7 @@ def test_a_name_that_no_list_can_hold_is_refused(folder: Path, name: bytes) -> N
     save(folder / "train/cat/ok\u202fay \u732b.png")
     assert len(Folder(folder).scan().train["cat"]) == 4
     (folder / "train/cat" / os.fsdecode(name)).touch()
-    with pytest.raises(UserError, match=r"mine: 'train/cat/.*': no line of UTF-8 text"):
+    with pytest.raises(UserError, match=r"mine: 'train/cat/.*': not one line of UTF-8 text"):
         Folder(folder).scan()
 
 

@@ -28,7 +28,7 @@ def test_a_path_may_name_the_data_set_or_the_folder_around_it(tiny: Path, tmp_pa
 
 
 def test_a_path_to_another_data_set_is_refused_with_its_line_and_the_right_layout(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"yaml:2: path: .*mine is no miniplaces; right is images/train/.*train.txt"):
+    with pytest.raises(UserError, match=r"yaml:2: path: .*mine is not miniplaces; right is images/train/.*train.txt"):
         open_dataset(experiment(tmp_path, "miniplaces", folder))
     with pytest.raises(UserError, match=r"exp.yaml:2: path: .*gone does not exist"):
         open_dataset(experiment(tmp_path, "miniplaces", tmp_path / "gone"))

@@ -89,7 +89,7 @@ def test_images_that_are_packed_as_files_are_decoded_as_caffe_decodes_them(
 def test_a_file_in_a_record_that_is_no_image_is_named(tmp_path):
     value = Datum(encoded=True, data=b"no image").SerializeToString()
     lmdb_file.write(tmp_path / "lmdb", [(b"0_x.jpg", value)])
-    with pytest.raises(FormatError, match=r"record 0 \(0_x.jpg\): no image of 8 bits a channel that OpenCV can decode"):
+    with pytest.raises(FormatError, match=r"record 0 \(0_x.jpg\): not an image of 8 bits per channel"):
         source(layer_text(tmp_path / "lmdb", 1))
 
 
@@ -217,7 +217,7 @@ def test_the_state_of_a_layer_that_drew_otherwise_is_refused(folder):
 
 
 def test_a_source_that_is_not_there_is_named_with_its_layer(tmp_path):
-    with pytest.raises(FormatError, match=r"^layer images: .*/nowhere: no LMDB: it does not exist; give the folder"):
+    with pytest.raises(FormatError, match=r"^layer images: .*/nowhere: not an LMDB: it does not exist; give"):
         source(layer_text(tmp_path / "nowhere", 4))
 
 

@@ -32,7 +32,7 @@ def test_color_becomes_gray_where_gray_is_asked_for() -> None:
 
 @pytest.mark.parametrize("data", [b"", b"no image", png(COLOR.astype(np.uint16))], ids=["nothing", "text", "16 bits"])
 def test_what_is_no_image_of_8_bits_is_refused(data: bytes) -> None:
-    with pytest.raises(FormatError, match="no image of 8 bits a channel that OpenCV can decode"):
+    with pytest.raises(FormatError, match="not an image of 8 bits per channel that OpenCV can decode"):
         images.decode(data, color=None)
 
 

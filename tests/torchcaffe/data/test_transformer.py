@@ -144,7 +144,7 @@ REFUSED = [
     ("crop_size: 18 mean_file: '{folder}/crop_mean'", "/crop_mean: a mean of 3x18x21, but the images are 3x20x23"),
     ("mean_file: '{folder}/gray_mean'", "/gray_mean: a mean of 1x20x23, but the images are 3x20x23"),
     ("mean_file: '{folder}/nowhere'", "/nowhere: cannot be read: No such file or directory"),
-    ("mean_file: '{folder}/lmdb/data.mdb'", "/lmdb/data.mdb: no mean image (binaryproto), or cut off"),
+    ("mean_file: '{folder}/lmdb/data.mdb'", "/lmdb/data.mdb: not a mean image (binaryproto), or cut off"),
 ]
 
 

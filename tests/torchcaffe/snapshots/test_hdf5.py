@@ -181,7 +181,7 @@ def words(path: Path) -> None:
 
 BROKEN = {
     cut: "damaged",
-    no_hdf5: "no HDF5 snapshot|no caffemodel",
+    no_hdf5: "not an HDF5 snapshot|not a caffemodel",
     other_shape: r"Cannot load blob from hdf5; shape mismatch. Source shape is 7 7 \(49\)",
     one_too_few: "Incorrect length of history blobs|Incompatible number of blobs for layer ip",
     one_too_many: "Incorrect length of history blobs|Incompatible number of blobs for layer ip",

@@ -134,5 +134,5 @@ def test_a_caffemodel_whose_layers_have_damaged_settings_is_refused(tmp_path: Pa
     (tmp_path / "net.prototxt").write_text(V0)
     (tmp_path / "bad.caffemodel").write_bytes(layer)
     net = caffe.Net(tmp_path / "net.prototxt", caffe.TEST)
-    with pytest.raises(FormatError, match=r"bad.caffemodel: no caffemodel, or damaged: the settings of its layers"):
+    with pytest.raises(FormatError, match=r"bad.caffemodel: not a caffemodel, or damaged: the settings of its layers"):
         net.copy_from(tmp_path / "bad.caffemodel")
