@@ -38,7 +38,7 @@ HDF5_REFUSALS = {
     "no list": ("{folder}/nowhere", "x", "Failed to open source file: .*nowhere: No such file"),
     "an empty list": ("{folder}/empty", "x", "Must have at least 1 HDF5 filename listed in .*empty"),
     "no file": ("{folder}/missing", "x", "none.h5: cannot be read: no such file"),
-    "no HDF5 file": ("{folder}/itself", "x", "no HDF5 file of data, or damaged"),
+    "no HDF5 file": ("{folder}/itself", "x", "not an HDF5 file of data, or damaged"),
     "no such data set": ("{folder}/all", "y", "0.h5: Failed to find HDF5 dataset y; there are label, "),
     "other numbers of rows": ("{folder}/uneven", "x label", "data set label has 3 rows, but x 2"),
 }
