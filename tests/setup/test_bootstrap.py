@@ -1,4 +1,4 @@
-"""setup/bootstrap.sh: a finished environment or none, and the right word where Python is missing.
+"""setup/bootstrap.sh makes a complete environment or none, and says what to do if Python is missing.
 
 A checkout of our own pins one small wheel that lies beside it, so that no test asks the network.
 """

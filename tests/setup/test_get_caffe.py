@@ -1,4 +1,4 @@
-"""setup/get_caffe.sh: whole or absent, and each way in which it can fail says what to do next.
+"""setup/get_caffe.sh installs Caffe completely or not at all. Each failure says what to do next.
 
 Bringing real Caffe takes half a minute, and every other test stands on its result. Here, small packages of our own with
 the same layout go the same way, from a folder of .debs (CAFFE_DEBS).

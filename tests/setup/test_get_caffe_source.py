@@ -1,4 +1,4 @@
-"""setup/get_caffe_source.sh: Caffe's source from a mirror, from a kept folder, or a word on what to name instead.
+"""setup/get_caffe_source.sh: Caffe's source from a mirror or a kept folder, or a message that says what to set.
 
 Checksums are pinned in the script: here, of two small files of the same names, in a copy of it.
 """

@@ -1,4 +1,4 @@
-"""Kills, failures and retries: the same command goes on and ends with the same result, and nothing half-done counts."""
+"""Kills, failures and retries: the same command continues and gives the same result; nothing incomplete counts."""
 
 import json
 import stat

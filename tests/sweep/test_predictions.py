@@ -1,4 +1,4 @@
-"""Per-image predictions of a run, by `caffe test`, held against pycaffe; and how older runs come by theirs."""
+"""Predictions of a run by `caffe test`, compared with pycaffe's; and how older runs get theirs."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Publish, take the models away, restore, go on: only source nets that are still needed are trained again."""
+"""Publish, delete the models, restore, continue: only source nets that are still needed are trained again."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""advise: n images a class in, the condition to use out, between the measured sizes and never beyond them."""
+"""The verb advise: the condition to use with n images a class, between the measured sizes and never beyond."""
 
 from pathlib import Path
 

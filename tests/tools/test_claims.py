@@ -1,4 +1,4 @@
-"""claims: tables in, a verdict a claim out; from results/ or from published tables alone."""
+"""The verb claims: a verdict for each claim, from results/ or from published tables alone."""
 
 import csv
 from pathlib import Path

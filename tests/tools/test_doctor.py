@@ -1,4 +1,4 @@
-"""`python -m tools doctor`: each thing that the experiments need, found or not, and what mends it."""
+"""The verb doctor: what the experiments need, whether it is there, and how to install it."""
 
 import gzip
 import subprocess

@@ -1,4 +1,4 @@
-"""tools/fetch.py: every way in which a data set comes, from real archives, a real web server and a real apt."""
+"""The verb fetch: every way to get a data set, with real archives, a real web server and a real apt."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""tools/mean.py: the mean image that Caffe's compute_image_mean computes."""
+"""The verb mean: the mean image that Caffe's compute_image_mean computes."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""tools/pack.py: every LMDB that an experiment needs, once, whole, whatever happens on the way."""
+"""The verb pack: every LMDB that an experiment needs, written once and whole, even after a kill."""
 
 import os
 import re

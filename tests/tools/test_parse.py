@@ -1,4 +1,4 @@
-"""The verb parse: every dialect of Caffe's logs becomes the CSVs that stand beside it; one without a row is refused."""
+"""The verb parse: every dialect of Caffe's logs becomes the CSVs beside it; a log without a row is refused."""
 
 from pathlib import Path
 

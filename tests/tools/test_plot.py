@@ -1,4 +1,4 @@
-"""plot: tables, logs and LMDBs in; figures, and the numbers behind them, out."""
+"""The verb plot: tables, logs and LMDBs in; figures, and the numbers behind them, out."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""publish: docs/results/EXP holds everything that claims, figures and the page need; tables as pandas frames."""
+"""The verb publish: docs/results/EXP has everything that claims, figures and the page need."""
 
 import json
 import shutil

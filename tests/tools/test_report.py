@@ -1,4 +1,4 @@
-"""report: the tables of an experiment in, one HTML file out. test_page.py opens it in a browser."""
+"""The verb report: the tables of an experiment in, one HTML file out. page/test_page.py opens it in a browser."""
 
 import re
 import shutil

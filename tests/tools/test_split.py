@@ -1,4 +1,4 @@
-"""tools/split.py: halves and target sets as protocol.md, Data 1 to 3, has them."""
+"""The verb split: halves and target sets as docs/protocol.md describes them."""
 
 import json
 import os

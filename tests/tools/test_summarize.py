@@ -1,4 +1,4 @@
-"""summarize: runs on disk in, runs.csv and summary.csv out."""
+"""The verb summarize: runs on disk in, runs.csv and summary.csv out."""
 
 import csv
 import math

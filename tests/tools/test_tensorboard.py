@@ -1,4 +1,4 @@
-"""tensorboard: Caffe's logs in, event files out, read back by TensorBoard itself."""
+"""The verb tensorboard: Caffe's logs in, event files out, read back by TensorBoard itself."""
 
 from pathlib import Path
 

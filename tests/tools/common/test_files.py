@@ -1,4 +1,4 @@
-"""Whole or absent: what is left when a writer fails, and who holds a lock."""
+"""Files and folders appear whole or not at all, after a failing writer too; who holds a lock."""
 
 import os
 import signal

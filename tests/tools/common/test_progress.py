@@ -1,4 +1,4 @@
-"""tools/common/progress.py: a bar for people, lines for logs."""
+"""Progress: a bar on a terminal, plain lines in a log."""
 
 import contextlib
 import io

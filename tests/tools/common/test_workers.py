@@ -1,4 +1,4 @@
-"""tools/common/workers.py: work on all cores, by processes that never outlive their parent."""
+"""Work on all cores, in processes that never outlive their parent."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""tools/datasets/decode.py: pixels that equal those of Caffe's own convert_imageset, and files that have none."""
+"""Decoding: the pixels of Caffe's own convert_imageset, and files that cannot be decoded."""
 
 import subprocess
 from pathlib import Path

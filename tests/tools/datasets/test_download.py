@@ -1,4 +1,4 @@
-"""tools/datasets/download.py against a real web server on this machine."""
+"""Downloads from a real web server on this machine."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Opening the data set of an experiment: where its images are, and what is said where they are not."""
+"""Opening the data set of an experiment: where its images are, and the message if they are not there."""
 
 from pathlib import Path
 

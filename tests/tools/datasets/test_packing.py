@@ -1,4 +1,4 @@
-"""tools/datasets/packing.py: each LMDB is the one that Caffe's convert_imageset would make of the same list."""
+"""Packing: each LMDB is the one that Caffe's convert_imageset would make of the same list."""
 
 import shutil
 import subprocess

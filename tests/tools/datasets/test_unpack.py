@@ -1,4 +1,4 @@
-"""tools/datasets/unpack.py: what a stranger's archive may hold, and what it may not."""
+"""Unpacking: what an archive from elsewhere may contain, and what is refused."""
 
 import io
 import tarfile

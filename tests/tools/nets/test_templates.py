@@ -1,4 +1,4 @@
-"""A run's net and solver from the templates, held against real Caffe's own reading of the result."""
+"""A run's net and solver from the templates, compared with what real Caffe reads from them."""
 
 import re
 import subprocess

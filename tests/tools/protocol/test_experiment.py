@@ -1,4 +1,4 @@
-"""Experiment files: what is read, how overrides name an experiment, and how each mistake is told."""
+"""Experiment files: what is read, how overrides name an experiment, and how each mistake is reported."""
 
 from pathlib import Path
 

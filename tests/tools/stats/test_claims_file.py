@@ -1,4 +1,4 @@
-"""The claims file: the thesis' own is valid, and every mistake is told with its line."""
+"""The claims file: the one of the thesis is valid, and every mistake is reported with its line."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Contrasts, by seeds and by images, held against scipy's and statsmodels' own tests on the same numbers."""
+"""Contrasts by seeds and by images, compared with scipy's and statsmodels' own tests of the same numbers."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Rank correlation of scores with accuracy: held against scipy's own."""
+"""Rank correlation of scores with accuracy, compared with scipy's own."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The values that `caffe test` prints, held against the arithmetic of a net that is small enough to do by hand."""
+"""The values that `caffe test` prints, compared with a net that is small enough to compute by hand."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What a run came to, from its log: the headline figures, and which runs are flagged."""
+"""The result of a run, from its log: the headline figures, and which runs are flagged."""
 
 from types import SimpleNamespace
 
