@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+import torchcaffe as caffe
 from tools.__main__ import VERBS
 from tools.protocol.experiment import Experiment
+from tools.results import columns
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -119,6 +121,34 @@ def test_every_column_of_a_published_table_is_explained() -> None:
             part = sections.get(path.name, text)
         missing += [f"{path.name}: {column}" for column in columns if f"`{column}`" not in part]
     assert missing == []
+
+
+def test_every_column_that_a_verb_writes_is_explained() -> None:
+    text = (CHECKOUT / "docs/tables.md").read_text(encoding="utf-8")
+    sections = {part.partition("\n")[0]: part for part in re.split(r"^## ", text, flags=re.MULTILINE)}
+    tables = {
+        columns.RUNS: columns.RUN_COLUMNS,
+        columns.SUMMARY: columns.SUMMARY_COLUMNS,
+        columns.CURVES: columns.CURVE_COLUMNS,
+        columns.CLAIMS: columns.CLAIM_COLUMNS,
+        columns.RETENTION: columns.RETENTION_COLUMNS,
+        columns.SCORES: columns.SCORE_COLUMNS,
+        columns.CORRELATIONS: columns.CORRELATION_COLUMNS,
+    }
+    assert {id(table) for table in tables.values()} == {
+        id(value) for name, value in vars(columns).items() if name.endswith("_COLUMNS") and name != "RESULT_COLUMNS"
+    }
+    missing = [f"{table}: {name}" for table in tables for name in tables[table] if f"`{name}`" not in sections[table]]
+    assert missing == []
+
+
+def test_every_layer_type_of_torchcaffe_is_named_and_counted() -> None:
+    text = (CHECKOUT / "docs/torchcaffe.md").read_text(encoding="utf-8")
+    count, names = re.search(r"^- \*\*Layers\*\*, (\d+) of .*?: (.*?)\.$", text, re.MULTILINE | re.DOTALL).groups()
+    others = re.search(r"^- The other layer types of BVLC Caffe: (.*?)\.$", text, re.MULTILINE | re.DOTALL)[1]
+    types = caffe.layer_type_list()
+    assert (re.findall(r"\w+", names), int(count)) == (types, len(types))
+    assert not set(re.findall(r"\w+", others)) & set(types)
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=str)

@@ -86,8 +86,9 @@ def test_images_are_found_where_fetch_recorded_them(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("free", "states"),
-    [(0.1, ["missing", "note", "note"]), (15, ["ok", "ok", "note"]), (20, ["ok", "ok", "ok"])],
+    ("free", "demo", "tiny", "places"),
+    [(0.1, "missing", "note", "note"), (15, "ok", "ok", "note"), (20, "ok", "ok", "ok")],
 )
-def test_a_disk_too_small_for_a_long_sweep_does_not_keep_the_demo_from_running(free, states):
-    assert [finding.state for finding in doctor.disk(free)] == states
+def test_a_disk_too_small_for_a_long_sweep_does_not_keep_the_demo_from_running(free, demo, tiny, places):
+    states = {finding.what: finding.state for finding in doctor.disk(free)}
+    assert (states["disk, demo"], states["disk, tiny"], states["disk, places"]) == (demo, tiny, places)

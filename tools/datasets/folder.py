@@ -14,7 +14,6 @@ SUFFIXES |= {".sr", ".tif", ".tiff", ".webp"}
 class Folder(DataSet):
     """A class id is the name of a class folder. Image files at any depth below it belong to the class."""
 
-    name = "folder"
     layout = "train/<class>/<image> and val/<class>/<image>"
 
     @classmethod

@@ -13,7 +13,6 @@ class MiniPlaces(DataSet):
     The images of val/ have no class folders: the labels of the lists assign them to the classes of train/.
     """
 
-    name = "miniplaces"
     layout = "images/train/, images/val/ and beside images/ the lists train.txt and val.txt"
 
     def __init__(self, folder: Path) -> None:

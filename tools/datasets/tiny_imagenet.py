@@ -10,7 +10,6 @@ from tools.datasets.base import DataSet, Scan
 class TinyImageNet(DataSet):
     """A class id is a WordNet id (n01443537). A copy may have fewer classes. `test/`, without labels, is ignored."""
 
-    name = "tiny-imagenet"
     layout = "train/<wnid>/images/, val/images/ and val/val_annotations.txt"
 
     @classmethod

@@ -20,7 +20,6 @@ from tools.results.columns import Row, condition_order, size_order
 NAME = "controls"
 CAPTION = "Transfer (SnT) and its controls by depth n, one panel a target size; the dotted line is base."
 COLUMNS = ("size", "condition", "accuracy", "low", "high", "sd", "n")
-_FAMILIES = ["S", "T", "S+", "T+", "R"]  # in the order of the legend
 _MIDDLE_DEPTH = 4  # its colour is that of the family's line
 _ACROSS = 3  # panels side by side
 _DODGE = 0.07  # distance between two families, where that between depths is 1
@@ -29,7 +28,7 @@ _DODGE = 0.07  # distance between two families, where that between depths is 1
 def draw(exp: Experiment, rows: list[Row], summary: list[Row], folder: Path) -> None:
     """Writes controls.png, .pdf and .csv from the rows of runs.csv and summary.csv. Raises NoData without controls."""
     with_runs = [row for row in summary if row["n"]]
-    families = sorted({family for row in with_runs if (family := _family(row))}, key=_FAMILIES.index)
+    families = sorted({family for row in with_runs if (family := _family(row))}, key=list(style.FAMILIES).index)
     if families in ([], ["S"]):
         raise NoData("no control condition has been run")
     sizes = sorted({row["size"] for row in with_runs if _family(row) not in ("", "S")}, key=size_order)

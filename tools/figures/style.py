@@ -32,11 +32,12 @@ _SINGLE: dict[str, Look] = {
     "base": {"color": "#000000", "marker": "o", "linestyle": "-"},
     "FTall": {"color": "#d55e00", "marker": "s", "linestyle": (0, (6, 1.5))},
 }
-# Family -> colour map, its darkest and lightest shade, markers by depth, dash. A deeper one is lighter, also in grey.
-_FAMILIES: dict[str, tuple[str, float, float, str, Any]] = {
+# Family -> colour map, its darkest and lightest shade, markers by depth, dash; in the order of legends. A deeper one is
+# lighter, also in grey.
+FAMILIES: dict[str, tuple[str, float, float, str, Any]] = {
     "S": ("plasma", 0.0, 0.72, "D^v<>pX", "-"),
-    "S+": ("Blues_r", 0.1, 0.5, "P", (0, (6, 1.5))),
     "T": ("Greens_r", 0.05, 0.5, "^", "-"),
+    "S+": ("Blues_r", 0.1, 0.5, "P", (0, (6, 1.5))),
     "T+": ("YlOrBr_r", 0.05, 0.5, "v", (0, (4, 1.5, 1, 1.5))),
     "R": ("Greys_r", 0.25, 0.6, "X", (0, (1.5, 1))),
 }
@@ -124,7 +125,7 @@ def condition_look(name: str) -> Look:
 
 def family_look(family: str, depth: int) -> Look:
     """The look of S3T+, for example, which is ("S+", 3): lighter with the depth."""
-    shades, dark, light, markers, dash = _FAMILIES[family]
+    shades, dark, light, markers, dash = FAMILIES[family]
     rank = min(depth, _DEEPEST) - 1
     color = matplotlib.colormaps[shades](dark + (light - dark) * rank / (_DEEPEST - 1))
     return {"color": color, "marker": markers[rank % len(markers)], "linestyle": dash}

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 SOURCE = "source"  # folder name of a source net that is not a `base` run (mean: source)
+FAMILIES = ("S", "S+", "T", "T+", "R")  # one condition for each depth n: SnT, SnT+, TnT, TnT+, RnT
 _SELFFER_OR_FROZEN = re.compile(r"(S|T)([1-9]\d?)T(\+?)|(R)([1-9]\d?)T")
 _SUBSET = re.compile(r"S([1-9]\d?)T-(random|kmeans)([1-9]\d*)")
 _RETAIN = "-retain"
@@ -99,12 +100,12 @@ class Condition:
         if self.name == SOURCE:
             return (99,)
         if self.retained:
-            return (6, *self.retained.order)
+            return (len(FAMILIES) + 1, *self.retained.order)
         if self.subset:
-            return (5, self.depth, self.subset.how, self.subset.count)
+            return (len(FAMILIES), self.depth, self.subset.how, self.subset.count)
         if not self.depth:
             return (0, 0 if self.depth == 0 else 1)
-        return (("S", "S+", "T", "T+", "R").index(self.family), self.depth + 1)
+        return (FAMILIES.index(self.family), self.depth + 1)
 
 
 def controls(names: list[str], layers: int) -> list[str]:
@@ -113,5 +114,5 @@ def controls(names: list[str], layers: int) -> list[str]:
     S(layers-1)T+ is left out: it fine-tunes all layers but the last from the source net, and that is FTall.
     """
     depths = [condition.depth for name in names if (condition := Condition.parse(name)).family == "S"]
-    candidates = [f"{kind[0]}{n}T{kind[1:]}" for kind in ("S+", "T", "T+", "R") for n in depths]
+    candidates = [f"{kind[0]}{n}T{kind[1:]}" for kind in FAMILIES[1:] for n in depths]
     return [name for name in candidates if name != f"S{layers - 1}T+" and name not in names]

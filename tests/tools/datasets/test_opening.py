@@ -6,6 +6,7 @@ import pytest
 
 from tools.common.errors import UserError
 from tools.datasets import open_dataset
+from tools.datasets.tiny_imagenet import TinyImageNet
 from tools.protocol.experiment import Experiment, load
 
 
@@ -24,7 +25,7 @@ def test_a_path_may_name_the_data_set_or_the_folder_around_it(tiny: Path, tmp_pa
     (around / "__MACOSX").mkdir()
     found = open_dataset(experiment(tmp_path, "tiny-imagenet", around))
     assert found.root == around / "tiny-imagenet-200"
-    assert found.name == "tiny-imagenet"
+    assert isinstance(found, TinyImageNet)
 
 
 def test_a_path_to_another_data_set_is_refused_with_its_line_and_the_right_layout(folder: Path, tmp_path: Path) -> None:

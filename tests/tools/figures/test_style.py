@@ -5,6 +5,7 @@ import numpy as np
 
 from tests.helpers.figure_files import ALL_CONDITIONS
 from tools.figures import style
+from tools.protocol.conditions import FAMILIES
 
 
 def test_every_condition_has_a_look_of_its_own_that_gets_lighter_with_the_depth():
@@ -12,6 +13,7 @@ def test_every_condition_has_a_look_of_its_own_that_gets_lighter_with_the_depth(
     assert len({(matplotlib.colors.to_hex(look["color"]), look["marker"]) for look in looks.values()}) == len(
         ALL_CONDITIONS
     )
-    for kind in ("S{}T", "T{}T", "S{}T+", "R{}T", "T{}T+"):
-        colors = [matplotlib.colors.to_rgb(style.condition_look(kind.format(n))["color"]) for n in range(1, 8)]
-        assert np.diff([0.299 * r + 0.587 * g + 0.114 * b for r, g, b in colors]).min() > 0.01, kind
+    for family in FAMILIES:
+        names = [f"{family[0]}{n}T{family[1:]}" for n in range(1, 8)]
+        colors = [matplotlib.colors.to_rgb(style.condition_look(name)["color"]) for name in names]
+        assert np.diff([0.299 * r + 0.587 * g + 0.114 * b for r, g, b in colors]).min() > 0.01, family

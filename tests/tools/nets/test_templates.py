@@ -7,6 +7,7 @@ import pytest
 
 from caffeformat import FormatError
 from tests.helpers.rendered_nets import edited, rendered, solver_of
+from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 
 
@@ -47,6 +48,22 @@ def test_the_keys_that_change_the_science_reach_the_prototxt(tiny):
     data = rendered(tiny("train_batch_size=32 test_batch_size=25 crop_size=50"))[2].layer
     assert [layer.data_param.batch_size for layer in data[:2]] == [32, 25]
     assert [layer.transform_param.crop_size for layer in data[:2]] == [50, 50]
+
+
+@pytest.mark.parametrize("model", sorted(path.name for path in CHECKOUT.glob("prototxt/*")))
+def test_every_net_of_the_checkout_is_rendered_with_its_first_layer_frozen(tiny, model):
+    found, layers, net = rendered(tiny(f"model={model} crop_size=24"), "S1T")
+    assert [row.action for row in found.plan][:: len(found.plan) - 1] == ["copied, frozen", "random, learning"]
+    assert len(layers) == len(found.plan) and layers[found.plan[-1].name].inner_product_param.num_output == 100
+    outputs = {top for layer in net.layer for top in layer.top} - {name for layer in net.layer for name in layer.bottom}
+    assert {found.accuracy, found.loss} <= outputs
+
+
+@pytest.mark.parametrize("solver", sorted(path.stem for path in CHECKOUT.glob("solvers/*.prototxt")))
+def test_every_solver_of_the_checkout_is_rendered(tiny, solver):
+    text = (CHECKOUT / "solvers" / f"{solver}.prototxt").read_text()
+    found = solver_of(rendered(tiny(f"solver={solver}"))[0])
+    assert f"max_iter: {found.max_iter}\n" in text and found.base_lr > 0
 
 
 REFUSED = {

@@ -8,6 +8,11 @@ from tools.common.errors import UserError
 from tools.stats.claims_file import THESIS, in_sizes, load
 
 
+@pytest.mark.parametrize("file", sorted(THESIS.parent.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_claims_file_of_the_checkout_is_valid(file: Path):
+    assert load(file).claims
+
+
 def test_the_thesis_claims_are_all_there_and_each_data_set_has_its_own_parts():
     claims = load(THESIS).claims
     assert list(claims) == [f"C{n}" for n in range(1, 19)]
@@ -19,23 +24,30 @@ def test_the_thesis_claims_are_all_there_and_each_data_set_has_its_own_parts():
     assert set(claims) - set(of["miniplaces"]) == {"C6", "C7"}
 
 
+# (text, what replaces it) -> (text whose line the message names, or None for any or no line; the message).
 MISTAKES = {
-    ("left: S2T", "left: S0T"): r"26: C2: holds_if: left: found 'S0T'; 'S0T' is no condition",
-    ("kind: steps", "kind: stepz"): r"22: C1: holds_if: input tag 'stepz'",
-    ('"<= 400"', '"=< 400"'): r"49: C7: by_dataset: tiny-imagenet: sizes: found '=< 400'; no sizes; all, a list",
-    ("margin: 0.01", "margn: 0.01"): r"16: margn: found 0.01; extra inputs",
-    ("over: base, as", "ovr: base, as"): r"44: C6: by_dataset: tiny-imagenet: ovr: found 'base'; extra inputs",
-    (
-        "tiny-imagenet:",
-        "tiny:",
-    ): r"43: C6: by_dataset: tiny: found 'tiny'; no such data set; data/cards/ has fashion-mnist, ",
-    ("  C2:", "  C1:"): r"23: C1: given twice, first at line 19; keep one",
-    ("[8000, 12000]", "[8000]"): r"75: C11: holds_if: between: list should have at least 2 items",
-    ("says: FTall beats base only at 500", ""): r"51: C8: says: field required",
-    ("left: S3T, right: [S4T]", "right: [S4T]"): r"30: C3: holds_if: give either `left`",
-    ("left: S3T, right: [S4T]", "left: others, right: [S4T]"): r"30: C3: holds_if: `left` is one condition",
-    ("claims:\n", "claims: {\n"): r"\d+: not YAML",
-    ("margin: 0.01 ", "'margin of': 0.01 "): r" margin: field required",
+    ("left: S2T", "left: S0T"): ("left: S0T", r"C2: holds_if: left: found 'S0T'; 'S0T' is no condition"),
+    ("kind: steps", "kind: stepz"): ("kind: stepz", r"C1: holds_if: input tag 'stepz'"),
+    ('"<= 400"', '"=< 400"'): (
+        '"=< 400"',
+        r"C7: by_dataset: tiny-imagenet: sizes: found '=< 400'; no sizes; all, a list",
+    ),
+    ("margin: 0.01", "margn: 0.01"): ("margn:", r"margn: found 0.01; extra inputs"),
+    ("over: base, as", "ovr: base, as"): ("ovr:", r"C6: by_dataset: tiny-imagenet: ovr: found 'base'; extra inputs"),
+    ("      tiny-imagenet:", "      tiny:"): (
+        "      tiny:",
+        r"C6: by_dataset: tiny: found 'tiny'; no such data set; data/cards/ has fashion-mnist, ",
+    ),
+    ("  C2:", "  C1: #"): ("  C1: #", r"C1: given twice, first at line \d+; keep one"),
+    ("[8000, 12000]", "[8000]"): ("[8000]", r"C11: holds_if: between: list should have at least 2 items"),
+    ("says: FTall beats base only at 500", ""): ("  C8:", r"C8: says: field required"),
+    ("left: S3T, right: [S4T]", "right: [S4T]"): ("above, right: [S4T]", r"C3: holds_if: give either `left`"),
+    ("left: S3T, right: [S4T]", "left: others, right: [S4T]"): (
+        "left: others",
+        r"C3: holds_if: `left` is one condition",
+    ),
+    ("claims:\n", "claims: {\n"): (None, "not YAML"),
+    ("margin: 0.01 ", "'margin of': 0.01 "): (None, "margin: field required"),
 }
 
 
@@ -43,8 +55,11 @@ MISTAKES = {
 def test_a_mistake_is_told_with_its_line(change: tuple[str, str], tmp_path: Path):
     text = THESIS.read_text()
     assert change[0] in text
-    (tmp_path / "mine.yaml").write_text(text.replace(*change, 1))
-    with pytest.raises(UserError, match=rf"mine\.yaml:{MISTAKES[change]}"):
+    text = text.replace(*change, 1)
+    (tmp_path / "mine.yaml").write_text(text)
+    where, message = MISTAKES[change]
+    line = r"(:\d+)?" if where is None else f":{1 + text[: text.index(where)].count(chr(10))}"
+    with pytest.raises(UserError, match=rf"mine\.yaml{line}: {message}"):
         load(tmp_path / "mine.yaml")
 
 
