@@ -41,7 +41,7 @@ def test_integers_and_doubles_are_read_as_float32_and_words_are_refused(tmp_path
 
 
 @pytest.mark.parametrize(
-    ("content", "message"), [(None, "cannot be read: no such file"), (b"text", "no HDF5 file of Caffe's, or damaged")]
+    ("content", "message"), [(None, "cannot be read: no such file"), (b"text", "not an HDF5 file of Caffe's")]
 )
 def test_what_is_no_hdf5_file_is_refused_at_caffes_place(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "it.h5"
