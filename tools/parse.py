@@ -1,7 +1,14 @@
-"""Turn a Caffe log into train.csv and test.csv.
+"""Turn Caffe logs into train.csv and test.csv.
 
     python -m tools parse models/demo/A2B/n0060/S3T/seed0            # a run's folder: its caffe.log
     python -m tools parse some/old/caffe.INFO results/old            # any log of Caffe's, since 2013
+    caffe train ... 2>&1 | python -m tools parse - results/new       # standard input
+    python -m tools parse --out results old/a.log old/b.log.gz logs  # several logs, and folders of logs
+
+Logs may be plain text or gzip, in UTF-8 or UTF-16, whatever their name. With --out each log gets a folder of its own in
+FOLDER: its path below the folder that all the logs share, without .gz and .log (results/old/a/, results/logs/c/). Of a
+folder all files are taken whose name has .log or .INFO in it. Logs that cannot be read are named at the end; the others
+are written.
 
 Columns, named as Caffe's own parse_log.py names them:
 
@@ -17,10 +24,14 @@ An empty cell means that the log does not have the value; `nan` is what the engi
 rules for reading a log.
 """
 
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from tools import cli
 from tools.caffe_log import Log, LogReader
+from tools.caffe_log.arrange import arranged, rejoined
+from tools.caffe_log.sources import LogSource
 from tools.common.errors import UserError
 from tools.common.files import write_if_changed
 
@@ -40,32 +51,60 @@ def parse(log_path: Path, folder: Path) -> Log:
 
 
 def parse_log(path: Path) -> Log:
-    """Reads a log, or the caffe.log of a run's folder. Raises UserError if it cannot be read or has no row.
+    """Reads a log, or the caffe.log of a run's folder, or standard input for `-`.
 
-    A last line without a line end may hold half a number: it is left out, unless it is `Optimization Done.`
+    Raises UserError if it cannot be read or has no row, or if most of its displays are in a form that is not read.
     """
     path = log_file(path)
-    reader, count, first = LogReader(), 0, ""
+    processes = 1
     try:
-        with open(path, encoding="utf-8", errors="replace", newline="\n") as file:
-            for line in file:
-                count += 1
-                first = first or line.strip()
-                if line.endswith(("\n", "Optimization Done.")):
-                    reader.feed(line)
+        source = LogSource(path)
+        reader, count, first = _read(source.lines())
+        is_wrapped = reader.log.is_wrapped
+        if is_wrapped:
+            reader, count, first = _read(rejoined(source.lines()))
+        if reader.log.is_mixed:
+            lines, processes = arranged(rejoined(source.lines()) if is_wrapped else source.lines())
+            reader, count, first = _read(lines)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; mend that, or name another log") from error
     log = reader.finish()
-    if len(log.train) + len(log.test) == 0:
+    log.processes = processes
+    rows = len(log.train) + len(log.test)
+    if log.unread_count > rows:
+        raise UserError(
+            f"{path}: {log.unread_count} lines are in a form that is not read, and only {rows} rows are complete; "
+            f"the first is `{log.unread[0][:200]}`"
+        )
+    if rows == 0:
         raise UserError(f"{path}: {_why_no_row(log, count, first)}")
     return log
+
+
+def _read(lines: Iterable[str]) -> tuple[LogReader, int, str]:
+    """A reader that has all lines, their number, and the first that is not blank.
+
+    A last line without a line end may hold half a number. It is read only if it ends in a bracket or says
+    `Optimization Done`: then no number is its end.
+    """
+    reader, count, first = LogReader(), 0, ""
+    for line in lines:
+        count += 1
+        first = first or line.strip()
+        if line.endswith("\n") or line.rstrip().endswith(")") or "Optimization Done" in line:
+            reader.feed(line)
+        else:
+            reader.log.cut_line = line
+    return reader, count, first
 
 
 def log_file(path: Path) -> Path:
     """The log file: `path`, or caffe.log if `path` is a folder. Raises UserError if there is none."""
     path = Path(path)
+    if str(path) == "-":
+        return path
     log = path / "caffe.log" if path.is_dir() else path
-    if not log.is_file():
+    if not (log.is_file() or log.is_fifo()):
         where = f"no caffe.log in this folder: {path}" if path.is_dir() else f"no such log: {path}"
         raise UserError(f"{where}; name a log that `caffe train` wrote, or the folder of a run that was started")
     return log
@@ -79,6 +118,11 @@ def _why_no_row(log: Log, lines: int, first: str) -> str:
             f"no log of Caffe's: none of its {lines} lines is like `{_LINE}`, the first is `{first[:100]}`; "
             "Caffe logs to stderr: caffe train ... 2> caffe.log"
         )
+    if log.tested_batches:
+        return (
+            f"a log of `caffe test`, not of a training: {log.tested_batches} of its {lines} lines are results of a "
+            "batch, and there is no iteration; name a log of `caffe train`"
+        )
     last = log.fatal or log.tail[-1:]
     return (
         f"not one complete row in {lines} lines: no `Iteration N, loss = ...` and no test with its outputs; "
@@ -88,12 +132,71 @@ def _why_no_row(log: Log, lines: int, first: str) -> str:
 
 def main(argv: list[str]) -> None:
     parser = cli.bare_parser("parse", __doc__)
-    parser.add_argument("log", type=Path, help="a Caffe log, or a run's folder with a caffe.log in it")
-    parser.add_argument("outdir", type=Path, nargs="?", help="where the CSVs go; default: beside the log")
+    parser.add_argument("log", type=Path, help="a Caffe log, a run's folder with a caffe.log in it, or - for stdin")
+    parser.add_argument(
+        "outdir", type=Path, nargs="*", help="where the CSVs go; default: beside the log. With --out: more logs"
+    )
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="read all the logs and folders, into folders in it")
     given = parser.parse_args(argv)
-    folder = given.outdir or log_file(given.log).parent
-    log = parse(given.log, folder)
+    if given.out is not None:
+        _parse_all([given.log, *given.outdir], given.out)
+        return
+    if len(given.outdir) > 1:
+        parser.error("one LOG and one folder; for several logs: --out FOLDER LOG LOG ...")
+    folder = given.outdir[0] if given.outdir else log_file(given.log).parent
+    _say(folder, parse(given.log, folder))
+
+
+def _parse_all(paths: list[Path], out: Path) -> None:
+    """Each log into its own folder in `out`. Raises UserError at the end if one could not be read."""
+    refused = []
+    for log, folder in _folders([log for path in paths for log in _logs_in(path)], out).items():
+        try:
+            _say(folder, parse(log, folder))
+        except UserError as error:
+            refused.append(str(error))
+    if refused:
+        raise UserError("\n".join(refused))
+
+
+def _logs_in(path: Path) -> list[Path]:
+    """The log itself, or all logs in a folder and its subfolders; glog's link to its newest log is left out."""
+    if not path.is_dir():
+        return [log_file(path)]
+    logs = [
+        file
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and not file.is_symlink() and (".log" in file.name or ".INFO" in file.name)
+        if not any(level in file.name for level in (".WARNING", ".ERROR", ".FATAL"))
+    ]
+    if not logs:
+        raise UserError(f"no log in this folder: {path}; the names of logs have .log or .INFO in them")
+    return logs
+
+
+def _folders(logs: list[Path], out: Path) -> dict[Path, Path]:
+    """The folder of each log: its path below the folder that all share, without .gz and .log where that is unique."""
+    logs = list(dict.fromkeys(logs))
+    shared = os.path.commonpath([os.path.abspath(log.parent) for log in logs])
+    names = {log: Path(os.path.relpath(os.path.abspath(log), shared)) for log in logs}
+    names = {log: Path("stdin") if str(log) == "-" else name for log, name in names.items()}
+    short = {
+        log: name.with_name(name.name.removesuffix(".gz").removesuffix(".log") or name.name)
+        for log, name in names.items()
+    }
+    return {log: out / (names[log] if list(short.values()).count(name) > 1 else name) for log, name in short.items()}
+
+
+def _say(folder: Path, log: Log) -> None:
     print(f"{folder / TRAIN}: {len(log.train)} rows, {folder / TEST}: {len(log.test)} rows, {_end(log)}")
+    if log.processes > 1:
+        print(f"  note: {log.processes} processes wrote this log at once; the rows are of the one with the most")
+    if log.garbled_rows or log.unread_count:
+        print(
+            f"  note: {log.garbled_rows + log.unread_count} rows are left out, for a line of them is garbled or missing"
+        )
+    if log.cut_line:
+        print(f"  note: the last line has no line end and may be cut, it is left out: {log.cut_line.strip()[-100:]}")
 
 
 def _end(log: Log) -> str:

@@ -1,5 +1,9 @@
 """The verb parse: every dialect of Caffe's logs becomes the CSVs beside it; a log without a row is refused."""
 
+import gzip
+import io
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +15,8 @@ from tools.common.errors import UserError
 from tools.parse import main, parse, parse_log
 
 LOGS = Path(__file__).parent / "caffe_log" / "logs"
-ONE_ATTEMPT = sorted(path for path in LOGS.glob("*.log") if path.stem != "resumed")
+SEVERAL = {"resumed", "false-restart", "joined-out-of-order", "mpi-ranks"}  # attempts or processes
+ONE_ATTEMPT = sorted(path for path in LOGS.glob("*.log") if path.stem not in SEVERAL)
 PREFIX = "I0228 10:00:00.000000 1 solver.cpp:1] "
 TRAIN_ROW = (
     "I0228 10:00:0{n}.000000 1 solver.cpp:239] Iteration {n} (1 iter/s, 1s/1 iters), loss = {n}.5\n"
@@ -69,6 +74,125 @@ def test_a_log_cut_off_at_any_byte_gives_the_first_of_its_rows_and_no_half_numbe
             printed = {name: repr(cell) for name, cell in full.items() if cell is not None and name not in pending}
             assert {name: repr(cell) for name, cell in row.items() if cell is not None} == printed
     assert len(part.train) <= len(whole.train) and len(part.test) <= len(whole.test)
+
+
+@pytest.mark.parametrize("name", ["caffe.log.gz", "caffe.log"])
+def test_gzip_is_read_under_any_name(name, tmp_path):
+    (tmp_path / name).write_bytes(gzip.compress((LOGS / "bvlc-1.0.log").read_bytes()))
+    parse(tmp_path / name, tmp_path)
+    assert csvs(tmp_path) == expected(LOGS / "bvlc-1.0.log")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-8-sig"])
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_other_unicode_encodings_are_read(encoding, packed, tmp_path):
+    content = (LOGS / "bvlc-1.0.log").read_text().replace("\n", "\r\n").encode(encoding)
+    (tmp_path / "caffe.log").write_bytes(gzip.compress(content) if packed else content)
+    parse(tmp_path / "caffe.log", tmp_path)
+    assert csvs(tmp_path) == expected(LOGS / "bvlc-1.0.log")
+
+
+def test_big_endian_with_a_byte_order_mark_is_read(tmp_path):
+    content = b"\xfe\xff" + (LOGS / "bvlc-1.0.log").read_text().encode("utf-16-be")
+    (tmp_path / "caffe.log").write_bytes(content)
+    parse(tmp_path / "caffe.log", tmp_path)
+    assert csvs(tmp_path) == expected(LOGS / "bvlc-1.0.log")
+
+
+def test_a_damaged_gzip_file_is_refused(tmp_path):
+    content = gzip.compress((LOGS / "bvlc-1.0.log").read_bytes())
+    (tmp_path / "caffe.log.gz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"caffe\.log\.gz: cannot be read: the gzip data is damaged or cut off"):
+        parse(tmp_path / "caffe.log.gz", tmp_path)
+    (tmp_path / "caffe.log.gz").write_bytes(content[:30] + bytes(20) + content[50:])
+    with pytest.raises(UserError, match=r"caffe\.log\.gz: cannot be read: the gzip data is damaged"):
+        parse(tmp_path / "caffe.log.gz", tmp_path)
+
+
+@pytest.mark.parametrize("log", ["bvlc-1.0", "mpi-ranks"], ids=["read once", "read twice"])
+def test_standard_input_is_read(log, tmp_path, monkeypatch, capsys):
+    content = gzip.compress((LOGS / f"{log}.log").read_bytes())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    main(["-", str(tmp_path)])
+    assert csvs(tmp_path) == expected(LOGS / f"{log}.log")
+    assert ("2 processes wrote this log at once" in capsys.readouterr().out) == (log == "mpi-ranks")
+
+
+def test_a_pipe_is_read(tmp_path):
+    pipe, content = tmp_path / "pipe", (LOGS / "mpi-ranks.log").read_bytes()
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=[content])
+    writer.start()
+    parse(pipe, tmp_path)
+    writer.join()
+    assert csvs(tmp_path) == expected(LOGS / "mpi-ranks.log")
+
+
+def test_several_logs_and_folders_get_a_folder_each(tmp_path, capsys):
+    logs = tmp_path / "logs"
+    for name, log in {"a/one.log": "noise", "a/deep/x.log": "leap-day", "caffe.INFO": "bvlc-1.0"}.items():
+        (logs / name).parent.mkdir(parents=True, exist_ok=True)
+        (logs / name).write_bytes((LOGS / f"{log}.log").read_bytes())
+    (logs / "two.log.gz").write_bytes(gzip.compress((LOGS / "resumed.log").read_bytes()))
+    (logs / "a" / "note.txt").write_text("not a log")
+    main(["--out", str(tmp_path / "out"), str(logs / "a"), str(logs / "two.log.gz"), str(logs / "caffe.INFO")])
+    folders = {"a/one": "noise", "a/deep/x": "leap-day", "caffe.INFO": "bvlc-1.0", "two": "resumed"}
+    for folder, log in folders.items():
+        assert csvs(tmp_path / "out" / folder) == expected(LOGS / f"{log}.log")
+    assert capsys.readouterr().out.count("train.csv: ") == 4
+
+
+def test_logs_whose_short_names_are_equal_keep_their_whole_names(tmp_path):
+    content = (LOGS / "noise.log").read_bytes()
+    (tmp_path / "x.log").write_bytes(content)
+    (tmp_path / "x.log.gz").write_bytes(gzip.compress(content))
+    main(["--out", str(tmp_path / "out"), str(tmp_path)])
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x.log", "x.log.gz"]
+
+
+def test_of_several_logs_those_that_cannot_be_read_are_named_after_the_others(tmp_path):
+    (tmp_path / "a.log").write_text("nothing\n")
+    (tmp_path / "b.log").write_bytes((LOGS / "noise.log").read_bytes())
+    with pytest.raises(UserError, match=r"a\.log: no log of Caffe's") as refusal:
+        main(["--out", str(tmp_path / "out"), str(tmp_path)])
+    assert "b.log" not in str(refusal.value)
+    assert csvs(tmp_path / "out" / "b") == expected(LOGS / "noise.log")
+    with pytest.raises(UserError, match="no log in this folder"):
+        main(["--out", str(tmp_path / "out"), str(tmp_path / "out")])
+
+
+def test_a_log_of_caffe_test_is_refused_by_name(tmp_path):
+    log = tmp_path / "caffe.log"
+    log.write_text("".join(f"{PREFIX}Batch {n}, accuracy = 0.5\n" for n in range(3)) + f"{PREFIX}Loss: 1.5\n")
+    with pytest.raises(UserError, match="a log of `caffe test`, not of a training: 3 of its 4 lines"):
+        parse_log(log)
+
+
+def test_displays_in_a_form_that_is_not_read_are_refused_with_the_first(tmp_path):
+    log = tmp_path / "caffe.log"
+    log.write_text(TRAIN_ROW.format(n=0) + "".join(f"{PREFIX}Iteration {n} <9 ms>, loss = 1\n" for n in range(1, 4)))
+    with pytest.raises(UserError, match=r"3 lines are in a form that is not read, and only 1 .* `.*Iteration 1 <9 ms>"):
+        parse_log(log)
+
+
+def test_rows_that_are_left_out_are_told(tmp_path, capsys):
+    old = "I0314 15:09:40.250000 7701 solver.cpp:315]     Test net output #0: accuracy = 0.00512\n"
+    log = mended(LOGS / "2015-no-rate-shown.log", tmp_path, old=old, new="")
+    log.write_text(log.read_text() + f"{PREFIX}Iteration 9")
+    main([str(log), str(tmp_path)])
+    said = capsys.readouterr().out
+    assert "1 rows are left out" in said and "the last line has no line end" in said and "Iteration 9" in said
+
+
+def test_a_last_line_without_its_end_is_read_if_a_bracket_ends_it(tmp_path):
+    """`loss = 2.5 (* 1 = 2.5 loss)` is whole: no digit can be missing."""
+    text = (LOGS / "bvlc-1.0.log").read_text()
+    log, end = tmp_path / "caffe.log", text.rindex("loss)") + len("loss)")
+    log.write_text(text[:end] + "\n")
+    parse(log, tmp_path / "whole")
+    log.write_text(text[:end])
+    parse(log, tmp_path / "cut")
+    assert csvs(tmp_path / "cut") == csvs(tmp_path / "whole")
 
 
 def test_every_row_that_is_followed_by_another_survives_a_cut(tmp_path):

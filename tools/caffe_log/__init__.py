@@ -18,10 +18,29 @@ Rules:
   all outputs of the row before it; otherwise it is dropped. A garbled line drops its row.
 - The learning rate of a row is that of the `lr` line of its iteration, before or after it. If there is none, it is the
   last one before, or the first of the attempt. It is blank if the log ends before any of these.
-- A new attempt starts where a solver starts, or where the iteration goes back. Its rows replace earlier rows from its
-  first iteration on. Seconds continue from the training time of all earlier attempts, lost work included.
+- A new attempt starts where a solver starts, or where the iteration goes back. It goes on from the last attempt that
+  wrote the solverstate it resumes, or else came as far as its first iteration. Its rows replace that attempt's from its
+  first iteration on; rows of attempts in between do not count. An attempt without a row replaces nothing. Seconds
+  continue from the training time of all earlier attempts, lost work included.
+- `Solving` of another thread in the same attempt is that of a worker of a training on several GPUs.
 - Seconds count from the line `Solving`, or from the first line of the attempt if there is none. The time of an attempt
   ends with the solver's last line.
+
+NVIDIA Caffe (source: its src/caffe/solver.cpp, 0.15 to 0.17) prints the same rows with other words around them:
+
+    [0.0] Iteration N (5 iter/s, 1.6s/8 iter), 12.8/320ep, loss = 2.3      `(0.05 s)` in the first three displays
+    [0.0] Iteration N, lr = 0.01, m = 0.9, wd = 0.0005, gs = 1
+    Iteration N (241.076/s), lr = 0.001                                    2015
+
+0.17 displays the last iteration as N and its rate as that of N - 1.
+
+Colour codes, and the backslashes that issue trackers put before `*`, are left out. What a reader of lines cannot do is
+in `arrange`: it works on the whole log, if `Log.is_mixed` or `Log.is_wrapped` says that it must.
+
+- Of processes that do the same training at once (ranks of MPI) the one with the most rows is read. They are told apart
+  by glog's thread id and by the tag before the line, `[1] ` or `caffe_1 | `.
+- Attempts are read in the order of their times, whatever their order in the file.
+- Lines that a console cut at a fixed width are joined again.
 
 `LogReader` takes the lines and returns each row when it is complete. `Log` has the result of the whole log.
 """

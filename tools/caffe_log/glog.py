@@ -1,6 +1,7 @@
 """The prefix that glog, Caffe's logger, puts before every message, and the time that passes between such lines.
 
-Up to glog 0.4: `I0228 10:00:00.123456  1234 solver.cpp:218] `; later: `I20240228 10:00:00.123456 ...`.
+Up to glog 0.4: `I0228 10:00:00.123456  1234 solver.cpp:218] `; later: `I20240228 10:00:00.123456 ...`. The file may be
+a path, also one of Windows. NVIDIA Caffe 0.17 puts the rank and the GPU before many messages: `[0.0] Iteration 100`.
 """
 
 import re
@@ -9,8 +10,26 @@ from datetime import date
 # Groups: severity, "0228 10:00:00", microseconds, the first word of the message (the message starts where it does).
 PREFIX = re.compile(
     r"([IWEF])((?:[12]\d{3})?(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]) (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)\.(\d{6})"
-    r" +\S+ [^\s\]:]+:\d+\] *(\w*)"
+    r" +\S+ (?:[^\s\]:]+|[A-Za-z]:[^\]:]+):\d+\] *(?:\[[\d. -]+\] +)?(\w*)"
 )
+
+_ESCAPE = r"(?:\x1b|\^\[|\\e|\\033)"
+_COLOUR = re.compile(rf"{_ESCAPE}\[[\d;?]*[A-Za-z]|\[\d{{1,3}}(?:;\d{{1,3}})*m|\x1b[()][A-Z\d]")
+_ESCAPED = re.compile(r"\\([*_#()\[\]<>`|~-])")
+_TAG = re.compile(r"\s*(\[[\d, ]+\](?:<\w+>)?|[\w.-]+ *\|)")
+
+
+def plain_text(line: str) -> str:
+    """The line without colour codes, also those that a paste left without their escape character, and without the
+    backslashes that issue trackers put before `*`, `_` and brackets."""
+    return _ESCAPED.sub(r"\1", _COLOUR.sub("", line))
+
+
+def process_of(line: str, prefix: re.Match[str]) -> tuple[str, str]:
+    """What tells the processes of a log apart: the tag before the prefix (`[1] ` of MPI, `caffe_1 | ` of containers;
+    empty if there is none), and glog's thread id, which is the process id for the solver's thread."""
+    tag = _TAG.match(line, 0, prefix.start()) if prefix.start() else None
+    return tag[1] if tag else "", line[prefix.end(3) : prefix.end()].split(None, 1)[0]
 
 
 def last_prefix(line: str) -> re.Match[str] | None:
@@ -69,6 +88,11 @@ class Clock:
         if self.second and second[:-9] != self.second[:-9]:
             self._day += days_between(self.second[:-9], second[:-9])
         self._minute = ((self._day * 24 + int(second[-8:-6])) * 60 + int(second[-5:-3])) * 60_000_000
+
+    @property
+    def now(self) -> int:
+        """Start of the current second, in microseconds since the first day's midnight."""
+        return self._base
 
     def read(self, micros: str) -> int:
         """Microseconds from the last `restart` to `micros` (group 3 of PREFIX) in the current second."""

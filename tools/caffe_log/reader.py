@@ -6,17 +6,20 @@ from array import array
 from collections import deque
 from itertools import pairwise
 
-from tools.caffe_log.glog import PREFIX, Clock, last_prefix
+from tools.caffe_log.glog import PREFIX, Clock, last_prefix, plain_text, process_of
 from tools.caffe_log.rows import NAN, LogRow, RowBuilder, number
 from tools.caffe_log.table import Table
 
 _CONTEXT = 6  # lines kept to report an abort, the last one included
 _ITERATION = re.compile(
-    r"Iteration (\d+)(?: \((\S+) iter/s, (\S+)s/.*?\))?, "
-    r"(?:(loss|lr) = (\S+)|Testing net(?: \(#(\d+)\))?|(Test score #\d+: \S+))\s*$"
+    r"Iteration (\d+)(?: \((?:(\S+) iter/s, (\S+)s/.*?|\S+ s|\S+/s)\))?, (?:\d\S*ep, )?"
+    r"(?:(loss|lr) = ([^\s,\x1b\[]+)(?:\s*$|, m = )|Testing net(?: \(#(\d+)\))?\s*$|(Test score #\d+: \S+)\s*$)"
 )
-_OUTPUT = re.compile(r"(?:\w+ net output|\w+ score) #(\d+):(?: (.*?) =)? (\S+)(?: \(\* \S+ = \S+ loss\))?\s*$")
-_TEST_LOSS = re.compile(r"Test loss: (\S+)\s*$")
+_DISPLAY = re.compile(r"Iteration \d+\b.*(?:loss = |lr = |Testing net)")  # of any dialect, also one that is not read
+_OUTPUT = re.compile(r"(?:\w+ net output(?: mAP)?|\w+ score) #(\d+):(?: (.*?) =)? (\S+)(?: \(\* \S+ = \S+ loss\))?\s*$")
+_COLOURED = re.compile(r"\] *(?:\x1b|\^\[|\\|\[\d+(?:;\d+)*m)")  # something between the prefix and the message
+_TEST_LOSS = re.compile(r"Test loss: ([^\s\x1b\[]+)(?:\x1b\S*|\[\d*m)?\s*$")
+_REST = re.compile(r"[\d.e+-]* ?\(?\* \S+ = \S+ loss\)$")  # of an output line that was cut in two
 _STACK = ("@ ", "*** Check failure stack trace", "PC: @")
 _CRASH = ("*** SIG", "terminate called", "  what():")
 
@@ -35,6 +38,14 @@ class Log:
         self.tail: list[str] = []  # the last lines of the log, without stack frames; set by `finish`
         self.ignored_layers: list[str] = []  # layers in the weights file that the train net does not have
         self.rates = array("d")  # iter/s as displayed, without meaningless ones
+        self.garbled_rows = 0  # left out because a line is garbled or missing; set by `finish`
+        self.unread: list[str] = []  # the first lines that look like a display or a test, but are not read
+        self.unread_count = 0
+        self.tested_batches = 0  # lines of `caffe test`, which trains nothing
+        self.processes = 1  # that did the same training at once; the tables have the rows of one; set by `parse_log`
+        self.cut_line = ""  # a last line that may be half written; set by `parse_log`
+        self.is_mixed = False  # several processes at once, or attempts that are not in the order of their time
+        self.is_wrapped = False  # a console cut long lines in two
 
     @property
     def iters_per_s(self) -> float:
@@ -54,6 +65,10 @@ class LogReader:
         self._earlier_time = 0  # microseconds of the earlier attempts
         self._time = 0  # microseconds of all attempts, up to the solver's last line
         self._micros = ""  # microseconds in the prefix of the current line
+        self._process = ("", "")  # of the last line that began a row
+        self._thread = "\n"  # of that process as it stands in its lines, if these have no tag; otherwise in no line
+        self._earlier_processes: set[tuple[str, str]] = set()  # that began rows before it
+        self._attempt_start: int | None = None
         self._recent: deque[str] = deque(maxlen=_CONTEXT)
         self._train_layers: set[str] = set()
         self._in_train_net = False
@@ -63,13 +78,16 @@ class LogReader:
             "Training": self._train_output,
             "Test": self._test_output,
             "Testing": self._testing,
-            "Snapshotting": self._end_row,
+            "Snapshotting": self._snapshotting,
+            "Resuming": self._resuming,
+            "Restoring": self._resuming,
             "Optimization": self._optimization,
             "Initializing": self._initializing,
             "Solving": self._solving,
             "Creating": self._creating,
             "Finetuning": self._finetuning,
             "Ignoring": self._ignoring,
+            "Batch": self._batch,
         }
         self._new_attempt()
 
@@ -78,16 +96,23 @@ class LogReader:
         self._iteration: int | None = None
         self._displayed = False
         self._has_copied = False
+        self._has_header = False
+        self._resumed = ""  # name of the solverstate that the attempt goes on from
 
     def feed(self, line: str) -> LogRow | None:
         """Takes the next line, with or without its line end. Returns the row that it completes, if any."""
         prefix = PREFIX.match(line)
         if prefix is None or line.find("] ", prefix.end()) >= 0:  # only such a line can have a later prefix
+            line = plain_text(line)
             prefix = last_prefix(line)
             if prefix is None:
                 self._other_line(line)
                 return None
         severity, second, self._micros, word = prefix.groups()
+        if not word and _COLOURED.search(line):
+            line = plain_text(line)
+            prefix = last_prefix(line) or prefix
+            word = prefix[4]
         if second != self._clock.second:
             self._clock.set_second(second)
             self.log.attempts = self.log.attempts or 1
@@ -95,11 +120,16 @@ class LogReader:
         if severity == "F":
             self.log.fatal = _stripped(self._recent)
         handler = self._handlers.get(word)
-        return handler(line, prefix.start(4)) if handler else None
+        if handler is None:
+            return None
+        self._prefix = prefix
+        return handler(line, prefix.start(4))
 
     def finish(self) -> Log:
         """To be called at the end of the log: keeps or drops the open row. Returns `log`."""
         self._rows.close(cut=True)
+        self._rows.take_back_empty_attempt()
+        self.log.garbled_rows = self._rows.garbled
         self.log.seconds = self._time / 1e6
         self.log.tail = _stripped(self._recent)
         return self.log
@@ -108,10 +138,21 @@ class LogReader:
 
     def _iteration_line(self, line: str, start: int) -> LogRow | None:
         match = _ITERATION.match(line, start)
+        if match is None and (plain := self._plain(line)):
+            line, start = plain
+            match = _ITERATION.match(line, start)
         if match is None:
+            if _DISPLAY.match(line, start):
+                self.log.unread_count += 1
+                self.log.unread = [*self.log.unread, line.strip()][:3]
             return None
         digits, rate, lapse, key, value, net, score = match.groups()
         iteration = int(digits)
+        if key == "lr":
+            if iteration != self._iteration:
+                iteration = self._iteration_of_rate(line, iteration)
+        elif self._prefix.start() or not line.startswith(self._thread, self._prefix.end(3)):
+            self._check_process(line)
         row = None if iteration == self._iteration else self._set_iteration(iteration)
         self._time = self._earlier_time + self._clock.read(self._micros)
         if score is not None:
@@ -125,13 +166,38 @@ class LogReader:
             self._begin_row("test", iteration, int(net or 0))
         return row
 
+    def _iteration_of_rate(self, line: str, iteration: int) -> int:
+        """The iteration of an lr line. NVIDIA Caffe 0.17 displays the last iteration as N + 1, but its rate as N."""
+        before = self._iteration
+        if before is not None and iteration < before:
+            if iteration == before - 1 and self._rows.open is not None and ", m = " in line:
+                return before
+            if process_of(line, self._prefix) != self._process:
+                self.log.is_mixed = True  # the lr line of a slower thread, or another attempt
+        return iteration
+
+    def _check_process(self, line: str) -> None:
+        """Notes whether the processes take turns. A process that starts its solver again is another attempt."""
+        process = process_of(line, self._prefix)
+        if process != self._process:
+            if process in self._earlier_processes or self._iteration is not None:
+                self.log.is_mixed = True
+            self._earlier_processes.add(self._process)
+            self._process = process
+        self._thread = f" {process[1]} " if not process[0] else "\n"
+
     def _set_iteration(self, iteration: int) -> LogRow | None:
         """Sets the solver's iteration. If it is lower than before, the attempt ends, and its open row is returned."""
         row = None
         if self._iteration is not None and iteration < self._iteration:
             row = self._end_attempt()
-        if self._iteration is None and self.log.attempts > 1:
-            self._rows.replace_from(iteration)
+        if self._iteration is None:
+            self.log.is_mixed |= self._attempt_start is not None and self._clock.now < self._attempt_start
+            self._attempt_start = self._clock.now
+            if self.log.attempts > 1:
+                self._rows.replace_from(iteration, self._resumed)
+            self._rows.reach = iteration
+        self._rows.move_to(iteration)
         self._iteration = iteration
         self._stage = "solving"
         return row
@@ -153,7 +219,7 @@ class LogReader:
     def _testing(self, line: str, start: int) -> LogRow | None:
         """`Testing net` alone: 2013, when the line had no iteration."""
         row = self._rows.close()
-        if self._iteration is not None and line[start:].strip() == "Testing net":
+        if self._iteration is not None and plain_text(line[start:]).strip() == "Testing net":
             self._begin_row("test", self._iteration)
         return row
 
@@ -177,14 +243,38 @@ class LogReader:
     def _add_output(self, row: LogRow, line: str, start: int) -> None:
         match = _OUTPUT.match(line, start)
         if match:
-            index, name, value = match.groups()
-            row.add(int(index), name or f"score_{index}", number(value))
+            index, name, text = match.groups()
+            value = number(text)
+            if value is not None and not (name and ("\\" in name or "\x1b" in name)):
+                row.add(int(index), name or f"score_{index}", value)
+                return
+        plain = self._plain(line)
+        match = _OUTPUT.match(*plain) if plain else match
+        if match:
+            row.add(int(match[1]), match[2] or f"score_{match[1]}", number(match[3]))
         else:
             row.garbled = True  # garbled, or `Test interrupted.`
+
+    def _plain(self, line: str) -> tuple[str, int] | None:
+        """The line without colour codes and escapes, and where its message starts. None if it has none of these."""
+        plain = plain_text(line)
+        prefix = last_prefix(plain) if plain != line else None
+        if prefix is None:
+            return None
+        self._prefix = prefix
+        return plain, prefix.start(4)
 
     def _end_row(self, line: str, start: int) -> LogRow | None:
         self._time = self._earlier_time + self._clock.read(self._micros)
         return self._rows.close()
+
+    def _snapshotting(self, line: str, start: int) -> LogRow | None:
+        if line.startswith("Snapshotting solver state", start):
+            self._rows.snapshots.add(_last_name(line))
+        return self._end_row(line, start)
+
+    def _resuming(self, line: str, start: int) -> None:
+        self._resumed = _last_name(line)
 
     def _displayed_rate(self, rate: str | None, lapse: str | None) -> float:
         """iter/s of a display; NaN for the first of an attempt and for a time too short for Caffe's timer."""
@@ -202,9 +292,15 @@ class LogReader:
             return None
         row = self._end_attempt() if self._stage or self.log.fatal else None
         self._stage = "initialized"
+        self._has_header = True
+        self._earlier_processes.discard(process_of(line, self._prefix))
         return row
 
     def _solving(self, line: str, start: int) -> LogRow | None:
+        process = process_of(line, self._prefix)
+        if self._stage == "solving" and (self._iteration is None or (self._has_header and process != self._process)):
+            return None  # a worker's thread of a training on several GPUs
+        self._earlier_processes.discard(process)
         row = self._end_attempt() if self._stage == "solving" else None
         self._stage = "solving"
         self._clock.restart(self._micros)
@@ -239,7 +335,7 @@ class LogReader:
         elif line.startswith("Creating test", start):
             self._in_train_net = False
         elif self._in_train_net and line.startswith("Creating Layer ", start):
-            self._train_layers.add(line[start:].strip().removeprefix("Creating Layer "))
+            self._train_layers.add(plain_text(line[start:]).strip().removeprefix("Creating Layer "))
 
     def _finetuning(self, line: str, start: int) -> None:
         """Weights are copied. Each weights file has a line, and newer Caffes repeat them for each test net."""
@@ -249,18 +345,40 @@ class LogReader:
 
     def _ignoring(self, line: str, start: int) -> None:
         """Each net prints this. A layer that the train net has is one that only a test net lacks: not counted."""
-        layer = line[start:].strip().removeprefix("Ignoring source layer ")
+        layer = plain_text(line[start:]).strip().removeprefix("Ignoring source layer ")
         if layer not in self._train_layers and layer not in self.log.ignored_layers:
             self.log.ignored_layers.append(layer)
+
+    def _batch(self, line: str, start: int) -> None:
+        self.log.tested_batches += 1
 
     def _other_line(self, line: str) -> None:
         """A line without glog's prefix: of another program, a later line of a message, or of a crash."""
         if line.lstrip().startswith(_STACK):
             return
+        if self._recent and not self.log.is_wrapped and _is_cut_off(self._recent[-1], line):
+            self.log.is_wrapped = True
         self._recent.append(line)
         if line.startswith(_CRASH):
             self.log.fatal = _stripped(self._recent)
 
 
+def _is_cut_off(line: str, rest: str) -> bool:
+    """Whether `rest` is the end of a display or output line that a console cut in two."""
+    prefix, rest = last_prefix(line), rest.rstrip("\r\n")
+    if prefix is None or not rest.strip():
+        return False
+    start, line = prefix.start(4), line.rstrip("\r\n")
+    pattern = _ITERATION if prefix[4] == "Iteration" else _OUTPUT
+    if pattern.match(line, start) and not _REST.match(rest):
+        return False
+    return bool(pattern.match(line + rest, start) or pattern.match(f"{line} {rest}", start))
+
+
+def _last_name(line: str) -> str:
+    """The name of the file, without folders, that a line ends with."""
+    return plain_text(line).rstrip().replace("\\", "/").rpartition("/")[2].rpartition(" ")[2]
+
+
 def _stripped(lines: deque[str]) -> list[str]:
-    return [line.strip() for line in lines if line.strip()]
+    return [plain for line in lines if (plain := plain_text(line).strip())]

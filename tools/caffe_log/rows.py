@@ -2,8 +2,9 @@
 
 from collections import Counter
 from functools import lru_cache
+from typing import NamedTuple
 
-from tools.caffe_log.table import FIRST_COLUMNS, Table
+from tools.caffe_log.table import FIRST_COLUMNS, Cut, Table
 
 NAN = float("nan")
 _RESERVED = {*FIRST_COLUMNS, "SmoothedLoss", "TestLoss", "TestNet"}
@@ -44,6 +45,17 @@ class LogRow:
         self.values.append(value)
 
 
+class _Replaced(NamedTuple):
+    """The rows that an attempt replaced, and what is needed to take the attempt back."""
+
+    start: int  # the first iteration of the attempt
+    reach: int  # the last iteration before the attempt
+    snapshots: set[str]  # solverstates of the attempt before
+    train: Cut
+    test: Cut
+    rows_before: int  # rows of both tables that stayed
+
+
 class RowBuilder:
     """The tables, the open row, and the rows whose learning rate is not known yet."""
 
@@ -51,6 +63,11 @@ class RowBuilder:
         self.train = Table("SmoothedLoss")
         self.test = Table("TestNet")
         self.open: LogRow | None = None
+        self.reach = -1  # the last iteration of the attempt whose rows are last in the tables
+        self.snapshots: set[str] = set()  # names of the solverstates that this attempt wrote
+        self._gap = 0  # the most iterations between two lines of the solver
+        self.garbled = 0  # rows left out because a line is garbled, missing or was never written
+        self._replaced: list[_Replaced] = []
         self.new_attempt()
 
     def new_attempt(self) -> None:
@@ -60,10 +77,40 @@ class RowBuilder:
         self._rate_iteration = -1  # of the last lr line
         self._without_rate: list[tuple[Table, int, int]] = []  # table, row index, iteration
 
-    def replace_from(self, iteration: int) -> None:
-        """Drops the rows from `iteration` on: a new attempt starts there and writes them again."""
-        self.train.drop_from(iteration)
-        self.test.drop_from(iteration)
+    def move_to(self, iteration: int) -> None:
+        """The attempt goes on to `iteration`."""
+        self._gap = max(self._gap, iteration - self.reach)
+        self.reach = iteration
+
+    def replace_from(self, iteration: int, resumed: str = "") -> None:
+        """A new attempt starts at `iteration`: its rows replace those from there on.
+
+        It goes on from the last attempt that wrote the solverstate `resumed`, or else came as far. Attempts after that
+        one are taken back: a restart by mistake must not cost the rows of the attempt whose snapshot is resumed later.
+        If none came as far (the log of another attempt is missing), it goes on from the one that came farthest.
+        """
+        if resumed in self.snapshots or any(resumed in earlier.snapshots for earlier in self._replaced):
+            while resumed not in self.snapshots:
+                self._take_back()
+        else:
+            farthest = max([self.reach, *(earlier.reach for earlier in self._replaced)])
+            while self.reach < min(iteration - self._gap, farthest):
+                self._take_back()
+        train, test = self.train.cut_from(iteration), self.test.cut_from(iteration)
+        rows_before = len(self.train) + len(self.test)
+        self._replaced.append(_Replaced(iteration, self.reach, self.snapshots, train, test, rows_before))
+        self.reach, self.snapshots = iteration, set()
+
+    def take_back_empty_attempt(self) -> None:
+        """Restores the rows that the last attempt replaced, if it has none of its own."""
+        if self._replaced and len(self.train) + len(self.test) == self._replaced[-1].rows_before:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        start, self.reach, self.snapshots, train, test, _ = self._replaced.pop()
+        for table, cut in ((self.train, train), (self.test, test)):
+            table.cut_from(start)
+            table.restore(cut)
 
     def close(self, cut: bool = False) -> LogRow | None:
         """Ends the open row, adds it to its table and returns it. `cut`: the log or the attempt ends here.
@@ -71,7 +118,10 @@ class RowBuilder:
         Drops the row if it is garbled or empty, and a `cut` one if it may lack outputs.
         """
         row, self.open = self.open, None
-        if row is None or row.garbled or (row.loss is None and (row.kind == "train" or not row.values)):
+        if row is None:
+            return None
+        if row.garbled or (row.loss is None and (row.kind == "train" or not row.values)):
+            self.garbled += not cut
             return None
         names, key = row.names, (row.kind, row.net)
         if cut and self._outputs.get(key) != names:

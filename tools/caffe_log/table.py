@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 FIRST_COLUMNS = ("NumIters", "Seconds", "LearningRate")  # as Caffe's tools/extra/parse_log.py names them
 _NAN = float("nan")
+Cut = dict[str, tuple["array[float]", set[int]]]  # cells and blank indices of each column
 
 
 class Table:
@@ -75,12 +76,24 @@ class Table:
         self._cells[name][index] = value
         self._blank[name].discard(index)
 
-    def drop_from(self, iteration: int) -> None:
-        """Drops the rows whose NumIters is `iteration` or more."""
+    def cut_from(self, iteration: int) -> Cut:
+        """Removes the rows whose NumIters is `iteration` or more, and returns them for `restore`."""
         count = bisect_left(self._cells["NumIters"], iteration)
+        cut: Cut = {}
         for name, cells in self._cells.items():
+            blank = self._blank[name]
+            cut[name] = (cells[count:], {index - count for index in blank if index >= count})
             del cells[count:]
-            self._blank[name] = {index for index in self._blank[name] if index < count}
+            self._blank[name] = {index for index in blank if index < count}
+        return cut
+
+    def restore(self, cut: Cut) -> None:
+        """Appends rows that `cut_from` removed. Columns that came since then are blank in them."""
+        count, rows = len(self), len(cut["NumIters"][0])
+        for name, cells in self._cells.items():
+            added, blank = cut.get(name) or (array("d", [_NAN]) * rows, set(range(rows)))
+            cells.extend(added)
+            self._blank[name] |= {index + count for index in blank}
 
     def csv(self) -> str:
         """A header and one line per row. Numbers have the digits of the log, `nan` and `inf` stay, blanks are empty."""

@@ -100,6 +100,7 @@ def attempt(start: int, end: int, base: datetime, header: bool, finished: bool) 
 def test_rows_of_a_later_attempt_replace_the_earlier_ones_from_its_first_iteration_on(spans):
     text, merged = "", {}
     for minute, (start, length) in enumerate(spans):
+        start = min(start, max(merged, default=start))  # no later than a snapshot of the attempt before it
         lines, rows = attempt(start, start + length, datetime(2023, 5, 1, 0, minute), True, False)
         text += lines
         if rows:

@@ -37,10 +37,10 @@ def test_a_cell_can_be_filled_later() -> None:
 def test_rows_from_an_iteration_on_are_dropped_and_a_column_without_a_value_is_left_out() -> None:
     table = filled()
     assert table.columns == [*FIRST_COLUMNS, "loss", "top5", "TestNet"]
-    table.drop_from(100)
+    table.cut_from(100)
     assert table.column("NumIters") == [0]
     assert table.columns == [*FIRST_COLUMNS, "loss", "TestNet"]
-    table.drop_from(0)
+    table.cut_from(0)
     assert len(table) == 0 and table.csv() == "NumIters,Seconds,LearningRate,TestNet\n"
 
 

@@ -1,0 +1,72 @@
+"""The lines of several processes and attempts in order, and wrapped lines in one piece."""
+
+from tools.caffe_log.arrange import arranged, rejoined
+
+
+def said(second: int, message: str, process: int = 1, tag: str = "") -> str:
+    return f"{tag}I0501 10:00:{second:02}.000000 {process} solver.cpp:1] {message}\n"
+
+
+def training(second: int, first: int, process: int, tag: str = "") -> list[str]:
+    messages = ["Initializing solver from parameters: ", f"Iteration {first}, loss = 2", f"Iteration {first}, lr = 1"]
+    return [said(second + n, message, process, tag) for n, message in enumerate(messages)]
+
+
+def in_turns(*logs: list[str]) -> list[str]:
+    return [line for lines in zip(*logs, strict=True) for line in lines]
+
+
+def test_of_ranks_the_first_stays_with_the_lines_of_its_other_threads():
+    first, second = training(0, 0, 100), training(0, 0, 200)
+    other = said(1, "Waiting for data", 7)
+    assert arranged([*in_turns(first, second), other]) == ([*first, other], 2)
+
+
+def test_containers_with_the_same_process_id_are_told_apart_by_their_tags():
+    first, second = training(0, 0, 1, "caffe_1 | "), training(0, 0, 1, "caffe_2 | ")
+    assert arranged(in_turns(first, second)) == (first, 2)
+
+
+def test_the_process_with_the_most_rows_stays():
+    first, second = training(0, 0, 100), training(0, 0, 200)
+    more = said(5, "Iteration 9, loss = 1", 200)
+    assert arranged([*in_turns(first, second), more]) == ([*second, more], 2)
+
+
+def test_an_attempt_that_starts_while_the_one_before_still_writes_comes_after_it():
+    first, second = training(0, 0, 100), training(5, 20, 200)
+    late = said(6, "Iteration 30, loss = 1", 100)
+    assert arranged([*first, second[0], late, *second[1:]]) == ([*first, late, *second], 1)
+
+
+def test_attempts_come_in_the_order_of_their_times_also_of_one_process_id():
+    first, second = training(0, 0, 1), training(20, 20, 1)
+    assert arranged([*second, *first]) == ([*first, *second], 1)
+    assert arranged([*first, *second]) == ([*first, *second], 1)
+
+
+def test_rates_of_other_threads_are_left_out_only_if_the_solver_tells_its_own():
+    log, other = training(0, 0, 1), said(9, "Iteration 0, lr = 1", 2)
+    assert arranged([*log, other]) == (log, 1)
+    assert arranged([*log[:2], other]) == ([*log[:2], other], 1)
+
+
+def test_a_log_without_a_solver_stays_as_it_is():
+    assert arranged(["a\n", "b\n"]) == (["a\n", "b\n"], 1)
+
+
+def test_wrapped_lines_are_in_one_piece_again():
+    output = said(0, "    Test net output #0: accuracy = 0.125 (* 1 = 0.125 loss)")
+    lines = [output, output, said(1, "Optimization Done.")]
+    for width in range(50, 100):
+        wrapped = [part for line in lines for part in (line[:-1][:width], line[:-1][width:]) if part]
+        assert list(rejoined(f"{part}\r\n" for part in wrapped)) == lines
+
+
+def test_a_blank_that_is_lost_at_the_cut_is_put_back():
+    value, trimmed = said(0, "    Test net output #0: accuracy = 0.125"), said(0, "     Test net output #0: top = 0.5")
+    width = value.index("0.125") + 2
+    assert trimmed.index(" 0.5") < width - 1
+    trimmed = trimmed.replace("top", "t" * (width - 1 - trimmed.index(" 0.5") + 3))
+    wrapped = [value[:width], value[width:], value[:width], value[width:], trimmed[: width - 1], trimmed[width:]]
+    assert list(rejoined(f"{part}\n" for part in wrapped)) == [f"{line.strip()}\n" for line in (value, value, trimmed)]

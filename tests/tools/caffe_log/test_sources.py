@@ -1,0 +1,33 @@
+"""A log in each packing gives the same lines, as often as it is read."""
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from tools.caffe_log.sources import LogSource
+
+TEXT = "I0501 10:00:00.000000 1 solver.cpp:1] Solving é\r\nsecond\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_the_lines_are_the_same_in_each_packing_and_can_be_read_again(encoding: str, packed: bool, tmp_path: Path):
+    content = TEXT.encode(encoding)
+    (tmp_path / "x").write_bytes(gzip.compress(content) if packed else content)
+    source = LogSource(tmp_path / "x")
+    assert list(source.lines()) == list(source.lines()) == TEXT.splitlines(keepends=True)
+
+
+@pytest.mark.parametrize("content", [b"", b"a", b"\xff\xfe", b"\x00\x00\x00\x00", b"\xff\xfe\x00 caf\xe9\n", b"\x1f"])
+def test_odd_beginnings_are_read_as_bytes_of_utf8(content: bytes, tmp_path: Path):
+    (tmp_path / "x").write_bytes(content)
+    assert "".join(LogSource(tmp_path / "x").lines()) == content.decode("utf-8", "replace")
+
+
+def test_a_cut_gzip_file_gives_its_lines_and_then_an_error(tmp_path: Path):
+    content = gzip.compress("".join(f"{n}\n" for n in range(10_000)).encode())
+    (tmp_path / "x").write_bytes(content[:-20])
+    lines = LogSource(tmp_path / "x").lines()
+    with pytest.raises(OSError, match="damaged or cut off"):
+        list(lines)

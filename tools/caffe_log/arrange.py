@@ -1,0 +1,124 @@
+"""Puts the lines of a log in order where a reader that goes line by line cannot: processes that take turns, attempts
+that were joined in another order than they ran, and lines that a console cut in two.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from tools.caffe_log.glog import Clock, last_prefix, plain_text, process_of
+
+_BEGINS_ROW = re.compile(r"Iteration (\d+)\b.*(?:, (?:\S+ep, )?loss = |, Testing net|, Test score)")
+_SETS_RATE = re.compile(r"Iteration \d+\b.*, lr = ")
+
+
+class _Life:
+    """The lines of one process from one start of its solver on."""
+
+    def __init__(self, process: tuple[str, str], first_line: int) -> None:
+        self.process = process
+        self.lines = [first_line]  # their numbers
+        self.start: int | None = None  # time of the solver's first line, in microseconds
+        self.iterations: list[int] = []  # of the lines that begin a row
+        self.rates = 0  # lr lines
+
+    @property
+    def first(self) -> int:
+        return self.lines[0]
+
+    def is_beside(self, other: "_Life") -> bool:
+        """Whether both wrote at the same time."""
+        return self.first <= other.lines[-1] and other.first <= self.lines[-1]
+
+    def is_twin_of(self, other: "_Life") -> bool:
+        """Whether both do the same training: ranks of MPI begin at the same iteration."""
+        return self.is_beside(other) and self.iterations[0] == other.iterations[0]
+
+
+def arranged(lines: Iterable[str]) -> tuple[list[str], int]:
+    """The lines of a log with each attempt in one piece, in the order of their times; and the number of processes.
+
+    Of processes that do the same training at the same time (ranks of MPI), only the one with the most rows stays, and
+    of equals the first. Lines without a solver (other threads, other programs) stay behind the lines that they follow.
+    """
+    rows = list(lines)
+    lives = _lives(rows)
+    solvers = [life for life in lives if life.iterations]
+    if not solvers:
+        return rows, 1
+    kept: list[_Life] = []
+    for life in sorted(solvers, key=lambda life: (-len(life.iterations), life.first)):
+        if not any(life.is_twin_of(other) for other in kept):
+            kept.append(life)
+    has_rates = any(life.rates for life in kept)
+    dropped = {id(life) for life in solvers} - {id(life) for life in kept}
+    dropped |= {id(life) for life in lives if not life.iterations and life.rates and has_rates}
+    owner = {number: life for life in lives for number in life.lines}
+    blocks: dict[int, list[str]] = {id(life): [] for life in kept}
+    current = min(kept, key=lambda life: life.first)
+    for number, line in enumerate(rows):
+        writer = owner.get(number)
+        if writer is not None and id(writer) in blocks:
+            current = writer
+        if writer is None or id(writer) not in dropped:
+            blocks[id(current)].append(line)
+    kept.sort(key=lambda life: life.first)
+    kept.sort(key=lambda life: life.start or 0)
+    return [line for life in kept for line in blocks[id(life)]], len(solvers) - len(kept) + 1
+
+
+def _lives(rows: list[str]) -> list[_Life]:
+    clock, current, lives = Clock(), dict[tuple[str, str], _Life](), list[_Life]()
+    for number, line in enumerate(rows):
+        prefix = last_prefix(plain_text(line))
+        if prefix is None:
+            continue
+        if prefix[2] != clock.second:
+            clock.set_second(prefix[2])
+        text = prefix.string
+        now, start, process = clock.now + int(prefix[3]), prefix.start(4), process_of(text, prefix)
+        life = current.get(process)
+        begins = _BEGINS_ROW.match(text, start)
+        if life is None or _starts_again(life, text, start, now, begins):
+            life = current[process] = _Life(process, number)
+            lives.append(life)
+        else:
+            life.lines.append(number)
+        if life.start is None and prefix[4] in ("Initializing", "Solving", "Iteration"):
+            life.start = now
+        if begins:
+            life.iterations.append(int(begins[1]))
+        elif _SETS_RATE.match(text, start):
+            life.rates += 1
+    return lives
+
+
+def _starts_again(life: _Life, text: str, start: int, now: int, begins: re.Match[str] | None) -> bool:
+    if text.startswith(("Initializing solver from", "Solving "), start):
+        return bool(life.iterations)
+    return begins is not None and life.start is not None and bool(life.iterations) and now < life.start
+
+
+def rejoined(lines: Iterable[str]) -> Iterator[str]:
+    """The lines of a log that a console wrapped, each in one piece again.
+
+    A console cuts at a fixed width: the most frequent length of the lines that another line without glog's prefix
+    follows. A line of that length goes on in the next one. A console may leave out a blank at the cut.
+    """
+    rows = [line.rstrip("\r\n") for line in lines]
+    has_prefix = [last_prefix(row) is not None for row in rows]
+    lengths = Counter(
+        len(row) for row, this, after in zip(rows, has_prefix, has_prefix[1:], strict=False) if this > after
+    )
+    width = max(lengths, key=lambda length: (lengths[length], length), default=0)
+    whole = ""
+    for number, row in enumerate(rows):
+        whole += row
+        follows = number + 1 < len(rows) and not has_prefix[number + 1] and rows[number + 1] != ""
+        if whole and follows and len(row) == width:
+            continue
+        if whole and follows and len(row) == width - 1 and has_prefix[number]:
+            whole += " "
+            continue
+        yield whole + "\n"
+        whole = ""

@@ -1,0 +1,70 @@
+"""Opens a log as text, whatever it is packed in: plain, gzip, UTF-8 or UTF-16, a file or standard input."""
+
+import gzip
+import io
+import shutil
+import sys
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+_GZIP = b"\x1f\x8b"
+
+
+class LogSource:
+    """The lines of one log. They can be read several times, also from standard input or a pipe, by a temporary copy.
+
+    The content decides the format, not the file's name. Raises OSError if the log cannot be read, also when a gzip file
+    is damaged or cut off.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._copy: IO[bytes] | None = None
+        if str(path) == "-":
+            self._copy = _copy_of(sys.stdin.buffer)
+        elif path.is_fifo():
+            with open(path, "rb") as pipe:
+                self._copy = _copy_of(pipe)
+
+    def lines(self) -> Iterator[str]:
+        """The lines with their line ends. Bytes that are no text become U+FFFD."""
+        file = self._open()
+        if file.peek(2).startswith(_GZIP):
+            return _unpacked(file)
+        return _text(file)
+
+    def _open(self) -> io.BufferedReader:
+        if self._copy is None:
+            return open(self._path, "rb")
+        self._copy.seek(0)
+        return io.BufferedReader(io.FileIO(self._copy.fileno(), closefd=False))
+
+
+def _unpacked(file: io.BufferedReader) -> Iterator[str]:
+    try:
+        yield from _text(io.BufferedReader(gzip.GzipFile(fileobj=file)))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise OSError(None, f"the gzip data is damaged or cut off ({error})") from error
+
+
+def _text(content: io.BufferedReader) -> Iterator[str]:
+    return io.TextIOWrapper(content, encoding=_encoding(content.peek(4)[:4]), errors="replace", newline="\n")
+
+
+def _copy_of(stream: IO[bytes]) -> IO[bytes]:
+    copy = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the source, its only user
+    shutil.copyfileobj(stream, copy)
+    return copy
+
+
+def _encoding(head: bytes) -> str:
+    """From the first four bytes. UTF-16 has a zero byte beside each ASCII letter, with a byte order mark or without."""
+    letter = head[2:] if head[:2] in (b"\xff\xfe", b"\xfe\xff") else head[:2]
+    if len(head) == 4 and letter[1] == 0 < letter[0] < 128 and head[:2] != b"\xfe\xff":
+        return "utf-16" if head[:2] == b"\xff\xfe" else "utf-16-le"
+    if len(head) == 4 and letter[0] == 0 < letter[1] < 128 and head[:2] != b"\xff\xfe":
+        return "utf-16" if head[:2] == b"\xfe\xff" else "utf-16-be"
+    return "utf-8-sig"
