@@ -20,7 +20,7 @@ def manifests_of(rows: list[Row]) -> list[Manifest]:
 
 
 def published_manifests(tables: Path) -> list[Manifest]:
-    """The manifests that tools/publish.py put beside the tables; none if it did not."""
+    """The manifests in the folder of published tables; none if there are none."""
     path = tables / MANIFESTS
     return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
 
