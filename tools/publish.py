@@ -39,11 +39,12 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
     engine = engine_name()
     results = results_folder(exp, engine)
     tables = summarize_stage(exp, engine)
-    if tables.record is None or not (results / RUNS).is_file():
+    record = tables.record
+    if record is None or not (results / RUNS).is_file():
         raise UserError(f"{results / RUNS}: not there yet; run `python -m tools sweep {exp.file}` first")
     runs = [run for run in runs_on_disk(experiment_name(exp, engine)) if run.manifest.exists()]
     for run in runs:
-        if tables.record["runs"].get(run.key) != sha256(run.manifest):
+        if record["runs"].get(run.key) != sha256(run.manifest):
             raise UserError(
                 f"{run.manifest}: not as {results / RUNS} tells of it; run `python -m tools summarize {exp.file}` first"
             )

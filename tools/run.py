@@ -14,7 +14,7 @@ from tools.caffe_log import Log
 from tools.common.checkout import CHECKOUT
 from tools.common.files import load_json, lock, read_json, sha256, write_atomic, write_json
 from tools.common.parent_death import DIES_WITH_SWEEP, die_with_parent
-from tools.common.stage import NotReady, Record
+from tools.common.stage import NotReady, Record, Stage
 from tools.nets.templates import Rendered
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, split_of
@@ -49,7 +49,7 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> Record:
             if not isinstance(error, NotReady):
                 write_json(run.failed, {"run": run.key, "error": str(error), "attempts": _attempts(run)})
             raise
-        _compare_with_previous(run, manifest)
+        _compare_with_previous(run, stage, manifest)
         write_json(run.manifest, manifest)
         run.previous_manifest.unlink(missing_ok=True)
         if exp.keep_models != "all" and not is_copied_from(exp, run, engine.name):
@@ -57,10 +57,10 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> Record:
         return manifest
 
 
-def _compare_with_previous(run: Run, manifest: Record) -> None:
+def _compare_with_previous(run: Run, stage: Stage, manifest: Record) -> None:
     """After retraining a deleted net, records the old checksum and prints whether the new net matches it."""
     previous = read_json(run.previous_manifest)
-    if previous is None or previous["inputs"] != manifest["inputs"]:
+    if previous is None or not stage.is_up_to_date(previous):
         return
     manifest["model"]["sha256_before"] = previous["model"]["sha256"]
     same = manifest["model"]["sha256"] == previous["model"]["sha256"]

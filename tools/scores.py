@@ -80,8 +80,8 @@ def _set_key(run: Run) -> str:
 
 def _score(exp: Experiment, runs: list[Run], engine: Engine, most: int, recorded: Record | None, model: Path) -> Record:
     """The scores of one target set, for the conditions of its `runs`; the `recorded` ones if nothing has changed."""
-    packed = load_json(split_of(exp, runs[0].seed).train_lmdb(runs[0].target, runs[0].size) / "pack.json")
     run_inputs(exp, runs[0], engine)  # raises NotReady where the LMDB, the mean or the source net is missing
+    packed = load_json(split_of(exp, runs[0].seed).train_lmdb(runs[0].target, runs[0].size) / "pack.json")
     weights, digest = trained_weights(source_net_of(exp, runs[0]))
     if not weights.exists():
         raise UserError(f"{weights}: gone (keep_models); the next sweep that needs it trains it again")

@@ -1,5 +1,6 @@
 """The verb run: one run from its templates to its manifest, done once, and what a failure leaves."""
 
+import hashlib
 import re
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.helpers.file_stamp import stamp
 from tests.helpers.shell_scripts import stand_in
-from tools.common.files import load_json, read_json
+from tools.common.files import load_json, read_json, write_json
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run
 from tools.protocol.runs import find_run
@@ -93,6 +94,18 @@ def test_a_deleted_net_that_is_trained_again_is_compared_with_the_first(
     assert manifest["model"] == {"file": "net_iter_40.caffemodel", "sha256": sha256, "sha256_before": sha256}
     assert f"{run.key}: trained again: the same net, byte by byte" in capsys.readouterr().out
     assert not run.previous_manifest.exists()
+
+
+def test_a_deleted_net_of_before_snapshot_after_train_was_written_is_compared_too(
+    trained: Experiment, run: Run, engine: Engine
+) -> None:
+    previous = load_json(run.manifest)
+    without = (run.folder / "solver.prototxt").read_text().replace("snapshot_after_train: true\n", "")
+    previous["inputs"]["solver.prototxt"] = hashlib.sha256(without.encode()).hexdigest()
+    run.manifest.unlink()
+    write_json(run.previous_manifest, previous)
+    (run.folder / "train.json").unlink()
+    assert run_one(trained, run, engine)["model"]["sha256_before"] == previous["model"]["sha256"]
 
 
 def test_the_command_prints_one_line(trained: Experiment, run: Run, capsys: pytest.CaptureFixture) -> None:

@@ -8,6 +8,7 @@ how a data set is added.
 """
 
 import csv
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +96,24 @@ def datasets() -> list[str]:
 
 
 def card(dataset: str) -> Card:
-    """Raises UserError, with the card's line, for a data set without a card or a card with a mistake."""
-    content = read_yaml(own_file(CARDS, f"{dataset}.yaml"), "a data set's card", f"{CARDS}/tiny-imagenet.yaml")
+    """The card in the current folder, or else the checkout's.
+
+    A key that the current folder's card lacks is taken from the checkout's card of the same name: so a folder of data
+    with an older card still works. Raises UserError, with the card's line, for a data set without a card or a card with
+    a mistake.
+    """
+    file = own_file(CARDS, f"{dataset}.yaml")
+    return _read_card(file, Path.cwd(), file.stat().st_mtime_ns if file.is_file() else None)
+
+
+@cache
+def _read_card(file: Path, cwd: Path, modified: int | None) -> Card:
+    """Read once as long as the file is the same: every path of an experiment asks for it."""
+    content = read_yaml(file, "a data set's card", f"{CARDS}/tiny-imagenet.yaml")
+    published = CHECKOUT / CARDS / file.name
+    defaults = read_yaml(published, "a data set's card", str(file)).values if published.is_file() else {}
     try:
-        return Card(**content.values)
+        return Card(**defaults | content.values)
     except ValidationError as error:
         faults = (f"{content.place(*e['loc'])}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise UserError("\n".join(faults)) from None

@@ -16,7 +16,6 @@ from tools.nets.surgery import MASK
 from tools.protocol.conditions import Subset
 from tools.training.proofs import ProofFailed
 
-Weights = dict[str, list[np.ndarray]]
 STARTS = 4  # number of starts of k-means; the best result is used
 
 

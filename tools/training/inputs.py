@@ -18,21 +18,20 @@ from tools.training.engine import Engine
 
 
 def run_stage(exp: Experiment, run: Run, engine: Engine) -> Stage:
-    """The run as a stage. Its nets do not count as outputs, because `keep_models` may have removed them."""
-    return Stage(
-        "run", run.manifest, lambda _: run_inputs(exp, run, engine), lambda record: _recorded_inputs(exp, run, record)
-    )
+    """The run as a stage. Its nets are no outputs: `keep_models` may have removed them.
 
-
-def _recorded_inputs(exp: Experiment, run: Run, manifest: Record) -> dict[str, str]:
-    """The manifest's inputs. A solver without the line `snapshot_after_train: true` counts as the same solver.
-
-    Manifests from before November 2026 have the solver without it: the value is Caffe's default and was not written.
+    A recorded solver without the line `snapshot_after_train: true` counts as the same solver: manifests of before
+    November 2026 have none, because the value is Caffe's default and was not written then.
     """
-    inputs: dict[str, str] = manifest["inputs"]
-    solver = render(exp, run).solver
-    without = _text_sha256(solver.replace("snapshot_after_train: true\n", ""))
-    return inputs | {SOLVER: _text_sha256(solver)} if inputs.get(SOLVER) == without else inputs
+
+    def current(manifest: Record) -> dict[str, str]:
+        inputs, recorded = run_inputs(exp, run, engine), manifest["inputs"].get(SOLVER)
+        if recorded != inputs[SOLVER]:
+            without = render(exp, run).solver.replace("snapshot_after_train: true\n", "")
+            inputs[SOLVER] = recorded if recorded == _text_sha256(without) else inputs[SOLVER]
+        return inputs
+
+    return Stage("run", run.manifest, current)
 
 
 def run_inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:

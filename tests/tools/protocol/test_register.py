@@ -64,6 +64,26 @@ def test_a_mistake_in_a_card_is_told_with_its_line(
         card("mine")
 
 
+def test_an_older_card_of_the_current_folder_has_what_it_lacks_from_the_checkouts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkout: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keys = yaml.safe_load((checkout / "data/cards/fashion-mnist.yaml").read_text())
+    write_card("fashion-mnist", title="From our mirror", files=keys["files"][:1])
+    assert card("fashion-mnist").title == "From our mirror"
+    assert len(card("fashion-mnist").files) == 1
+    assert card("fashion-mnist").reader == keys["reader"]
+
+
+def test_a_card_that_changes_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    keys = {"about": "mine", "terms": "none", "layout": "train/ and val/", "reader": "folder.Folder"}
+    write_card("mine", title="Mine", **keys)
+    assert card("mine") is card("mine")
+    write_card("mine", title="Yours", **keys)
+    assert card("mine").title == "Yours"
+
+
 def write_card(dataset: str, **keys: object) -> None:
     Path("data/cards").mkdir(parents=True, exist_ok=True)
     Path(f"data/cards/{dataset}.yaml").write_text(yaml.safe_dump(keys))

@@ -1,5 +1,6 @@
 """What a run's result depends on, and whether a finished run is up to date with it."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,20 @@ def test_a_run_is_up_to_date_until_one_of_them_changes(
     template.write_text(template.read_text().replace("num_output: 10", "num_output: 11"))
     assert run_stage(longer, run, engine).changed(manifest) == ["train_val.prototxt"]
     assert not run_stage(longer, run, engine).is_complete
+
+
+def test_a_manifest_of_before_snapshot_after_train_was_written_is_up_to_date(
+    trained: Experiment, run: Run, engine: Engine
+) -> None:
+    manifest = load_json(run.manifest)
+    solver = (run.folder / "solver.prototxt").read_text()
+    assert "snapshot_after_train: true\n" in solver
+    without = solver.replace("snapshot_after_train: true\n", "")
+    manifest["inputs"]["solver.prototxt"] = hashlib.sha256(without.encode()).hexdigest()
+    write_json(run.manifest, manifest)
+    assert run_stage(trained, run, engine).is_complete
+    other = load(Path("experiments/quick.yaml"), "base_lr=0.5")
+    assert run_stage(other, run, engine).changed(load_json(run.manifest)) == ["solver.prototxt"]
 
 
 @pytest.mark.parametrize(
