@@ -1,4 +1,4 @@
-"""Figures 6.1 and 6.2 of the thesis: accuracy after the last iteration by condition, one line a target size."""
+"""Figures 6.1 and 6.2 of the thesis: accuracy after the last iteration by condition, one line per target size."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tools.protocol.layout import split_of
 from tools.results.columns import Row, condition_order, size_order
 
 NAME = "accuracy"
-CAPTION = "Accuracy at the last iteration by condition, one line a target size (figures 6.1 and 6.2 of the thesis)."
+CAPTION = "Accuracy at the last iteration by condition, one line per target size (figures 6.1 and 6.2 of the thesis)."
 COLUMNS = ("size", "condition", "accuracy", "sd", "low", "high", "n")
 _DODGE = 0.055  # distance between two sizes, where that between conditions is 1: error bars stand side by side
 _REACH = 0.6  # how far below the curves chance is still drawn; the height of the curves is 1

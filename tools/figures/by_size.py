@@ -10,7 +10,7 @@ from tools.protocol.experiment import Experiment
 from tools.results.columns import Row, condition_order
 
 NAME = "by_size"
-CAPTION = "Accuracy against the size of the target set (images a class, logarithmic), one line a condition."
+CAPTION = "Accuracy against the size of the target set (images a class, logarithmic), one line per condition."
 COLUMNS = ("condition", "size", "accuracy", "low", "high", "sd", "n")
 _DODGE = 0.006  # distance between two conditions, where the axis is 1: intervals stand side by side
 

@@ -21,7 +21,7 @@ NAME = "filters"
 CAPTION = (
     "Filters of the first convolution: of the source net, of the net fine-tuned from it on the smallest target set, "
     "and of one trained on that set from scratch, which began as the same random numbers as the source net. Each "
-    "filter has a scale of its own; grey is zero."
+    "filter has its own scale; grey is zero."
 )
 COLUMNS = ("run", "filter", "norm", "distance", "source_norm")
 _GAP = 1  # pixels between two filters
