@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from tools.caffe_log.glog import Clock, last_prefix, plain_text, process_of
 
 _BEGINS_ROW = re.compile(r"Iteration (\d+)\b.*(?:, (?:\S+ep, )?loss = |, Testing net|, Test score)")
+_STARTS = ("Initializing solver from", "Solving ")
 _SETS_RATE = re.compile(r"Iteration \d+\b.*, lr = ")
 
 
@@ -19,6 +20,7 @@ class _Life:
         self.process = process
         self.lines = [first_line]  # their numbers
         self.start: int | None = None  # time of the solver's first line, in microseconds
+        self.end = 0  # time of the last line that begins a row
         self.iterations: list[int] = []  # of the lines that begin a row
         self.rates = 0  # lr lines
 
@@ -51,8 +53,12 @@ def arranged(lines: Iterable[str]) -> tuple[list[str], int]:
         if not any(life.is_twin_of(other) for other in kept):
             kept.append(life)
     has_rates = any(life.rates for life in kept)
-    dropped = {id(life) for life in solvers} - {id(life) for life in kept}
-    dropped |= {id(life) for life in lives if not life.iterations and life.rates and has_rates}
+    processes, all_processes = {life.process for life in kept}, {life.process for life in solvers}
+    dropped = {id(life) for life in solvers if life not in kept}
+    for life in lives:
+        if not life.iterations and life.process not in processes:
+            if life.process in all_processes or (life.rates and has_rates):
+                dropped.add(id(life))
     owner = {number: life for life in lives for number in life.lines}
     blocks: dict[int, list[str]] = {id(life): [] for life in kept}
     current = min(kept, key=lambda life: life.first)
@@ -62,9 +68,18 @@ def arranged(lines: Iterable[str]) -> tuple[list[str], int]:
             current = writer
         if writer is None or id(writer) not in dropped:
             blocks[id(current)].append(line)
-    kept.sort(key=lambda life: life.first)
-    kept.sort(key=lambda life: life.start or 0)
-    return [line for life in kept for line in blocks[id(life)]], len(solvers) - len(kept) + 1
+    return [line for life in _in_order_of_time(kept) for line in blocks[id(life)]], len(solvers) - len(kept) + 1
+
+
+def _in_order_of_time(lives: list[_Life]) -> list[_Life]:
+    """If lives of one process overlap in time, its lines or its clock are in disorder: then the order of the file."""
+    by_line = sorted(lives, key=lambda life: life.first)
+    by_time = sorted(by_line, key=lambda life: life.start or 0)
+    for number, life in enumerate(by_time):
+        for later in by_time[number + 1 :]:
+            if life.process == later.process and life.first > later.first and life.end > (later.start or 0):
+                return by_line
+    return by_time
 
 
 def _lives(rows: list[str]) -> list[_Life]:
@@ -84,19 +99,21 @@ def _lives(rows: list[str]) -> list[_Life]:
             lives.append(life)
         else:
             life.lines.append(number)
-        if life.start is None and prefix[4] in ("Initializing", "Solving", "Iteration"):
-            life.start = now
+        if begins or text.startswith(_STARTS, start):
+            life.start = now if life.start is None else min(now, life.start)
         if begins:
             life.iterations.append(int(begins[1]))
+            life.end = max(life.end, now)
         elif _SETS_RATE.match(text, start):
             life.rates += 1
     return lives
 
 
 def _starts_again(life: _Life, text: str, start: int, now: int, begins: re.Match[str] | None) -> bool:
-    if text.startswith(("Initializing solver from", "Solving "), start):
-        return bool(life.iterations)
-    return begins is not None and life.start is not None and bool(life.iterations) and now < life.start
+    if not life.iterations or life.start is None:
+        return False
+    goes_back = begins is not None and int(begins[1]) < life.iterations[-1]
+    return text.startswith(_STARTS, start) or (goes_back and now < life.start)
 
 
 def rejoined(lines: Iterable[str]) -> Iterator[str]:

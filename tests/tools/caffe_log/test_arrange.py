@@ -45,6 +45,24 @@ def test_attempts_come_in_the_order_of_their_times_also_of_one_process_id():
     assert arranged([*first, *second]) == ([*first, *second], 1)
 
 
+def test_attempts_without_a_header_are_told_apart_by_iteration_and_time():
+    first, second = training(0, 0, 1)[1:], training(20, 20, 1)[1:]
+    assert arranged([*second, *first]) == ([*first, *second], 1)
+    clock_set_back = [said(30, "Iteration 40, loss = 1"), said(10, "Iteration 50, loss = 1")]
+    assert arranged([*second, *clock_set_back]) == ([*second, *clock_set_back], 1)
+
+
+def test_a_line_out_of_its_place_does_not_cut_an_attempt():
+    log = training(0, 0, 1)
+    later = said(2, "Iteration 0, lr = 1")
+    assert arranged([later, *log]) == ([later, *log], 1)
+
+
+def test_lines_of_one_process_in_disorder_stay_in_the_order_of_the_file():
+    first, second = [said(20, "Iteration 40, loss = 1")], [*training(0, 0, 1), said(30, "Iteration 50, loss = 1")]
+    assert arranged([*first, *second]) == ([*first, *second], 1)
+
+
 def test_rates_of_other_threads_are_left_out_only_if_the_solver_tells_its_own():
     log, other = training(0, 0, 1), said(9, "Iteration 0, lr = 1", 2)
     assert arranged([*log, other]) == (log, 1)
