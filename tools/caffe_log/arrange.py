@@ -56,9 +56,9 @@ def arranged(lines: Iterable[str]) -> tuple[list[str], int]:
     processes, all_processes = {life.process for life in kept}, {life.process for life in solvers}
     dropped = {id(life) for life in solvers if life not in kept}
     for life in lives:
-        if not life.iterations and life.process not in processes:
-            if life.process in all_processes or (life.rates and has_rates):
-                dropped.add(id(life))
+        is_of_no_use = life.process in all_processes or (life.rates and has_rates)
+        if is_of_no_use and not life.iterations and life.process not in processes:
+            dropped.add(id(life))
     owner = {number: life for life in lives for number in life.lines}
     blocks: dict[int, list[str]] = {id(life): [] for life in kept}
     current = min(kept, key=lambda life: life.first)
