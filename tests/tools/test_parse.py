@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.file_stamp import stamp
+from tools.caffe_log.glog import plain_text
 from tools.common.errors import UserError
 from tools.parse import main, parse, parse_log
 
@@ -148,6 +149,16 @@ def test_logs_whose_short_names_are_equal_keep_their_whole_names(tmp_path):
     (tmp_path / "x.log.gz").write_bytes(gzip.compress(content))
     main(["--out", str(tmp_path / "out"), str(tmp_path)])
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["x.log", "x.log.gz"]
+
+
+@pytest.mark.parametrize("width", range(52, 96, 3))
+def test_a_log_that_a_console_wrapped_at_any_width_is_whole(width, tmp_path):
+    lines = (LOGS / "colours.log").read_text()
+    plain = [line for line in plain_text(lines).splitlines() if line]
+    parts = [part for line in plain for part in (line[:width], line[width:]) if part]
+    (tmp_path / "caffe.log").write_text("\r\n".join(parts) + "\r\n", newline="")
+    parse(tmp_path / "caffe.log", tmp_path)
+    assert csvs(tmp_path) == expected(LOGS / "colours.log")
 
 
 def test_of_several_logs_those_that_cannot_be_read_are_named_after_the_others(tmp_path):

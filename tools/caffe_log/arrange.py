@@ -128,6 +128,9 @@ def rejoined(lines: Iterable[str]) -> Iterator[str]:
         len(row) for row, this, after in zip(rows, has_prefix, has_prefix[1:], strict=False) if this > after
     )
     width = max(lengths, key=lambda length: (lengths[length], length), default=0)
+    if lengths[width] < 2 or any(len(row) > width for row, has in zip(rows, has_prefix, strict=True) if has):
+        yield from (f"{row}\n" for row in rows)  # one odd line does not make a wrapped log
+        return
     whole = ""
     for number, row in enumerate(rows):
         whole += row

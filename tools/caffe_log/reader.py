@@ -19,7 +19,7 @@ _DISPLAY = re.compile(r"Iteration \d+\b.*(?:loss = |lr = |Testing net)")  # of a
 _OUTPUT = re.compile(r"(?:\w+ net output(?: mAP)?|\w+ score) #(\d+):(?: (.*?) =)? (\S+)(?: \(\* \S+ = \S+ loss\))?\s*$")
 _COLOURED = re.compile(r"\] *(?:\x1b|\^\[|\\|\[\d+(?:;\d+)*m)")  # something between the prefix and the message
 _TEST_LOSS = re.compile(r"Test loss: ([^\s\x1b\[]+)(?:\x1b\S*|\[\d*m)?\s*$")
-_REST = re.compile(r"[\d.e+-]* ?\(?\* \S+ = \S+ loss\)$")  # of an output line that was cut in two
+_REST = re.compile(r"[\d.e+-]+$|[\d.e+-]* ?\(\* \S+ = \S+ loss\)$")  # of a line that was cut at its number
 _STACK = ("@ ", "*** Check failure stack trace", "PC: @")
 _CRASH = ("*** SIG", "terminate called", "  what():")
 
@@ -245,12 +245,14 @@ class LogReader:
         if match:
             index, name, text = match.groups()
             value = number(text)
-            if value is not None and not (name and ("\\" in name or "\x1b" in name)):
+            if value is not None and not (name and ("\\" in name or "\x1b" in name or " (* " in name)):
                 row.add(int(index), name or f"score_{index}", value)
                 return
         plain = self._plain(line)
         match = _OUTPUT.match(*plain) if plain else match
-        if match:
+        if match and " (* " not in (
+            match[2] or ""
+        ):  # such a name is a line that was cut in `loss = 2.5 (* 1 = 2.5 loss)`
             row.add(int(match[1]), match[2] or f"score_{match[1]}", number(match[3]))
         else:
             row.garbled = True  # garbled, or `Test interrupted.`
@@ -370,7 +372,8 @@ def _is_cut_off(line: str, rest: str) -> bool:
         return False
     start, line = prefix.start(4), line.rstrip("\r\n")
     pattern = _ITERATION if prefix[4] == "Iteration" else _OUTPUT
-    if pattern.match(line, start) and not _REST.match(rest):
+    is_open = line.count("(") > line.count(")") or not pattern.match(line, start)
+    if not is_open and not _REST.match(rest):
         return False
     return bool(pattern.match(line + rest, start) or pattern.match(f"{line} {rest}", start))
 
