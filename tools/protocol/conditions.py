@@ -114,5 +114,5 @@ def controls(names: list[str], layers: int) -> list[str]:
     S(layers-1)T+ is left out: it fine-tunes all layers but the last from the source net, and that is FTall.
     """
     depths = [condition.depth for name in names if (condition := Condition.parse(name)).family == "S"]
-    candidates = [f"{kind[0]}{n}T{kind[1:]}" for kind in FAMILIES[1:] for n in depths]
+    candidates = [f"{kind[0]}{n}T{kind[1:]}" for kind in ("S+", "T", "T+", "R") for n in depths]
     return [name for name in candidates if name != f"S{layers - 1}T+" and name not in names]
