@@ -6,7 +6,6 @@ from caffeformat.caffeformat_pb2 import SolverParameter
 from torchcaffe.common.log import Fatal
 from torchcaffe.solvers.solver_types import solver_type
 
-
 TYPES = ["AdaDelta", "AdaGrad", "Adam", "Nesterov", "RMSProp", "SGD"]
 
 
