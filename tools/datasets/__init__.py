@@ -46,7 +46,7 @@ def named_folder(exp: Experiment) -> Path | None:
         raise exp.fault("path", f"{exp.path} does not exist", "name the data set's folder, or its archive")
     folder = find_in(exp.dataset, Path(exp.path))
     if folder is None:
-        raise exp.fault("path", f"{exp.path} is not {exp.dataset}", f"right is {reader(exp.dataset).layout}")
+        raise exp.fault("path", f"{exp.path} is not {exp.dataset}", f"right is {card(exp.dataset).layout}")
     return folder
 
 

@@ -25,8 +25,6 @@ class DataSet:
     and it can be sent to a process.
     """
 
-    layout: str  # the contents of its folder, for messages
-
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
 

@@ -13,7 +13,7 @@ from typing import Any
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
-from tools.datasets import find_in, named_folder, reader
+from tools.datasets import find_in, named_folder
 from tools.datasets.download import download, md5, require_disk
 from tools.datasets.unpack import unpacked
 from tools.protocol.experiment import Experiment
@@ -50,7 +50,7 @@ def bring(exp: Experiment, folder: Path) -> Brought:
 
 def _named_archive(exp: Experiment, about: Card, archive: Path, folder: Path) -> Brought:
     if about.published_archive is None:
-        raise exp.fault("path", f"{archive} is a file", f"name a folder with {reader(exp.dataset).layout}")
+        raise exp.fault("path", f"{archive} is a file", f"name a folder with {about.layout}")
     published, _ = about.published_archive
     digest = md5(archive)
     if digest != published.md5:
@@ -98,7 +98,7 @@ def _unpack(dataset: str, about: Card, file: Path, digest: str, folder: Path) ->
             if find_in(dataset, part) is None:
                 _add_lists(about, part, folder)
             if find_in(dataset, part) is None:
-                raise UserError(f"{file}: has no {dataset} in it; right is {reader(dataset).layout}")
+                raise UserError(f"{file}: has no {dataset} in it; right is {about.layout}")
         place = _dataset_in(dataset, target)
         assert place is not None
     return place

@@ -20,8 +20,6 @@ FILES = {
 class FashionMnist(DataSet):
     """A class id is the label, `0` to `9` (the card has the names). Images are 28x28 and stay in memory: 55 MB."""
 
-    layout = ", ".join(file for pair in FILES.values() for file in pair)
-
     @classmethod
     def is_at(cls, folder: Path) -> bool:
         return all((folder / file).is_file() for pair in FILES.values() for file in pair)

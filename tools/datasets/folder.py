@@ -14,8 +14,6 @@ SUFFIXES |= {".sr", ".tif", ".tiff", ".webp"}
 class Folder(DataSet):
     """A class id is the name of a class folder. Image files at any depth below it belong to the class."""
 
-    layout = "train/<class>/<image> and val/<class>/<image>"
-
     @classmethod
     def is_at(cls, folder: Path) -> bool:
         return (folder / "train").is_dir() and (folder / "val").is_dir()

@@ -13,8 +13,6 @@ class MiniPlaces(DataSet):
     The images of val/ have no class folders: the labels of the lists assign them to the classes of train/.
     """
 
-    layout = "images/train/, images/val/ and, next to images/, the lists train.txt and val.txt"
-
     def __init__(self, folder: Path) -> None:
         super().__init__(Path(folder) / "images")
         self.folder = Path(folder)

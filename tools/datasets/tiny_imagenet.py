@@ -10,8 +10,6 @@ from tools.datasets.base import DataSet, Scan
 class TinyImageNet(DataSet):
     """A class id is a WordNet id (n01443537). A copy may have fewer classes. `test/`, without labels, is ignored."""
 
-    layout = "train/<wnid>/images/, val/images/ and val/val_annotations.txt"
-
     @classmethod
     def is_at(cls, folder: Path) -> bool:
         return (folder / "train").is_dir() and (folder / "val" / "val_annotations.txt").is_file()

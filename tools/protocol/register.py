@@ -67,7 +67,7 @@ class Card(_Strict):
     title: str
     about: str
     terms: str
-    layout: str
+    layout: str  # what its folder holds; messages quote it
     reader: str  # module.Class in tools/datasets/
     experiment: str | None = None  # the file of experiments/ that brings it and needs `space`
     space: Space | None = None
