@@ -18,7 +18,7 @@ from tools.common.files import write_atomic, write_json
 from tools.planning.state import make_plan
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, experiment_name, results_folder
-from tools.results.columns import CURVE_COLUMNS, CURVES, MANIFESTS, PREDICTIONS, csv_text, label_key
+from tools.results.columns import CURVE_COLUMNS, CURVES, MANIFESTS, PREDICTIONS, csv_text, label_key, with_columns
 from tools.results.ended_runs import run_of
 from tools.results.tables import PUBLISHED, Tables, npz_bytes
 from tools.training.engine import Engine, find_engine
@@ -40,7 +40,7 @@ def restore(exp: Experiment, engine: Engine, folder: Path) -> list[Run]:
     for run, manifest in manifests.items():
         if run.manifest.exists() or run.stale_manifest.exists():
             continue
-        write_atomic(run.folder / CURVES, csv_text(CURVE_COLUMNS, curves[run.key]))
+        write_atomic(run.folder / CURVES, csv_text(CURVE_COLUMNS, with_columns(CURVE_COLUMNS, curves[run.key])))
         if run.key in tables.predictions:
             arrays = {"label": tables.predictions[label_key(run.key)], "predicted": tables.predictions[run.key]}
             write_atomic(run.folder / PREDICTIONS, npz_bytes(arrays))

@@ -50,6 +50,7 @@ from tools.results.columns import (
     label_key,
     read_csv,
     row_of,
+    with_columns,
 )
 from tools.results.ended_runs import EndedRun, ended_runs, runs_on_disk
 from tools.results.tables import npz_bytes
@@ -132,7 +133,7 @@ def _predictions(ended: list[EndedRun]) -> dict[str, np.ndarray]:
 def _curve(run: Run) -> list[Row]:
     """A row for each iteration that was displayed or tested; none if the run has no CSVs."""
     if (run.folder / CURVES).exists():  # a restored run has these rows, and no other CSV
-        return read_csv(run.folder / CURVES)
+        return with_columns(CURVE_COLUMNS, read_csv(run.folder / CURVES))
     net = run.folder / NET
     if not all((run.folder / name).exists() for name in (NET, "train.csv", "test.csv")):
         return []

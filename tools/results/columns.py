@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tools.common.errors import UserError
 from tools.protocol.conditions import Condition
 
 Row = dict[str, Any]
@@ -172,10 +173,37 @@ def csv_text(columns: Iterable[str], rows: Iterable[Row]) -> str:
     return out.getvalue()
 
 
+class NoColumn(UserError, KeyError):
+    """A table has no column of that name. The text names both."""
+
+    __str__ = Exception.__str__  # KeyError's would put the text in quotes
+
+
+class _RowOfFile(Row):
+    """A row that knows its file, for the error where a table of an older version, or made by hand, lacks a column."""
+
+    def __init__(self, cells: Row, path: Path) -> None:
+        super().__init__(cells)
+        self._path = path
+
+    def __missing__(self, name: str) -> None:
+        raise NoColumn(f"{self._path}: no column {name}; summarize or publish the experiment again")
+
+
 def read_csv(path: Path) -> list[Row]:
-    """Rows by column; a number as int where it can be one, else as float; a blank cell as None."""
+    """Rows by column; a number as int where it can be one, else as float; a blank cell as None.
+
+    row[name] of a column that the file lacks raises NoColumn.
+    """
     with open(path, encoding="utf-8", newline="") as file:
-        return [{name: _cell(text) for name, text in row.items()} for row in csv.DictReader(file)]
+        rows = csv.DictReader(file)
+        return [_RowOfFile({name: _cell(text) for name, text in row.items()}, path) for row in rows]
+
+
+def with_columns(columns: Iterable[str], rows: Iterable[Row]) -> list[Row]:
+    """The rows of an older table with these columns and no others, blank where it has none."""
+    names = list(columns)
+    return [{name: row.get(name) for name in names} for row in rows]
 
 
 def _cell(text: str) -> int | float | str | None:

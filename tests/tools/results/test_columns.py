@@ -5,8 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from tools.common.errors import UserError
 from tools.results import columns
-from tools.results.columns import condition_order, csv_text, label_key, read_csv, row_of, run_key, size_order
+from tools.results.columns import (
+    condition_order,
+    csv_text,
+    label_key,
+    read_csv,
+    row_of,
+    run_key,
+    size_order,
+    with_columns,
+)
 
 TABLES = [name for name in dir(columns) if name.endswith("_COLUMNS") and not name.startswith("_")]
 
@@ -34,6 +44,19 @@ def test_a_table_is_written_and_read_back_with_numbers_and_blanks(tmp_path: Path
     (tmp_path / "t.csv").write_text("loss\nnan\ninf\n")
     nan, inf = (row["loss"] for row in read_csv(tmp_path / "t.csv"))
     assert math.isnan(nan) and inf == math.inf
+
+
+def test_a_column_that_a_table_lacks_is_named_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("size\n60\n")
+    (row,) = read_csv(tmp_path / "t.csv")
+    assert row.get("loss") is None
+    with pytest.raises(UserError) as error:
+        row["loss"]
+    assert str(error.value) == f"{tmp_path}/t.csv: no column loss; summarize or publish the experiment again"
+
+
+def test_rows_of_an_older_table_are_blank_where_it_has_no_column() -> None:
+    assert with_columns(["size", "loss"], [{"size": 60, "gone": 1}]) == [{"size": 60, "loss": None}]
 
 
 @pytest.mark.parametrize("row", [{"size": 1}, {"size": 1, "loss": 2, "more": 3}])
