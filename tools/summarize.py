@@ -50,6 +50,7 @@ from tools.results.columns import (
     label_key,
     read_csv,
     row_of,
+    whole_row,
     with_columns,
 )
 from tools.results.ended_runs import EndedRun, ended_runs, runs_on_disk
@@ -96,14 +97,14 @@ def _row(exp: Experiment, ended: EndedRun, engine: str) -> Row:
     if result is not None and not RESULT_COLUMNS.keys() <= result.keys():
         missing = ", ".join(sorted(RESULT_COLUMNS.keys() - result.keys()))
         raise UserError(f"{run.manifest}: its result has no {missing}; remove the run's folder and sweep again")
-    return row_of(
+    return whole_row(
         RUN_COLUMNS,
         dataset=exp.dataset,
         direction=run.direction,
         size=run.size,
         condition=run.condition,
         seed=run.seed,
-        **({name: result[name] for name in RESULT_COLUMNS} if result else {}),
+        **({name: result[name] for name in RESULT_COLUMNS} if result else dict.fromkeys(RESULT_COLUMNS)),
         engine=engine,
         status=result["status"] if result else "failed",
         attempts=ended.content["attempts"],

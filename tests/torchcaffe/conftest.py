@@ -59,7 +59,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "no_data.prototxt").write_text((folder / "net.prototxt").read_text().replace('"train"', '"nowhere"'))
     (folder / "misspelt.prototxt").write_text(engine_runs.solver_text().replace("gamma", "gama"))
     for name, settings in {
-        "type": {"type": '"Adamax"'},
+        "type": {"type": '"NoSuchSolver"'},
         "policy": {"lr_policy": '"stpe"'},
         "no_data_solver": {"net": '"no_data.prototxt"'},
         "mean": {"net": '"mean_net.prototxt"'},

@@ -274,7 +274,7 @@ REFUSED = {
     "RMSProp with momentum": ('type: "RMSProp" momentum: 0.9', "Momentum cannot be used with RMSProp."),
     "RMSProp, rms_decay 1": ('type: "RMSProp" rms_decay: 1', "rms_decay should lie between 0 and 1."),
     "RMSProp, rms_decay below 0": ('type: "RMSProp" rms_decay: -0.1', "rms_decay should lie between 0 and 1."),
-    "an unknown type": ('type: "Adamax"', "Unknown solver type: Adamax (known types: AdaDelta, AdaGrad, Adam, "),
+    "an unknown type": ('type: "NoSuchSolver"', "Unknown solver type: NoSuchSolver (known types: AdaDelta, AdaGrad, "),
     "type and solver_type": ('type: "Adam" solver_type: ADAM', "solver_type (the old field) and type are both given"),
 }
 
