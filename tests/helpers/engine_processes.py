@@ -1,6 +1,7 @@
 """Both engines as processes of their own, which a test can send signals and read line by line."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,9 +17,17 @@ def started(command: list[str], folder: Path, words: str) -> "subprocess.Popen[s
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(
+        command, cwd=folder, stderr=subprocess.PIPE, text=True, env=environment, preexec_fn=_heed_signals
+    )
     wait_for(process, words)
     return process
+
+
+def _heed_signals() -> None:
+    """Undoes what a shell sets for commands in the background (SIGINT, SIGQUIT ignored) and nohup for all (SIGHUP)."""
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def wait_for(process: "subprocess.Popen[str]", words: str) -> None:
