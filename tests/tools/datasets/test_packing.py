@@ -57,7 +57,14 @@ def test_keys_and_datums_are_those_of_convert_imageset(
     assert made == converted(caffe_tools, tiny_sample, in_packed_order(made, lines), tmp_path)
 
 
-@pytest.mark.parametrize(("size", "gray"), [(32, False), (50, False), (100, False), (64, True), (28, True)])
+SIZES = [
+    (32, False),
+    (28, True),
+    *(pytest.param(*x, marks=pytest.mark.slow) for x in ((50, False), (100, False), (64, True))),
+]
+
+
+@pytest.mark.parametrize(("size", "gray"), SIZES)
 def test_so_they_are_resized_or_gray(
     size: int, gray: bool, caffe_tools: Path, tiny_sample: Path, project: Path
 ) -> None:

@@ -1,11 +1,11 @@
 """A run's net and solver from the templates, compared with what real Caffe reads from them."""
 
 import re
-import subprocess
 
 import pytest
 
 from caffeformat import FormatError
+from tests.helpers.real_caffe import RealCaffe
 from tests.helpers.rendered_nets import edited, rendered, solver_of
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
@@ -100,21 +100,15 @@ def test_a_broken_template_fails_with_its_line(tiny, checkout, tmp_path):
 
 @pytest.mark.parametrize("condition", ["base", "FTall", "S2T", "S7T", "S2T-kmeans72", "S2T+-retain"])
 @pytest.mark.parametrize("model", ["alexnet", "caffenet"])
-def test_real_caffe_reads_what_is_rendered_as_we_do(tiny, tmp_path, pycaffe, model, condition):
-    exp = tiny(f"model={model}")
-    found, _, net = rendered(exp, condition)
-    (tmp_path / "net.prototxt").write_text(found.net)
-    (tmp_path / "solver.prototxt").write_text(found.solver)
-    script = """
-import sys
+def test_real_caffe_reads_what_is_rendered_as_we_do(tiny, real_caffe: RealCaffe, model: str, condition: str) -> None:
+    prototxts, _, net = rendered(tiny(f"model={model}"), condition)
+    program = """
 from google.protobuf import text_format
 from caffe.proto import caffe_pb2
-net, solver = caffe_pb2.NetParameter(), caffe_pb2.SolverParameter()
-text_format.Merge(open("net.prototxt").read(), net)
-text_format.Merge(open("solver.prototxt").read(), solver)
-open("net.bin", "wb").write(net.SerializeToString(deterministic=True))
-open("solver.bin", "wb").write(solver.SerializeToString(deterministic=True))
+for name, message in (("net", caffe_pb2.NetParameter()), ("solver", caffe_pb2.SolverParameter())):
+    text_format.Merge(given[name], message)
+    out[name] = np.frombuffer(message.SerializeToString(deterministic=True), np.uint8)
 """
-    subprocess.run([pycaffe, "-c", script], check=True, cwd=tmp_path)
-    assert (tmp_path / "net.bin").read_bytes() == net.SerializeToString(deterministic=True)
-    assert (tmp_path / "solver.bin").read_bytes() == solver_of(found).SerializeToString(deterministic=True)
+    binary = real_caffe.run(program, net=prototxts.net, solver=prototxts.solver)
+    assert binary["net"].tobytes() == net.SerializeToString(deterministic=True)
+    assert binary["solver"].tobytes() == solver_of(prototxts).SerializeToString(deterministic=True)
