@@ -17,6 +17,7 @@ import numpy as np
 from caffeformat import datum, lmdb_file
 from tools.common.errors import UserError
 from tools.common.files import create_locked, new_folder, write_json
+from tools.common.lmdb_checksum import CHECKSUM, lmdb_checksum
 from tools.common.progress import progress
 from tools.common.shuffle import shuffled
 from tools.common.workers import parallel_map
@@ -118,6 +119,7 @@ class HalfPacker:
                 "skipped": len(database.labels) - entries,
                 "shape": list(self._shape),
                 "shuffle_seed": self._seed,
+                CHECKSUM: lmdb_checksum(part),
             }
             write_json(part / "pack.json", manifest)
         return index
