@@ -15,6 +15,7 @@ from tools import cli
 from tools.common.files import load_json, lock, read_json, write_if_changed, write_json
 from tools.common.shuffle import shuffled
 from tools.datasets import open_dataset
+from tools.datasets.base import Scan
 from tools.datasets.unreadable import bad_images_error, find_unreadable
 from tools.planning.stages import split_stage
 from tools.protocol.experiment import Experiment, Size
@@ -36,7 +37,7 @@ def split(exp: Experiment, seed: int) -> bool:
         if split_stage(exp, seed).is_complete:
             return False
         data = open_dataset(exp)
-        scan = data.scan()
+        scan = _draw_classes(exp, seed, data.scan())
         references = [image for part in (scan.train, scan.val) for images in part.values() for image in images]
         bad = find_unreadable(exp, data, references)
         missing = dict.fromkeys(scan.missing, "no such file")
@@ -60,6 +61,16 @@ def split(exp: Experiment, seed: int) -> bool:
         sizes = _sizes(exp, place, train)
         write_json(place.marker, record | {"lists": _write_lists(exp, place, sizes, record, train, val)})
         return True
+
+
+def _draw_classes(exp: Experiment, seed: int, scan: Scan) -> Scan:
+    """The classes of `classes: 40`, drawn by the split's seed, and what the scan says of them; all without that key."""
+    if exp.classes is None:
+        return scan
+    if exp.classes > len(scan.classes):
+        raise exp.fault("classes", str(exp.classes), f"at most the {len(scan.classes)} classes of the data set")
+    drawn = sorted(shuffled(scan.classes, split_seeds(exp, seed)[0], "drawn classes")[: exp.classes])
+    return Scan(drawn, {c: scan.train[c] for c in drawn}, {c: scan.val[c] for c in drawn}, scan.missing)
 
 
 def _halves(classes: list[str], seed: int) -> dict[str, list[str]]:

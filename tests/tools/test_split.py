@@ -1,5 +1,6 @@
 """The verb split: halves and target sets as docs/protocol.md describes them."""
 
+import hashlib
 import json
 import os
 import re
@@ -120,6 +121,23 @@ def test_one_division_can_be_sampled_twice(tiny_sample: Path, project: Path) -> 
     assert lists[0] != lists[1]
 
 
+def test_classes_are_drawn_by_the_splits_seed_before_the_halves(tiny_sample: Path, project: Path) -> None:
+    keys = {"dataset": "tiny-imagenet", "path": tiny_sample, "sizes": [20], "full_size": 60}
+    few = experiment(Path("few.yaml"), classes=8, seeds=[0, 1], **keys)
+    every = experiment(Path("every.yaml"), **keys)
+    for exp, seed in ((few, 0), (few, 1), (every, 0)):
+        split(exp, seed)
+    drawn = [record(few, seed)["classes"] for seed in (0, 1)]
+    assert [len(classes[half]) for classes in drawn for half in "AB"] == [4, 4, 4, 4]
+    # printf '0|drawn classes|n01443537' | sha256sum and so on: the lowest eight
+    names = sorted(name for half in record(every)["classes"].values() for name in half)
+    lowest = sorted(names, key=lambda name: hashlib.sha256(f"0|drawn classes|{name}".encode()).hexdigest())[:8]
+    assert sorted(drawn[0]["A"] + drawn[0]["B"]) == sorted(lowest) != sorted(drawn[1]["A"] + drawn[1]["B"])
+    assert record(few)["counts"] == {half: {"train": 240, "val": 40} for half in "AB"}
+    assert split_of(few, 0).folder != split_of(every, 0).folder, "the halves of all classes stay as they are"
+    assert read_list(split_of(few, 0).val_list("A"))
+
+
 def test_split_json_tells_seeds_classes_counts_and_the_checksum_of_every_list(tiny_sample: Path, project: Path) -> None:
     exp = experiment(Path("exp.yaml"), dataset="tiny-imagenet", path=tiny_sample, sizes=[20], full_size=60)
     split(exp, 4)
@@ -217,6 +235,12 @@ def test_an_odd_number_of_classes_is_refused_with_its_line(project: Path) -> Non
     with pytest.raises(UserError, match=r"^exp.yaml:6: path: 3 classes in .*; two halves of equal size need an even"):
         split(exp, 0)
     assert not split_of(exp, 0).marker.exists()
+
+
+def test_more_classes_than_there_are_are_refused_with_their_line(project: Path) -> None:
+    exp = made(image_folder(Path("images"), {"a": 3, "b": 3}), classes=4)
+    with pytest.raises(UserError, match=r"^exp.yaml:\d+: classes: 4; at most the 2 classes of the data set"):
+        split(exp, 0)
 
 
 @pytest.mark.parametrize(

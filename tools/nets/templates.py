@@ -134,4 +134,19 @@ def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) ->
     solver.snapshot_prefix = str(run.folder / "net")
     solver.random_seed = random_seed(exp, run)
     solver.solver_mode = SolverParameter.CPU  # the option `--gpu` overrides it
+    _lengthen(solver, condition_of(run).trainings)
     return solver
+
+
+def _lengthen(solver: SolverParameter, times: int) -> None:
+    """Multiplies max_iter, and stretches the schedule of the learning rate with it.
+
+    The rate falls at the same fraction of the training (sgd_solver.cpp, GetLearningRate). `poly` follows max_iter.
+    """
+    solver.max_iter *= times
+    solver.stepsize *= times
+    solver.stepvalue[:] = [value * times for value in solver.stepvalue]
+    if solver.lr_policy == "exp":
+        solver.gamma **= 1 / times
+    elif solver.lr_policy in ("inv", "sigmoid"):
+        solver.gamma /= times

@@ -2,6 +2,7 @@
 what learns.
 
 base, FTall     everything random; everything but the last layer copied from the source net, all learning
+base+           base with twice the iterations: the source net's training and its own
 SnT, SnT+       layers 1..n from the source net, frozen; or learning with the rest
 TnT, TnT+       the same, from the `base` run on the same target set: no transfer, but the same surgery
 RnT             layers 1..n random and frozen
@@ -40,6 +41,7 @@ class Condition:
     frozen: whether these layers have `lr_mult: 0`.
     subset: the filters of layer `depth` that are copied and frozen; None for all of them.
     retained: the condition X of X-retain; all other fields then are those of X.
+    trainings: how many times the solver's max_iter it trains.
     """
 
     name: str
@@ -48,12 +50,15 @@ class Condition:
     frozen: bool
     subset: Subset | None = None
     retained: "Condition | None" = None
+    trainings: int = 1
 
     @classmethod
     def parse(cls, name: str) -> "Condition":
         """Reads the name of a condition that an experiment can ask for. Raises ValueError for any other name."""
         if name == "base":
             return cls(name, None, 0, False)
+        if name == "base+":
+            return cls(name, None, 0, False, trainings=2)
         if name == "FTall":
             return cls(name, "source", None, False)
         if match := _SUBSET.fullmatch(name):
@@ -67,8 +72,8 @@ class Condition:
             of = cls.parse(name.removesuffix(_RETAIN))
             return cls(name, of.origin, of.depth, of.frozen, of.subset, of)
         raise ValueError(
-            f"{name!r} is no condition; base, FTall, SnT with n layers frozen (S1T, S2T, ...), or a control: SnT+, "
-            "TnT, TnT+, RnT, SnT-random72, SnT-kmeans72, or one of them with -retain"
+            f"{name!r} is no condition; base, FTall, SnT with n layers frozen (S1T, S2T, ...), or a control: base+, "
+            "SnT+, TnT, TnT+, RnT, SnT-random72, SnT-kmeans72, or one of them with -retain"
         )
 
     @classmethod
@@ -78,7 +83,7 @@ class Condition:
 
     @property
     def family(self) -> str:
-        """S, S+, T, T+ or R for SnT, SnT+, TnT, TnT+, RnT; empty for base, FTall, subsets of filters and X-retain."""
+        """S, S+, T, T+ or R for SnT, SnT+, TnT, TnT+, RnT; empty for all others."""
         if self.depth in (0, None) or self.subset or self.retained:
             return ""
         kind = {"source": "S", "self": "T", None: "R"}[self.origin]
@@ -104,7 +109,7 @@ class Condition:
         if self.subset:
             return (len(FAMILIES), self.depth, self.subset.how, self.subset.count)
         if not self.depth:
-            return (0, 0 if self.depth == 0 else 1)
+            return (1, 0) if self.trainings > 1 else (0, 0 if self.depth == 0 else 1)
         return (FAMILIES.index(self.family), self.depth + 1)
 
 

@@ -45,6 +45,7 @@ class Experiment(BaseModel):
     on_bad_image: Literal["error", "skip"] = "error"
 
     # the protocol
+    classes: Annotated[int, Field(ge=2, multiple_of=2)] | None = None  # how many to draw, before the halves; None: all
     full_size: Size = "all"  # images a class in a whole half; "all" where the classes differ
     sizes: list[Size] = Field(min_length=1)  # images a class in each target set; full_size is the half itself
     nested: bool = True  # M_50 is inside M_100

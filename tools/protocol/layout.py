@@ -95,6 +95,7 @@ def split_of(exp: Experiment, seed: int) -> Split:
     """The split of one of `exp.seeds`: `split0`, or `split0-1` if the subsample has another seed."""
     split, subsample = split_seeds(exp, seed)
     name = f"split{split}" if split == subsample else f"split{split}-{subsample}"
+    name += f"+classes={exp.classes}" if exp.classes else ""
     images = f"{exp.image_size}x{exp.image_size}" + ("-gray" if exp.gray else "")
     return Split(dataset_folder(exp) / (name if exp.nested else name + "+nested=false"), images)
 

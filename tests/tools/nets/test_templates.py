@@ -1,10 +1,11 @@
 """A run's net and solver from the templates, compared with what real Caffe reads from them."""
 
+import math
 import re
 
 import pytest
 
-from caffeformat import FormatError
+from caffeformat import FormatError, prototxt
 from tests.helpers.real_caffe import RealCaffe
 from tests.helpers.rendered_nets import edited, rendered, solver_of
 from tools.common.checkout import CHECKOUT
@@ -48,6 +49,55 @@ def test_the_keys_that_change_the_science_reach_the_prototxt(tiny):
     data = rendered(tiny("train_batch_size=32 test_batch_size=25 crop_size=50"))[2].layer
     assert [layer.data_param.batch_size for layer in data[:2]] == [32, 25]
     assert [layer.transform_param.crop_size for layer in data[:2]] == [50, 50]
+
+
+def test_base_plus_is_base_with_twice_the_iterations_and_the_schedule_of_the_rate_as_twice_as_long(tiny):
+    base, longer = (rendered(tiny("conditions=[base,base+]"), name)[0] for name in ("base", "base+"))
+    assert longer.net == base.net.replace("/base/", "/base+/") and longer.plan == base.plan
+    want = solver_of(base)
+    want.max_iter, want.stepsize = 20000, 200000
+    text = prototxt.to_text(want).replace("/base/", "/base+/")
+    assert longer.solver == text
+
+
+def rate(solver, at):
+    """The learning rate at an iteration, without base_lr (sgd_solver.cpp, GetLearningRate)."""
+    s = solver
+    if s.lr_policy == "step":
+        return s.gamma ** (at // s.stepsize)
+    if s.lr_policy == "multistep":
+        return s.gamma ** sum(at >= value for value in s.stepvalue)
+    if s.lr_policy == "exp":
+        return s.gamma**at
+    if s.lr_policy == "inv":
+        return (1 + s.gamma * at) ** -s.power
+    if s.lr_policy == "sigmoid":
+        return 1 / (1 + math.exp(-s.gamma * (at - s.stepsize)))
+    assert s.lr_policy == "poly"
+    return (1 - at / s.max_iter) ** s.power
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        'lr_policy: "step" gamma: 0.1 stepsize: 40',
+        'lr_policy: "multistep" gamma: 0.1 stepvalue: 30 stepvalue: 80',
+        'lr_policy: "exp" gamma: 0.95',
+        'lr_policy: "inv" gamma: 0.1 power: 0.75',
+        'lr_policy: "sigmoid" gamma: -0.1 stepsize: 50',
+        'lr_policy: "poly" power: 2',
+    ],
+)
+def test_base_plus_has_at_twice_the_iteration_the_rate_that_base_has(tiny, tmp_path, policy):
+    (tmp_path / "solvers").mkdir()
+    (tmp_path / "solvers" / "own.prototxt").write_text(
+        f'net: "x" base_lr: 0.1 {policy} display: 1 max_iter: 100 test_interval: 100 test_iter: 1\n'
+    )
+    exp = tiny("conditions=[base,base+] solver=own")
+    base, longer = (solver_of(rendered(exp, name)[0]) for name in ("base", "base+"))
+    assert longer.max_iter == 200
+    for at in range(0, 100, 7):
+        assert rate(longer, 2 * at) == pytest.approx(rate(base, at), rel=1e-5)
 
 
 @pytest.mark.parametrize("model", sorted(path.name for path in CHECKOUT.glob("prototxt/*")))

@@ -6,6 +6,7 @@ from tools.protocol.conditions import Condition, Subset, controls
 
 NAMES = {
     "base": (None, 0, False),
+    "base+": (None, 0, False),
     "FTall": ("source", None, False),
     "S3T": ("source", 3, True),
     "S3T+": ("source", 3, False),
@@ -33,7 +34,7 @@ def test_a_name_says_whose_layers_start_a_net_how_many_and_whether_they_learn(na
         "T3",
         "R3T+",
         "FTall+",
-        "base+",
+        "base++",
         "S3T++",
         "s3t",
         "S3T/",
@@ -54,6 +55,14 @@ def test_a_subset_and_a_retention_are_named_by_what_they_are_of():
     assert Condition.parse("S3T-kmeans12").subset == Subset("kmeans", 12)
     found = Condition.parse("S3T-kmeans12-retain")
     assert found.retained == Condition.parse("S3T-kmeans12") and Condition.parse("S3T").retained is None
+
+
+def test_only_the_control_of_the_budget_trains_longer_and_it_comes_after_the_thesis_conditions():
+    longer = Condition.parse("base+")
+    assert longer.trainings == 2 and all(Condition.parse(name).trainings == 1 for name in NAMES if name != "base+")
+    assert not longer.is_of_thesis and longer.family == ""
+    names = ["S1T+", "base+", *reversed(THESIS)]
+    assert sorted(names, key=lambda name: Condition.parse(name).order) == [*THESIS, "base+", "S1T+"]
 
 
 def test_the_controls_of_the_thesis_conditions_are_27_and_all_differ():
