@@ -19,7 +19,7 @@ from types import ModuleType
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import write_atomic, write_json
+from tools.common.files import checksums, write_atomic, write_json
 from tools.figures import NoData, accuracy, by_size, controls, curves, filters, gain, samples, style, tsne
 from tools.planning.stages import FIGURES, plot_stage
 from tools.protocol.experiment import Experiment, load
@@ -56,7 +56,8 @@ def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
                 print(f"{folder / module.NAME}: not drawn: {why}")
                 left_out[module.NAME] = str(why)
     files = [file for name in captions for file in _files(folder, name)]
-    write_json(stage.marker, {"inputs": inputs, "figures": captions, "left_out": left_out, "files": files})
+    made = {"inputs": inputs, "figures": captions, "left_out": left_out, "files": files}
+    write_json(stage.marker, made | {"outputs": checksums(folder, files)})
     return True
 
 

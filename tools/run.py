@@ -12,17 +12,22 @@ import time
 from tools import cli, parse, predict, render, train
 from tools.caffe_log import Log
 from tools.common.checkout import CHECKOUT
-from tools.common.files import load_json, lock, read_json, sha256, write_atomic, write_json
+from tools.common.files import checksums, load_json, lock, read_json, sha256, write_atomic, write_json
 from tools.common.parent_death import DIES_WITH_SWEEP, die_with_parent
 from tools.common.stage import NotReady, Record, Stage
-from tools.nets.templates import Rendered
+from tools.nets.templates import NET, SOLVER, Rendered
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, split_of
 from tools.protocol.runs import find_run, is_copied_from, runs_of, source_run, train_set
+from tools.results.columns import PREDICTIONS
 from tools.training.engine import Engine, find_engine
 from tools.training.inputs import lacks_predictions, put_back_manifest, run_stage
 from tools.training.outcome import outcome
 from tools.training.process import RunFailed
+
+PLAN = "plan.txt"
+# What a finished run leaves in its folder, beside its net. The manifest has their checksums.
+OUTPUTS = (NET, SOLVER, PLAN, train.LOG, train.RECORD, parse.TRAIN, parse.TEST, predict.MODEL, PREDICTIONS)
 
 
 def run_one(exp: Experiment, run: Run, engine: Engine) -> Record:
@@ -39,12 +44,13 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> Record:
             old.unlink(missing_ok=True)
         rendered = render.write(exp, run)
         plan = render.copy_plan(run, source_run(exp, run), rendered.plan)
-        write_atomic(run.folder / "plan.txt", plan + "\n")
+        write_atomic(run.folder / PLAN, plan + "\n")
         try:
             training = train.train(exp, run, engine)
             log = parse.parse(run.folder / train.LOG, run.folder)
             manifest = _manifest(exp, run, engine, training, _outcome(exp, run, rendered, log))
             manifest["predictions"] = _predictions(run, engine, manifest)
+            manifest["outputs"] = checksums(run.folder, (*OUTPUTS, training["model"]["file"]))
         except Exception as error:
             if not isinstance(error, NotReady):
                 write_json(run.failed, {"run": run.key, "error": str(error), "attempts": _attempts(run)})
@@ -93,6 +99,8 @@ def _with_predictions(run: Run, engine: Engine, manifest: Record) -> Record:
         run.manifest.rename(run.stale_manifest)
         raise
     run.failed.unlink(missing_ok=True)
+    if "outputs" in manifest:
+        manifest["outputs"] |= checksums(run.folder, (predict.MODEL, PREDICTIONS))
     write_json(run.manifest, manifest)
     return manifest
 
@@ -119,6 +127,7 @@ def _manifest(exp: Experiment, run: Run, engine: Engine, training: Record, resul
             "command": training["command"],
         },
         "commit": _commit(),
+        "machine": training.get("machine"),
         "began": training["began"],
         "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "attempts": training["attempts"],

@@ -26,9 +26,10 @@ from tools.training.engine import Engine, find_engine
 from tools.training.gpus import gpu_slot
 from tools.training.inputs import run_inputs, trained_weights
 from tools.training.live_line import LiveLine
+from tools.training.machine import machine
 from tools.training.process import RunFailed, describe_exit, run_engine
 
-LOG = "caffe.log"
+LOG, RECORD = "caffe.log", "train.json"
 
 
 def train(exp: Experiment, run: Run, engine: Engine) -> Record:
@@ -37,11 +38,11 @@ def train(exp: Experiment, run: Run, engine: Engine) -> Record:
     Raises RunFailed if the engine fails, ProofFailed if it did not do what the prototxt says.
     """
     inputs = run_inputs(exp, run, engine)
-    training = read_json(run.folder / "train.json")
+    training = read_json(run.folder / RECORD)
     if training and training["inputs"] == inputs and (run.folder / training["model"]["file"]).exists():
         _remove_leftovers(run)
         return dict(training)
-    (run.folder / "train.json").unlink(missing_ok=True)
+    (run.folder / RECORD).unlink(missing_ok=True)
     rendered = render(exp, run)
     _check_rendered(exp, run, rendered)
     source = source_run(exp, run)
@@ -74,13 +75,14 @@ def train(exp: Experiment, run: Run, engine: Engine) -> Record:
         "inputs": inputs,
         "command": command,
         "device": "cpu" if gpu is None else f"gpu {gpu}",
+        "machine": machine(),
         "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         "seconds": round(time.time() - began, 1),
         "attempts": attempts,
         "proofs": proof,
         "model": {"file": trained.name, "sha256": sha256(trained)},
     }
-    write_json(run.folder / "train.json", training)
+    write_json(run.folder / RECORD, training)
     _remove_leftovers(run)
     return training
 

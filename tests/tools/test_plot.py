@@ -13,7 +13,7 @@ import pytest
 
 from tests.helpers.finished_runs import demo, fail, finish, pack_samples, whole_sweep
 from tools.common.errors import UserError
-from tools.common.files import read_json
+from tools.common.files import read_json, write_json
 from tools.figures import curves
 from tools.planning.stages import plot_stage
 from tools.plot import main, plot, plot_runs
@@ -129,6 +129,22 @@ def test_a_figure_that_was_removed_is_drawn_again(sweep: Experiment):
 
 
 @pytest.mark.slow
+def test_a_figure_whose_bytes_changed_is_drawn_again(sweep: Experiment):
+    good = (FIGURES / "gain.png").read_bytes()
+    (FIGURES / "gain.png").write_bytes(good[:-9] + b"x" + good[-8:])
+    assert not is_complete(sweep, "caffe")
+    assert plot(sweep, "caffe") is True
+    assert (FIGURES / "gain.png").read_bytes() == good and is_complete(sweep, "caffe")
+
+
+def test_figures_whose_record_has_no_checksums_are_complete(sweep: Experiment):
+    record = read_json(FIGURES / "figures.json")
+    assert record["outputs"].keys() == set(record["files"])
+    del record["outputs"]
+    write_json(FIGURES / "figures.json", record)
+    assert is_complete(sweep, "caffe")
+
+
 def test_without_lmdbs_the_samples_stay_as_they_are_and_the_others_are_drawn(sweep: Experiment, capsys):
     shutil.rmtree(split_of(sweep, 0).train_lmdb("B", 6000))
     old = (FIGURES / "samples.png").read_bytes()

@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 
 from tests.helpers.finished_runs import demo, fail, finish, whole_sweep
 from tools.common.errors import UserError
-from tools.common.files import write_atomic
+from tools.common.files import load_json, sha256, write_atomic, write_json
 from tools.figures import gain, style
 from tools.page.template import FOLDER
 from tools.planning.stages import report_stage
@@ -103,6 +103,17 @@ def test_a_second_call_does_nothing_until_something_changes(exp):
 
 
 @pytest.mark.slow
+def test_a_page_whose_bytes_changed_is_written_again_and_a_record_without_a_checksum_stands(exp):
+    report(exp, "caffe")
+    good, marker = PAGE.read_text(), PAGE.with_suffix(".json")
+    PAGE.write_text(good.replace("0.8", "0.9", 1))
+    assert report(exp, "caffe") is True and PAGE.read_text() == good
+    record = load_json(marker)
+    assert record.pop("outputs") == {PAGE.name: sha256(PAGE)}
+    write_json(marker, record)
+    assert report(exp, "caffe") is False
+
+
 def test_figures_of_other_tables_are_left_out_and_the_page_says_so(exp):
     plot(exp, "caffe")
     shutil.copytree("results/demo", "published")

@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.file_stamp import stamp
 from tests.helpers.shell_scripts import stand_in
-from tools.common.files import load_json, read_json, write_json
+from tools.common.files import checksums, load_json, read_json, write_json
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run
 from tools.protocol.runs import find_run
@@ -35,6 +35,15 @@ def test_the_manifest_has_all_that_is_needed_to_do_it_again(trained: Experiment,
     assert {path.name for path in run.folder.iterdir()} >= {"plan.txt", "train.csv", "test.csv", "predictions.npz"}
 
 
+def test_the_manifest_has_the_checksum_of_every_file_that_the_run_leaves(run: Run) -> None:
+    manifest = load_json(run.manifest)
+    others = {"manifest.json", ".lock", "attempts.json"}
+    left = {path.name for path in run.folder.iterdir()} - others
+    assert manifest["outputs"] == {name: hashlib.sha256((run.folder / name).read_bytes()).hexdigest() for name in left}
+    assert manifest["outputs"]["net_iter_40.caffemodel"] == manifest["model"]["sha256"]
+    assert manifest["machine"]["threads"]["OPENBLAS_NUM_THREADS"] == "1"
+
+
 def test_a_complete_run_is_left_as_it_is(trained: Experiment, run: Run, engine: Engine) -> None:
     before = {path: stamp(path) for path in run.folder.iterdir()}
     assert run_one(trained, run, engine) == load_json(run.manifest)
@@ -45,6 +54,7 @@ def test_lost_predictions_are_made_again_without_training(trained: Experiment, r
     manifest, log = load_json(run.manifest), stamp(run.folder / "caffe.log")
     (run.folder / "predictions.npz").unlink()
     assert run_one(trained, run, engine) == manifest
+    assert checksums(run.folder, manifest["outputs"]) == manifest["outputs"]
     assert (run.folder / "predictions.npz").is_file() and stamp(run.folder / "caffe.log") == log
 
 

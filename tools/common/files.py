@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,11 @@ def remove_leftovers(folder: Path) -> None:
 def sha256(path: Path) -> str:
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def checksums(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Name -> sha256 of the files of `folder` with these names. Those that are not there are left out."""
+    return {name: sha256(folder / name) for name in names if (folder / name).is_file()}
 
 
 @contextlib.contextmanager

@@ -184,8 +184,9 @@ def plot_stage(results: Path, tables: Path) -> Stage:
     def current(_: Record) -> dict[str, str]:
         return {str(tables / name): sha256(tables / name) for name in TABLES[:3] if (tables / name).is_file()}
 
-    def outputs(record: Record) -> dict[Path, None]:
-        return {folder / name: None for name in record["files"]}
+    def outputs(record: Record) -> dict[Path, str | None]:
+        digests = record.get("outputs", {})  # older records have none
+        return {folder / name: digests.get(name) for name in record["files"]}
 
     return Stage("plot", folder / "figures.json", current, outputs=outputs)
 
@@ -202,7 +203,10 @@ def report_stage(results: Path, tables: Path) -> Stage:
         files += sorted(template.FOLDER.glob("*.*"))
         return {_short_name(file): sha256(file) for file in files if file.is_file()}
 
-    return Stage("report", results / "report.json", current, outputs=lambda _: {results / PAGE: None})
+    def outputs(record: Record) -> dict[Path, str | None]:
+        return {results / PAGE: record.get("outputs", {}).get(PAGE)}
+
+    return Stage("report", results / "report.json", current, outputs=outputs)
 
 
 def _short_name(file: Path) -> str:

@@ -83,6 +83,12 @@ def test_an_unfinished_marker_counts_as_none(tmp_path):
     assert files.read_json(tmp_path / "absent.json") is None
 
 
+def test_checksums_are_of_the_files_that_are_there(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert files.checksums(tmp_path, ["a.txt", "b.txt"]) == {"a.txt": digest}
+
+
 def test_the_kernel_frees_a_lock_after_kill_9(tmp_path):
     holder = subprocess.Popen(
         [

@@ -1,0 +1,28 @@
+"""What the bytes of a net depend on beside its inputs: the processor and the number of threads.
+
+BVLC Caffe and torchcaffe give the same bytes again on the CPU if these are the same. A product of matrices adds its
+terms in another order on another processor, or with another number of threads.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")  # OpenBLAS takes the first, PyTorch the second
+
+
+def machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
+    """processor: its name; cores: how many a process may use; threads: the variables that limit them, where set."""
+    return {
+        "processor": _processor(cpuinfo),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": {name: os.environ[name] for name in THREADS if os.environ.get(name)},
+    }
+
+
+def _processor(cpuinfo: Path) -> str | None:
+    """The processor's name as Linux has it; None where it has none."""
+    if not cpuinfo.is_file():
+        return None
+    fields = (line.partition(":") for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines())
+    return next((value.strip() for name, _, value in fields if name.strip() == "model name"), None)
