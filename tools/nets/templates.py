@@ -134,7 +134,8 @@ def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) ->
     solver.snapshot_prefix = str(run.folder / "net")
     solver.random_seed = random_seed(exp, run)
     solver.solver_mode = SolverParameter.CPU  # the option `--gpu` overrides it
-    _lengthen(solver, condition_of(run).trainings)
+    if (times := condition_of(run).trainings) > 1:
+        _lengthen(solver, times)
     return solver
 
 
@@ -144,7 +145,8 @@ def _lengthen(solver: SolverParameter, times: int) -> None:
     The rate falls at the same fraction of the training (sgd_solver.cpp, GetLearningRate). `poly` follows max_iter.
     """
     solver.max_iter *= times
-    solver.stepsize *= times
+    if solver.HasField("stepsize"):
+        solver.stepsize *= times
     solver.stepvalue[:] = [value * times for value in solver.stepvalue]
     if solver.lr_policy == "exp":
         solver.gamma **= 1 / times
