@@ -1,18 +1,20 @@
-"""Test the thesis' claims, C1 to C18, or your own, on the results of an experiment.
+"""Test the claims of an experiment on its results: its own, and those of the thesis, C1 to C18.
 
     python -m tools claims experiments/demo.yaml --from docs/results/demo
     python -m tools claims experiments/tiny.yaml --other results/places --claims experiments/claims/mine.yaml
 
-prints a line for each claim and writes results/<experiment>/claims.csv. The claims: experiments/claims/thesis.yaml.
---other and --claims are remembered for the next call, also for that of a sweep.
+prints a line for each claim and writes results/<experiment>/claims.csv. The experiment's key `claims` names the files
+of experiments/claims/; each file is a family of claims. --other and --claims are remembered for the next call, also for
+that of a sweep.
 
-verdict: holds or fails if the claim's p-value, corrected for the number of claims tested (Holm), is at most 0.05; else
-undecided. It is not applicable if the claim is about another data set, or if what it compares was not measured. The
-unit is the seed (tools/stats/intervals.py): with one seed a claim is undecided. these_nets is the verdict of the same
-test over validation images: it is about the very nets that were trained, not about others. effect, low and high are of
-the comparison that the answer depends on, named in `at`: the weakest one of a conjunction. The interval is a 95 % one,
-not corrected. more_seeds: how many more seeds would decide an undecided claim with 80 % power, if effect and spread of
-the seeds so far are the true ones; blank where 200 would not, and 2 with a single seed, which has no spread.
+verdict: holds or fails if the claim's p-value, corrected for the number of claims tested in its file (Holm), is at most
+0.05; else undecided. It is not applicable if the claim is about another data set, or if what it compares was not
+measured. The unit is the seed (tools/stats/intervals.py): with one seed a claim is undecided. these_nets is the verdict
+of the same test over validation images: it is about the very nets that were trained, not about others. effect, low and
+high are of the comparison that the answer depends on, named in `at`: the weakest one of a conjunction. The interval is
+a 95 % one, not corrected. more_seeds: how many more seeds would decide an undecided claim with 80 % power, if effect
+and spread of the seeds so far are the true ones; blank where 200 would not, and 2 with a single seed, which has no
+spread.
 """
 
 import math
@@ -31,7 +33,7 @@ from tools.protocol.experiment import load as load_experiment
 from tools.protocol.layout import RESULTS, results_folder
 from tools.results.columns import CLAIM_COLUMNS, CLAIMS, RUNS, Row, csv_text, engine_name, read_csv, row_of, size_order
 from tools.results.tables import Tables, tables_of
-from tools.stats.claim_places import Places, default_places
+from tools.stats.claim_places import Places, default_places, own_claims
 from tools.stats.claim_tests import ClaimTester, NotApplicable
 from tools.stats.claims_file import Claims, load
 from tools.stats.terms import ClaimTest
@@ -39,15 +41,17 @@ from tools.stats.terms import ClaimTest
 ALPHA, POWER, MOST_SEEDS = 0.05, 0.8, 200
 
 
-def decide(tables: Tables, claims: Claims, prestudy: Tables | None = None, other: Tables | None = None) -> list[Row]:
-    """The rows of claims.csv: one for each claim."""
+def decide(
+    tables: Tables, claims: Claims, prestudy: Tables | None = None, other: Tables | None = None, file: str = "thesis"
+) -> list[Row]:
+    """The rows of claims.csv for one file of claims: one for each claim, corrected for the number of these."""
     by_seeds = ClaimTester(tables, claims.margin, prestudy, other)
     by_images = ClaimTester(tables, claims.margin, prestudy, other, these_nets=True)
     rows: list[Row] = []
     tests: dict[str, ClaimTest] = {}
     of_nets: dict[str, ClaimTest] = {}
     for name, claim in claims.claims.items():
-        row = row_of(CLAIM_COLUMNS, claim=name, verdict="not applicable", text=claim.says)
+        row = row_of(CLAIM_COLUMNS, claims=file, claim=name, verdict="not applicable", text=claim.says)
         try:
             tests[name], of_nets[name] = by_seeds.test(claim), by_images.test(claim)
             row |= _facts(tests[name])
@@ -162,10 +166,13 @@ def claims(exp: Experiment, places: Places | None = None) -> bool:
         return False
     own = tables_of(exp, places.own)
     prestudy, other = (tables_of(exp, place) if place else None for place in (places.prestudy, places.other))
-    text = csv_text(CLAIM_COLUMNS, decide(own, load(places.claims), prestudy, other))
+    families = {file.stem: load(file) for file in places.claims}
+    rows = [row for name, family in families.items() for row in decide(own, family, prestudy, other, name)]
+    text = csv_text(CLAIM_COLUMNS, rows)
     stage.marker.unlink(missing_ok=True)
     write_atomic(folder / CLAIMS, text)
-    remembered = {"other": places.other and str(places.other), "claims": str(places.claims)}
+    given = places.claims != own_claims(exp)
+    remembered = {"other": places.other and str(places.other), "claims": str(places.claims[0]) if given else None}
     write_json(stage.marker, {"inputs": places.checksums, CLAIMS: sha256(folder / CLAIMS)} | remembered)
     return True
 
@@ -177,13 +184,14 @@ def main(argv: list[str]) -> None:
         "--other", type=Path, metavar="FOLDER", help="another data set's tables, for C17: results/places"
     )
     parser.add_argument("--prestudy", type=Path, metavar="FOLDER", help="the pre-study's tables; default: beside")
-    parser.add_argument("--claims", type=Path, metavar="FILE", help="the claims; default: the thesis'")
+    parser.add_argument(
+        "--claims", type=Path, metavar="FILE", help="other claims; default: those that the experiment names"
+    )
     given = parser.parse_args(argv)
     exp = load_experiment(given.experiment, given.set)
     default = default_places(exp, engine_name(), given.tables)
-    places = Places(
-        default.own, given.prestudy or default.prestudy, given.other or default.other, given.claims or default.claims
-    )
+    claims_files = (given.claims,) if given.claims else default.claims
+    places = Places(default.own, given.prestudy or default.prestudy, given.other or default.other, claims_files)
     for folder in (places.prestudy, places.other):
         if folder and not (folder / RUNS).is_file():
             raise UserError(f"{folder}: no {RUNS} there; name a folder of tables, as {RESULTS}/places")

@@ -118,9 +118,9 @@ def _best(means: dict[str, Any]) -> set[str]:
     return best
 
 
-def _verdicts(claims: list[Row]) -> list[tuple[str, int]]:
-    """Verdict -> how many claims have it, the most frequent first."""
-    return Counter(row["verdict"] for row in claims).most_common()
+def _verdicts(claims: dict[str, list[Row]]) -> dict[str, list[tuple[str, int]]]:
+    """File of claims -> verdict and how many of its claims have it, the most frequent first."""
+    return {name: Counter(row["verdict"] for row in rows).most_common() for name, rows in claims.items()}
 
 
 def _filters(rows: list[Row]) -> dict[str, list]:

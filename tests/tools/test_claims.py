@@ -13,7 +13,7 @@ from tools.claims import claims, main
 from tools.common.errors import UserError
 from tools.planning.stages import claims_stage
 from tools.protocol.experiment import Experiment
-from tools.results.columns import CLAIM_COLUMNS
+from tools.results.columns import CLAIM_COLUMNS, read_csv
 from tools.stats.claim_places import default_places
 from tools.stats.claims_file import THESIS
 from tools.summarize import summarize
@@ -74,6 +74,30 @@ def test_the_command_prints_a_line_a_claim_and_published_tables_give_the_same(ca
     Path("results/demo").rename("elsewhere")
     main(["experiments/demo.yaml", "--from", "elsewhere"])
     assert capsys.readouterr().out.splitlines()[:18] == printed[:18]
+
+
+def test_each_file_of_claims_is_a_family_with_its_own_correction(capsys: pytest.CaptureFixture):
+    small_sweep()
+    for seed in (0, 1):
+        for direction in ("A2B", "B2A"):
+            for condition, accuracy in (("FTall", 0.8), ("base+", 0.7)):
+                finish(f"{direction}/n0010/{condition}/seed{seed}", accuracy + 0.01 * seed)
+    summarize(demo(), "caffe")
+    claims(demo())
+    alone = {row["claim"]: row for row in read_csv(Path("results/demo/claims.csv"))}
+    main(["experiments/demo.yaml", "--set", "claims=[budget,thesis]"])
+    both = read_csv(Path("results/demo/claims.csv"))
+    assert [row["claims"] for row in both] == ["budget"] * 3 + ["thesis"] * 18
+    assert [row["claim"] for row in both[:3]] == ["B1", "B2", "B3"]
+    assert both[1]["at"] == "FTall - base+ at 10" and both[1]["effect"] == pytest.approx(0.1)
+    assert {row["claim"]: row for row in both[3:]} == alone
+    assert capsys.readouterr().out.startswith("B1 ")
+
+
+def test_a_file_of_claims_that_is_not_there_is_refused_with_those_that_are():
+    small_sweep()
+    with pytest.raises(UserError, match=r"SET: claims: own; a file of experiments/claims/, .*: budget, thesis"):
+        claims(demo("claims=[own]"))
 
 
 @pytest.mark.slow

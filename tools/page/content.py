@@ -43,9 +43,12 @@ def _cell(row: Row) -> dict[str, Any]:
     return {name: _finite(row.get(name)) for name in ("accuracy", "sd", "low", "high", "n", "excluded")}
 
 
-def claims(path: Path) -> list[Row]:
-    """The rows of claims.csv; none if there is no such file."""
-    return read_csv(path) if path.is_file() else []
+def claims(path: Path) -> dict[str, list[Row]]:
+    """The rows of claims.csv by the file of claims that they are in; empty if there is no such table."""
+    families: dict[str, list[Row]] = defaultdict(list)
+    for row in read_csv(path) if path.is_file() else []:
+        families[row.get("claims") or "thesis"].append(row)  # tables of older versions have no such column
+    return dict(families)
 
 
 def curves(path: Path) -> dict[str, dict[str, list[Point]]]:

@@ -23,13 +23,14 @@ from tools.common.yaml_file import read_yaml
 from tools.protocol.conditions import Condition
 from tools.protocol.register import check_name
 
-SELECTING = {"sizes", "conditions", "controls", "directions", "seeds"}
+SELECTING = {"sizes", "conditions", "controls", "directions", "seeds", "claims"}
 LOCAL = {"path", "on_bad_image", "keep_models", "resume"}
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Size = Positive | Literal["all"]
+ClaimsName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 
 
 class Experiment(BaseModel):
@@ -71,6 +72,8 @@ class Experiment(BaseModel):
     snapshot: Count | None = None
     base_lr: Annotated[float, Field(gt=0)] | None = None
 
+    claims: list[ClaimsName] = Field(["thesis"], min_length=1)  # files of experiments/claims/, each a family of claims
+
     # this machine
     keep_models: Literal["sources", "all", "none"] = "all"
     resume: bool = False  # go on from the last snapshot of a killed run: no longer the same result with BVLC Caffe
@@ -80,7 +83,7 @@ class Experiment(BaseModel):
     _name: str = PrivateAttr("")
     _set: str = PrivateAttr("")
 
-    @field_validator("sizes", "directions", "conditions", "seeds")
+    @field_validator("sizes", "directions", "conditions", "seeds", "claims")
     @classmethod
     def _no_repeats(cls, values: list) -> list:
         if len(set(values)) < len(values):

@@ -68,6 +68,7 @@ CURVE_COLUMNS: Columns = {
     "training_loss": "smoothed training loss; blank where it was not displayed",
 }
 CLAIM_COLUMNS: Columns = {
+    "claims": "the file of claims that it is in, without .yaml; p is corrected for the number of claims in this file",
     "claim": "its name: C1 to C18, or yours",
     "verdict": "holds, fails, undecided or not applicable: over seeds, corrected for the number of claims (Holm)",
     "these_nets": "the verdict of the same test over validation images: of the very nets that were trained",

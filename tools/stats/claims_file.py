@@ -16,7 +16,8 @@ from tools.protocol.conditions import Condition
 from tools.protocol.layout import Size
 from tools.protocol.register import check_name
 
-THESIS = CHECKOUT / "experiments" / "claims" / "thesis.yaml"
+FOLDER = CHECKOUT / "experiments" / "claims"
+THESIS = FOLDER / "thesis.yaml"
 GROUPS = ("frozen", "others")
 _BOUND = re.compile(r"(<=|<|>=|>) *([1-9]\d*)")
 _RELATIONS: dict[str, Callable[[int, int], bool]] = {

@@ -11,7 +11,7 @@ from tests.helpers.finished_runs import demo
 from tests.helpers.result_tables import write_tables
 from tools.common.files import sha256, write_atomic, write_json
 from tools.page import content
-from tools.results.columns import Row, read_csv
+from tools.results.columns import read_csv
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -107,8 +107,13 @@ def test_settings_are_the_keys_that_have_a_value() -> None:
     assert "max_iter" not in settings
 
 
-def test_claims_are_rows_or_none(tables: Path) -> None:
-    assert content.claims(tables / "claims.csv") == []
+def test_claims_are_grouped_by_their_file_and_those_of_an_older_table_are_the_thesis(tables: Path) -> None:
+    assert content.claims(tables / "claims.csv") == {}
     write_atomic(tables / "claims.csv", "claim,verdict,effect\nC1,holds,-0.5\n")
-    rows: list[Row] = content.claims(tables / "claims.csv")
-    assert rows == [{"claim": "C1", "verdict": "holds", "effect": -0.5}]
+    assert content.claims(tables / "claims.csv") == {"thesis": [{"claim": "C1", "verdict": "holds", "effect": -0.5}]}
+    write_atomic(tables / "claims.csv", "claims,claim\nbudget,B1\nthesis,C1\nthesis,C2\n")
+    families = content.claims(tables / "claims.csv")
+    assert {name: [row["claim"] for row in rows] for name, rows in families.items()} == {
+        "budget": ["B1"],
+        "thesis": ["C1", "C2"],
+    }

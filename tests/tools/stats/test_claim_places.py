@@ -24,7 +24,7 @@ def test_the_prestudys_tables_are_those_beside_the_experiments_own() -> None:
     prestudy = table("results/demo-prestudy")
     places = default_places(exp, "caffe")
     assert (places.own, places.prestudy, places.other) == (Path("results/demo"), prestudy, None)
-    assert places.claims == THESIS
+    assert places.claims == (THESIS,)
     published = table("published/demo-prestudy")
     assert default_places(exp, "caffe", Path("published/demo")).prestudy == published
 
@@ -47,11 +47,11 @@ def test_another_data_set_and_a_file_of_claims_are_remembered_while_they_exist()
     exp = demo()
     write_json(Path("results/demo") / MARKER, {"other": "results/places", "claims": "mine.yaml"})
     places = default_places(exp, "caffe")
-    assert (places.other, places.claims) == (None, THESIS)
+    assert (places.other, places.claims) == (None, (THESIS,))
     other = table("results/places")
     write_atomic(Path("mine.yaml"), "claims: {}\n")
     places = default_places(exp, "caffe")
-    assert (places.other, places.claims) == (other, Path("mine.yaml"))
+    assert (places.other, places.claims) == (other, (Path("mine.yaml"),))
 
 
 def test_the_verdicts_depend_on_every_table_that_is_there_and_on_the_claims() -> None:
