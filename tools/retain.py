@@ -11,7 +11,8 @@ new_fc8   its layers 1..7 frozen, under a fresh classifier trained on N_source: 
           it is not there. Named among the conditions (FTall-retain, base-retain), it is one of the sweep's.
 
 retention.csv in results/<experiment>/ has these two, source_accuracy (of the source net on V_source) and
-target_accuracy (of the run on V_target). own_fc8 is blank where the net has no layer of the source net (base-retain).
+target_accuracy (of the run on V_target). own_fc8 is blank where the net has no layer of the source net (base-retain),
+new_fc8 where X-retain has diverged. A run that has diverged, or whose source net has, is left out.
 """
 
 from pathlib import Path
@@ -34,7 +35,7 @@ from tools.results.ended_runs import run_order
 from tools.run import run_one
 from tools.training.engine import Engine, find_engine
 from tools.training.engine_outputs import layers_producing, output_values
-from tools.training.inputs import run_inputs, trained_weights
+from tools.training.inputs import has_diverged, run_inputs, trained_weights
 
 OWN = "own_fc8"
 
@@ -42,18 +43,22 @@ OWN = "own_fc8"
 def retain(exp: Experiment, engine: Engine) -> list[Row]:
     """Trains and scores what is missing, writes retention.csv, and returns its rows.
 
-    Raises UserError if there is no run to score, and the errors of the trainings.
+    A run that has diverged, or whose source net has, is left out: of outputs that are not numbers BVLC Caffe says that
+    all are right. Raises UserError if there is no run to score, and the errors of the trainings.
     """
-    rows = []
+    rows, any_diverged = [], False
     for run in sorted(_scored(exp, engine), key=run_order):
         manifest = read_json(run.manifest)
-        if manifest is None or not (run.folder / manifest["model"]["file"]).exists():
+        if diverged := _diverged(exp, run):
+            print(f"{run.folder}: left out: {diverged}")
+            any_diverged = True
+        elif manifest is None or not (run.folder / manifest["model"]["file"]).exists():
             reason = "its caffemodel is gone (keep_models)" if manifest else "not trained yet"
             print(f"{run.folder}: left out: {reason}")
-            continue
-        rows.append(_row(exp, run, engine, manifest))
-        print(_line(rows[-1]), flush=True)
-    if not rows:
+        else:
+            rows.append(_row(exp, run, engine, manifest))
+            print(_line(rows[-1]), flush=True)
+    if not rows and not any_diverged:
         raise UserError(f"{exp.file}: no run to score; run `python -m tools sweep {exp.file}` first")
     write_atomic(results_folder(exp, engine.name) / RETENTION, csv_text(RETENTION_COLUMNS, rows))
     return rows
@@ -71,10 +76,21 @@ def _scored(exp: Experiment, engine: Engine) -> set[Run]:
     return scored
 
 
+def _diverged(exp: Experiment, run: Run) -> str | None:
+    """What has diverged: the run or its source net; None if neither has."""
+    if has_diverged(run):
+        return "it has diverged"
+    source = source_net_of(exp, run)
+    return f"its source net {source.folder} has diverged" if has_diverged(source) else None
+
+
 def _row(exp: Experiment, run: Run, engine: Engine, manifest: Record) -> Row:
     retained = retain_run(run)
     copied = condition_of(run).origin == "source"
     source = read_json(source_net_of(exp, run).manifest)
+    result = run_one(exp, retained, engine)["result"]
+    if result["status"] == "diverged":
+        print(f"{run.folder}: new_fc8 is blank: {retained.folder} has diverged")
     return row_of(
         RETENTION_COLUMNS,
         direction=run.direction,
@@ -83,7 +99,7 @@ def _row(exp: Experiment, run: Run, engine: Engine, manifest: Record) -> Row:
         seed=run.seed,
         source_accuracy=source["result"]["accuracy"] if source else None,
         own_fc8=own_classifier(exp, run, retained, engine) if copied else None,
-        new_fc8=run_one(exp, retained, engine)["result"]["accuracy"],
+        new_fc8=None if result["status"] == "diverged" else result["accuracy"],
         target_accuracy=manifest["result"]["accuracy"],
         run=str(run.folder),
     )
@@ -122,8 +138,8 @@ def _joined(exp: Experiment, run: Run, rendered: Rendered, weights: Path, source
 def _line(row: Row) -> str:
     own = "" if row[OWN] is None else f"{row[OWN]:.4f} under the source net's fc8, "
     what = f"{row['direction']}/{layout.size_name(row['size'])}/{row['condition']}/seed{row['seed']}"
-    source = "not known" if row["source_accuracy"] is None else f"{row['source_accuracy']:.4f}"
-    return f"{what}: on V_source {own}{row['new_fc8']:.4f} under a fresh one; the source net {source}"
+    new, source = ("not known" if row[name] is None else f"{row[name]:.4f}" for name in ("new_fc8", "source_accuracy"))
+    return f"{what}: on V_source {own}{new} under a fresh one; the source net {source}"
 
 
 def main(argv: list[str]) -> None:

@@ -10,13 +10,17 @@ scores.csv in results/<experiment>/ has a row for each target set and condition 
 last copied layer. LEEP is about the source net as a whole, so it is in the rows of S7T and FTall only. If a set has
 more than --images images, that many are scored: the first of its LMDB, which is shuffled. scores_correlation.csv has
 Spearman's rank correlation of each score with the accuracy: over depths (the SnT of a target set; the mean of n sets),
-or over target sets for a condition (from three sets on, with the p-value of a permutation test).
+or over target sets for a condition (from three sets on, with the p-value of a permutation test). A source net that has
+diverged is left out, and a score that is not a number is blank.
 """
 
 import hashlib
+import math
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 from tabulate import tabulate
 
 from caffeformat import prototxt
@@ -37,7 +41,7 @@ from tools.stats import transferability
 from tools.stats.rank_correlation import correlations
 from tools.training.engine import Engine, find_engine
 from tools.training.engine_outputs import layers_producing, output_values
-from tools.training.inputs import run_inputs, trained_weights
+from tools.training.inputs import has_diverged, run_inputs, trained_weights
 from tools.training.process import RunFailed
 
 PROBABILITIES, FEATURES = "probabilities", "features"  # the added tops; features1 is what layer 1 gives to the next
@@ -48,8 +52,9 @@ OF_FEATURES = (transferability.logme, transferability.h_score, transferability.h
 def scores(exp: Experiment, engine: Engine, most: int = MOST_IMAGES) -> tuple[list[Row], list[Row]]:
     """Scores every selected target set, writes both tables, and returns their rows.
 
-    A set that was scored with the same inputs (scores.json has them) is not scored again. Raises UserError if no SnT or
-    FTall is selected or the source net is not trained, RunFailed if the engine fails.
+    A set that was scored with the same inputs (scores.json has them) is not scored again. A set whose source net has
+    diverged is left out. Raises UserError if no SnT or FTall is selected or the source net is not trained, RunFailed if
+    the engine fails.
     """
     folder = results_folder(exp, engine.name)
     recorded = read_json(folder / "scores.json") or {}
@@ -59,6 +64,9 @@ def scores(exp: Experiment, engine: Engine, most: int = MOST_IMAGES) -> tuple[li
     rows: list[Row] = []
     for key, group in groupby(selected, key=_set_key):
         runs = list(group)
+        if has_diverged(source := source_net_of(exp, runs[0])):
+            print(f"{key}: left out: its source net {source.folder} has diverged")
+            continue
         recorded[key] = _score(exp, runs, engine, most, recorded.get(key), folder / "scores" / f"{key}.prototxt")
         write_json(folder / "scores.json", recorded)
         rows += [_row(run, recorded[key]) for run in runs]
@@ -107,10 +115,16 @@ def _score(exp: Experiment, runs: list[Run], engine: Engine, most: int, recorded
     of_layers = {}
     for n, layer in layers.items():
         features = arrays[f"{FEATURES}{n}"]
-        values_of_layer = {score.__name__: round(score(features, labels), 6) for score in OF_FEATURES}
+        values_of_layer = {score.__name__: _score_of(score, features, labels) for score in OF_FEATURES}
         of_layers[str(n)] = {"layer": layer, "features": features.shape[1], **values_of_layer}
-    leep = round(transferability.leep(arrays[PROBABILITIES], labels), 6)
+    leep = _score_of(transferability.leep, arrays[PROBABILITIES], labels)
     return {"inputs": inputs, "leep": leep, "layers": of_layers, "last": max(layers)}
+
+
+def _score_of(score: Callable[[np.ndarray, np.ndarray], float], values: np.ndarray, labels: np.ndarray) -> float | None:
+    """The score, rounded; None where it is not a number, or the values are not."""
+    value = score(values, labels) if np.isfinite(values).all() else math.nan
+    return round(value, 6) if math.isfinite(value) else None
 
 
 def scoring_net(exp: Experiment, runs: list[Run]) -> tuple[NetParameter, dict[int, str], str, int]:

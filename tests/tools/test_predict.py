@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from caffeformat import datum, lmdb_file
+from caffeformat.blobs import caffemodel_bytes, read_caffemodel
 from tools.common.errors import UserError
 from tools.common.files import load_json
 from tools.predict import main, predict, scoring_net
@@ -58,6 +59,15 @@ def test_another_share_than_the_logs_is_an_error(run: Run, engine: Engine) -> No
     accuracy = load_json(run.manifest)["result"]["accuracy"]
     with pytest.raises(RunFailed, match=r"predict\.log: the predictions are right for .* of the images, the log says"):
         predict(run, engine, run.folder / MODEL, accuracy - 0.1)
+
+
+def test_images_whose_best_scores_are_equal_may_make_the_difference(run: Run, engine: Engine) -> None:
+    """Accuracy counts a tie as wrong, ArgMax takes one of the classes: a net that learned nothing is no failed run."""
+    net = read_caffemodel(run.folder / MODEL)
+    (run.folder / MODEL).write_bytes(caffemodel_bytes(net | {"fc3_T": [np.zeros_like(blob) for blob in net["fc3_T"]]}))
+    record = predict(run, engine, run.folder / MODEL, 0.0)
+    assert (record["images"], record["accuracy"]) == (40, 0.5)
+    assert {path.name for path in run.folder.iterdir()} >= {"predict.prototxt", "predictions.npz"}
 
 
 def test_the_command_reads_the_accuracy_from_the_test_table(

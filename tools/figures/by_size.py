@@ -21,7 +21,8 @@ def draw(exp: Experiment, rows: list[Row], summary: list[Row], folder: Path) -> 
     shown = [row for row in with_runs if Condition.of_run(row["condition"]).is_of_thesis]
     sizes = sorted({row["size"] for row in shown})
     if len(sizes) < 2:
-        raise NoData("fewer than two target sizes with a number")
+        found = ", ".join(map(str, sizes)) or "none"
+        raise NoData(f"fewer than two target sizes with a number have runs with the status ok: {found}")
     conditions = sorted({row["condition"] for row in shown}, key=condition_order)
     figure = style.new_figure(4.2)
     axes = figure.subplots()

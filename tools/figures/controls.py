@@ -30,7 +30,8 @@ def draw(exp: Experiment, rows: list[Row], summary: list[Row], folder: Path) -> 
     with_runs = [row for row in summary if row["n"]]
     families = sorted({family for row in with_runs if (family := _family(row))}, key=list(style.FAMILIES).index)
     if families in ([], ["S"]):
-        raise NoData("no control condition has been run")
+        has_controls = any(_family(row) not in ("", "S") for row in summary)
+        raise NoData(f"no control condition has {'a run with the status ok' if has_controls else 'been run'}")
     sizes = sorted({row["size"] for row in with_runs if _family(row) not in ("", "S")}, key=size_order)
     shown = [row for row in with_runs if row["size"] in sizes and (_family(row) or row["condition"] == "base")]
     across = min(_ACROSS, len(sizes))

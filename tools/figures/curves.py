@@ -46,7 +46,7 @@ def draw(exp: Experiment, rows: list[Row], points: list[Row], folder: Path, name
     Raises NoData if there are no runs or more than MAX_RUNS, or if one has no curve.
     """
     if not rows:
-        raise NoData("no source net has been trained yet")
+        raise NoData("no source net has been trained yet, or its training failed")
     if len(rows) > MAX_RUNS:
         raise NoData(f"{len(rows)} runs in one figure; {MAX_RUNS} at most can be told apart")
     curves = [_curve(row, points) for row in rows]
@@ -114,7 +114,8 @@ def _labels(rows: list[Row]) -> list[str]:
 def _draw_curve(accuracy_axes: Axes, loss_axes: Axes, curve: Curve, look: style.Look, label: str) -> None:
     look = style.with_white_edges(look)
     iteration, accuracy, loss = curve.tests.T
-    accuracy_axes.plot(iteration, accuracy, label=label, **look)
+    # Of outputs that are not numbers BVLC Caffe says that all images are right.
+    accuracy_axes.plot(iteration, np.where(np.isfinite(loss), accuracy, np.nan), label=label, **look)
     loss_axes.plot(iteration, loss, linestyle=_VALIDATION_DASH, **look)
     display, train = curve.train.T
     window = _window(curve)

@@ -30,9 +30,13 @@ _GAP = 1  # pixels between two filters
 def draw(exp: Experiment, rows: list[Row], folder: Path) -> None:
     """Writes filters.png, .pdf and .csv: of each filter its norm, and its distance to the source net's same filter.
 
-    Raises NoData if there are no nets.
+    A net that has diverged is left out, and the line of facts says so. Raises NoData if there are no nets, or if the
+    source net has diverged.
     """
-    shown = [(title, row, _first_filters(row)) for title, row in _nets(exp, rows).items()]
+    nets = [(title, row, _first_filters(row)) for title, row in _nets(exp, rows).items()]
+    shown = [net for net in nets if np.isfinite(net[2]).all()]
+    if not shown or shown[0] is not nets[0]:
+        raise NoData(f"{nets[0][1]['run']} has diverged: its weights are not all finite numbers")
     source = shown[0][2]
     across = {96: 8, 64: 8}.get(len(source), max(1, round(len(source) ** 0.5)))
     down = math.ceil(len(source) / across)
@@ -47,6 +51,7 @@ def draw(exp: Experiment, rows: list[Row], folder: Path) -> None:
         axes.spines[:].set_visible(False)
         axes.annotate(title, (0, 1), (0, 5), "axes fraction", "offset points", fontsize=8.5)
     facts = f"{' x '.join(map(str, source.shape))} weights; seed {shown[0][1]['seed']}, direction A2B"
+    facts += "".join(f"; {title}: {row['status']}" for title, row, _ in nets if row["status"] != "ok")
     style.set_figure_title(figure, f"{style.dataset_title(exp)}: filters of the first convolution", facts)
     style.save_table(
         folder / NAME, COLUMNS, [line for _, row, filters in shown for line in _lines(row, filters, source)]
@@ -58,7 +63,7 @@ def _nets(exp: Experiment, rows: list[Row]) -> dict[str, Row]:
     """Title -> row of runs.csv: the source net of half A, and nets of half B, fine-tuned from it and from scratch."""
     source = [row for row in curves.source_nets(exp, rows) if row["direction"] == "B2A"]
     if not source:
-        raise NoData("the source net of half A has not been trained")
+        raise NoData("the source net of half A has not been trained, or its training failed")
     seed = source[0]["seed"]
     nets = {f"source net, half A, {style.short_size_label(source[0]['size'])}": source[0]}
     others = [row for row in rows if row["direction"] == "A2B" and row["seed"] == seed and row["status"] != "failed"]

@@ -27,7 +27,7 @@ def draw(exp: Experiment, rows: list[Row], folder: Path) -> None:
     """Writes gain.png, .pdf and .csv from the rows of runs.csv. Raises NoData if no run has a base run to compare."""
     cells = gains(rows)
     if not cells:
-        raise NoData("no condition has a base run of the same size, direction and seed")
+        raise NoData(_why_empty(rows))
     sizes = sorted({cell["size"] for cell in cells}, key=size_order)
     conditions = sorted({cell["condition"] for cell in cells}, key=condition_order)
     grid = np.full((len(sizes), len(conditions)), np.nan)
@@ -61,7 +61,7 @@ def gains(rows: list[Row]) -> list[Row]:
     The gain is the mean difference of the accuracies of the condition and of base, over the directions and seeds whose
     two runs are ok.
     """
-    ok = [row for row in rows if row["status"] == "ok" and Condition.of_run(row["condition"]).is_of_thesis]
+    ok = _compared(rows)
     accuracy = {(row["size"], row["condition"], row["direction"], row["seed"]): row["accuracy"] for row in ok}
     differences: dict[tuple[Size, str], list[float]] = {}
     for (size, condition, *pair), value in accuracy.items():
@@ -73,3 +73,16 @@ def gains(rows: list[Row]) -> list[Row]:
         {"size": size, "condition": condition, "gain": round(statistics.fmean(values), 6), "n": len(values)}
         for (size, condition), values in in_order
     ]
+
+
+def _compared(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row["status"] == "ok" and Condition.of_run(row["condition"]).is_of_thesis]
+
+
+def _why_empty(rows: list[Row]) -> str:
+    has_base = {row["condition"] == "base" for row in _compared(rows)}
+    if True not in has_base:
+        return "no run of base has the status ok"
+    if False not in has_base:
+        return "no run of FTall or SnT has the status ok, and only these are compared with base here"
+    return "no run of FTall or SnT has a base run of the same size, direction and seed"

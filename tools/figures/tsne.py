@@ -3,6 +3,7 @@
 The features are those of the source net of half A. It was trained on half A and has never seen half B.
 """
 
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -33,7 +34,9 @@ CAPTION = (
 COLUMNS = ("half", "label", "pixels_x", "pixels_y", "features_x", "features_y")
 IMAGES = 500  # of each half: the first of its LMDB, which is shuffled
 _HEIGHT = 3.9  # inches
-_COMPONENTS = 50  # principal components, before t-SNE, as its authors advise
+_COMPONENTS = 50  # principal components, before t-SNE, as its authors advise; fewer if there are fewer images or values
+_PERPLEXITY = 30.0  # less if there are fewer than 91 images
+_SPREAD = (1e-12, 1e12)  # of values; the squares of others leave the range of float32
 _MAX_NAMED = 12  # classes; the names of more do not fit into the picture
 
 
@@ -41,13 +44,15 @@ def draw(exp: Experiment, engine: str, folder: Path, layer: str | None = None) -
     """Writes tsne.png, .pdf and .csv of the last hidden layer, or tsne-`layer`.*; returns the PNG. Raises NoData."""
     seed = exp.seeds[0]
     split, run = split_of(exp, seed), source_net(exp, experiment_name(exp, engine), "A", seed)
-    weights = _weights(run)
+    weights, status = _weights(run)
     try:
         name = layer or weighted_blocks(prototxt.read_net(run.folder / NET), run.folder / NET)[-2].main.name
         pixels, labels, features = _both_halves(split, run, weights, name)
     except (UserError, FormatError) as error:
         raise NoData(str(error)) from None
-    places = {"pixels": embed(pixels), "features": embed(features)}
+    flag = f" ({status})" if status != "ok" else ""
+    embedded = [embed(pixels, "the pixels"), embed(features, f"the values of {name} in {run.folder}{flag}")]
+    places = dict(zip(("pixels", "features"), (found.places for found in embedded), strict=True))
     halves = np.repeat(HALVES, [len(of_half) for of_half in labels])
     top = 1 - (style.TITLE_HEIGHT + 0.2) / _HEIGHT
     figure = style.new_figure(_HEIGHT, left=0.01, right=0.99, top=top, bottom=0.065, wspace=0.04)
@@ -60,7 +65,7 @@ def draw(exp: Experiment, engine: str, folder: Path, layer: str | None = None) -
         for axes, place in zip((left, right), places.values(), strict=True):
             _name_classes(axes, place, halves, np.concatenate(labels), names)
     figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncols=2, markerscale=1.6)
-    facts = f"{len(halves):,} images; {_COMPONENTS} principal components, then t-SNE, perplexity 30; net: {run.key}"
+    facts = f"{len(halves):,} images; {_method(embedded)}; net: {run.key}{flag}"
     style.set_figure_title(figure, f"{style.dataset_title(exp)}: the validation halves", facts)
     path = folder / (NAME if layer is None else f"{NAME}-{layer.replace('/', '-')}")
     table = np.column_stack([*places.values()]).round(3)
@@ -70,21 +75,52 @@ def draw(exp: Experiment, engine: str, folder: Path, layer: str | None = None) -
     return path.with_name(f"{path.name}.png")
 
 
-def embed(values: np.ndarray) -> np.ndarray:
-    """t-SNE of N rows, after a principal component analysis: float32, N x 2. The same values give the same places."""
+@dataclass(frozen=True)
+class Embedded:
+    """Rows in two dimensions, and the settings that their number and length allowed."""
+
+    places: np.ndarray  # float32, N x 2
+    components: int
+    perplexity: float
+
+
+def embed(values: np.ndarray, what: str = "the values") -> Embedded:
+    """t-SNE of `values`, N x D, after a principal component analysis. The same values give the same places.
+
+    Raises NoData, which calls the values `what`, if they are not finite or all rows are equal: t-SNE would crash.
+    """
+    if not np.isfinite(values).all():
+        raise NoData(f"{what} are not all finite numbers")
+    spread = float(np.ptp(values.astype(np.float64), axis=0).max())
+    if not spread:
+        raise NoData(f"{what} are the same for all {len(values):,} images")
+    if not _SPREAD[0] < spread < _SPREAD[1]:
+        values = ((values - values.mean(0, np.float64)) / spread).astype(np.float32)
     components = min(_COMPONENTS, *values.shape)
-    perplexity = min(30.0, (len(values) - 1) / 3)
+    perplexity = min(_PERPLEXITY, (len(values) - 1) / 3)
     with threadpool_limits(1):  # with so few rows threads gain nothing, and on a busy machine they wait for each other
         reduced = PCA(components, random_state=0).fit_transform(values)
-        tsne = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=0)
-        return tsne.fit_transform(reduced)
+        init = "pca" if components > 1 else "random"
+        tsne = TSNE(perplexity=perplexity, init=init, learning_rate="auto", random_state=0)
+        return Embedded(tsne.fit_transform(reduced), components, perplexity)
 
 
-def _weights(run: Run) -> Path:
+def _method(embedded: list[Embedded]) -> str:
+    """50 principal components, then t-SNE, perplexity 30"""
+    components = dict.fromkeys(found.components for found in embedded)
+    count = " and ".join(map(str, components))
+    return f"{count} principal components, then t-SNE, perplexity {embedded[0].perplexity:.3g}"
+
+
+def _weights(run: Run) -> tuple[Path, str]:
+    """The run's trained net and its status. Raises NoData if there is none, or if it has diverged."""
     manifest = read_json(run.manifest)
     if manifest is None or not (run.folder / manifest["model"]["file"]).is_file():
         raise NoData(f"{run.folder} has no trained net")
-    return run.folder / manifest["model"]["file"]
+    status = manifest["result"]["status"]
+    if status == "diverged":
+        raise NoData(f"{run.folder} has diverged, so its features mean nothing")
+    return run.folder / manifest["model"]["file"], status
 
 
 def _both_halves(split: Split, run: Run, weights: Path, layer: str) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:

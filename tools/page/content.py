@@ -54,13 +54,15 @@ def claims(path: Path) -> dict[str, list[Row]]:
 def curves(path: Path) -> dict[str, dict[str, list[Point]]]:
     """Run key -> its `tests`, [iteration, accuracy, loss], and `train`, [iteration, loss], at most POINTS of these.
 
-    Values are rounded to four significant digits; NaN becomes None. Empty if there is no curves.csv.
+    Values are rounded to four significant digits; NaN becomes None, and so does an accuracy whose loss is not finite:
+    of outputs that are not numbers BVLC Caffe says that all images are right. Empty if there is no curves.csv.
     """
     of_run: dict[str, dict[str, list[Point]]] = defaultdict(lambda: {"tests": [], "train": []})
     for row in read_csv(path) if path.is_file() else []:
         run = of_run[row["run"]]
         if row["accuracy"] is not None:
-            run["tests"].append([row["iteration"], _short(row["accuracy"]), _short(row["validation_loss"])])
+            loss = _short(row["validation_loss"])
+            run["tests"].append([row["iteration"], None if loss is None else _short(row["accuracy"]), loss])
         if row["training_loss"] is not None:
             run["train"].append([row["iteration"], _short(row["training_loss"])])
     for run in of_run.values():

@@ -30,7 +30,7 @@ def logme(features: np.ndarray, labels: np.ndarray) -> float:
 
     The mean over the classes of the log evidence per sample of a Bayesian linear model whose target is 1 for the class
     and 0 otherwise. The precisions of the weights (alpha) and of the noise (beta) are at the fixed point that maximizes
-    the evidence.
+    the evidence. Features that are all 0 (a dead layer) have the evidence of a model of noise alone.
     """
     f = np.asarray(features, np.float64)
     u, s, _ = np.linalg.svd(f, full_matrices=False)
@@ -47,7 +47,8 @@ def _evidence(u: np.ndarray, squares: np.ndarray, shape: tuple[int, int], target
         gamma = (beta * squares / (alpha + beta * squares)).sum()
         weights = (beta**2 * squares * z / (alpha + beta * squares) ** 2).sum()
         errors = (alpha**2 * z / (alpha + beta * squares) ** 2).sum() + residual
-        last_ratio, alpha, beta = alpha / beta, gamma / max(weights, 1e-12), (n - gamma) / max(errors, 1e-12)
+        last_ratio, beta = alpha / beta, (n - gamma) / max(errors, 1e-12)
+        alpha = gamma / max(weights, 1e-12) if gamma else alpha  # without a feature alpha has no effect
         if abs(np.log(alpha / beta / last_ratio)) < 1e-6:
             break
     weights = (beta**2 * squares * z / (alpha + beta * squares) ** 2).sum()

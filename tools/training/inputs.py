@@ -72,6 +72,12 @@ def trained_weights(run: Run) -> tuple[Path, str]:
     return run.folder / manifest["model"]["file"], manifest["model"]["sha256"]
 
 
+def has_diverged(run: Run) -> bool:
+    """Whether the run is finished and has diverged: what its net computes then is no result."""
+    manifest = read_json(run.manifest)
+    return manifest is not None and manifest["result"]["status"] == "diverged"
+
+
 def put_back_manifest(exp: Experiment, run: Run, engine: Engine) -> None:
     """Renames a manifest that was set aside back into place, if it is up to date after all.
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.helpers.figure_files import ALL_CONDITIONS, is_whole, rows
 from tests.helpers.finished_runs import demo
-from tools.figures import by_size
+from tools.figures import NoData, by_size
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -19,3 +19,8 @@ def test_by_size_has_a_line_for_every_condition_of_the_thesis_and_no_control(tab
     summary = {(row["condition"], str(row["size"])): row for row in tables[1]}
     assert all(float(row["low"]) == summary[row["condition"], row["size"]]["low"] for row in found)
     assert is_whole("by_size")
+
+
+def test_one_size_makes_no_line_and_the_reason_names_it(tables):
+    with pytest.raises(NoData, match="fewer than two target sizes with a number have runs with the status ok: 50"):
+        by_size.draw(demo(), tables[0], [row for row in tables[1] if row["size"] == 50], Path())

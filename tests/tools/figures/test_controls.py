@@ -23,3 +23,9 @@ def test_controls_have_a_panel_a_size_with_base_and_all_kinds(tables):
 def test_without_controls_there_is_no_such_figure(tables):
     with pytest.raises(NoData, match="no control condition has been run"):
         controls.draw(demo(), tables[0], [row for row in tables[1] if row["condition"] in ALL_CONDITIONS[:9]], Path())
+
+
+def test_controls_whose_runs_are_all_flagged_are_no_missing_runs(tables):
+    flagged = [row | {"n": 0} if row["condition"] != "base" else row for row in tables[1]]
+    with pytest.raises(NoData, match="no control condition has a run with the status ok"):
+        controls.draw(demo(), tables[0], flagged, Path())

@@ -90,6 +90,25 @@ def test_many_displays_are_drawn_as_a_running_mean_and_the_line_of_facts_says_so
     np.testing.assert_allclose(drawn[-1], 1.5)
 
 
+def test_an_accuracy_of_outputs_that_are_not_numbers_is_not_drawn(
+    exp: Experiment, tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = tables[0][0] | {"status": "diverged"}
+    tests = [(0, 0.5, 0.7), (100, 1.0, np.nan), (200, 1.0, np.inf)]
+    points = [
+        {"run": run_key(row), "iteration": at, "accuracy": accuracy, "validation_loss": loss, "training_loss": None}
+        for at, accuracy, loss in tests
+    ]
+    drawn: list[list[float]] = []
+    plot = Axes.plot
+    monkeypatch.setattr(Axes, "plot", lambda self, x, y, **look: drawn.append(list(y)) or plot(self, x, y, **look))
+    curves.draw(exp, [row], points, Path())
+    np.testing.assert_equal(drawn[0], [0.5, np.nan, np.nan])
+    assert [row["accuracy"] for row in rows("learning_curves")] == ["0.5", "1.0", "1.0"], (
+        "the table has what the log says"
+    )
+
+
 def test_what_cannot_be_drawn_is_refused_with_the_reason(exp: Experiment, tables, points: list[Row]) -> None:
     some = tables[0]
     with pytest.raises(NoData, match="no source net has been trained yet"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from caffeformat.blobs import read_caffemodel
+from caffeformat.blobs import caffemodel_bytes, read_caffemodel
 from tests.helpers.figure_files import is_whole, rows
 from tools.figures import NoData, filters
 from tools.protocol.experiment import Experiment
@@ -34,6 +34,30 @@ def test_the_numbers_are_norms_and_distances_to_the_source_nets_same_filters(tra
         assert float(row["norm"]) == pytest.approx(np.linalg.norm(ours), abs=1e-5)
         assert float(row["distance"]) == pytest.approx(np.linalg.norm(ours - theirs), abs=1e-5)
     assert is_whole("filters")
+
+
+def test_a_net_that_diverged_has_no_panel_and_the_line_of_facts_says_why(
+    trained: Experiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summarize(trained, "caffe")
+    table = read_csv(Path("results/quick/runs.csv"))
+    source, scratch = "models/quick/B2A/n0012/base/seed0", "models/quick/A2B/n0004/base/seed0"
+    table = [row | {"status": "diverged"} if row["run"] == scratch else row for row in table]
+    make_one_weight_infinite(Path(scratch) / "net_iter_40.caffemodel")
+    heads: list[str] = []
+    monkeypatch.setattr(filters.style, "set_figure_title", lambda figure, title, facts: heads.append(facts))
+    filters.draw(trained, table, Path())
+    assert heads == ["6 x 1 x 4 x 4 weights; seed 0, direction A2B; from scratch on B, 4 a class: diverged"]
+    assert {row["run"] for row in rows("filters")} == {source}
+    make_one_weight_infinite(Path(source) / "net_iter_40.caffemodel")
+    with pytest.raises(NoData, match=f"{source} has diverged: its weights are not all finite numbers"):
+        filters.draw(trained, table, Path())
+
+
+def make_one_weight_infinite(model: Path) -> None:
+    net = {name: [blob.copy() for blob in blobs] for name, blobs in read_caffemodel(model).items()}
+    net["conv1"][0].flat[0] = np.inf
+    model.write_bytes(caffemodel_bytes(net))
 
 
 def test_without_nets_there_is_no_figure(trained: Experiment) -> None:

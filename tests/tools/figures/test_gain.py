@@ -1,5 +1,6 @@
 """The figure gain: the mean difference to base of the same net and seed."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from tests.helpers.figure_files import is_whole, rows
 from tests.helpers.finished_runs import demo
 from tools.figures import NoData, gain
+from tools.results.columns import Row
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -23,6 +25,21 @@ def test_gain_is_the_mean_of_paired_differences_and_leaves_out_flagged_runs(tabl
     assert is_whole("gain")
 
 
-def test_gain_without_a_base_is_refused(tables):
-    with pytest.raises(NoData, match="no condition has a base run"):
-        gain.draw(demo(), [row for row in tables[0] if row["condition"] != "base"], Path())
+@pytest.mark.parametrize(
+    ("kept", "why"),
+    [
+        (lambda row: row["condition"] != "base", "no run of base has the status ok"),
+        (
+            lambda row: row["condition"] in ("base", "T3T"),
+            "no run of FTall or SnT has the status ok, and only these are",
+        ),
+        (
+            lambda row: row["size"] == (500 if row["condition"] == "base" else 50),
+            "no run of FTall or SnT has a base run of the same size, direction and seed",
+        ),
+    ],
+    ids=["no base", "only base and a control", "of different sizes"],
+)
+def test_without_pairs_the_reason_says_which_runs_are_missing(tables, kept: Callable[[Row], bool], why: str):
+    with pytest.raises(NoData, match=why):
+        gain.draw(demo(), list(filter(kept, tables[0])), Path())

@@ -52,6 +52,13 @@ def test_curves_keep_all_tests_and_thin_the_training_loss(tables: Path) -> None:
     assert content.curves(Path("gone.csv")) == {}
 
 
+def test_an_accuracy_of_outputs_that_are_not_numbers_is_no_point_of_a_curve(tables: Path) -> None:
+    run = "A2B/n0500/base/seed0"
+    rows = [f"{run},0,0.5,0.69,", f"{run},100,1,nan,nan", f"{run},200,1,inf,inf", ""]
+    write_atomic(tables / "curves.csv", "\n".join(["run,iteration,accuracy,validation_loss,training_loss", *rows]))
+    assert content.curves(tables / "curves.csv")[run]["tests"] == [[0, 0.5, 0.69], [100, None, None], [200, None, None]]
+
+
 def test_a_run_links_to_those_of_its_files_that_are_there(tables: Path) -> None:
     rows = read_csv(tables / "runs.csv")[:1]
     write_atomic(Path(rows[0]["run"]) / "caffe.log", "I1124\n")

@@ -34,8 +34,11 @@ def test_leep_of_a_source_net_that_tells_the_classes_apart_is_0_and_of_one_that_
 
 
 @pytest.mark.parametrize(
-    "features", [FEATURES, NOISE, np.hstack([FEATURES, np.zeros((40, 2))])], ids=["signal", "noise", "dead"]
+    "features",
+    [FEATURES, NOISE, np.hstack([FEATURES, np.zeros((40, 2))]), np.zeros((40, 6)), np.ones((40, 6))],
+    ids=["signal", "noise", "partly dead", "dead", "constant"],
 )
+@pytest.mark.filterwarnings("error")
 def test_logme_is_the_largest_evidence_that_an_optimizer_finds(features):
     """The marginal likelihood of y ~ N(0, F F' / alpha + I / beta), maximized numerically."""
     best = []
