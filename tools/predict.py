@@ -28,7 +28,7 @@ from tools.results.columns import PREDICTIONS, read_csv
 from tools.results.tables import npz_bytes
 from tools.training.engine import Engine, find_engine
 from tools.training.engine_outputs import layers_producing, output_values
-from tools.training.process import RunFailed
+from tools.training.process import Contradiction, RunFailed
 
 MODEL, LOG = "predict.prototxt", "predict.log"
 PREDICTED = "predicted"  # the top of the ArgMax layer
@@ -38,8 +38,8 @@ NEAR_TIES = 0.001  # share of images: with other threads or kernels, two nearly 
 def predict(run: Run, engine: Engine, model: Path, accuracy: float) -> dict:
     """Writes the run's predictions.npz with its net `model`. Returns the manifest's entry about the predictions.
 
-    `accuracy` is the headline accuracy in the training's log. Raises RunFailed if the engine fails, if the number of
-    printed values is not that of the validation images, or if their accuracy differs from that in the log.
+    `accuracy` is the headline accuracy in the training's log. Raises RunFailed if the engine fails or if the number of
+    printed values is not that of the validation images, Contradiction if their accuracy differs from that in the log.
     """
     net, label, batches, images = scoring_net(run)
     write_atomic(run.folder / MODEL, prototxt.to_text(net))
@@ -55,7 +55,9 @@ def predict(run: Run, engine: Engine, model: Path, accuracy: float) -> dict:
     share = float((labels == predicted).mean())
     allowed = max(NEAR_TIES, 1 / images) + 1e-5
     if abs(share - accuracy) > allowed and abs(share - accuracy) > allowed + _ties(run, engine, model, net, batches):
-        raise RunFailed(f"{log}: the predictions are right for {share:.6f} of the images, the log says {accuracy:.6f}")
+        raise Contradiction(
+            f"{log}: the predictions are right for {share:.6f} of the images, the log says {accuracy:.6f}"
+        )
     write_atomic(run.folder / PREDICTIONS, npz_bytes({"label": labels, "predicted": predicted}))
     log.unlink()  # two lines an image, all of them now in predictions.npz
     return {
@@ -77,6 +79,8 @@ def _ties(run: Run, engine: Engine, model: Path, net: NetParameter, batches: int
         file = Path(folder) / MODEL
         write_atomic(file, prototxt.to_text(net))
         printed = output_values(engine, file, model, batches, [PREDICTED])[PREDICTED]
+    if not len(printed) or len(printed) % 4:
+        raise RunFailed(f"{file.name}: {engine.name} printed {len(printed)} values, not 4 an image")
     scores = printed.reshape(-1, 2, 2)[:, 1]  # of each image two classes, then their scores
     return float((scores[:, 0] == scores[:, 1]).mean())
 

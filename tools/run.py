@@ -10,8 +10,8 @@ import subprocess
 import time
 
 from tools import cli, parse, predict, render, train
-from tools.caffe_log import Log
 from tools.common.checkout import CHECKOUT
+from tools.common.errors import UserError
 from tools.common.files import checksums, load_json, lock, read_json, sha256, write_atomic, write_json
 from tools.common.parent_death import DIES_WITH_SWEEP, die_with_parent
 from tools.common.stage import NotReady, Record, Stage
@@ -20,14 +20,16 @@ from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, split_of
 from tools.protocol.runs import find_run, is_copied_from, runs_of, source_run, train_set
 from tools.results.columns import PREDICTIONS
+from tools.training.attempts import attempts
+from tools.training.caffe_train import LOG
 from tools.training.engine import Engine, find_engine
 from tools.training.inputs import lacks_predictions, put_back_manifest, run_stage
 from tools.training.outcome import outcome
-from tools.training.process import RunFailed
+from tools.training.process import Contradiction, RunFailed
 
 PLAN = "plan.txt"
 # What a finished run leaves in its folder, beside its net. The manifest has their checksums.
-OUTPUTS = (NET, SOLVER, PLAN, train.LOG, train.RECORD, parse.TRAIN, parse.TEST, predict.MODEL, PREDICTIONS)
+OUTPUTS = (NET, SOLVER, PLAN, LOG, train.RECORD, parse.TRAIN, parse.TEST, predict.MODEL, PREDICTIONS)
 
 
 def run_one(exp: Experiment, run: Run, engine: Engine) -> Record:
@@ -47,13 +49,14 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> Record:
         write_atomic(run.folder / PLAN, plan + "\n")
         try:
             training = train.train(exp, run, engine)
-            log = parse.parse(run.folder / train.LOG, run.folder)
-            manifest = _manifest(exp, run, engine, training, _outcome(exp, run, rendered, log))
+            manifest = _manifest(exp, run, engine, training, _outcome(exp, run, rendered))
             manifest["predictions"] = _predictions(run, engine, manifest)
             manifest["outputs"] = checksums(run.folder, (*OUTPUTS, training["model"]["file"]))
         except Exception as error:
+            if isinstance(error, Contradiction):
+                (run.folder / train.RECORD).unlink(missing_ok=True)  # the same command trains again
             if not isinstance(error, NotReady):
-                write_json(run.failed, {"run": run.key, "error": str(error), "attempts": _attempts(run)})
+                write_json(run.failed, {"run": run.key, "error": str(error), "attempts": attempts(run)})
             raise
         _compare_with_previous(run, stage, manifest)
         write_json(run.manifest, manifest)
@@ -105,11 +108,16 @@ def _with_predictions(run: Run, engine: Engine, manifest: Record) -> Record:
     return manifest
 
 
-def _outcome(exp: Experiment, run: Run, rendered: Rendered, log: Log) -> Record:
+def _outcome(exp: Experiment, run: Run, rendered: Rendered) -> Record:
+    """The result in the run's log. Raises Contradiction if the log does not have it."""
     split = load_json(split_of(exp, run.seed).marker)
     half, _ = train_set(exp, run)
     classes = len(split["classes"][half])
-    return outcome(log, rendered, classes, exp.fc8_outputs or classes, split["counts"][half]["val"])
+    try:
+        log = parse.parse(run.folder / LOG, run.folder)
+        return outcome(log, rendered, classes, exp.fc8_outputs or classes, split["counts"][half]["val"])
+    except UserError as error:
+        raise Contradiction(str(error)) from error
 
 
 def _manifest(exp: Experiment, run: Run, engine: Engine, training: Record, result: Record) -> Record:
@@ -130,15 +138,13 @@ def _manifest(exp: Experiment, run: Run, engine: Engine, training: Record, resul
         "machine": training.get("machine"),
         "began": training["began"],
         "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "used": training.get("used"),
         "attempts": training["attempts"],
+        "resumed_at": training.get("resumed_at", []),
         "proofs": training["proofs"],
         "result": result,
         "model": training["model"],
     }
-
-
-def _attempts(run: Run) -> int:
-    return int((read_json(run.folder / "attempts.json") or {"count": 0})["count"])
 
 
 def _commit() -> str | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 
 from tools.caffe_log.glog import Clock, last_prefix, plain_text, process_of
 
-_BEGINS_ROW = re.compile(r"Iteration (\d+)\b.*(?:, (?:\S+ep, )?loss = |, Testing net|, Test score)")
+_BEGINS_ROW = re.compile(r"Iteration (\d{1,18})\b.*(?:, (?:\S+ep, )?loss = |, Testing net|, Test score)")
 _STARTS = ("Initializing solver from", "Solving ")
 _SETS_RATE = re.compile(r"Iteration \d+\b.*, lr = ")
 

@@ -12,11 +12,13 @@ from tools.caffe_log.table import Table
 
 _CONTEXT = 6  # lines kept to report an abort, the last one included
 _ITERATION = re.compile(
-    r"Iteration (\d+)(?: \((?:(\S+) iter/s, (\S+)s/.*?|\S+ s|\S+/s)\))?, (?:\d\S*ep, )?"
-    r"(?:(loss|lr) = ([^\s,\x1b\[]+)(?:\s*$|, m = )|Testing net(?: \(#(\d+)\))?\s*$|(Test score #\d+: \S+)\s*$)"
+    r"Iteration (\d{1,18})(?: \((?:(\S+) iter/s, (\S+)s/.*?|\S+ s|\S+/s)\))?, (?:\d\S*ep, )?"
+    r"(?:(loss|lr) = ([^\s,\x1b\[]+)(?:\s*$|, m = )|Testing net(?: \(#(\d{1,9})\))?\s*$|(Test score #\d+: \S+)\s*$)"
 )
 _DISPLAY = re.compile(r"Iteration \d+\b.*(?:loss = |lr = |Testing net)")  # of any dialect, also one that is not read
-_OUTPUT = re.compile(r"(?:\w+ net output(?: mAP)?|\w+ score) #(\d+):(?: (.*?) =)? (\S+)(?: \(\* \S+ = \S+ loss\))?\s*$")
+_OUTPUT = re.compile(
+    r"(?:\w+ net output(?: mAP)?|\w+ score) #(\d{1,9}):(?: (.*?) =)? (\S+)(?: \(\* \S+ = \S+ loss\))?\s*$"
+)
 _COLOURED = re.compile(r"\] *(?:\x1b|\^\[|\\|\[\d+(?:;\d+)*m)")  # something between the prefix and the message
 _TEST_LOSS = re.compile(r"Test loss: ([^\s\x1b\[]+)(?:\x1b\S*|\[\d*m)?\s*$")
 _REST = re.compile(r"[\d.e+-]+$|[\d.e+-]* ?\(\* \S+ = \S+ loss\)$")  # of a line that was cut at its number

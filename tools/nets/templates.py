@@ -130,6 +130,8 @@ def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) ->
     for field in ("train_net", "test_net", "net_param", "train_net_param", "test_net_param", "weights"):
         solver.ClearField(field)
     solver.snapshot_after_train = True
+    if solver.HasField("snapshot_format"):
+        solver.snapshot_format = SolverParameter.BINARYPROTO  # caffemodels are read to prove what was copied
     solver.net = str(run.folder / NET)
     solver.snapshot_prefix = str(run.folder / "net")
     solver.random_seed = random_seed(exp, run)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
+from tools.training.output import OutputFault, answer_of
 
 
 class NoEngine(UserError):
@@ -29,14 +29,18 @@ class Engine:
     def version(self) -> str:
         """The first line of `--version`: `caffe version 1.0.0`."""
         try:
-            result = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=120)
+            status, lines = answer_of([self.path, "--version"], with_stderr=False)
+            if status or not any(map(str.strip, lines)):
+                status, lines = answer_of([self.path, "--version"])
         except OSError as error:
             raise NoEngine(
                 f"{self.path}: cannot be started ({error.strerror}); CAFFE names a `caffe` executable"
             ) from None
-        lines = (result.stdout + result.stderr).strip().splitlines()
-        if result.returncode or not lines:
-            raise NoEngine(f"{self.path} --version: exit {result.returncode}: {lines[-1] if lines else 'no output'}")
+        except OutputFault as fault:
+            raise NoEngine(f"{self.path} --version: {fault}; CAFFE names a `caffe` executable") from None
+        lines = [line.strip()[:1000] for line in lines if line.strip()]
+        if status or not lines:
+            raise NoEngine(f"{self.path} --version: exit {status}: {lines[-1] if lines else 'no output'}")
         return lines[0]
 
 

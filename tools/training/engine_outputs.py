@@ -16,12 +16,15 @@ import numpy as np
 
 from caffeformat.caffeformat_pb2 import TRAIN, LayerParameter, NetParameter
 from tools.caffe_log import LogReader
+from tools.caffe_log.rows import number
 from tools.common.progress import progress
+from tools.training import output
 from tools.training.engine import Engine
 from tools.training.gpus import gpu_slot
+from tools.training.output import OutputFault
 from tools.training.process import RunFailed, describe_exit, run_engine
 
-_VALUE = re.compile(r"\] Batch (\d+), (\S+) = (\S+)\s*$")
+_VALUE = re.compile(r"\] Batch (\d{1,9}), (\S+) = (\S+)\s*$")
 
 
 def output_values(
@@ -30,28 +33,35 @@ def output_values(
     """Runs `caffe test` on `net` (a prototxt) for `batches` batches. Returns the values of the outputs `names`.
 
     Each array is flat and float32. An output that the engine never prints gives an empty array. The engine's log is
-    written to `log`. Raises RunFailed if the engine fails.
+    written to `log`. Raises RunFailed if the engine fails, or prints more batches or a GB for one batch.
     """
     values = {name: array("f") for name in names}
     reader = LogReader()
-    batch = 0
+    batch = size = 0
     with progress(str(net), batches, "batches") as update:
 
         def read_line(line: str) -> None:
-            nonlocal batch
+            nonlocal batch, size
+            size += len(line)
             match = _VALUE.search(line)
-            if not match:
+            value = number(match[3]) if match else None
+            if match is None or value is None:
                 reader.feed(line)
                 return
-            if int(match[1]) > batch:
-                batch = int(match[1])
+            if int(match[1]) != batch:
+                if int(match[1]) >= batches:
+                    raise OutputFault(f"printed a batch {match[1]} of {batches}, which are numbered from 0")
+                batch, size = int(match[1]), 0
                 update(1)
+            if size > output.MOST:
+                raise OutputFault(f"printed more than {output.MOST:,} bytes for one batch")
             if match[2] in values:
-                values[match[2]].append(float(match[3]))
+                values[match[2]].append(value)
 
         arguments = ["test", f"--model={net}", f"--weights={weights}", f"--iterations={batches}"]
         with gpu_slot(engine) as gpu:
-            status, command = run_engine(engine, arguments, gpu, log, read_line)
+            most = output.MOST * batches if log == Path(os.devnull) else output.MOST
+            status, command = run_engine(engine, arguments, gpu, log, read_line, most=most)
     if status:
         messages = reader.finish()
         raise RunFailed(f"{command}: failed {describe_exit(status, messages.fatal or messages.tail)}")

@@ -8,7 +8,6 @@ respected.
 import contextlib
 import fcntl
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from tools.common.errors import UserError
 from tools.training.engine import Engine
+from tools.training.output import OutputFault, answer_of
 
 SLOTS = Path("models") / ".slots"
 
@@ -61,14 +61,17 @@ def gpu_slot(engine: Engine) -> Iterator[str | None]:
 
 def _machine_gpus() -> list[str]:
     try:
-        result = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True
-        )
-    except OSError:
+        status, lines = answer_of(["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"], with_stderr=False)
+    except (OSError, OutputFault):
         return []
-    return result.stdout.split() if result.returncode == 0 else []
+    return [name for line in lines if (name := line.strip())] if status == 0 else []
 
 
 def _can_use_gpu(engine: Engine) -> bool:
     """Asks the engine itself: a CPU-only Caffe aborts at device_query."""
-    return subprocess.run([engine.path, "device_query", "--gpu=all"], capture_output=True).returncode == 0
+    try:
+        return answer_of([engine.path, "device_query", "--gpu=all"])[0] == 0
+    except OutputFault as fault:
+        raise UserError(
+            f"{engine.path} device_query: {fault}; mend the engine or the GPU's driver, or set GPUS= for the CPU"
+        ) from None

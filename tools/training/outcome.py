@@ -27,6 +27,10 @@ def outcome(log: Log, rendered: Rendered, classes: int, outputs: int, val_images
     otherwise `ok`. The end is the last tenth of the displays.
     """
     tests = [row for row in log.test.rows() if row["TestNet"] == 0 and row["NumIters"]]
+    if not tests or not len(log.train):
+        raise UserError(
+            f"caffe.log: {len(tests)} tests after iteration 0, {len(log.train)} displays; at least one each"
+        )
     last = tests[-1]
     accuracy, loss = _value(last, rendered.accuracy), _value(last, rendered.loss)
     best = max(tests, key=lambda row: _value(row, rendered.accuracy))

@@ -10,7 +10,7 @@
 from pathlib import Path
 
 from caffeformat import prototxt
-from caffeformat.blobs import layer_blob_bytes
+from caffeformat.blobs import layer_blob_bytes, read_caffemodel
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
 from tools.nets.surgery import LayerPlan
@@ -34,6 +34,13 @@ def start_solver(run: Run) -> Path:
     return run.folder / "start.prototxt"
 
 
+def check_whole(plan: list[LayerPlan], net: Path) -> None:
+    """Raises ProofFailed unless the caffemodel `net` has weights of every layer, FormatError if it cannot be read."""
+    missing = sorted({row.name for row in plan} - read_caffemodel(net).keys())
+    if missing:
+        raise ProofFailed(f"{net}: no weights of {', '.join(missing)}: cut off, or of another net")
+
+
 def check_ignored(plan: list[LayerPlan], ignored: list[str]) -> list[str]:
     """Proof 1. `ignored`: the layers that the log names. Returns them without the `..._split` layers.
 
@@ -53,6 +60,8 @@ def check_start(plan: list[LayerPlan], start: Path, source: Blobs) -> dict[str, 
     at_start = layer_blob_bytes(start)
     counts = {"copied_equal": 0, "random_differ": 0}
     for row in plan:
+        if row.layer not in source:
+            raise ProofFailed(f"the source net has no weights of {row.layer}")
         ours, theirs = at_start[row.name], source[row.layer]
         if row.copied and ours != theirs:
             raise ProofFailed(f"layer {row.name} should start as a copy of the source net's {row.layer}, and does not")
