@@ -34,5 +34,5 @@ def training_silence(exp: Experiment, run: Run, engine: Engine, gpu: str | None,
     if not seconds:
         return silence_allowed()
     solver = prototxt.parse(rendered.solver, SolverParameter(), str(run.folder / SOLVER))
-    between = max(solver.display, *solver.test_iter)
+    between = max([solver.display, *solver.test_iter])
     return silence_allowed(max(_LEAST, _TIMES * max(seconds) * between))
