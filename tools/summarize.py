@@ -21,6 +21,7 @@ under label/A2B/seed0. All claims and figures are made from these tables.
 
 import contextlib
 import hashlib
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,7 @@ from tools.results.columns import (
 )
 from tools.results.ended_runs import EndedRun, ended_runs, runs_on_disk
 from tools.results.tables import npz_bytes
+from tools.stats.learning_state import LEARNING, PAST_BEST
 from tools.training.engine import Engine, NoEngine, find_engine
 from tools.training.inputs import put_back_manifest
 from tools.training.outcome import FLAGS
@@ -78,10 +80,11 @@ def summarize(exp: Experiment, engine: str) -> bool:
         return False
     rows = [_row(exp, run, engine) for run in ended]
     predictions = _predictions(ended)
+    curves = [row for run in ended for row in _curve(run.run)]
     tables = {
         RUNS: csv_text(RUN_COLUMNS, rows).encode(),
-        SUMMARY: csv_text(SUMMARY_COLUMNS, summary_rows(rows, predictions)).encode(),
-        CURVES: csv_text(CURVE_COLUMNS, (row for run in ended for row in _curve(run.run))).encode(),
+        SUMMARY: csv_text(SUMMARY_COLUMNS, summary_rows(rows, predictions, curves)).encode(),
+        CURVES: csv_text(CURVE_COLUMNS, curves).encode(),
         PREDICTIONS: npz_bytes(predictions),
     }
     stage.marker.unlink(missing_ok=True)
@@ -167,6 +170,11 @@ def report(folder: Path) -> str:
         ),
         f"Accuracy at the last iteration: mean and standard deviation of {runs} a cell (directions and seeds).",
     ]
+    for state, meaning in ((LEARNING, "Still learning when their training ended"), (PAST_BEST, "Past their best then")):
+        of_state = [row for row in means if row.get("at_end") == state]
+        for size, group in groupby(of_state, key=lambda row: row["size"]):
+            names = sorted((row["condition"] for row in group), key=condition_order)
+            lines.append(f"{meaning}, at {size}: {', '.join(names)}")
     flagged = [row for row in rows if row["status"] != "ok"]
     if flagged:
         lines += [f"Left out of the means, {len(flagged)} of {len(rows)} runs:"]

@@ -79,7 +79,7 @@ def test_the_text_of_a_pdf_stays_text_in_truetype_fonts(drawn: Path, name: str):
 
 
 def test_the_numbers_of_the_accuracy_figure_are_those_of_the_summary(drawn: Path):
-    columns = ("size", "condition", "accuracy", "sd", "low", "high", "n")
+    columns = ("size", "condition", "accuracy", "sd", "low", "high", "n", "at_end")
     summary = [{name: row[name] for name in columns} for row in rows(drawn / "results/demo/summary.csv")]
     assert rows(drawn / FIGURES / "accuracy.csv") == summary
     assert len(summary) == 27
@@ -154,7 +154,7 @@ def test_without_lmdbs_the_samples_stay_as_they_are_and_the_others_are_drawn(swe
     said = capsys.readouterr().out
     assert "results/demo/figures/samples: not drawn: data/fashion-mnist/split0/28x28-gray/B/n6000" in said
     assert (FIGURES / "samples.png").read_bytes() == old
-    assert "60,S2T,0.84,0.212132,,,2" in (FIGURES / "accuracy.csv").read_text().splitlines()
+    assert "60,S2T,0.84,0.212132,,,2,learning" in (FIGURES / "accuracy.csv").read_text().splitlines()
     assert is_complete(sweep, "caffe")
 
 

@@ -13,7 +13,7 @@ from tools.results.columns import Row, condition_order, size_order
 
 NAME = "accuracy"
 CAPTION = "Accuracy at the last iteration by condition, one line per target size (figures 6.1 and 6.2 of the thesis)."
-COLUMNS = ("size", "condition", "accuracy", "sd", "low", "high", "n")
+COLUMNS = ("size", "condition", "accuracy", "sd", "low", "high", "n", "at_end")
 _DODGE = 0.055  # distance between two sizes, where that between conditions is 1: error bars stand side by side
 _REACH = 0.6  # how far below the curves chance is still drawn; the height of the curves is 1
 
@@ -34,22 +34,20 @@ def draw(exp: Experiment, rows: list[Row], summary: list[Row], folder: Path) -> 
         line = [row for row in shown if row["size"] == size]
         if line:
             places = [conditions.index(row["condition"]) + (rank - (len(sizes) - 1) / 2) * _DODGE for row in line]
-            _line(axes, places, line, style.size_label(size), style.size_look(rank, len(sizes)))
+            look = style.size_look(rank, len(sizes))
+            means.draw_line(axes, places, line, style.size_label(size), look)
+            means.draw_bars(axes, places, line, look["color"])
     _chance(exp, axes)
     axes.set_xticks(range(len(conditions)), conditions)
     axes.set_xlim(-0.5, len(conditions) - 0.5)
     axes.grid(axis="x", visible=False)
     axes.set_ylabel("top-1 accuracy")
+    means.explain_rings(axes, shown)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, labelspacing=0.6)
     title = f"{style.dataset_title(exp)}: transfer to the other half of the classes"
     style.set_title(axes, title, means.facts(exp, rows, shown))
     style.save_table(folder / NAME, COLUMNS, shown)
     style.save(figure, folder / NAME)
-
-
-def _line(axes: Axes, places: list[float], line: list[Row], name: str, look: style.Look) -> None:
-    axes.plot(places, [row["accuracy"] for row in line], label=name, **style.with_white_edges(look))
-    means.draw_bars(axes, places, line, look["color"])
 
 
 def _chance(exp: Experiment, axes: Axes) -> None:

@@ -11,7 +11,7 @@ from tools.results.columns import Row, condition_order
 
 NAME = "by_size"
 CAPTION = "Accuracy against the size of the target set (images a class, logarithmic), one line per condition."
-COLUMNS = ("condition", "size", "accuracy", "low", "high", "sd", "n")
+COLUMNS = ("condition", "size", "accuracy", "low", "high", "sd", "n", "at_end")
 _DODGE = 0.006  # distance between two conditions, where the axis is 1: intervals stand side by side
 
 
@@ -32,13 +32,14 @@ def draw(exp: Experiment, rows: list[Row], summary: list[Row], folder: Path) -> 
         line = sorted((row for row in shown if row["condition"] == condition), key=lambda row: row["size"])
         places = [row["size"] * spread ** (rank - (len(conditions) - 1) / 2) for row in line]
         look = style.condition_look(condition)
-        axes.plot(places, [row["accuracy"] for row in line], label=condition, **style.with_white_edges(look))
+        means.draw_line(axes, places, line, condition, look)
         means.draw_bars(axes, places, line, look["color"])
     axes.xaxis.set_major_locator(FixedLocator(sizes))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([f"{size:,}" for size in sizes])
     axes.set_xlabel("images a class in the target set")
     axes.set_ylabel("top-1 accuracy")
+    means.explain_rings(axes, shown)
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), borderaxespad=0, labelspacing=0.55)
     style.set_title(axes, f"{style.dataset_title(exp)}: accuracy and target size", means.facts(exp, rows, shown))
     by_condition = sorted(shown, key=lambda row: (condition_order(row["condition"]), -row["size"]))

@@ -18,10 +18,14 @@ from tools.protocol.experiment import Experiment
 from tools.results.columns import Row, condition_order, size_order
 
 NAME = "controls"
-CAPTION = "Transfer (SnT) and its controls by depth n, one panel a target size; the dotted line is base."
+CAPTION = (
+    "Transfer (SnT) and its controls by depth n, one panel a target size. Level lines: base; base+, which trains "
+    "for twice the iterations; and FTall beside it."
+)
 COLUMNS = ("size", "condition", "accuracy", "low", "high", "sd", "n")
 _MIDDLE_DEPTH = 4  # its colour is that of the family's line
 _ACROSS = 3  # panels side by side
+_LEVELS = {"base": (0, (1, 2)), "base+": (0, (6, 2, 1, 2)), "FTall": (0, (6, 2))}  # condition without depth -> its dash
 _DODGE = 0.07  # distance between two families, where that between depths is 1
 
 
@@ -29,11 +33,14 @@ def draw(exp: Experiment, rows: list[Row], summary: list[Row], folder: Path) -> 
     """Writes controls.png, .pdf and .csv from the rows of runs.csv and summary.csv. Raises NoData without controls."""
     with_runs = [row for row in summary if row["n"]]
     families = sorted({family for row in with_runs if (family := _family(row))}, key=list(style.FAMILIES).index)
-    if families in ([], ["S"]):
-        has_controls = any(_family(row) not in ("", "S") for row in summary)
+    of_controls = [row for row in with_runs if _is_control(row)]
+    if not of_controls:
+        has_controls = any(_is_control(row) for row in summary)
         raise NoData(f"no control condition has {'a run with the status ok' if has_controls else 'been run'}")
-    sizes = sorted({row["size"] for row in with_runs if _family(row) not in ("", "S")}, key=size_order)
-    shown = [row for row in with_runs if row["size"] in sizes and (_family(row) or row["condition"] == "base")]
+    sizes = sorted({row["size"] for row in of_controls}, key=size_order)
+    has_budget = any(row["condition"] == "base+" for row in of_controls)
+    levels = list(_LEVELS) if has_budget else ["base"]
+    shown = [row for row in with_runs if row["size"] in sizes and (_family(row) or row["condition"] in levels)]
     across = min(_ACROSS, len(sizes))
     down = math.ceil(len(sizes) / across)
     figure = style.new_figure(0.9 + 2.5 * down)
@@ -62,11 +69,17 @@ def _family(row: Row) -> str:
     return Condition.of_run(row["condition"]).family
 
 
+def _is_control(row: Row) -> bool:
+    return _family(row) not in ("", "S") or row["condition"] == "base+"
+
+
 def _panel(axes: Axes, rows: list[Row], families: list[str]) -> None:
     """The lines of one target size. Each point has its condition's own colour, the line the family's middle one."""
-    base = [row for row in rows if row["condition"] == "base"]
-    if base:
-        axes.axhline(base[0]["accuracy"], color=style.GREY, linewidth=1, linestyle=(0, (1, 2)), label="base")
+    for row in rows:
+        if row["condition"] in _LEVELS:
+            color = style.condition_look("FTall")["color"] if row["condition"] == "FTall" else style.GREY
+            dash = _LEVELS[row["condition"]]
+            axes.axhline(row["accuracy"], label=row["condition"], color=color, linewidth=1, linestyle=dash)
     for rank, family in enumerate(families):
         conditions = [(Condition.of_run(row["condition"]), row) for row in rows]
         line = [(condition.depth or 0, row) for condition, row in conditions if condition.family == family]

@@ -5,8 +5,14 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
+from tools.figures import style
 from tools.protocol.experiment import Experiment
 from tools.results.columns import Row
+from tools.stats.learning_state import LEARNING, PAST_BEST
+
+_RING = {"linestyle": "none", "markersize": 9, "markerfacecolor": "none", "markeredgewidth": 0.7}
+_RINGS: dict[str, dict[str, Any]] = {LEARNING: _RING | {"marker": "o"}, PAST_BEST: _RING | {"marker": "s"}}
+_MEANINGS = {LEARNING: "still learning at the end", PAST_BEST: "past its best at the end"}
 
 
 def interval(row: Row) -> tuple[float, float] | None:
@@ -25,6 +31,25 @@ def draw_bars(axes: Axes, places: list[float], rows: list[Row], color: Any) -> N
     for x, row in zip(places, rows, strict=True):
         if (ends := interval(row)) and (row.get("low") is not None or not has_intervals):
             axes.vlines(x, *ends, color=color, linewidth=0.8, alpha=0.8, zorder=1.5)
+
+
+def draw_line(axes: Axes, places: list[float], rows: list[Row], name: str, look: style.Look) -> None:
+    """Draws the means `rows` at the x positions `places` as a line.
+
+    A ring around a point: its nets were still learning at the end; a square: they were past their best.
+    """
+    axes.plot(places, [row["accuracy"] for row in rows], label=name, **style.with_white_edges(look))
+    for state, ring in _RINGS.items():
+        at = [(x, row["accuracy"]) for x, row in zip(places, rows, strict=True) if row.get("at_end") == state]
+        if at:
+            axes.plot(*zip(*at, strict=True), color=look["color"], **ring)
+
+
+def explain_rings(axes: Axes, rows: list[Row]) -> None:
+    """Adds the rings that `rows` have to the legend, which is drawn afterwards."""
+    for state, ring in _RINGS.items():
+        if state in {row.get("at_end") for row in rows}:
+            axes.plot([], [], color=style.GREY, label=_MEANINGS[state], **ring)
 
 
 def facts(exp: Experiment, rows: list[Row], shown: list[Row]) -> str:

@@ -59,6 +59,8 @@ SUMMARY_COLUMNS: Columns = {
     "best_accuracy": "mean of the runs' best accuracies",
     "best_iter": "mean of the iterations of these",
     "loss": "mean loss at the last iteration",
+    "at_end": "`learning`: their mean validation loss still fell, by more than 1 % over the last fifth of training; "
+    "`past best`: it was lowest before, and ended more than 1 % higher; `flat`: neither; blank: too few tests",
 }
 CURVE_COLUMNS: Columns = {
     "run": "the run's key, A2B/n0300/S3T/seed0",

@@ -1,6 +1,7 @@
 """The rows of summary.csv: means, standard deviations and intervals. tools/summarize.py explains the columns."""
 
 import statistics
+from collections.abc import Iterable
 from itertools import groupby
 
 import numpy as np
@@ -8,16 +9,17 @@ from scipy.stats import binomtest
 
 from tools.results.columns import SUMMARY_COLUMNS, Row, label_key, row_of, run_key
 from tools.stats.intervals import LEVEL, Estimate, Measurements
+from tools.stats.learning_state import learning_state, validation_curves
 
 
-def summary_rows(rows: list[Row], predictions: dict[str, np.ndarray]) -> list[Row]:
-    """One row per size and condition, in the order of `rows` (those of runs.csv).
+def summary_rows(rows: list[Row], predictions: dict[str, np.ndarray], curves: Iterable[Row] = ()) -> list[Row]:
+    """One row per size and condition, in the order of `rows` (those of runs.csv). `curves`: the rows of curves.csv.
 
     The mean is over the runs of complete seeds, like its interval: an incomplete seed would shift it towards the
     direction that is there. If no seed is complete, the mean is over all ok runs.
     """
     summary = []
-    measurements = Measurements(rows, predictions)
+    measurements, of_run = Measurements(rows, predictions), validation_curves(curves)
     for (size, condition), group in groupby(rows, key=lambda row: (row["size"], row["condition"])):
         runs = list(group)
         ok = [row for row in runs if row["status"] == "ok"]
@@ -32,7 +34,10 @@ def summary_rows(rows: list[Row], predictions: dict[str, np.ndarray]) -> list[Ro
         }
         counts = {"n": len(ok), "excluded": len(runs) - len(ok)}
         interval = _interval(estimate, ok, predictions)
-        summary.append(row_of(SUMMARY_COLUMNS, size=size, condition=condition, sd=sd, **counts, **interval, **mean))
+        at_end = learning_state([of_run[key] for row in ok if (key := run_key(row)) in of_run])
+        summary.append(
+            row_of(SUMMARY_COLUMNS, size=size, condition=condition, sd=sd, **counts, **interval, **mean, at_end=at_end)
+        )
     return summary
 
 
