@@ -24,6 +24,7 @@ _UNKNOWN_FIELD = re.compile(r'Message type "(?P<type>[\w.]+)" has no field named
 _UNKNOWN_VALUE = re.compile(r'Enum type "(?P<type>[\w.]+)" has no value (named|with number) (?P<name>\S+)\.$')
 _UNCLOSED = re.compile(r'Expected "([}>])"\.')  # protobuf reports it only at the end of the text
 _STRAY_BYTE = re.compile(r"\\udc([89a-f][0-9a-f])")  # how "surrogateescape" shows a byte that is not UTF-8
+_TOKEN = re.compile(r"""#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|[{}<>\[\]]|\w+|\n""")
 _FEW = 12  # more alternatives than this are not listed
 _LONGEST = 200  # characters: the most that an error message quotes
 
@@ -36,6 +37,24 @@ def read_net(path: str | Path) -> NetParameter:
 def read_solver(path: str | Path) -> SolverParameter:
     """The solver in the prototxt file `path`. Raises FormatError."""
     return parse(_text_of(path), SolverParameter(), str(path))
+
+
+def layer_lines(path: str | Path) -> list[int]:
+    """The line on which each `layer` of the net in `path` begins, in their order. Raises FormatError as `read_net` does.
+
+    Layers in a list, `layer: [{ ... }, { ... }]`, have no line of their own: then the result is shorter than the net.
+    """
+    lines, line, depth = [], 1, 0
+    for token in _TOKEN.findall(_text_of(path)):
+        if token == "\n":
+            line += 1
+        elif token in "{<[":
+            depth += 1
+        elif token in "}>]":
+            depth -= 1
+        elif token == "layer" and depth == 0:
+            lines.append(line)
+    return lines
 
 
 def parse(text: str, message: M, name: str) -> M:

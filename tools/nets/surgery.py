@@ -1,7 +1,8 @@
 """Changes the template's net for a condition: layers are renamed, frozen, split by filters, or get another task.
 
 Caffe copies weights by layer name. So in a net that copies weights, a layer that must start random gets another name.
-Everything else of the layer stays, including the names of its blobs.
+Everything else of the layer stays, including the names of its blobs. The layers of auxiliary heads start random in
+every net, and learn: their classifiers are of the source net's classes, and no condition counts them.
 """
 
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from caffeformat.caffeformat_pb2 import EltwiseParameter, LayerParameter, NetParameter
 from tools.protocol.conditions import Condition, Subset
 from tools.protocol.experiment import Experiment
-from tools.protocol.weighted_layers import Block, blob_count
+from tools.protocol.weighted_layers import Block, WeightedLayers, blob_count
 
 RENAMED = "_T"  # suffix of layers that must not be copied
 MASK = "_mask"  # suffix of the Scale layer that selects between a layer's copied and random filters
@@ -33,13 +34,16 @@ class LayerPlan:
         return f"{start}, {'frozen' if self.frozen else 'learning'}"
 
 
-def set_condition(exp: Experiment, net: NetParameter, blocks: list[Block], condition: Condition) -> list[LayerPlan]:
-    """Changes `net`, whose weighted layers are `blocks`, as the condition says. Returns the plan of every layer.
+def set_condition(
+    exp: Experiment, net: NetParameter, weighted: WeightedLayers, condition: Condition
+) -> list[LayerPlan]:
+    """Changes `net`, whose weighted layers are `weighted`, as the condition says. Returns the plan of every layer.
 
-    Raises UserError if the net cannot have this condition.
+    The counted layers come first, then those of auxiliary heads. Raises UserError if the net cannot have this condition.
     """
+    blocks = weighted.blocks
     if condition.retained:
-        return _retrain_last_layer(net, blocks, set_condition(exp, net, blocks, condition.retained))
+        return _retrain_heads(net, weighted, set_condition(exp, net, weighted, condition.retained))
     depth = _depth(exp, condition, len(blocks))
     plan = []
     for number, block in enumerate(blocks, 1):
@@ -58,7 +62,12 @@ def set_condition(exp: Experiment, net: NetParameter, blocks: list[Block], condi
             if frozen:
                 freeze(layer)
             plan.append(LayerPlan(template_name, layer.name, copied, frozen))
+    for layer in weighted.auxiliary:
+        template_name = layer.name
+        layer.name += RENAMED if condition.origin else ""
+        plan.append(LayerPlan(template_name, layer.name, copied=False, frozen=False))
     _check_names(exp, net, plan)
+    _check_shared(exp, net, plan)
     return plan
 
 
@@ -140,9 +149,12 @@ def filters(layer: LayerParameter) -> int:
     return (layer.inner_product_param if layer.type == "InnerProduct" else layer.convolution_param).num_output
 
 
-def _retrain_last_layer(net: NetParameter, blocks: list[Block], plan: list[LayerPlan]) -> list[LayerPlan]:
-    """For X-retain: renames the last layer of X's net, so that it starts random, and freezes all others."""
-    last = {layer.name for layer in blocks[-1].layers}
+def _retrain_heads(net: NetParameter, weighted: WeightedLayers, plan: list[LayerPlan]) -> list[LayerPlan]:
+    """For X-retain: renames the last layer of X's net and its auxiliary heads, so that they start random.
+
+    Freezes all others.
+    """
+    last = {layer.name for layer in [*weighted.blocks[-1].layers, *weighted.auxiliary]}
     by_name = {layer.name: layer for layer in net.layer}
     retained = []
     for row in plan:
@@ -163,3 +175,18 @@ def _check_names(exp: Experiment, net: NetParameter, plan: Iterable[LayerPlan]) 
     if twice:
         right = f"no layer of a template has another's name with {RENAMED!r} or {MASK!r} behind it"
         raise exp.fault("model", f"{exp.model} has a layer {min(twice)!r}", right)
+
+
+def _check_shared(exp: Experiment, net: NetParameter, plan: list[LayerPlan]) -> None:
+    """Raises UserError if layers share a parameter by name, and only one of them is copied or frozen."""
+    actions = {row.name: row.action for row in plan}
+    shared: dict[str, list[str]] = {}
+    for layer in net.layer:
+        for param in layer.param:
+            if param.name and layer.name in actions:
+                shared.setdefault(param.name, []).append(layer.name)
+    for name, layers in shared.items():
+        if len({actions[layer] for layer in layers}) > 1:
+            value = f"{exp.model} shares the parameter {name!r} of {', '.join(layers)}"
+            told = ", ".join(f"{layer}: {actions[layer]}" for layer in layers)
+            raise exp.fault("model", value, f"layers that share one are copied and frozen together, not {told}")

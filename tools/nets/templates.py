@@ -4,11 +4,13 @@ A template is parsed into a protobuf message, changed, and written back; no prot
 docs/templates.md lists the fields that are changed. Everything else stays as it is in the template.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from caffeformat import prototxt
+from caffeformat import FormatError, prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, SolverParameter
 from tools.common.checkout import own_file
 from tools.common.errors import UserError
@@ -16,8 +18,10 @@ from tools.common.files import read_json
 from tools.nets.surgery import LayerPlan, set_condition
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import NET, Run, split_of
-from tools.protocol.runs import condition_of, mean_of, net_template, random_seed, train_set
-from tools.protocol.weighted_layers import weighted_blocks
+from tools.protocol.heads import Headline, Places, headline_of
+from tools.protocol.net_graph import PHASES, graph_of
+from tools.protocol.runs import condition_of, mean_of, net_template, random_seed, solver_template, train_set
+from tools.protocol.weighted_layers import weighted_layers
 
 SOLVER = "solver.prototxt"
 

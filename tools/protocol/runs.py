@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from caffeformat import prototxt
-from caffeformat.caffeformat_pb2 import NetParameter
+from caffeformat.caffeformat_pb2 import NetParameter, SolverParameter
 from tools.common.checkout import own_file
 from tools.common.errors import UserError
 from tools.protocol.conditions import SOURCE, Condition, controls
@@ -34,7 +34,8 @@ def conditions_of(exp: Experiment) -> list[str]:
     if not exp.controls:
         return exp.conditions
     net, file = net_template(exp)
-    return [*exp.conditions, *controls(exp.conditions, len(weighted_blocks(net, file)))]
+    solver, _ = solver_template(exp)
+    return [*exp.conditions, *controls(exp.conditions, len(weighted_blocks(net, file, solver)))]
 
 
 def find_run(exp: Experiment, engine: str, key: str) -> Run:
@@ -128,6 +129,14 @@ def net_template(exp: Experiment) -> tuple[NetParameter, Path]:
     if not file.exists():
         raise exp.fault("model", exp.model, f"a folder of prototxt/ with a {NET} in it")
     return prototxt.read_net(file), file
+
+
+def solver_template(exp: Experiment) -> tuple[SolverParameter, Path]:
+    """The experiment's solver as its template has it, and the template's file."""
+    file = own_file("solvers", f"{exp.solver}.prototxt")
+    if not file.exists():
+        raise exp.fault("solver", exp.solver, "the name of a file of solvers/, without .prototxt")
+    return prototxt.read_solver(file), file
 
 
 def _source_condition(exp: Experiment) -> str:

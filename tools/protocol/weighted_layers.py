@@ -1,18 +1,28 @@
-"""The weighted layers of a net, in order: the n of SnT counts these."""
+"""The weighted layers of a net, in order: the n of SnT counts these.
 
+They are the layers on the way from the data to the scores that the headline accuracy reads (tools/protocol/heads.py).
+Other weighted layers, those of an auxiliary head, are not counted.
+"""
+
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter
+from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, SolverParameter
 from tools.common.errors import UserError
+from tools.protocol.heads import MAIN, Headline, Places, find_heads
+from tools.protocol.net_graph import graph_of
 
-MAIN = ("Convolution", "Deconvolution", "InnerProduct")
 BESIDE = ("BatchNorm", "Scale", "Bias", "PReLU")  # they belong to the weighted layer before them
+UNCOUNTED = ("Embed", "LSTM", "Parameter", "RNN", "Recurrent")  # they have weights, too
 
 
 @dataclass
 class Block:
-    """A weighted layer and the normalization that goes with it: what is frozen or renamed together."""
+    """A weighted layer and the normalization that goes with it: what is frozen or renamed together.
+
+    The last block is the classifier. It can be several layers, whose scores are added.
+    """
 
     layers: list[LayerParameter]
 
@@ -21,34 +31,103 @@ class Block:
         return self.layers[0]
 
 
-def weighted_blocks(net: NetParameter, file: Path) -> list[Block]:
-    """The weighted layers of `net` in the file's order, at least two; the last one gives the classes' scores.
+@dataclass
+class WeightedLayers:
+    """The weighted layers of a net by what they are for. The messages are those of the net: a change changes it."""
 
-    Raises UserError for a net in an old format, or one whose layers cannot be counted.
+    blocks: list[Block]  # on the way to the headline's scores, at least two; the last one gives them
+    auxiliary: list[LayerParameter]  # all others
+    classifiers: list[LayerParameter]  # those of both that have an output for each class
+    headline: Headline | None  # None for a net without Accuracy layers
+
+
+def weighted_blocks(net: NetParameter, file: Path, solver: SolverParameter | None = None) -> list[Block]:
+    """The blocks of `weighted_layers`."""
+    return weighted_layers(net, file, solver).blocks
+
+
+def weighted_layers(net: NetParameter, file: Path, solver: SolverParameter | None = None) -> WeightedLayers:
+    """The weighted layers of `net` in the file's order; `solver` has the states of its phases.
+
+    In a net without Accuracy layers all are counted, and the last one gives the scores.
+    Raises UserError, with all faults, for a net in an old format, one whose layers cannot be counted, or one whose
+    graph does not say what its headline is.
     """
     if net.layers:
         raise UserError(
             f"{file}: the old `layers {{ type: CONVOLUTION }}` format; upgrade it with upgrade_net_proto_text"
         )
-    blocks: list[Block] = []
-    for layer in net.layer:
-        if layer.type in MAIN:
-            blocks.append(Block([layer]))
-        elif layer.type in BESIDE and blocks and blob_count(layer):
-            blocks[-1].layers.append(layer)
-        elif layer.type in BESIDE and blob_count(layer):
-            raise UserError(f"{file}: layer {layer.name!r} ({layer.type}) stands before the first weighted layer")
-    names = [layer.name for block in blocks for layer in block.layers]
-    twice = {name for name in names if names.count(name) > 1}
-    if twice:
-        raise UserError(
-            f"{file}: two weighted layers are named {min(twice)!r}; Caffe copies by name, so each needs its own"
-        )
-    if len(blocks) < 2 or blocks[-1].main.type == "Deconvolution":
-        raise UserError(
+    graphs = {phase: graph_of(net, phase, solver) for phase in (TRAIN, TEST)}
+    every = [
+        position
+        for position in sorted({*graphs[TRAIN].layers, *graphs[TEST].layers})
+        if _is_weighted(net.layer[position])
+    ]
+    heads = find_heads(net, file, solver)
+    places, faults = Places(net, file), list(heads.faults)
+    mains = [position for position in every if net.layer[position].type in MAIN]
+    if heads.headline:
+        way, classifier = heads.headline.way, heads.headline.classifier
+        trained = graphs[TRAIN].layers
+    else:
+        way, classifier = frozenset(every), frozenset(mains[-1:])
+        trained = every
+    for position in every:
+        layer = net.layer[position]
+        if position not in trained:
+            faults.append(
+                f"{places[position]}: layer {layer.name!r} ({layer.type}) is not in the TRAIN phase: it would be "
+                "tested without having learnt; put it into both phases, or remove it"
+            )
+        elif layer.type in UNCOUNTED and position in way:
+            faults.append(
+                f"{places[position]}: layer {layer.name!r} ({layer.type}) has weights that no condition can copy or "
+                f"freeze; the weighted layers here are {', '.join((*MAIN, *BESIDE))}"
+            )
+    blocks, orphans = _blocks(net, (position for position in every if position in way), classifier)
+    faults += [
+        f"{places[position]}: layer {net.layer[position].name!r} ({net.layer[position].type}) stands before the first "
+        "weighted layer"
+        for position in orphans
+    ]
+    names = [net.layer[position].name for position in every]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    faults += [
+        f"{file}: two weighted layers are named {name!r}; Caffe copies by name, so each needs its own" for name in twice
+    ]
+    if not faults and (len(blocks) < 2 or blocks[-1].main.type == "Deconvolution"):
+        faults.append(
             f"{file}: {len(blocks)} weighted layers; a net here has two or more, the last of which scores the classes"
         )
-    return blocks
+    if faults:
+        raise UserError("\n".join(faults))
+    auxiliary = [net.layer[position] for position in every if position not in way]
+    classifiers = [net.layer[position] for position in sorted(heads.classifiers | classifier)]
+    return WeightedLayers(blocks, auxiliary, classifiers, heads.headline)
+
+
+def _blocks(
+    net: NetParameter, positions: Iterable[int], classifier: frozenset[int]
+) -> tuple[list[Block], list[int]]:
+    """The blocks that the layers at `positions` make; and those that stand before the first block."""
+    blocks: list[Block] = []
+    last, at = Block([]), None
+    orphans = []
+    for position in positions:
+        layer = net.layer[position]
+        if layer.type in MAIN:
+            at = last if position in classifier else Block([])
+            at.layers.append(layer)
+            blocks += [] if position in classifier else [at]
+        elif layer.type in BESIDE and at is None:
+            orphans.append(position)
+        elif layer.type in BESIDE and at is not None:
+            at.layers.append(layer)
+    return [*blocks, *([last] if last.layers else [])], orphans
+
+
+def _is_weighted(layer: LayerParameter) -> bool:
+    return layer.type in (*MAIN, *UNCOUNTED) or (layer.type in BESIDE and blob_count(layer) > 0)
 
 
 def blob_count(layer: LayerParameter) -> int:

@@ -1,0 +1,83 @@
+"""The graph of a net in one phase: which layers it has, and which of them gives each blob that another reads.
+
+Follows Caffe's net.cpp: FilterNet and StateMeetsRule choose the layers; a bottom is the blob that the last layer above
+it has written under that name; the outputs are the blobs that no layer reads.
+"""
+
+from collections.abc import Iterable
+
+from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetState, NetStateRule, SolverParameter
+
+PHASES = {TRAIN: "TRAIN", TEST: "TEST"}
+NOBODY = -1  # the source of a bottom that no layer gives
+
+
+class NetGraph:
+    """One phase of a net. Layers are named by their position in `net.layer`.
+
+    layers: the positions of the layers that this phase has, in the order of the net.
+    sources: position -> for each bottom the position of the layer that gives it, or NOBODY.
+    outputs: the names of the blobs that the net gives out.
+    """
+
+    def __init__(self, net: NetParameter, state: NetState) -> None:
+        self.net = net
+        self.sources: dict[int, list[int]] = {}
+        written: dict[str, int] = {}
+        unread: set[str] = set()
+        for position, layer in enumerate(net.layer):
+            if not _is_in(layer, state):
+                continue
+            self.sources[position] = [written.get(blob, NOBODY) for blob in layer.bottom]
+            unread.difference_update(layer.bottom)
+            written.update(dict.fromkeys(layer.top, position))
+            unread.update(layer.top)
+        self.layers = list(self.sources)
+        self.outputs = frozenset(unread)
+
+    def above(self, position: int, bottoms: Iterable[int] | None = None) -> set[int]:
+        """The layers that a layer depends on, by all its bottoms or by those with the numbers `bottoms`."""
+        sources = self.sources[position]
+        waiting = [sources[number] for number in (range(len(sources)) if bottoms is None else bottoms)]
+        found: set[int] = set()
+        while waiting:
+            if (source := waiting.pop()) != NOBODY and source not in found:
+                found.add(source)
+                waiting += self.sources[source]
+        return found
+
+    def depths(self, types: Iterable[str]) -> dict[int, int]:
+        """Position -> how many layers of these types the longest way from the data to it has, itself included."""
+        depths = {NOBODY: 0}
+        for position, sources in self.sources.items():
+            above = max((depths[source] for source in sources), default=0)
+            depths[position] = above + (self.net.layer[position].type in types)
+        return depths
+
+
+def graph_of(net: NetParameter, phase: int, solver: SolverParameter | None = None) -> NetGraph:
+    """The net that `solver` trains (TRAIN) or its first test net (TEST). Without a solver, no stage or level is set."""
+    state = NetState(phase=phase)  # type: ignore[arg-type]  # TRAIN or TEST
+    state.MergeFrom(net.state)
+    if solver and phase == TRAIN:
+        state.MergeFrom(solver.train_state)
+    elif solver and solver.test_state:
+        state.MergeFrom(solver.test_state[0])
+    return NetGraph(net, state)
+
+
+def _is_in(layer: LayerParameter, state: NetState) -> bool:
+    if layer.include:
+        return any(_meets(rule, state) for rule in layer.include)
+    return not any(_meets(rule, state) for rule in layer.exclude)
+
+
+def _meets(rule: NetStateRule, state: NetState) -> bool:
+    """Caffe's StateMeetsRule."""
+    return (
+        (not rule.HasField("phase") or rule.phase == state.phase)
+        and (not rule.HasField("min_level") or state.level >= rule.min_level)
+        and (not rule.HasField("max_level") or state.level <= rule.max_level)
+        and set(rule.stage) <= set(state.stage)
+        and not set(rule.not_stage) & set(state.stage)
+    )
