@@ -40,7 +40,7 @@ def read_solver(path: str | Path) -> SolverParameter:
 
 
 def layer_lines(path: str | Path) -> list[int]:
-    """The line on which each `layer` of the net in `path` begins, in their order. Raises FormatError as `read_net` does.
+    """The line on which each `layer` of the net in `path` begins, in order. Raises FormatError as `read_net` does.
 
     Layers in a list, `layer: [{ ... }, { ... }]`, have no line of their own: then the result is shorter than the net.
     """

@@ -2,9 +2,9 @@
 
     python -m tools predict experiments/demo.yaml A2B/n0060/S3T/seed0
 
-`caffe test` runs the run's TEST net over V_target once. The net (predict.prototxt) ends with the scores that its top-1
-Accuracy layer reads, followed by an ArgMax layer. The label is its second output. Both BVLC Caffe and torchcaffe print
-every value of every output.
+`caffe test` runs the run's TEST net over V_target once. The net (predict.prototxt) ends with the scores that the
+headline's Accuracy layer reads, followed by an ArgMax layer. The label is its second output. Both BVLC Caffe and
+torchcaffe print every value of every output.
 
 predictions.npz: `label` and `predicted`, uint16, N, in the order of the validation LMDB, which all runs of a seed and
 direction share: so two of them can be compared image by image. The same predictions have the same bytes.
@@ -16,22 +16,22 @@ from pathlib import Path
 import numpy as np
 
 from caffeformat import prototxt
-from caffeformat.caffeformat_pb2 import TEST, ArgMaxParameter, NetParameter
+from caffeformat.caffeformat_pb2 import ArgMaxParameter, NetParameter
 from tools import cli
 from tools.common.errors import UserError
 from tools.common.files import lock, read_json, sha256, write_atomic
-from tools.nets.templates import NET, SOLVER, headline_outputs
+from tools.nets.templates import NET, SOLVER, headline_in
 from tools.protocol.experiment import load
+from tools.protocol.heads import PREDICTED, headline_of
 from tools.protocol.layout import Run
 from tools.protocol.runs import find_run
 from tools.results.columns import PREDICTIONS, read_csv
 from tools.results.tables import npz_bytes
 from tools.training.engine import Engine, find_engine
-from tools.training.engine_outputs import layers_producing, output_values
+from tools.training.engine_outputs import layers_above, output_values
 from tools.training.process import Contradiction, RunFailed
 
 MODEL, LOG = "predict.prototxt", "predict.log"
-PREDICTED = "predicted"  # the top of the ArgMax layer
 NEAR_TIES = 0.001  # share of images: with other threads or kernels, two nearly equal scores may change their order
 
 
@@ -88,16 +88,14 @@ def _ties(run: Run, engine: Engine, model: Path, net: NetParameter, batches: int
 def scoring_net(run: Run) -> tuple[NetParameter, str, int, int]:
     """The run's TEST net up to its scores, with an ArgMax layer; the label's name, the batches and images of a test."""
     file = run.folder / NET
-    net = prototxt.read_net(file)
-    accuracy, _ = headline_outputs(net, file)
-    scores, label = next(x for x in net.layer if x.type == "Accuracy" and x.top[:1] == [accuracy]).bottom
-    if label == PREDICTED:
-        raise UserError(f"{file}: the label's blob is called {label!r}; call it `label`")
+    net, solver = prototxt.read_net(file), prototxt.read_solver(run.folder / SOLVER)
+    accuracy = headline_of(net, file, solver).accuracy
+    scores, label = accuracy.bottom
     cut = NetParameter(name=net.name)
-    cut.layer.extend(layers_producing({scores, label}, net))
+    cut.layer.extend(layers_above(accuracy, net, solver))
     cut.layer.add(name=PREDICTED, type="ArgMax", bottom=[scores], top=[PREDICTED])
-    batches = prototxt.read_solver(run.folder / SOLVER).test_iter[0]
-    (data,) = (x for x in cut.layer if x.type == "Data" and any(rule.phase == TEST for rule in x.include))
+    batches = solver.test_iter[0]
+    (data,) = (x for x in cut.layer if x.type == "Data")
     return cut, label, batches, batches * data.data_param.batch_size
 
 
@@ -111,7 +109,7 @@ def main(argv: list[str]) -> None:
         training = read_json(run.folder / "train.json")
         if training is None:
             raise UserError(f"{run.folder}: not trained yet; run `python -m tools train {exp.file} {run.key}` first")
-        accuracy, _ = headline_outputs(prototxt.read_net(run.folder / NET), run.folder / NET)
+        accuracy, _ = headline_in(run.folder).outputs
         last = [row for row in read_csv(run.folder / "test.csv") if row["TestNet"] == 0][-1]
         predictions = predict(run, engine, run.folder / training["model"]["file"], last[accuracy])
     print(f"{run.folder / PREDICTIONS}: {predictions['images']} images, accuracy {predictions['accuracy']:.4f}")

@@ -115,9 +115,12 @@ def own_classifier(exp: Experiment, run: Run, retained: Run, engine: Engine) -> 
         return float(record["accuracy"])
     model, joined = (run.folder / f"{OWN}.{kind}" for kind in ("prototxt", "caffemodel"))
     net = prototxt.parse(rendered.net, NetParameter(), str(model))
-    write_atomic(model, prototxt.to_text(NetParameter(name=net.name, layer=layers_producing({rendered.accuracy}, net))))
+    solver = prototxt.parse(rendered.solver, SolverParameter(), str(model))
+    write_atomic(
+        model, prototxt.to_text(NetParameter(name=net.name, layer=layers_producing({rendered.accuracy}, net, solver)))
+    )
     write_atomic(joined, _joined(exp, run, rendered, weights, source))
-    (batches,) = prototxt.parse(rendered.solver, SolverParameter(), str(model)).test_iter
+    (batches,) = solver.test_iter
     try:
         accuracies = output_values(engine, model, joined, batches, [rendered.accuracy])[rendered.accuracy]
     finally:

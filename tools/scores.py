@@ -24,14 +24,15 @@ import numpy as np
 from tabulate import tabulate
 
 from caffeformat import prototxt
-from caffeformat.caffeformat_pb2 import TEST, NetParameter, PoolingParameter
+from caffeformat.caffeformat_pb2 import NetParameter, PoolingParameter, SolverParameter
 from tools import cli
 from tools.common.errors import UserError
 from tools.common.files import load_json, read_json, write_atomic, write_json
 from tools.common.stage import Record
-from tools.nets.templates import headline_outputs, render
+from tools.nets.templates import render
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
+from tools.protocol.heads import headline_of
 from tools.protocol.layout import Run, results_folder, split_of
 from tools.protocol.runs import condition_of, mean_of, runs_of, source_net_of
 from tools.protocol.weighted_layers import Block, weighted_blocks
@@ -40,8 +41,13 @@ from tools.results.ended_runs import run_order
 from tools.stats import transferability
 from tools.stats.rank_correlation import correlations
 from tools.training.engine import Engine, find_engine
+<<<<<<< HEAD
 from tools.training.engine_outputs import layers_producing, output_values
 from tools.training.inputs import has_diverged, run_inputs, trained_weights
+=======
+from tools.training.engine_outputs import layers_above, output_values
+from tools.training.inputs import run_inputs, trained_weights
+>>>>>>> 98d5c58 (A net's graph says which head its results are read from; render tells all faults of template, solver and experiment at once)
 from tools.training.process import RunFailed
 
 PROBABILITIES, FEATURES = "probabilities", "features"  # the added tops; features1 is what layer 1 gives to the next
@@ -134,18 +140,22 @@ def scoring_net(exp: Experiment, runs: list[Run]) -> tuple[NetParameter, dict[in
     """
     source = source_net_of(exp, runs[0])
     file = source.folder / layout.NET
-    net = prototxt.parse(render(exp, source).net, NetParameter(), str(file))
-    blocks = weighted_blocks(net, file)
-    accuracy, _ = headline_outputs(net, file)
-    logits, label = next(x for x in net.layer if x.type == "Accuracy" and x.top[:1] == [accuracy]).bottom
+    rendered = render(exp, source)
+    net = prototxt.parse(rendered.net, NetParameter(), str(file))
+    solver = prototxt.parse(rendered.solver, SolverParameter(), str(file))
+    blocks = weighted_blocks(net, file, solver)
+    accuracy = headline_of(net, file, solver).accuracy
+    logits, label = accuracy.bottom
     depths = sorted({condition_of(run).depth or len(blocks) - 1 for run in runs} | {len(blocks) - 1})
     tops = {n: blocks[n].main.bottom[0] for n in depths}
-    cut = NetParameter(name=net.name, layer=layers_producing({logits, label, *tops.values()}, net))
-    (data,) = (x for x in cut.layer if x.type == "Data" and any(rule.phase == TEST for rule in x.include))
+    cut = NetParameter(name=net.name, layer=layers_above(accuracy, net, solver))
+    (data,) = (x for x in cut.layer if x.type == "Data")
     data.data_param.source = str(split_of(exp, runs[0].seed).train_lmdb(runs[0].target, runs[0].size))
     if data.transform_param.HasField("mean_file"):
         data.transform_param.mean_file = str(mean_of(exp, runs[0]))
-    cut.layer.add(name=PROBABILITIES, type="Softmax", bottom=[logits], top=[PROBABILITIES])
+    has_softmax = any(layer.type == "Softmax" and logits in layer.top for layer in cut.layer)
+    kind = "Flatten" if has_softmax else "Softmax"
+    cut.layer.add(name=PROBABILITIES, type=kind, bottom=[logits], top=[PROBABILITIES])
     for n, top in tops.items():
         _give_out(cut, blocks[n - 1], top, f"{FEATURES}{n}")
     return cut, {n: blocks[n - 1].main.name for n in depths}, label, data.data_param.batch_size

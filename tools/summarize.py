@@ -27,13 +27,13 @@ from pathlib import Path
 import numpy as np
 from tabulate import tabulate
 
-from caffeformat import prototxt
 from tools import cli
 from tools.common.errors import UserError
 from tools.common.files import is_locked, write_atomic, write_json
-from tools.nets.templates import NET, headline_outputs
+from tools.nets.templates import NET, headline_in
 from tools.planning.stages import TABLES, summarize_stage
 from tools.protocol.experiment import Experiment
+from tools.protocol.heads import SMOOTHED
 from tools.protocol.layout import Run, experiment_name, results_folder
 from tools.results.columns import (
     CURVE_COLUMNS,
@@ -138,13 +138,14 @@ def _curve(run: Run) -> list[Row]:
     """A row for each iteration that was displayed or tested; none if the run has no CSVs."""
     if (run.folder / CURVES).exists():  # a restored run has these rows, and no other CSV
         return with_columns(CURVE_COLUMNS, read_csv(run.folder / CURVES))
-    net = run.folder / NET
     if not all((run.folder / name).exists() for name in (NET, "train.csv", "test.csv")):
         return []
-    accuracy, loss = headline_outputs(prototxt.read_net(net), net)
+    headline = headline_in(run.folder)
+    accuracy, loss = headline.outputs
+    training_loss = headline.training_loss or SMOOTHED
     at: dict[int, Row] = {}
     for row in read_csv(run.folder / "train.csv"):
-        at.setdefault(row["NumIters"], {})["training_loss"] = row["SmoothedLoss"]
+        at.setdefault(row["NumIters"], {})["training_loss"] = row[training_loss]
     for row in read_csv(run.folder / "test.csv"):
         if row["TestNet"] == 0:
             at.setdefault(row["NumIters"], {}).update(accuracy=row.get(accuracy), validation_loss=row.get(loss))

@@ -235,3 +235,13 @@ def test_every_template_is_read_as_real_caffe_reads_it_and_written_so(checkout, 
     theirs = ask_pycaffe(TEXT_TO_BINARY, *arguments).split()
     ours = [message.SerializeToString(deterministic=True).hex() for message in messages for _ in range(2)]
     assert theirs == ours
+
+
+def test_each_layer_of_a_net_has_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "net.prototxt"
+    file.write_text(
+        '# layer { in a comment }\nname: "layer { \\" {"\nlayer {\n  name: \'a # {\'\n  include { phase: TEST } }\n'
+        'layer: < name: "b" >  layer{ name: "layer" }\n'
+    )
+    assert prototxt.layer_lines(file) == [3, 6, 6]
+    assert [layer.name for layer in prototxt.read_net(file).layer] == ["a # {", "b", "layer"]

@@ -39,7 +39,7 @@ def set_condition(
 ) -> list[LayerPlan]:
     """Changes `net`, whose weighted layers are `weighted`, as the condition says. Returns the plan of every layer.
 
-    The counted layers come first, then those of auxiliary heads. Raises UserError if the net cannot have this condition.
+    The counted layers come first, then those of auxiliary heads. Raises UserError if the net cannot have it.
     """
     blocks = weighted.blocks
     if condition.retained:

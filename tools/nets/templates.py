@@ -5,20 +5,18 @@ docs/templates.md lists the fields that are changed. Everything else stays as it
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from caffeformat import FormatError, prototxt
-from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, SolverParameter
-from tools.common.checkout import own_file
-from tools.common.errors import UserError
+from caffeformat import prototxt
+from caffeformat.caffeformat_pb2 import TEST, LayerParameter, NetParameter, SolverParameter
+from tools.common.errors import Faults, UserError
 from tools.common.files import read_json
 from tools.nets.surgery import LayerPlan, set_condition
 from tools.protocol.experiment import Experiment
+from tools.protocol.heads import SMOOTHED, Headline, Places, headline_of
 from tools.protocol.layout import NET, Run, split_of
-from tools.protocol.heads import Headline, Places, headline_of
 from tools.protocol.net_graph import PHASES, graph_of
 from tools.protocol.runs import condition_of, mean_of, net_template, random_seed, solver_template, train_set
 from tools.protocol.weighted_layers import weighted_layers
@@ -33,17 +31,22 @@ class Rendered:
     net: str
     solver: str
     plan: list[LayerPlan]
-    train_batch: int
+    train_batch: int  # images an iteration: the training batch times iter_size
     seed: int  # random_seed
-    accuracy: str  # the test output for the headline accuracy: the top of the first top-1 Accuracy layer
-    loss: str  # the top of the loss layer
+    accuracy: str  # the test output for the headline accuracy (tools/protocol/heads.py)
+    loss: str  # the test output for the headline loss
+    training_loss: str | None = (
+        SMOOTHED  # the column of train.csv with the log loss of the same scores, if there is one
+    )
+    is_log_loss: bool = True  # whether `loss` is a log loss
 
 
 def render(exp: Experiment, run: Run, split: dict[str, Any] | None = None) -> Rendered:
     """The two prototxts of a run, as text. Reads the templates and the run's split.json; writes nothing.
 
     `split` replaces a split.json that does not exist yet; it has its `classes` and `counts`.
-    Raises UserError or FormatError for a template that is missing, broken or does not fit the experiment.
+    Raises UserError or FormatError for templates that are missing, broken or do not fit the experiment: all faults of
+    net, solver and experiment at once.
     """
     split = split or read_json(split_of(exp, run.seed).marker)
     if split is None:
@@ -51,44 +54,99 @@ def render(exp: Experiment, run: Run, split: dict[str, Any] | None = None) -> Re
             f"{split_of(exp, run.seed).marker}: not there yet; run `python -m tools split {exp.file}` first"
         )
     net, net_file = net_template(exp)
-    blocks = weighted_blocks(net, net_file)
-    plan = set_condition(exp, net, blocks, condition_of(run))
+    solver, solver_file = solver_template(exp)
     half, _ = train_set(exp, run)
-    _set_outputs(exp, blocks[-1].main, len(split["classes"][half]))
-    train, test = (_data_layer(net, phase, net_file) for phase in (TRAIN, TEST))
-    _set_data(exp, run, train, test)
-    solver = _solver(exp, run, split["counts"][half]["val"], test)
-    batch = train.data_param.batch_size
-    texts = prototxt.to_text(net), prototxt.to_text(solver)
-    return Rendered(*texts, plan, batch, solver.random_seed, *headline_outputs(net, net_file))
+    faults = Faults()
+    with faults:
+        train, test = _data_layers(net, net_file, solver)
+        with faults:
+            _set_data(exp, run, train, test)
+        with faults:
+            _set_solver(exp, solver, solver_file)
+        with faults:
+            _set_test_iter(exp, solver, split["counts"], half, test)
+    with faults:
+        weighted = weighted_layers(net, net_file, solver)
+        headline = weighted.headline or headline_of(net, net_file, solver)
+        with faults:
+            _set_outputs(exp, weighted.classifiers, len(split["classes"][half]))
+        with faults:
+            _check_top_k(net, net_file, solver, len(split["classes"][half]), exp)
+        with faults:
+            plan = set_condition(exp, net, weighted, condition_of(run))
+    faults.raise_all()
+    _set_run(exp, run, solver)
+    return Rendered(
+        prototxt.to_text(net),
+        prototxt.to_text(solver),
+        plan,
+        train.data_param.batch_size * solver.iter_size,
+        solver.random_seed,
+        *headline.outputs,
+        headline.training_loss,
+        headline.is_log_loss,
+    )
 
 
-def headline_outputs(net: NetParameter, file: Path) -> tuple[str, str]:
-    """The outputs that results are read from: the tops of the first top-1 Accuracy layer and of the loss layer."""
-    accuracy = [x.top[0] for x in net.layer if x.type == "Accuracy" and x.accuracy_param.top_k == 1 and x.top]
-    loss = [x.top[0] for x in net.layer if x.type.endswith("Loss") and x.top]
-    if not accuracy or not loss:
-        raise UserError(f"{file}: no top-1 Accuracy layer or no loss layer; the results are read from their tops")
-    return accuracy[0], loss[0]
+def headline_in(folder: Path) -> Headline:
+    """The headline of the net that was rendered into `folder`, a run's."""
+    solver = prototxt.read_solver(folder / SOLVER) if (folder / SOLVER).exists() else None
+    return headline_of(prototxt.read_net(folder / NET), folder / NET, solver)
 
 
-def _set_outputs(exp: Experiment, last: LayerParameter, classes: int) -> None:
+def _set_outputs(exp: Experiment, classifiers: list[LayerParameter], classes: int) -> None:
     outputs = exp.fc8_outputs or classes
     if outputs < classes:
         raise exp.fault("fc8_outputs", str(outputs), f"at least the {classes} classes of a half")
-    if last.type == "InnerProduct":
-        last.inner_product_param.num_output = outputs
-    else:
-        last.convolution_param.num_output = outputs
+    for layer in classifiers:
+        if layer.type == "InnerProduct":
+            layer.inner_product_param.num_output = outputs
+        elif outputs % layer.convolution_param.group:
+            value = f"{layer.name} with group: {layer.convolution_param.group} and {outputs} classes"
+            raise exp.fault("model", value, "the groups of a layer that gives the scores divide the classes")
+        else:
+            layer.convolution_param.num_output = outputs
 
 
-def _data_layer(net: NetParameter, phase: int, file: Path) -> LayerParameter:
-    """The one Data layer of a phase."""
-    name = "TRAIN" if phase == TRAIN else "TEST"
-    data = [x for x in net.layer if x.type == "Data" and any(rule.phase == phase for rule in x.include)]
-    if len(data) != 1:
-        raise UserError(f"{file}: {len(data)} Data layers with include {{ phase: {name} }}; there must be exactly one")
-    return data[0]
+def _check_top_k(net: NetParameter, file: Path, solver: SolverParameter, classes: int, exp: Experiment) -> None:
+    """Raises UserError for Accuracy layers whose top_k is more than there are scores: Caffe refuses them."""
+    outputs, places = exp.fc8_outputs or classes, Places(net, file)
+    wrong = [
+        f"{places[position]}: Accuracy layer {net.layer[position].name!r}: top_k: "
+        f"{net.layer[position].accuracy_param.top_k} of {outputs} classes; at most {outputs}, or remove the layer"
+        for position in sorted({at for phase in PHASES for at in graph_of(net, phase, solver).layers})
+        if net.layer[position].type == "Accuracy" and net.layer[position].accuracy_param.top_k > outputs
+    ]
+    if wrong:
+        raise UserError("\n".join(wrong))
+
+
+def _data_layers(net: NetParameter, file: Path, solver: SolverParameter) -> tuple[LayerParameter, LayerParameter]:
+    """The one Data layer of the TRAIN phase and that of the TEST phase. Raises UserError."""
+    found, faults, places = [], [], Places(net, file)
+    for phase, name in PHASES.items():
+        layers = [(position, net.layer[position]) for position in graph_of(net, phase, solver).layers]
+        data = [(at, x) for at, x in layers if x.type == "Data" and any(rule.phase == phase for rule in x.include)]
+        if len(data) != 1:
+            where = f" (at {', '.join(places[at] for at, _ in data)})" if data else ""
+            faults.append(
+                f"{file}: {len(data)} Data layers with include {{ phase: {name} }}{where}; there must be exactly one"
+            )
+        found += [layer for _, layer in data]
+        if phase == TEST:
+            faults += [
+                f"{places[at]}: Data layer {layer.name!r} of the TEST phase: {field}; a test reads every validation "
+                "image once, as it is, and so does `predict`: remove it"
+                for at, layer in data
+                for field, is_set in (
+                    ("mirror: true", layer.transform_param.mirror),
+                    (f"rand_skip: {layer.data_param.rand_skip}", layer.data_param.rand_skip),
+                )
+                if is_set
+            ]
+    if faults:
+        raise UserError("\n".join(faults))
+    return found[0], found[1]
 
 
 def _set_data(exp: Experiment, run: Run, train: LayerParameter, test: LayerParameter) -> None:
@@ -107,30 +165,44 @@ def _set_data(exp: Experiment, run: Run, train: LayerParameter, test: LayerParam
             layer.transform_param.mean_file = str(mean_of(exp, run))
 
 
-def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) -> SolverParameter:
-    file = own_file("solvers", f"{exp.solver}.prototxt")
-    if not file.exists():
-        raise exp.fault("solver", exp.solver, "the name of a file of solvers/, without .prototxt")
-    solver = prototxt.read_solver(file)
-    batch = test.data_param.batch_size
-    if val_images % batch:
-        divisor = max(n for n in range(1, batch + 1) if val_images % n == 0)
-        value = f"{val_images} validation images in test batches of {batch}"
+def _set_test_iter(
+    exp: Experiment, solver: SolverParameter, counts: dict[str, Any], half: str, test: LayerParameter
+) -> None:
+    """As many test batches as the validation images of a half make. The hint fits both halves."""
+    batch, images = test.data_param.batch_size, counts[half]["val"]
+    if not batch or images % batch:
+        shared = math.gcd(*(count["val"] for count in counts.values()))
+        divisor = max(n for n in range(1, max(batch, 1) + 1) if shared % n == 0)
+        value = f"{images} validation images in test batches of {batch}"
         raise exp.fault("test_batch_size", value, f"it must divide them exactly, as {divisor} does")
+    del solver.test_iter[:]
+    solver.test_iter.append(images // batch)
+
+
+def _set_solver(exp: Experiment, solver: SolverParameter, file: Path) -> None:
+    """Sets what the experiment file gives. Raises UserError with all that could not be read from the training's log."""
     for key in ("max_iter", "test_interval", "display", "snapshot", "base_lr"):
         if getattr(exp, key) is not None:
             setattr(solver, key, getattr(exp, key))
+    faults = []
     if not solver.display:
-        raise UserError(f"{file}: display: 0 or not given; give an interval: the training loss is read from the log")
+        faults.append(f"{file}: display: 0 or not given; give an interval: the training loss is read from the log")
+    if not solver.max_iter:
+        faults.append(f"{file}: max_iter: 0 or not given; give the number of iterations")
+    if len(solver.test_state) > 1:
+        faults.append(f"{file}: test_state: {len(solver.test_state)} test nets; there must be at most one")
     if exp.test_interval is None:
         solver.test_interval = min(solver.test_interval, solver.max_iter)
-    if not solver.test_interval or solver.max_iter % solver.test_interval:
+    if solver.max_iter and (not solver.test_interval or solver.max_iter % solver.test_interval):
         value = f"{solver.test_interval} with max_iter {solver.max_iter}"
-        raise exp.fault(
-            "test_interval", value, "it must divide max_iter: the headline accuracy is the test at the last iteration"
-        )
-    del solver.test_iter[:]
-    solver.test_iter.append(val_images // batch)
+        right = "it must divide max_iter: the headline accuracy is the test at the last iteration"
+        faults.append(str(exp.fault("test_interval", value, right)))
+    if faults:
+        raise UserError("\n".join(faults))
+
+
+def _set_run(exp: Experiment, run: Run, solver: SolverParameter) -> None:
+    """Sets the run's own files, seed and length."""
     for field in ("train_net", "test_net", "net_param", "train_net_param", "test_net_param", "weights"):
         solver.ClearField(field)
     solver.snapshot_after_train = True
@@ -138,11 +210,12 @@ def _solver(exp: Experiment, run: Run, val_images: int, test: LayerParameter) ->
         solver.snapshot_format = SolverParameter.BINARYPROTO  # caffemodels are read to prove what was copied
     solver.net = str(run.folder / NET)
     solver.snapshot_prefix = str(run.folder / "net")
+    if solver.snapshot_format == SolverParameter.HDF5:  # proofs and other verbs read a caffemodel
+        solver.snapshot_format = SolverParameter.BINARYPROTO
     solver.random_seed = random_seed(exp, run)
     solver.solver_mode = SolverParameter.CPU  # the option `--gpu` overrides it
     if (times := condition_of(run).trainings) > 1:
         _lengthen(solver, times)
-    return solver
 
 
 def _lengthen(solver: SolverParameter, times: int) -> None:

@@ -5,9 +5,11 @@ layers that keep the number of classes (Softmax, Pooling, ReLU, Dropout). Where 
 several layers, all of these are the classifier.
 
 The headline accuracy is the top-1 Accuracy layer of the TEST phase with the deepest classifier: the one with the most
-weighted layers on its longest way from the data. Of several that read one classifier it is the first in the file. The
-headline loss is the loss layer of the TEST phase that reads the same classifier: the first SoftmaxWithLoss, or else the
-first. A net whose graph does not decide this is refused, with the names of the layers.
+weighted layers on its longest way from the data. Of equally deep classifiers it is the one whose loss has the largest
+loss_weight. Of several Accuracy layers that read one classifier it is the first in the file. The headline loss is the
+loss layer of the TEST phase that reads the same classifier: the first SoftmaxWithLoss, or else the first. A net whose
+graph does not decide this is refused, with the names of the layers; so is one where a less deep classifier has a larger
+loss_weight.
 """
 
 from collections.abc import Iterable
@@ -83,7 +85,7 @@ def headline_of(net: NetParameter, file: Path, solver: SolverParameter | None = 
 def find_heads(net: NetParameter, file: Path, solver: SolverParameter | None = None) -> Heads:
     places = Places(net, file)
     graphs = {phase: graph_of(net, phase, solver) for phase in PHASES}
-    classifiers: dict[int, dict[int, frozenset[int]]] = {TRAIN: {}, TEST: {}}
+    classifiers: dict[int, dict[int, frozenset[int]]] = {phase: {} for phase in PHASES}
     faults: dict[str, None] = {}
     for phase, graph in graphs.items():
         for head in filter(lambda position: _reads_classes(graph, position), graph.layers):
@@ -97,7 +99,7 @@ def find_heads(net: NetParameter, file: Path, solver: SolverParameter | None = N
         found = _choose(graphs, classifiers, places)
         headline, more = (None, found) if isinstance(found, list) else (found, _of_headline(graphs, found, places))
         faults |= dict.fromkeys(more)
-    every = frozenset().union(*(found for heads in classifiers.values() for found in heads.values()))
+    every = frozenset[int]().union(*(found for heads in classifiers.values() for found in heads.values()))
     return Heads(headline, every, list(faults))
 
 
@@ -145,16 +147,25 @@ def _choose(
     if not accuracies:
         return [_no_accuracy(graph.net, places)]
     depths = graph.depths(MAIN)
-    depth = {head: max(depths[layer] for layer in heads[head]) for head in accuracies}
-    deepest = [head for head in accuracies if depth[head] == max(depth.values())]
-    accuracy = deepest[0]
-    if len({heads[head] for head in deepest}) > 1:
-        named = ", ".join(f"{layers[head].name!r} of {_names(graph, heads[head])}" for head in deepest)
-        return [
-            f"{places[accuracy]}: the top-1 Accuracy layers {named} have equally deep classifiers, so none is the "
-            "headline; leave one of them, or give the others `top_k: 2` or more"
-        ]
+    rank = {}
+    for head in accuracies:
+        losses_of_head = _losses(graphs[TRAIN], classifiers[TRAIN], heads[head])
+        weight = max((_weight(layers[loss]) for loss in losses_of_head), default=0.0)
+        rank[head] = max(depths[layer] for layer in heads[head]), weight
+    accuracy = max(accuracies, key=lambda head: rank[head])  # the first of equal ones
     classifier = heads[accuracy]
+    others = [head for head in accuracies if heads[head] != classifier]
+    rivals = [head for head in others if rank[head] == rank[accuracy] or rank[head][1] > rank[accuracy][1]]
+    if rivals:
+        named = ", ".join(
+            f"{layers[head].name!r} of {_names(graph, heads[head])} ({rank[head][0]} weighted layers deep, loss_weight "
+            f"{rank[head][1]:g})"
+            for head in sorted([accuracy, *rivals])
+        )
+        return [
+            f"{places[accuracy]}: none of the top-1 Accuracy layers {named} is the headline; leave one of them, or "
+            "give the others `top_k: 2` or more"
+        ]
     losses = {phase: _losses(graphs[phase], classifiers[phase], classifier) for phase in graphs}
     training = [loss for loss in losses[TRAIN] if _weight(layers[loss])]
     faults = []

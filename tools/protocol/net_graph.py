@@ -6,9 +6,17 @@ it has written under that name; the outputs are the blobs that no layer reads.
 
 from collections.abc import Iterable
 
-from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, NetState, NetStateRule, SolverParameter
+from caffeformat.caffeformat_pb2 import (
+    TEST,
+    TRAIN,
+    LayerParameter,
+    NetParameter,
+    NetState,
+    NetStateRule,
+    SolverParameter,
+)
 
-PHASES = {TRAIN: "TRAIN", TEST: "TEST"}
+PHASES: dict[int, str] = {TRAIN: "TRAIN", TEST: "TEST"}
 NOBODY = -1  # the source of a bottom that no layer gives
 
 
@@ -34,16 +42,23 @@ class NetGraph:
             unread.update(layer.top)
         self.layers = list(self.sources)
         self.outputs = frozenset(unread)
+        self._written = written
 
     def above(self, position: int, bottoms: Iterable[int] | None = None) -> set[int]:
         """The layers that a layer depends on, by all its bottoms or by those with the numbers `bottoms`."""
         sources = self.sources[position]
-        waiting = [sources[number] for number in (range(len(sources)) if bottoms is None else bottoms)]
-        found: set[int] = set()
+        return self._with_sources(sources if bottoms is None else [sources[number] for number in bottoms])
+
+    def producing(self, blobs: Iterable[str]) -> set[int]:
+        """The layers that compute these blobs as the net leaves them; none for a blob that it does not have."""
+        return self._with_sources([self._written.get(blob, NOBODY) for blob in blobs])
+
+    def _with_sources(self, layers: list[int]) -> set[int]:
+        waiting, found = list(layers), set[int]()
         while waiting:
-            if (source := waiting.pop()) != NOBODY and source not in found:
-                found.add(source)
-                waiting += self.sources[source]
+            if (layer := waiting.pop()) != NOBODY and layer not in found:
+                found.add(layer)
+                waiting += self.sources[layer]
         return found
 
     def depths(self, types: Iterable[str]) -> dict[int, int]:

@@ -106,9 +106,7 @@ def weighted_layers(net: NetParameter, file: Path, solver: SolverParameter | Non
     return WeightedLayers(blocks, auxiliary, classifiers, heads.headline)
 
 
-def _blocks(
-    net: NetParameter, positions: Iterable[int], classifier: frozenset[int]
-) -> tuple[list[Block], list[int]]:
+def _blocks(net: NetParameter, positions: Iterable[int], classifier: frozenset[int]) -> tuple[list[Block], list[int]]:
     """The blocks that the layers at `positions` make; and those that stand before the first block."""
     blocks: list[Block] = []
     last, at = Block([]), None

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from caffeformat.caffeformat_pb2 import TRAIN, LayerParameter, NetParameter
+from caffeformat.caffeformat_pb2 import TEST, LayerParameter, NetParameter, SolverParameter
 from tools.caffe_log import LogReader
 from tools.caffe_log.rows import number
 from tools.common.progress import progress
+from tools.protocol.net_graph import graph_of
 from tools.training import output
 from tools.training.engine import Engine
 from tools.training.gpus import gpu_slot
@@ -68,15 +69,38 @@ def output_values(
     return {name: np.frombuffer(printed, np.float32) for name, printed in values.items()}
 
 
-def layers_producing(blobs: set[str], net: NetParameter) -> list[LayerParameter]:
-    """The layers that compute these blobs in the TEST phase of `net`, in the order of the net."""
-    needed, layers = set(blobs), []
-    for layer in reversed([x for x in net.layer if not _is_train_only(x)]):
-        if needed & set(layer.top):
-            needed.update(layer.bottom)
-            layers.append(layer)
-    return layers[::-1]
+def layers_producing(
+    blobs: Iterable[str], net: NetParameter, solver: SolverParameter | None = None
+) -> list[LayerParameter]:
+    """The layers that compute these blobs in the TEST phase of `net`, in the order of the net, for `caffe test`.
+
+    `solver` has the state of its test net.
+    """
+    return _for_caffe_test(net, graph_of(net, TEST, solver).producing(blobs))
 
 
-def _is_train_only(layer: LayerParameter) -> bool:
-    return bool(layer.include) and all(rule.HasField("phase") and rule.phase == TRAIN for rule in layer.include)
+def layers_above(
+    layer: LayerParameter, net: NetParameter, solver: SolverParameter | None = None
+) -> list[LayerParameter]:
+    """The layers that compute what `layer` of `net` reads in the TEST phase, likewise.
+
+    Layers that change a blob in place after `layer` has read it are left out.
+    """
+    graph = graph_of(net, TEST, solver)
+    position = next(at for at in graph.layers if net.layer[at] == layer)
+    return _for_caffe_test(net, graph.above(position))
+
+
+def _for_caffe_test(net: NetParameter, positions: Iterable[int]) -> list[LayerParameter]:
+    """These layers; without rules on stages and levels, because `caffe test` has none."""
+    layers = []
+    for position in sorted(positions):
+        layer = LayerParameter()
+        layer.CopyFrom(net.layer[position])
+        if any(
+            rule.stage or rule.not_stage or rule.HasField("min_level") or rule.HasField("max_level")
+            for rule in (*layer.include, *layer.exclude)
+        ):
+            del layer.include[:], layer.exclude[:]
+        layers.append(layer)
+    return layers

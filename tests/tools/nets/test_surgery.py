@@ -109,3 +109,39 @@ layer { name: "relu1"'''
     assert [row.layer for row in found.plan if row.action == "copied, frozen"] == ["conv1", "bn1", "scale1"]
     assert len(layers["bn1"].param) == 3 and layers["bn1"].batch_norm_param.use_global_stats
     assert [row.name for row in found.plan if row.layer in ("conv2", "fc8")] == ["conv2_T", "fc8_T"]
+
+
+AUX = """layer { name: "aux" type: "InnerProduct" bottom: "pool1" top: "aux" inner_product_param { num_output: 10 } }
+layer { name: "aux_loss" type: "SoftmaxWithLoss" bottom: "aux" bottom: "label" top: "aux_loss" loss_weight: 0.3 }
+"""
+
+
+@pytest.mark.parametrize("before", ['layer {\n  name: "conv2"', 'layer { name: "loss"'], ids=["early", "at the end"])
+def test_an_auxiliary_head_is_not_counted_starts_random_and_learns(tiny, checkout, tmp_path, before):
+    exp = tiny(edited(checkout, tmp_path, before, AUX + before))
+    names = {"base": "aux", "FTall": "aux_T", "S3T": "aux_T", "T3T+": "aux_T", "R3T": "aux", "S3T-retain": "aux_T_T"}
+    for condition, name in names.items():
+        found, layers, net = rendered(exp, condition)
+        assert [row.name for row in found.plan][:8] == [x for x in layers if x != name]
+        assert (found.plan[-1].layer, found.plan[-1].name) == (
+            name.removesuffix("_T") if "retain" in condition else "aux",
+            name,
+        )
+        assert found.plan[-1].action == "random, learning"
+        (aux,) = (layer for layer in net.layer if layer.name == name)
+        assert aux.inner_product_param.num_output == 100
+        assert (found.accuracy, found.loss, found.training_loss) == ("accuracy", "loss", "loss")
+    with pytest.raises(UserError, match="mine has 8 weighted layers: at most S7T"):
+        rendered(exp, "S8T")
+
+
+def test_layers_that_share_a_parameter_are_not_parted(tiny, checkout, tmp_path):
+    exp = tiny(edited(checkout, tmp_path, "param { lr_mult: 1 decay_mult: 1 }", 'param { name: "w" lr_mult: 1 }'))
+    file = tmp_path / "prototxt" / "mine" / "train_val.prototxt"
+    head, conv5, tail = file.read_text().partition('name: "conv5"')
+    file.write_text(
+        head + conv5 + tail.replace("param { lr_mult: 1 decay_mult: 1 }", 'param { name: "w" lr_mult: 1 }', 1)
+    )
+    assert rendered(exp, "S5T")[0].plan
+    with pytest.raises(UserError, match=r"mine shares the parameter 'w' of conv1, conv5_T; .* conv1: copied, frozen"):
+        rendered(exp, "S3T")

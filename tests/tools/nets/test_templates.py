@@ -1,5 +1,6 @@
 """A run's net and solver from the templates, compared with what real Caffe reads from them."""
 
+import json
 import math
 import re
 
@@ -10,6 +11,7 @@ from tests.helpers.real_caffe import RealCaffe
 from tests.helpers.rendered_nets import edited, rendered, solver_of
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
+from tools.protocol.layout import split_of
 
 
 def test_the_solver_is_the_references_with_what_a_run_needs(tiny):
@@ -162,3 +164,86 @@ for name, message in (("net", caffe_pb2.NetParameter()), ("solver", caffe_pb2.So
     binary = real_caffe.run(program, net=prototxts.net, solver=prototxts.solver)
     assert binary["net"].tobytes() == net.SerializeToString(deterministic=True)
     assert binary["solver"].tobytes() == solver_of(prototxts).SerializeToString(deterministic=True)
+
+
+def test_all_faults_of_net_solver_and_experiment_are_told_at_once_with_their_lines(tiny, checkout, tmp_path):
+    (tmp_path / "solvers").mkdir()
+    (tmp_path / "solvers" / "own.prototxt").write_text('net: "x" test_state { stage: "a" } test_state { stage: "b" }\n')
+    exp = tiny(edited(checkout, tmp_path, 'name: "loss" type', 'name: "loss" include { phase: TRAIN } type'), val=5003)
+    file = tmp_path / "prototxt" / "mine" / "train_val.prototxt"
+    text = file.read_text().replace("mirror: false", "mirror: true").replace("batch_size: 100", "batch_size: 7")
+    file.write_text(text.replace("batch_size: 7 ", "batch_size: 7 rand_skip: 3 "))
+    exp = tiny("model=mine crop_size=24 solver=own fc8_outputs=9", val=5003)
+    with pytest.raises(UserError) as told:
+        rendered(exp)
+    place = r"^prototxt/mine/train_val.prototxt:"
+    lines = str(told.value).splitlines()
+    expected = [
+        place + r"11: Data layer 'data' of the TEST phase: mirror: true; a test reads every validation image once",
+        place + r"11: Data layer 'data' of the TEST phase: rand_skip: 3; ",
+        place + r"\d\d\d: no loss layer of the TEST phase reads the scores of 'fc8'",
+    ]
+    assert len(lines) == len(expected)
+    for line, pattern in zip(lines, expected, strict=True):
+        assert re.search(pattern, line)
+    file.write_text((checkout / "prototxt" / "mini" / "train_val.prototxt").read_text())
+    with pytest.raises(UserError) as told:
+        rendered(exp)
+    lines = str(told.value).splitlines()
+    expected = [
+        r"^solvers/own.prototxt: display: 0 or not given",
+        r"^solvers/own.prototxt: max_iter: 0 or not given",
+        r"^solvers/own.prototxt: test_state: 2 test nets; there must be at most one",
+        r"^SET: test_batch_size: 5003 validation images in test batches of 100; .* as 1 does",
+        r"^SET: fc8_outputs: 9; at least the 100 classes",
+    ]
+    assert len(lines) == len(expected)
+    for line, pattern in zip(lines, expected, strict=True):
+        assert re.search(pattern.replace("SET: test_batch_size", r"\S+: test_batch_size"), line)
+
+
+def test_the_hint_at_a_test_batch_fits_both_halves(tiny):
+    exp = tiny("test_batch_size=40")
+    split = json.loads(split_of(exp, 0).marker.read_text())
+    split["counts"] = {"A": {"val": 54}, "B": {"val": 45}}
+    split_of(exp, 0).marker.write_text(json.dumps(split))
+    with pytest.raises(UserError, match=r"test_batch_size: 45 validation images in test batches of 40; .* as 9 does"):
+        rendered(exp)
+
+
+def test_a_run_writes_caffemodels_whatever_format_the_solver_names(tiny, checkout, tmp_path):
+    (tmp_path / "solvers").mkdir()
+    text = (checkout / "solvers" / "mini.prototxt").read_text() + "snapshot_format: HDF5\n"
+    (tmp_path / "solvers" / "own.prototxt").write_text(text)
+    found = solver_of(rendered(tiny("solver=own"))[0])
+    assert found.snapshot_format == found.BINARYPROTO
+
+
+def test_images_of_an_iteration_are_those_of_all_its_batches(tiny, checkout, tmp_path):
+    (tmp_path / "solvers").mkdir()
+    (tmp_path / "solvers" / "own.prototxt").write_text(
+        (checkout / "solvers" / "mini.prototxt").read_text() + "iter_size: 4\n"
+    )
+    assert rendered(tiny("solver=own"))[0].train_batch == 4 * 256
+    assert rendered(tiny())[0].train_batch == 256
+
+
+def test_an_accuracy_of_more_classes_than_there_are_is_refused(tiny, checkout, tmp_path):
+    more = 'layer { name: "many" type: "Accuracy" bottom: "fc8" bottom: "label" top: "many" '
+    more += "accuracy_param { top_k: 101 } }\n"
+    exp = tiny(edited(checkout, tmp_path, 'layer {\n  name: "accuracy"', more + 'layer {\n  name: "accuracy"'))
+    with pytest.raises(UserError, match=r"mine/train_val.prototxt:\d+: Accuracy layer 'many': top_k: 101 of 100 cla"):
+        rendered(exp)
+
+
+def test_a_convolution_that_gives_the_scores_in_groups_must_divide_the_classes(tiny, checkout, tmp_path):
+    old = 'name: "fc8" type: "InnerProduct"'
+    exp = tiny(edited(checkout, tmp_path, old, old.replace("InnerProduct", "Convolution")))
+    file = tmp_path / "prototxt" / "mine" / "train_val.prototxt"
+    text = file.read_text().replace("inner_product_param {\n    num_output: 5", "convolution_param {\n    group: 3")
+    file.write_text(text)
+    with pytest.raises(UserError, match=r"model: fc8 with group: 3 and 100 classes; the groups of a layer"):
+        rendered(exp)
+    file.write_text(text.replace("group: 3", "group: 4"))
+    (fc8,) = (layer for layer in rendered(exp, "base")[2].layer if layer.name == "fc8")
+    assert fc8.convolution_param.num_output == 100

@@ -8,7 +8,7 @@ from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import NetParameter
 from tests.helpers.real_caffe import RealCaffe
 from tools.common.errors import UserError
-from tools.protocol.weighted_layers import Block, blob_count, weighted_blocks
+from tools.protocol.weighted_layers import Block, blob_count, weighted_blocks, weighted_layers
 
 FILE = Path("net.prototxt")
 TEMPLATES = ("alexnet", "alexnet_quarter", "caffenet", "mini")
@@ -96,3 +96,66 @@ out.update((name, np.array(len(blobs))) for name, blobs in net.params.items())
 def test_param_blocks_beyond_the_blobs_count_too() -> None:
     (scale,) = prototxt.parse(layer("s", "Scale", "param { lr_mult: 0 } param { }"), NetParameter(), "net").layer
     assert blob_count(scale) == 2
+
+
+DATA = "".join(
+    f'layer {{ name: "data" type: "Data" top: "data" top: "label" include {{ phase: {phase} }} }}\n'
+    for phase in ("TRAIN", "TEST")
+)
+
+
+def fed(name: str, type_: str, bottom: str, settings: str = "") -> str:
+    return layer(name, type_, settings, f'bottom: "{bottom}"')
+
+
+def heads(name: str, scores: str) -> str:
+    """An Accuracy and a loss layer on `scores`."""
+    bottoms = f'bottom: "{scores}" bottom: "label"'
+    return layer(f"{name}_accuracy", "Accuracy", "include { phase: TEST }", bottoms) + layer(
+        f"{name}_loss", "SoftmaxWithLoss", "", bottoms
+    )
+
+
+def parts_of(text: str) -> tuple[list[list[str]], list[str], list[str]]:
+    """The names of the layers: of each block, of the auxiliary ones, of the classifiers."""
+    net = prototxt.parse(text, NetParameter(), str(FILE))
+    found = weighted_layers(net, FILE)
+    blocks = [[x.name for x in block.layers] for block in found.blocks]
+    return blocks, [x.name for x in found.auxiliary], [x.name for x in found.classifiers]
+
+
+def test_an_auxiliary_head_is_not_counted_wherever_it_stands() -> None:
+    branch = fed("aux_conv", "Convolution", "conv") + fed("aux_bn", "BatchNorm", "aux_conv")
+    branch += fed("aux", "InnerProduct", "aux_bn") + heads("aux", "aux")
+    trunk = fed("bn", "BatchNorm", "conv") + fed("deep", "Convolution", "bn")
+    trunk += fed("wide", "Convolution", "deep") + fed("fc", "InnerProduct", "wide")
+    expected = [["conv", "bn"], ["deep"], ["wide"], ["fc"]], ["aux_conv", "aux_bn", "aux"]
+    first = parts_of(DATA + fed("conv", "Convolution", "data") + branch + trunk + heads("main", "fc"))
+    last = parts_of(DATA + fed("conv", "Convolution", "data") + trunk + heads("main", "fc") + branch)
+    assert first == (*expected, ["aux", "fc"]) and last == (*expected, ["fc", "aux"])
+
+
+def test_layers_whose_scores_are_added_are_one_classifier() -> None:
+    both = layer("sum", "Eltwise", "", 'bottom: "a" bottom: "b"')
+    text = DATA + "".join(
+        [fed("conv", "Convolution", "data"), fed("a", "InnerProduct", "conv"), fed("fc", "InnerProduct", "conv"),
+         fed("b", "InnerProduct", "fc"), both, heads("main", "sum")]
+    )  # fmt: skip
+    assert parts_of(text) == ([["conv"], ["fc"], ["a", "b"]], [], ["a", "b"])
+
+
+def test_all_faults_of_a_net_are_told_at_once() -> None:
+    untrained = fed("only_tested", "InnerProduct", "conv", "include { phase: TEST }")
+    text = DATA + fed("conv", "Convolution", "data") + untrained + fed("lstm", "LSTM", "conv")
+    text += fed("fc", "InnerProduct", "lstm") + heads("main", "fc").replace("phase: TEST", "phase: TRAIN")
+    with pytest.raises(UserError) as told:
+        parts_of(text)
+    lines = str(told.value).splitlines()
+    assert len(lines) == 2 and "no top-1 Accuracy layer in the TEST phase" in lines[0]
+    assert "layer 'lstm' (LSTM) has weights that no condition can copy or freeze" in lines[1]
+    with pytest.raises(UserError, match=r"layer 'only_tested' \(InnerProduct\) is not in the TRAIN phase: it would be"):
+        parts_of(
+            text.replace("LSTM", "ReLU").replace(
+                'phase: TRAIN } }\nlayer { name: "main_loss', 'phase: TEST } }\nlayer { name: "main_loss'
+            )
+        )
