@@ -13,7 +13,6 @@ PACKAGES = ("caffeformat", "tools", "torchcaffe")
 # Modules without a test file of their own -> the file that tests them: base classes by a class that extends them.
 TESTED_BY = {
     "caffeformat/errors.py": "caffeformat/test_prototxt.py",
-    "tools/common/errors.py": "tools/test_main.py",
     "tools/datasets/base.py": "tools/datasets/test_folder.py",
     "tools/datasets/bring.py": "tools/test_fetch.py",
     "torchcaffe/layer_types/base_conv.py": "torchcaffe/layer_types/test_conv.py",

@@ -41,13 +41,8 @@ from tools.results.ended_runs import run_order
 from tools.stats import transferability
 from tools.stats.rank_correlation import correlations
 from tools.training.engine import Engine, find_engine
-<<<<<<< HEAD
-from tools.training.engine_outputs import layers_producing, output_values
-from tools.training.inputs import has_diverged, run_inputs, trained_weights
-=======
 from tools.training.engine_outputs import layers_above, output_values
-from tools.training.inputs import run_inputs, trained_weights
->>>>>>> 98d5c58 (A net's graph says which head its results are read from; render tells all faults of template, solver and experiment at once)
+from tools.training.inputs import has_diverged, run_inputs, trained_weights
 from tools.training.process import RunFailed
 
 PROBABILITIES, FEATURES = "probabilities", "features"  # the added tops; features1 is what layer 1 gives to the next
