@@ -16,7 +16,8 @@ from tools.common.errors import UserError
 from tools.common.files import lock, read_json, sha256, write_atomic, write_json
 from tools.common.progress import progress
 from tools.common.workers import parallel_map
-from tools.planning.stages import mean_file, mean_stage
+from tools.datasets.present import PresentImages
+from tools.planning.stages import mean_file, mean_stage, present_split
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Split, split_of, train_sizes
 
@@ -24,13 +25,17 @@ from tools.protocol.layout import Split, split_of, train_sizes
 def mean(exp: Experiment, seed: int) -> bool:
     """Writes the missing means that `exp` needs for one of its seeds; returns False if none was missing.
 
-    Raises UserError if an LMDB is absent.
+    Raises UserError if an LMDB is absent, or the images are not those of the split.
     """
     place = split_of(exp, seed)
+    images = PresentImages(exp)
+    if mean_stage(exp, seed, images).is_complete:  # asked before the lock: finished means may be on a read-only disk
+        return False
     with lock(place.folder / ".lock"):
-        stage = mean_stage(exp, seed)
+        stage = mean_stage(exp, seed, images)
         if stage.is_complete:
             return False
+        present_split(exp, seed, images)
         recorded = (stage.record or {"means": {}})["means"]
         digests = {name: digest for name, digest in recorded.items() if _is_unchanged(mean_file(place, name), digest)}
         missing = [name for name in place.train_sets(train_sizes(exp)) if name not in digests]

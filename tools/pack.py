@@ -16,10 +16,11 @@ from pathlib import Path
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import load_json, lock, read_json, remove_leftovers, sha256, write_json
-from tools.datasets import DataSet, open_dataset
+from tools.common.files import load_json, lock, remove_leftovers, sha256, write_json
+from tools.datasets import open_dataset
 from tools.datasets.packing import Database, HalfPacker
-from tools.planning.stages import lmdb_stage, pack_stage
+from tools.datasets.present import PresentImages
+from tools.planning.stages import lmdb_stage, pack_stage, present_split
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import HALVES, Split, image_shape, split_of, split_seeds, train_sizes
 
@@ -33,29 +34,29 @@ def pack(exp: Experiment, seed: int) -> bool:
     disk without room.
     """
     place = split_of(exp, seed)
+    images = PresentImages(exp)
+    if pack_stage(exp, seed, images).is_complete:  # asked before the lock: finished LMDBs may be on a read-only disk
+        return False
     with lock(place.folder / ".lock"):
-        if pack_stage(exp, seed).is_complete:
+        if pack_stage(exp, seed, images).is_complete:
             return False
         remove_leftovers(place.folder)
+        missing = _missing(exp, seed, images)
         data = open_dataset(exp)
-        missing = _missing(exp, place, data)
         halves = [[database for database in missing if database.name.startswith(half)] for half in HALVES]
         _check_room(exp, place, halves)
         for databases in filter(None, halves):
             with _system_errors(place):
                 HalfPacker(exp, data, databases, split_seeds(exp, seed)[1]).pack(place.folder / place.images)
+        present_split(exp, seed)  # images that changed while they were packed
         write_json(place.packed, {"lmdbs": _present(place)})
         return True
 
 
-def _missing(exp: Experiment, place: Split, data: DataSet) -> list[Database]:
+def _missing(exp: Experiment, seed: int, images: PresentImages) -> list[Database]:
     """The LMDBs that `exp` needs and that are not there, or are out of date."""
-    split = read_json(place.marker)
+    place, split = split_of(exp, seed), present_split(exp, seed, images)
     again = f"run `python -m tools split {exp.file}` first"
-    if split is None:
-        raise UserError(f"{place.marker}: no split yet; {again}")
-    if split["root"] != str(data.root):
-        raise UserError(f"{place.marker}: made of the images in {split['root']}, which are now {data.root}; {again}")
     databases = []
     for name in place.lists(train_sizes(exp)):
         path = place.list_file(name)
@@ -65,7 +66,8 @@ def _missing(exp: Experiment, place: Split, data: DataSet) -> list[Database]:
         if sha256(path) != entry["sha256"]:
             raise UserError(f"{path}: changed since the split was made; {again}")
         if not lmdb_stage(exp, place, name).is_complete:
-            databases.append(Database(name, place.lmdb(name), entry["sha256"], _read_list(path)))
+            labels = _read_list(path)
+            databases.append(Database(name, place.lmdb(name), entry["sha256"], labels, entry.get("content")))
     return databases
 
 

@@ -16,14 +16,15 @@ from tools.common.files import load_json, lock, read_json, write_if_changed, wri
 from tools.common.shuffle import shuffled
 from tools.datasets import open_dataset
 from tools.datasets.base import Scan
-from tools.datasets.unreadable import bad_images_error, find_unreadable
+from tools.datasets.checked import CheckedImages, bad_images_error
+from tools.datasets.names import require_each_once, require_short_names
+from tools.datasets.present import content_of, fingerprint
 from tools.planning.stages import split_stage
 from tools.protocol.experiment import Experiment, Size
+from tools.protocol.fit import Images, check_counts, class_halves
 from tools.protocol.layout import Split, size_name, split_of, split_seeds, train_sizes
 
 _SHOWN = 20  # how many bad images split.json names
-
-Images = dict[str, list[str]]  # class id -> references
 
 
 def split(exp: Experiment, seed: int) -> bool:
@@ -33,23 +34,33 @@ def split(exp: Experiment, seed: int) -> bool:
     `on_bad_image: skip`), an odd number of classes, a size that a class does not have, no validation image of a class.
     """
     place = split_of(exp, seed)
+    if split_stage(exp, seed).is_complete:  # asked before the lock: a finished split may be on a read-only disk
+        return False
     with lock(place.folder / ".lock"):
         if split_stage(exp, seed).is_complete:
             return False
         data = open_dataset(exp)
-        scan = _draw_classes(exp, seed, data.scan())
-        references = [image for part in (scan.train, scan.val) for images in part.values() for image in images]
-        bad = find_unreadable(exp, data, references)
+        whole = data.scan()
+        scan = _draw_classes(exp, seed, whole)
         missing = dict.fromkeys(scan.missing, "no such file")
-        if exp.on_bad_image == "error" and (bad or missing):
-            raise bad_images_error(exp, data, bad | missing)
+        require_each_once(data, scan)
+        require_short_names(data, scan)
+        if exp.on_bad_image == "error" and missing:
+            raise bad_images_error(exp, data, missing)
+        check_counts(exp, seed, scan.classes, scan.train, scan.val)  # before the images are read: that takes long
+        checked = CheckedImages(exp, data).check(scan.references, whole.references)
+        bad = {name: image.fault for name, image in sorted(checked.items()) if image.fault is not None}
+        if exp.on_bad_image == "error" and bad:
+            raise bad_images_error(exp, data, bad)
         train, val = _without(scan.train, bad), _without(scan.val, bad)
-        _check(exp, scan.classes, train, val, len(bad) + len(missing))
+        check_counts(exp, seed, scan.classes, train, val, len(bad) + len(missing))
         split_seed, subsample_seed = split_seeds(exp, seed)
-        halves = _halves(scan.classes, split_seed)
+        halves = class_halves(scan.classes, split_seed)
+        digests = {name: image.digest for name, image in checked.items()}
         record = {
             "dataset": exp.dataset,
             "root": str(data.root),
+            "images": fingerprint(whole, scan.classes, digests),
             "split_seed": split_seed,
             "subsample_seed": subsample_seed,
             "nested": exp.nested,
@@ -57,9 +68,10 @@ def split(exp: Experiment, seed: int) -> bool:
             "counts": {half: {"train": _count(train, ids), "val": _count(val, ids)} for half, ids in halves.items()},
             "missing": {"count": len(missing), "first": sorted(missing)[:_SHOWN]},
             "unreadable": {"count": len(bad), "first": sorted(bad)[:_SHOWN]},
+            "notes": scan.notes,
         }
         sizes = _sizes(exp, place, train)
-        write_json(place.marker, record | {"lists": _write_lists(exp, place, sizes, record, train, val)})
+        write_json(place.marker, record | {"lists": _write_lists(exp, place, sizes, record, train, val, digests)})
         return True
 
 
@@ -70,14 +82,7 @@ def _draw_classes(exp: Experiment, seed: int, scan: Scan) -> Scan:
     if exp.classes > len(scan.classes):
         raise exp.fault("classes", str(exp.classes), f"at most the {len(scan.classes)} classes of the data set")
     drawn = sorted(shuffled(scan.classes, split_seeds(exp, seed)[0], "drawn classes")[: exp.classes])
-    return Scan(drawn, {c: scan.train[c] for c in drawn}, {c: scan.val[c] for c in drawn}, scan.missing)
-
-
-def _halves(classes: list[str], seed: int) -> dict[str, list[str]]:
-    """Ids in the order of their labels: half A and half B of the shuffled classes, each sorted."""
-    order = shuffled(classes, seed, "classes")
-    middle = len(order) // 2
-    return {"A": sorted(order[:middle]), "B": sorted(order[middle:])}
+    return scan.of_classes(drawn)
 
 
 def _draw(references: list[str], size: Size, seed: int, nested: bool) -> list[str]:
@@ -89,9 +94,15 @@ def _draw(references: list[str], size: Size, seed: int, nested: bool) -> list[st
 
 
 def _write_lists(
-    exp: Experiment, place: Split, sizes: list[Size], record: dict[str, Any], train: Images, val: Images
+    exp: Experiment,
+    place: Split,
+    sizes: list[Size],
+    record: dict[str, Any],
+    train: Images,
+    val: Images,
+    digests: dict[str, str],
 ) -> dict[str, dict[str, Any]]:
-    """Writes the missing lists; returns name -> sha256 and number of images, for all lists."""
+    """Writes the missing lists; returns name -> sha256, number and content of its images, for all lists."""
     seed = record["subsample_seed"]
     lists = {}
     for half, ids in record["classes"].items():
@@ -104,7 +115,9 @@ def _write_lists(
             text = "".join(lines)
             write_if_changed(path, text)
             digest = hashlib.sha256(text.encode()).hexdigest()
-            lists[str(path.relative_to(place.folder))] = {"sha256": digest, "images": len(lines)}
+            content = content_of((reference for images in classes for reference in images), digests)
+            name = str(path.relative_to(place.folder))
+            lists[name] = {"sha256": digest, "images": len(lines), "content": content}
     return lists
 
 
@@ -119,27 +132,6 @@ def _sizes(exp: Experiment, place: Split, train: Images) -> list[Size]:
     smallest = min(map(len, train.values()))
     needed = train_sizes(exp)
     return needed + [size for size in others if size not in needed and (size == "all" or size <= smallest)]
-
-
-def _check(exp: Experiment, classes: list[str], train: Images, val: Images, bad: int) -> None:
-    """Raises UserError if the data cannot be divided as `exp` says; `bad` images are left out already."""
-    key = "dataset" if exp.path is None else "path"
-    if len(classes) % 2 or not classes:
-        found = f"{len(classes)} classes in {exp.path or exp.dataset}"
-        raise exp.fault(key, found, "two halves of equal size need an even number; remove or add a class")
-    for name in classes:
-        if not val[name]:
-            raise exp.fault(key, f"class {name} has no validation image", "add some, or remove the class")
-    for size in train_sizes(exp):
-        for name in classes:
-            left = len(train[name])
-            if left < (1 if size == "all" else size):
-                lost = f" left ({bad} images of the data set are missing or unreadable)" if bad else ""
-                raise exp.fault(
-                    "sizes" if size in exp.sizes else "full_size",
-                    f"{size} images a class, but class {name} has {left}{lost}",
-                    f"give at most {min(map(len, train.values()))}, or more images to the class",
-                )
 
 
 def _without(classes: Images, bad: dict[str, str]) -> Images:
@@ -162,3 +154,5 @@ def main(argv: list[str]) -> None:
         left_out = f", {bad} missing or unreadable images left out" if bad else ""
         state = "written" if written else "complete already"
         print(f"{place.folder}: {k} + {k} classes, lists {names} and val{left_out}: {state}")
+        for note in record.get("notes", []):
+            print(f"note: {note}")

@@ -103,6 +103,9 @@ def test_a_mean_that_was_lost_or_edited_is_computed_again(tiny_sample: Path, pro
 
 def test_without_lmdbs_the_error_says_what_to_run(tiny_sample: Path, project: Path) -> None:
     exp = experiment(Path("exp.yaml"), dataset="tiny-imagenet", path=tiny_sample, full_size=60)
+    with pytest.raises(UserError, match=r"split.json: no split yet; run `python -m tools split exp.yaml` first"):
+        mean(exp, 0)
+    split(exp, 0)
     with pytest.raises(UserError, match=r"A/n0060: no LMDB yet; run `python -m tools pack exp.yaml` first"):
         mean(exp, 0)
 

@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.file_stamp import stamp
-from tests.helpers.image_projects import digests, experiment, image_folder, inside, packed, records, tiny, verb
+from tests.helpers.image_projects import (
+    as_of_an_earlier_version,
+    digests,
+    experiment,
+    image_folder,
+    inside,
+    packed,
+    records,
+    tiny,
+    verb,
+)
 from tools import pack as pack_module
 from tools.common.errors import UserError
 from tools.common.files import is_locked, read_json
@@ -156,9 +166,10 @@ def test_after_kill_9_the_next_call_ends_with_the_same_data(
 
 @pytest.fixture
 def spoilt(project: Path) -> Path:
-    """Two classes, split; then three of their files became unreadable."""
+    """Two classes, split by an earlier version; then three of their files became unreadable."""
     root = image_folder(Path("images"), {"a": 6, "b": 6}, val=2)
     split(made(root), 0)
+    as_of_an_earlier_version(split_of(made(root), 0))
     for name in ("train/a/1.png", "train/a/4.png", "train/b/2.png"):
         (root / name).write_bytes(b"not an image")
     return root

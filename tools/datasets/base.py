@@ -1,11 +1,12 @@
 """The interface of a data set: its classes, references to its images, and their pixels."""
 
+import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from tools.datasets.decode import decode
+from tools.datasets.decode import decode, read_file
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,17 @@ class Scan:
     train: dict[str, list[str]]  # class id -> references
     val: dict[str, list[str]]
     missing: list[str] = field(default_factory=list)  # in a list but not on disk; these are not in train or val
+    notes: list[str] = field(default_factory=list)  # what was passed over, and other things to say, a sentence each
+
+    @property
+    def references(self) -> list[str]:
+        """All images: those of train, then those of val, class by class."""
+        return [image for part in (self.train, self.val) for images in part.values() for image in images]
+
+    def of_classes(self, classes: list[str]) -> "Scan":
+        """The same with these classes only."""
+        train, val = ({name: part[name] for name in classes} for part in (self.train, self.val))
+        return Scan(classes, train, val, self.missing, self.notes)
 
 
 class DataSet:
@@ -40,3 +52,11 @@ class DataSet:
     def read(self, reference: str, gray: bool = False) -> np.ndarray:
         """The pixels at the image's own size: uint8, HxWx3 (BGR) or HxW (gray). Raises BadImage."""
         return decode(f"{self.root}/{reference}", gray)
+
+    def file(self, reference: str) -> str:
+        """The file that holds the image."""
+        return f"{self.root}/{reference}"
+
+    def digest(self, reference: str) -> str:
+        """The sha256 of the image's own bytes. Raises BadImage if they cannot be read."""
+        return hashlib.sha256(read_file(self.file(reference))).hexdigest()

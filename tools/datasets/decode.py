@@ -1,5 +1,7 @@
 """The pixels of an image file, exactly as Caffe's convert_imageset has them before it resizes."""
 
+import os
+import stat
 from pathlib import Path
 
 import cv2
@@ -18,11 +20,7 @@ def decode(path: Path | str, gray: bool = False) -> np.ndarray:
     One difference: cv::imread, and so convert_imageset, fills the missing part of a cut-off JPEG with gray. Decoding
     from memory, as here, refuses such a file.
     """
-    try:
-        with open(path, "rb", buffering=0) as file:
-            data = file.read()
-    except OSError as error:
-        raise BadImage(error.strerror or "cannot be read") from None
+    data = read_file(path)
     if not data:
         raise BadImage("empty file")
     try:
@@ -32,6 +30,18 @@ def decode(path: Path | str, gray: bool = False) -> np.ndarray:
     if image is None:
         raise BadImage("not an image that OpenCV reads, or cut off")
     return image
+
+
+def read_file(path: Path | str) -> bytes:
+    """The bytes of a regular file. Raises BadImage, without waiting, for a pipe or device: these may never end."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with open(descriptor, "rb", buffering=0) as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise BadImage("not a regular file")
+            return file.read()
+    except OSError as error:
+        raise BadImage(error.strerror or "cannot be read") from None
 
 
 def _flags(data: bytes, gray: bool) -> int:

@@ -1,6 +1,7 @@
 """Fashion-MNIST: four gzipped IDX files. A reference is `train/00017` or `val/00017`: the index of the image."""
 
 import gzip
+import hashlib
 import zlib
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +47,12 @@ class FashionMnist(DataSet):
         except (KeyError, ValueError, IndexError):
             raise BadImage(f"no image {reference} in {self.root}") from None
         return image.copy() if gray else np.repeat(image[:, :, None], 3, axis=2)
+
+    def file(self, reference: str) -> str:
+        return f"{self.root}/{FILES[reference.partition('/')[0]][0]}"
+
+    def digest(self, reference: str) -> str:
+        return hashlib.sha256(self.read(reference, gray=True).tobytes()).hexdigest()
 
     @cached_property
     def _images(self) -> dict[str, np.ndarray]:

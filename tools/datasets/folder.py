@@ -1,14 +1,14 @@
 """Any folder of images: train/<class>/*, val/<class>/*."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 from tools.common.errors import UserError
 from tools.datasets.base import DataSet, Scan
+from tools.datasets.walk import SUFFIXES, ImageWalk, is_system, note
 
-# The image files that OpenCV reads in every build. Files with other suffixes are ignored.
-SUFFIXES = {".bmp", ".dib", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".ras"}
-SUFFIXES |= {".sr", ".tif", ".tiff", ".webp"}
+_SHOWN = 5  # names in a message
 
 
 class Folder(DataSet):
@@ -19,34 +19,69 @@ class Folder(DataSet):
         return (folder / "train").is_dir() and (folder / "val").is_dir()
 
     def scan(self) -> Scan:
-        train, val = self._classes("train"), self._classes("val")
+        walk = ImageWalk(self.root)
+        train, val = self._classes("train", walk), self._classes("val", walk)
+        notes = [*self._left_out("train", train), *self._left_out("val", val), *walk.notes()]
+        val, renamed = _named_as(train, val)
+        if renamed:
+            notes.append(f"the same class, though val/ writes the name in another Unicode form: {_names(renamed)}")
         for classes, others, part, other in ((train, val, "train", "val"), (val, train, "val", "train")):
             alone = sorted(set(classes) - set(others))
             if alone:
-                names = ", ".join(alone[:5]) + (", ..." if len(alone) > 5 else "")
                 raise UserError(
-                    f"{self.root / other}: no images of {len(alone)} classes that {part}/ has ({names}); "
+                    f"{self.root / other}: no images of {len(alone)} classes that {part}/ has ({_names(alone)}); "
                     f"every class needs a folder of images in both train/ and val/"
                 )
-        return Scan(sorted(train), train, val)
+        return Scan(sorted(train), train, val, sorted(walk.missing), notes)
 
-    def _classes(self, part: str) -> dict[str, list[str]]:
+    def _classes(self, part: str, walk: ImageWalk) -> dict[str, list[str]]:
         """Class id -> references, for every class folder of `part` that has an image."""
         folder = self.root / part
         if not folder.is_dir():
             raise UserError(f"{folder}: no such folder; a `folder` data set has train/<class>/* and val/<class>/*")
-        classes = {}
-        for entry in sorted(os.scandir(folder), key=lambda e: e.name):
-            if entry.is_dir() and not entry.name.startswith("."):
-                images = sorted(f"{part}/{entry.name}/{name}" for name in _images(entry.path))
-                for image in images:
-                    if not _is_one_line(image):
-                        raise UserError(f"{self.root}: {image!r}: not one line of UTF-8 text; rename the file")
-                if images:
-                    classes[entry.name] = images
+        images = {name: walk.images(f"{part}/{name}") for name in _folders(folder)}
+        classes = {name: references for name, references in images.items() if references}
+        wrong = [image for references in classes.values() for image in references if not _is_one_line(image)]
+        if wrong:
+            names = ", ".join(map(repr, wrong[:_SHOWN])) + (", ..." if wrong[_SHOWN:] else "")
+            raise UserError(f"{self.root}: {names}: not one line of UTF-8 text; rename the file")
         if not classes:
             raise UserError(f"{folder}: no images in class folders; it should hold <class>/*.jpg, *.png, ...")
+        forms: dict[str, str] = {}
+        for name in classes:
+            other = forms.setdefault(unicodedata.normalize("NFC", name), name)
+            if other != name:
+                raise UserError(
+                    f"{folder}: two classes look the same, {name}: one is written in another Unicode form "
+                    f"({other!a} and {name!a}); rename one, or put their images together"
+                )
         return classes
+
+    def _left_out(self, part: str, classes: dict[str, list[str]]) -> list[str]:
+        """Notes on images outside of class folders, and on folders without images."""
+        folder = self.root / part
+        loose = [e.name for e in os.scandir(folder) if Path(e.name).suffix.lower() in SUFFIXES and e.is_file()]
+        loose = sorted(name for name in loose if not is_system(name))
+        empty = [name for name in _folders(folder) if name not in classes]
+        return [
+            *note(f"left out, images directly in {part}/ and so in no class", loose),
+            *note(f"no class, folders of {part}/ without images", empty),
+        ]
+
+
+def _named_as(train: dict[str, list[str]], val: dict[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
+    """`val` by the names of `train`: macOS writes another Unicode form than other systems. And the names it changed."""
+    forms = {unicodedata.normalize("NFC", name): name for name in train}
+    named = {name: name if name in train else forms.get(unicodedata.normalize("NFC", name), name) for name in val}
+    return {named[name]: images for name, images in val.items()}, [name for name in val if named[name] != name]
+
+
+def _folders(folder: Path) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(folder) if entry.is_dir() and not is_system(entry.name))
+
+
+def _names(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 def _is_one_line(name: str) -> bool:
@@ -55,14 +90,3 @@ def _is_one_line(name: str) -> bool:
         return len(name.encode().decode().splitlines()) == 1
     except UnicodeEncodeError:
         return False
-
-
-def _images(folder: str) -> list[str]:
-    """Paths relative to `folder` of all image files below it, without hidden ones."""
-    images: list[str] = []
-    for where, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [f for f in folders if not f.startswith(".")]
-        inside = os.path.relpath(where, folder)
-        names = (f for f in files if not f.startswith(".") and Path(f).suffix.lower() in SUFFIXES)
-        images += [n if inside == "." else f"{inside}/{n}" for n in names]
-    return images

@@ -1,10 +1,13 @@
 """MiniPlaces2 as published: images/, and the lists train.txt and val.txt: lines `path label`, relative to images/."""
 
 import os
+import re
 from pathlib import Path
 
 from tools.common.errors import UserError
 from tools.datasets.base import DataSet, Scan
+from tools.datasets.lists import read_lines
+from tools.datasets.walk import is_folder, is_system, note
 
 
 class MiniPlaces(DataSet):
@@ -37,23 +40,31 @@ class MiniPlaces(DataSet):
                     f"{place}: label {label} is {class_id} here, {class_of[label]} above; one class, one label"
                 )
             (train.setdefault(class_id, []) if path in on_disk else missing).append(path)
+        label_of: dict[str, str] = {}  # image of val -> label
         labels = {name: label for label, name in class_of.items()}
         if len(labels) < len(class_of):
             raise UserError(f"{self.folder / 'train.txt'}: a class has two labels; one class, one label")
         for place, path, label in self._lines("val"):
             if label not in class_of:
                 raise UserError(f"{place}: label {label} is in no line of train.txt")
+            if label_of.setdefault(path, label) != label:
+                raise UserError(f"{place}: {path} has label {label} here, {label_of[path]} above; keep one line")
+            if not path.startswith("val/"):
+                raise UserError(f"{place}: found {path!r}; right is val/<image>, relative to {self.root}")
             (val.setdefault(class_of[label], []) if path in on_disk else missing).append(path)
         self._require_same_classes(train, val)
-        return Scan(sorted(train), _sorted(train), _sorted(val), sorted(missing))
+        listed = {path for part in (train, val) for paths in part.values() for path in paths}
+        unlisted = sorted(name for name in on_disk - listed if not is_system(name.rpartition("/")[2]))
+        notes = note("left out, files of images/ that no list names", unlisted)
+        return Scan(sorted(train), _sorted(train), _sorted(val), sorted(set(missing)), notes)
 
     def _lines(self, part: str) -> list[tuple[str, str, str]]:
         """For every line of `train.txt` or `val.txt`: its place (for messages), path, label."""
         file = self.folder / f"{part}.txt"
         lines = []
-        for number, line in enumerate(file.read_text().splitlines(), 1):
+        for number, line in read_lines(file):
             path, _, label = line.strip().rpartition(" ")
-            if not path or not label.isdigit():
+            if not path or not re.fullmatch("[0-9]+", label):
                 raise UserError(f"{file}:{number}: found {line!r}; right is `path label`, the label a whole number")
             lines.append((f"{file}:{number}", path, label))
         if not lines:
@@ -68,12 +79,21 @@ class MiniPlaces(DataSet):
 
 
 def _files(root: Path) -> set[str]:
-    """References of all files below train/ and val/."""
+    """References of all files below train/ and val/. A folder to which several links lead is walked under each name,
+    but a link back to a folder that it is in is not followed: that would never end."""
     references: set[str] = set()
     for part in ("train", "val"):
-        for where, _, files in os.walk(root / part, followlinks=True):
-            inside = os.path.relpath(where, root)
-            references.update(f"{inside}/{name}" for name in files)
+        waiting: list[tuple[str, tuple[str, ...]]] = [(part, ())]
+        while waiting:
+            inside, above = waiting.pop()
+            here = os.path.realpath(root / inside)
+            if here in above or not os.path.isdir(here):
+                continue
+            for entry in os.scandir(root / inside):
+                if not is_folder(entry):
+                    references.add(f"{inside}/{entry.name}")
+                elif not is_system(entry.name):
+                    waiting.append((f"{inside}/{entry.name}", (*above, here)))
     return references
 
 

@@ -22,7 +22,7 @@ from tools.common.progress import progress
 from tools.common.shuffle import shuffled
 from tools.common.workers import parallel_map
 from tools.datasets import BadImage, DataSet
-from tools.datasets.unreadable import bad_images_error
+from tools.datasets.checked import bad_images_error
 from tools.protocol.experiment import Experiment
 
 _CHUNK = 128  # images that a worker decodes at a time
@@ -36,6 +36,7 @@ class Database:
     folder: Path
     list_sha256: str
     labels: dict[str, int]  # reference -> label, in the order of the list
+    content: str | None  # checksum of the images that split saw; None for a split of an earlier version
 
 
 def shape(exp: Experiment) -> tuple[int, int, int]:
@@ -120,7 +121,7 @@ class HalfPacker:
                 "shape": list(self._shape),
                 "shuffle_seed": self._seed,
                 CHECKSUM: lmdb_checksum(part),
-            }
+            } | ({} if database.content is None else {"content": database.content})
             write_json(part / "pack.json", manifest)
         return index
 

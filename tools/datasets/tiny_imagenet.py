@@ -5,6 +5,8 @@ from pathlib import Path
 
 from tools.common.errors import UserError
 from tools.datasets.base import DataSet, Scan
+from tools.datasets.lists import read_lines
+from tools.datasets.walk import ImageWalk, is_system, note
 
 
 class TinyImageNet(DataSet):
@@ -15,46 +17,67 @@ class TinyImageNet(DataSet):
         return (folder / "train").is_dir() and (folder / "val" / "val_annotations.txt").is_file()
 
     def scan(self) -> Scan:
-        train = self._train()
-        val, missing = self._val(set(train))
+        walk = ImageWalk(self.root)
+        train, unlisted = self._train(walk)
+        val, missing, unlabelled = self._val(set(train))
         empty = sorted(wnid for wnid, images in val.items() if not images)
         if empty:
             raise UserError(
                 f"{self.root / 'val'}: no images of {len(empty)} classes that train/ has ({', '.join(empty[:5])}); "
-                f"unpack the archive again, or remove these classes from train/"
+                f"{self._what_to_do()}"
             )
-        return Scan(sorted(train), train, val, missing)
+        notes = walk.notes()
+        notes += note("no class, folders of train/ that wnids.txt does not list", unlisted)
+        notes += note("left out, images of val/images without a line in val_annotations.txt", unlabelled)
+        return Scan(sorted(train), train, val, sorted(missing + walk.missing), notes)
 
-    def _train(self) -> dict[str, list[str]]:
-        """wnid -> references. Only folders that wnids.txt lists are classes; not every listed one need exist."""
+    def _what_to_do(self) -> str:
+        images = self.root / "val" / "images"
+        if images.is_dir() and _names(images):
+            return "unpack the archive again, or remove these classes from train/"
+        if any(entry.is_dir() for entry in os.scandir(self.root / "val") if entry.name != "images"):
+            return (
+                "val/ was sorted into a folder a class, and val/images has no images: set `dataset: folder` with the "
+                "same `path:`, or unpack the archive again"
+            )
+        return "val/images has no images; unpack the archive again"
+
+    def _train(self, walk: ImageWalk) -> tuple[dict[str, list[str]], list[str]]:
+        """(wnid -> references, folders that are no class). A class is a folder that wnids.txt lists, if that is there.
+
+        Not every listed one need exist.
+        """
         wnids = self.root / "wnids.txt"
-        listed = set(wnids.read_text().split()) if wnids.is_file() else None
-        train = {}
-        for wnid in sorted(_names(self.root / "train")):
-            images = self.root / "train" / wnid / "images"
-            if (listed is None or wnid in listed) and images.is_dir():
-                train[wnid] = sorted(f"train/{wnid}/images/{name}" for name in _names(images))
+        listed = {word for _, line in read_lines(wnids) for word in line.split()} if wnids.is_file() else None
+        folders = [name for name in sorted(_names(self.root / "train")) if (self.root / "train" / name).is_dir()]
+        classes = [name for name in folders if listed is None or name in listed]
+        with_images = [name for name in classes if (self.root / "train" / name / "images").is_dir()]
+        train = {wnid: walk.images(f"train/{wnid}/images") for wnid in with_images}
         train = {wnid: references for wnid, references in train.items() if references}
         if not train:
             raise UserError(f"{self.root / 'train'}: no images in <wnid>/images/ of the classes in {wnids}")
-        return train
+        return train, [name for name in folders if name not in classes]
 
-    def _val(self, wnids: set[str]) -> tuple[dict[str, list[str]], list[str]]:
-        """(wnid -> references, missing references). The labels come from the annotations."""
+    def _val(self, wnids: set[str]) -> tuple[dict[str, list[str]], list[str], list[str]]:
+        """(wnid -> references, missing references, images without a line). Annotations give the labels."""
         annotations = self.root / "val" / "val_annotations.txt"
         images = self.root / "val" / "images"
         on_disk = set(_names(images)) if images.is_dir() else set()
-        val: dict[str, list[str]] = {wnid: [] for wnid in wnids}
-        missing: list[str] = []
-        for number, line in enumerate(annotations.read_text().splitlines(), 1):
+        label: dict[str, str] = {}
+        for number, line in read_lines(annotations):
             fields = line.split("\t")
             if len(fields) < 2:
                 raise UserError(f"{annotations}:{number}: found {line!r}; right is `image<tab>wnid<tab>box`")
             name, wnid = fields[:2]
+            if label.setdefault(name, wnid) != wnid:
+                raise UserError(f"{annotations}:{number}: {name} is {wnid} here, {label[name]} above; keep one line")
+        val: dict[str, list[str]] = {wnid: [] for wnid in wnids}
+        missing: list[str] = []
+        for name, wnid in label.items():
             if wnid in wnids:
                 (val[wnid] if name in on_disk else missing).append(f"val/images/{name}")
-        return {wnid: sorted(references) for wnid, references in val.items()}, sorted(missing)
+        return {wnid: sorted(references) for wnid, references in val.items()}, missing, sorted(on_disk - label.keys())
 
 
 def _names(folder: Path) -> list[str]:
-    return [name for name in os.listdir(folder) if not name.startswith(".")]
+    return [name for name in os.listdir(folder) if not is_system(name)]

@@ -4,6 +4,7 @@ Snakefile, plan and verbs all ask these objects whether a stage is complete.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tools.common.checkout import CHECKOUT
 from tools.common.files import read_json, sha256
@@ -22,6 +23,9 @@ from tools.results.columns import CLAIMS, CORRELATIONS, CURVES, PREDICTIONS, RET
 from tools.results.ended_runs import ended_runs
 from tools.stats.claim_places import MARKER, Places, default_places
 
+if TYPE_CHECKING:
+    from tools.datasets.present import PresentImages  # numpy and OpenCV: the graph must not load them
+
 ORDER = ("fetch", "split", "pack", "mean", "summarize", "claims", "plot", "report")  # the runs come after `mean`
 TABLES = (RUNS, SUMMARY, CURVES, PREDICTIONS)  # what `summarize` writes
 OTHER_TABLES = (CORRELATIONS, SCORES, RETENTION)  # what other verbs add, and the page shows
@@ -30,13 +34,16 @@ FIGURES, PAGE = "figures", "report.html"
 
 def stages_of(exp: Experiment, engine: str) -> dict[str, list[Stage]]:
     """Verb -> its stages, one per seed if it works seed by seed. In the graph's order, without the runs."""
+    from tools.datasets.present import PresentImages
+
     places = default_places(exp, engine)
     results = results_folder(exp, engine)
+    images = PresentImages(exp)
     return {
         "fetch": [fetch_stage(exp)],
-        "split": [split_stage(exp, seed) for seed in exp.seeds],
-        "pack": [pack_stage(exp, seed) for seed in exp.seeds],
-        "mean": [mean_stage(exp, seed) for seed in exp.seeds],
+        "split": [split_stage(exp, seed, images) for seed in exp.seeds],
+        "pack": [pack_stage(exp, seed, images) for seed in exp.seeds],
+        "mean": [mean_stage(exp, seed, images) for seed in exp.seeds],
         "summarize": [summarize_stage(exp, engine)],
         "claims": [claims_stage(exp, engine, places)],
         "plot": [plot_stage(results, results)],
@@ -61,18 +68,22 @@ def fetch_stage(exp: Experiment) -> Stage:
     return Stage("fetch", folder / "fetch.json", current, lambda record: {"folder": str(folder / record["folder"])})
 
 
-def split_stage(exp: Experiment, seed: int) -> Stage:
+def split_stage(exp: Experiment, seed: int, images: "PresentImages | None" = None) -> Stage:
     """Every list that `exp` needs: unchanged, made from the present images, with the settings of `exp`."""
+    from tools.datasets.present import PresentImages
+
     place = split_of(exp, seed)
     names = place.lists(train_sizes(exp))
+    present = images or PresentImages(exp)
 
     def current(record: Record) -> dict[str, object]:
         left_out = record["missing"]["count"] + record["unreadable"]["count"]
         may_be_left_out = exp.on_bad_image == "skip"
-        return {"root": _image_root(exp) or record["root"], "left_out": left_out if may_be_left_out else 0}
+        return {**present.compared_with(record), "left_out": left_out if may_be_left_out else 0}
 
     def recorded(record: Record) -> dict[str, object]:
-        return {"root": record["root"], "left_out": record["missing"]["count"] + record["unreadable"]["count"]}
+        left_out = record["missing"]["count"] + record["unreadable"]["count"]
+        return {"root": record["root"], "images": record.get("images"), "left_out": left_out}
 
     def outputs(record: Record) -> dict[Path, str]:
         return {place.list_file(name): record["lists"][f"{name}.txt"]["sha256"] for name in names}
@@ -80,24 +91,31 @@ def split_stage(exp: Experiment, seed: int) -> Stage:
     return Stage("split", place.marker, current, recorded, outputs)
 
 
-def _image_root(exp: Experiment) -> str | None:
-    """The folder of the images; None if they are gone, for the lists can remain."""
-    from tools.common.errors import UserError
-    from tools.datasets import open_dataset
+def present_split(exp: Experiment, seed: int, images: "PresentImages | None" = None) -> Record:
+    """The record of a split that was made of the present images. Raises NotReady if there is none."""
+    stage = split_stage(exp, seed, images)
+    again = f"run `python -m tools split {exp.file}` first"
+    record = stage.record
+    if record is None or not record.get("lists"):
+        raise NotReady(f"{stage.marker}: no split yet; {again}")
+    changed = stage.changed(record)
+    if "root" in changed:
+        now = stage.inputs(record)["root"]
+        raise NotReady(f"{stage.marker}: made of the images in {record['root']}, which are now {now}; {again}")
+    if "images" in changed:
+        raise NotReady(f"{stage.marker}: the images in {record['root']} are not those that it was made of; {again}")
+    if changed:
+        raise NotReady(f"{stage.marker}: some images were left out, and on_bad_image is `error` now; {again}")
+    return record
 
-    try:
-        return str(open_dataset(exp).root)
-    except UserError:
-        return None
 
-
-def pack_stage(exp: Experiment, seed: int) -> Stage:
+def pack_stage(exp: Experiment, seed: int, images: "PresentImages | None" = None) -> Stage:
     """Every LMDB that `exp` needs, each made from the list that split.json has now."""
     place = split_of(exp, seed)
     names = place.lists(train_sizes(exp))
 
     def current(_: Record) -> dict[str, str]:
-        lists = _split_record(exp, place)["lists"]
+        lists = present_split(exp, seed, images)["lists"]
         return {name: lists[f"{name}.txt"]["sha256"] for name in names}
 
     def recorded(record: Record) -> dict[str, str]:
@@ -110,37 +128,41 @@ def pack_stage(exp: Experiment, seed: int) -> Stage:
 
 
 def lmdb_stage(exp: Experiment, place: Split, name: str) -> Stage:
-    """One LMDB (A/n0500). Its pack.json came with the folder's rename: if it is there, the whole LMDB is."""
+    """One LMDB (A/n0500). Its pack.json came with the folder's rename: if it is there, the whole LMDB is.
+
+    `content` is the checksum of the images of its list. Splits and LMDBs of earlier versions have none.
+    """
     folder = place.lmdb(name)
-    keys = ("root", "list_sha256", "shape", "skipped")
+    keys = ("root", "list_sha256", "shape", "skipped", "content")
 
     def current(record: Record) -> dict[str, object]:
-        split = _split_record(exp, place)
+        split = read_json(place.marker)
+        if not isinstance(split, dict):
+            raise NotReady(f"{place.marker}: no split yet; run `python -m tools split {exp.file}` first")
+        entry = split["lists"][f"{name}.txt"]
         skipped = record["skipped"] if exp.on_bad_image == "skip" else 0
-        values = (split["root"], split["lists"][f"{name}.txt"]["sha256"], list(image_shape(exp)), skipped)
+        content = entry.get("content") if "content" in record else None
+        values = (split["root"], entry["sha256"], list(image_shape(exp)), skipped, content)
         return dict(zip(keys, values, strict=True))
 
     def recorded(record: Record) -> dict[str, object]:
-        return {key: record[key] for key in keys}
+        return {key: record[key] for key in keys[:-1]} | {"content": record.get("content")}
 
     return Stage("pack", folder / "pack.json", current, recorded, lambda _: {folder / "data.mdb": None})
 
 
-def _split_record(exp: Experiment, place: Split) -> Record:
-    split = read_json(place.marker)
-    if split is None:
-        raise NotReady(f"{place.marker}: no split yet; run `python -m tools split {exp.file}` first")
-    return split
-
-
-def mean_stage(exp: Experiment, seed: int) -> Stage:
+def mean_stage(exp: Experiment, seed: int, images: "PresentImages | None" = None) -> Stage:
     """The unchanged mean of every training LMDB that `exp` needs. It is in the LMDB's folder and is deleted with it."""
     place = split_of(exp, seed)
+
+    def current(_: Record) -> dict[str, str]:
+        present_split(exp, seed, images)
+        return {}
 
     def outputs(record: Record) -> dict[Path, str]:
         return {mean_file(place, name): record["means"][name] for name in place.train_sets(train_sizes(exp))}
 
-    return Stage("mean", place.means, lambda _: {}, lambda _: {}, outputs)
+    return Stage("mean", place.means, current, lambda _: {}, outputs)
 
 
 def mean_file(place: Split, name: str) -> Path:

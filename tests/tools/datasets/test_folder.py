@@ -21,6 +21,52 @@ def test_a_folder_gives_every_image_of_every_class_sorted(folder: Path) -> None:
             assert all(Folder(folder).read(r).shape == (8, 8, 3) for r in references)
 
 
+def test_hidden_files_and_those_of_systems_are_passed_over_without_a_word(folder: Path) -> None:
+    for name in (".hidden.jpg", "._1 one.jpg", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        save(folder / "train/cat/x.jpg").rename(folder / "train/cat" / name)
+    save(folder / "train/__MACOSX/cat/1.jpg")
+    save(folder / "train/cat/@eaDir/1.jpg")
+    scan = Folder(folder).scan()
+    assert scan.train["cat"] == ["train/cat/1 one.jpg", "train/cat/2.PNG", "train/cat/deeper/3.bmp"]
+    assert (scan.classes, scan.notes) == (["cat", "dog house"], [])
+
+
+def test_images_of_any_name_are_read_and_told(folder: Path) -> None:
+    """`.jfif` is what Chrome on Windows saves; many data sets have names without a suffix, or with a number as one."""
+    for name in ("4.jfif", "n01443537_0", "photo.v2", "5.jpg_large"):
+        save(folder / "train/cat/x.jpg").rename(folder / "train/cat" / name)
+    (folder / "train/cat/notes.txt").write_text("P1 is how a bitmap begins")
+    (folder / "train/cat/model.xyz").write_bytes(bytes(range(100)))
+    (folder / "train/cat/7.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    scan = Folder(folder).scan()
+    assert len(scan.train["cat"]) == 7
+    assert all(Folder(folder).read(reference).shape == (8, 8, 3) for reference in scan.train["cat"])
+    unnamed, others = scan.notes
+    assert unnamed.startswith("read as images, though the suffix is not an image's: 4 (train/cat/4.jfif, ")
+    assert others == "passed over, no images: .heic (1), .xyz (1), .txt (1)"
+
+
+def test_images_outside_of_classes_and_folders_without_images_are_told(folder: Path) -> None:
+    save(folder / "train/loose.jpg")
+    (folder / "val/empty").mkdir()
+    assert Folder(folder).scan().notes == [
+        "left out, images directly in train/ and so in no class: 1 (loose.jpg)",
+        "no class, folders of val/ without images: 1 (empty)",
+    ]
+
+
+def test_unicode_forms_of_a_name_are_one_class(folder: Path) -> None:
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    save(folder / "train" / composed / "1.jpg")
+    save(folder / "val" / decomposed / "1.jpg")
+    scan = Folder(folder).scan()
+    assert scan.train[composed] == [f"train/{composed}/1.jpg"] and scan.val[composed] == [f"val/{decomposed}/1.jpg"]
+    assert scan.notes == [f"the same class, though val/ writes the name in another Unicode form: {decomposed}"]
+    save(folder / "train" / decomposed / "1.jpg")
+    with pytest.raises(UserError, match=r"two classes look the same, .*'caf\\xe9' and 'cafe\\u0301'|'cafe\\u0301' and"):
+        Folder(folder).scan()
+
+
 def test_hidden_files_and_notes_are_no_images(folder: Path) -> None:
     save(folder / "train/cat/.hidden.jpg")
     save(folder / "train/.cache/1.jpg")

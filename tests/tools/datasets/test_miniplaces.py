@@ -56,6 +56,9 @@ def test_listed_files_that_the_disk_lacks_are_missing_and_files_that_no_list_nam
         ("train.txt", "abbey/1.jpg 0", r"train.txt:7: found 'abbey/1.jpg'; right is train/<class>/<image>"),
         ("train.txt", "train/b/bar/1.jpg 0", r"train.txt:7: label 0 is b/bar here, a/abbey above"),
         ("train.txt", "train/a/abbey/1.jpg 7", r"train.txt: a class has two labels"),
+        ("train.txt", "train/a/abbey/1.jpg \u0663", r"train.txt:7: found .*; right is `path label`"),
+        ("val.txt", "train/a/abbey/00000001.jpg 0", r"val.txt:5: found 'train/a/abbey/00000001.jpg'; right is val/"),
+        ("val.txt", "val/00000001.jpg 0", r"val.txt:5: val/00000001.jpg has label 0 here, 1 above; keep one line"),
         ("val.txt", "val/1.jpg 7", r"val.txt:5: label 7 is in no line of train.txt"),
     ],
 )
@@ -70,3 +73,25 @@ def test_a_class_without_any_file_on_disk_is_named(places: Path) -> None:
     shutil.rmtree(places / "images/train/c/church")
     with pytest.raises(UserError, match=r"class c/church/outdoor has no image of train.txt on disk"):
         MiniPlaces(places).scan()
+
+
+def test_a_byte_order_mark_and_blank_lines_mean_nothing(places: Path) -> None:
+    before = MiniPlaces(places).scan()
+    for file in (places / "train.txt", places / "val.txt"):
+        file.write_text(f"\ufeff{file.read_text()}\n \n")
+    assert MiniPlaces(places).scan() == before
+
+
+def test_links_in_circles_end(places: Path) -> None:
+    before = MiniPlaces(places).scan()
+    for number in range(3):
+        (places / f"images/train/a/loop{number}").symlink_to(places / "images/train")
+    (places / "images/train/self").symlink_to("self")
+    scan = MiniPlaces(places).scan()
+    assert (scan.train, scan.val) == (before.train, before.val)
+
+
+def test_files_that_no_list_names_are_told(places: Path) -> None:
+    save(places / "images/val/99999999.jpg")
+    (places / "images/val/Thumbs.db").touch()
+    assert MiniPlaces(places).scan().notes == ["left out, files of images/ that no list names: 1 (val/99999999.jpg)"]

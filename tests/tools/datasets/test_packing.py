@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from caffeformat import datum
-from tests.helpers.image_projects import digests, experiment, image_folder, inside, packed, read_list, records, tiny
+from tests.helpers.image_projects import (
+    as_of_an_earlier_version,
+    digests,
+    experiment,
+    image_folder,
+    inside,
+    packed,
+    read_list,
+    records,
+    tiny,
+)
 from tests.helpers.pictures import picture, save
 from tools.common.files import read_json, sha256
 from tools.datasets.packing import shape
@@ -139,6 +149,7 @@ def test_an_image_left_out_leaves_its_number_out(caffe_tools: Path, project: Pat
     exp = experiment(Path("exp.yaml"), "on_bad_image=skip", dataset="folder", path=root, image_size=2, sizes=[9])
     whole = packed(exp)
     place = split_of(whole, 0)
+    as_of_an_earlier_version(place)  # others refuse images that changed
     order = in_packed_order(records(place.train_lmdb("A", 9)), read_list(place.train_list("A", 9)))
     shutil.rmtree(place.folder / place.images)
     for reference, _ in order[2:5]:

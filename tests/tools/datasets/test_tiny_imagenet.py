@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tools.common.errors import UserError
+from tools.datasets.folder import Folder
 from tools.datasets.tiny_imagenet import TinyImageNet
 
 
@@ -63,3 +64,49 @@ def test_a_broken_line_of_the_annotations_is_named(tiny: Path) -> None:
     annotations.write_text(annotations.read_text() + "val_77.JPEG n02123045\n")
     with pytest.raises(UserError, match=r"val_annotations.txt:201: found 'val_77.JPEG n02123045'; right is"):
         TinyImageNet(tiny).scan()
+
+
+def test_a_byte_order_mark_and_blank_lines_hide_no_class_and_no_image(tiny: Path) -> None:
+    before = TinyImageNet(tiny).scan()
+    for file in (tiny / "wnids.txt", tiny / "val/val_annotations.txt"):
+        file.write_text(f"\ufeff{file.read_text()}\n  \n\n")
+    assert TinyImageNet(tiny).scan() == before
+
+
+def test_files_of_systems_among_the_images_are_passed_over(tiny: Path) -> None:
+    before = TinyImageNet(tiny).scan()
+    for folder in ("train/n02123045/images", "val/images", "train"):
+        for name in ("Thumbs.db", "desktop.ini", ".DS_Store"):
+            (tiny / folder / name).write_bytes(b"no image")
+    assert TinyImageNet(tiny).scan() == before
+
+
+def test_images_in_no_list_are_told(tiny: Path) -> None:
+    shutil.copytree(tiny / "train/n02123045", tiny / "train/n0")
+    shutil.copy(tiny / "val/images/val_0.JPEG", tiny / "val/images/more.JPEG")
+    assert TinyImageNet(tiny).scan().notes == [
+        "no class, folders of train/ that wnids.txt does not list: 1 (n0)",
+        "left out, images of val/images without a line in val_annotations.txt: 1 (more.JPEG)",
+    ]
+
+
+def test_an_image_with_two_labels_is_named(tiny: Path) -> None:
+    annotations = tiny / "val/val_annotations.txt"
+    name, wnid = annotations.read_text().split("\t")[:2]
+    annotations.write_text(f"{annotations.read_text()}{name}\tn00000000\t0\n")
+    with pytest.raises(UserError, match=rf"val_annotations.txt:201: {name} is n00000000 here, {wnid} above; keep one"):
+        TinyImageNet(tiny).scan()
+
+
+def test_val_sorted_by_class_says_what_to_do_and_that_works(tiny: Path) -> None:
+    for wnid, references in TinyImageNet(tiny).scan().val.items():
+        (tiny / "val" / wnid / "images").mkdir(parents=True)
+        for reference in references:
+            (tiny / reference).rename(tiny / "val" / wnid / "images" / Path(reference).name)
+    with pytest.raises(
+        UserError, match=r"sorted into a folder a class, .*: set `dataset: folder` with the same `path:`"
+    ):
+        TinyImageNet(tiny).scan()
+    scan = Folder(tiny).scan()
+    assert {len(images) for images in scan.train.values()} == {60}
+    assert {len(images) for images in scan.val.values()} == {10}

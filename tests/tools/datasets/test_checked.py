@@ -9,8 +9,8 @@ from tests.helpers.image_projects import experiment
 from tests.helpers.pictures import save
 from tools.common.files import read_json
 from tools.datasets import open_dataset
+from tools.datasets.checked import CheckedImages, bad_images_error
 from tools.datasets.folder import Folder
-from tools.datasets.unreadable import bad_images_error, find_unreadable
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
 
@@ -25,8 +25,13 @@ def exp(folder: Path, root: Path) -> Experiment:
     return experiment(Path("exp.yaml"), dataset="folder", path=folder)
 
 
+def unreadable(exp: Experiment, references: list[str]) -> dict[str, str]:
+    checked = CheckedImages(exp, open_dataset(exp)).check(references, references)
+    return {name: image.fault for name, image in sorted(checked.items()) if image.fault}
+
+
 def test_every_image_that_cannot_be_read_is_found_with_its_reason(exp: Experiment) -> None:
-    bad = find_unreadable(exp, open_dataset(exp), ALL)
+    bad = unreadable(exp, ALL)
     assert list(bad) == ["train/cat/2.PNG", "val/cat/1.tif"]
     assert all(bad.values())
     assert read_json(dataset_folder(exp) / "checked.json")["unreadable"] == bad
@@ -35,20 +40,19 @@ def test_every_image_that_cannot_be_read_is_found_with_its_reason(exp: Experimen
 def test_images_are_read_again_only_where_a_file_has_changed(
     exp: Experiment, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = open_dataset(exp)
-    bad = find_unreadable(exp, data, ALL)
+    bad = unreadable(exp, ALL)
     with monkeypatch.context() as patch:
         patch.setattr(Folder, "read", lambda *arguments: pytest.fail("read again"))
-        assert find_unreadable(exp, data, ALL) == bad
+        assert unreadable(exp, ALL) == bad
     save(folder / "val/cat/1.tif")
-    assert list(find_unreadable(exp, data, ALL)) == ["train/cat/2.PNG"]
+    assert list(unreadable(exp, ALL)) == ["train/cat/2.PNG"]
     shutil.copy(folder / "train/cat/1 one.jpg", folder / "train/cat/2.PNG")
-    assert find_unreadable(exp, data, ALL) == {}
+    assert unreadable(exp, ALL) == {}
 
 
 def test_an_image_that_is_gone_is_unreadable_too(exp: Experiment, folder: Path) -> None:
     (folder / "train/cat/1 one.jpg").unlink()
-    assert list(find_unreadable(exp, open_dataset(exp), ALL[:1])) == ALL[:1]
+    assert list(unreadable(exp, ALL[:1])) == ALL[:1]
 
 
 def test_the_refusal_shows_the_first_and_a_file_lists_all(exp: Experiment, folder: Path) -> None:

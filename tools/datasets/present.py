@@ -1,0 +1,104 @@
+"""The images as they are now, to compare with those that a split was made of."""
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tools.common.errors import UserError
+from tools.common.files import read_json
+from tools.datasets import DataSet, Scan, open_dataset
+from tools.datasets.checked import CheckedImages
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import dataset_folder
+
+
+def fingerprint(scan: Scan, drawn: list[str], digests: Mapping[str, str]) -> str:
+    """The sha256 of all that a split depends on: the names of all classes, what is missing, and the name and bytes of
+    every image of the classes that were `drawn`."""
+    digest = hashlib.sha256("\n".join(scan.classes).encode(errors="surrogateescape"))
+    for part, classes in (("train", scan.train), ("val", scan.val)):
+        for name in sorted(drawn):
+            digest.update(f"{part}\t{name}\n".encode(errors="surrogateescape"))
+            digest.update(content_of(classes[name], digests).encode())
+    digest.update("\n".join(scan.missing).encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def content_of(references: Iterable[str], digests: Mapping[str, str]) -> str:
+    """The sha256 of the names and bytes of some images, in this order."""
+    lines = (f"{digests[name]} {name}\n" for name in references)
+    return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
+
+class PresentImages:
+    """Looks at the images of `exp` at most once. Files whose size, times and inode are as before are not read again."""
+
+    def __init__(self, exp: Experiment) -> None:
+        self._exp = exp
+        self._fingerprints: dict[tuple[str, ...], str] = {}  # by the classes that were drawn
+
+    @cached_property
+    def are_gone(self) -> bool:
+        """Whether no image is left: the lists and LMDBs that were made of them may remain."""
+        return self._data is None
+
+    @cached_property
+    def _data(self) -> DataSet | None:
+        try:
+            data = open_dataset(self._exp)
+        except UserError:
+            return None
+        return data if _holds_files(data.root) else None
+
+    @cached_property
+    def _scan(self) -> Scan:
+        assert self._data is not None
+        return self._data.scan()
+
+    def _fingerprint(self, drawn: list[str]) -> str:
+        """That of the present images. Raises UserError where they cannot be divided at all."""
+        scan = self._scan
+        drawn = [name for name in scan.classes if self._exp.classes is None or name in drawn]
+        key = tuple(drawn)
+        if key not in self._fingerprints:
+            assert self._data is not None
+            digests = CheckedImages(self._exp, self._data).digests(scan.of_classes(drawn).references)
+            self._fingerprints[key] = fingerprint(scan, drawn, digests)
+        return self._fingerprints[key]
+
+    def compared_with(self, split: Mapping[str, Any]) -> dict[str, object]:
+        """The root and fingerprint to compare with those in split.json. Images that are gone count as unchanged,
+        as long as the split was made of what the experiment names. A split of an earlier version has no fingerprint."""
+        if self._data is None:
+            named = _named(self._exp)
+            mine = any(_resolved(split["root"]).is_relative_to(place) for place in named)
+            return {"root": split["root"] if mine else str(named[0]), "images": split.get("images")}
+        root = str(self._data.root)
+        if "images" not in split or root != split["root"]:
+            return {"root": root, "images": split.get("images")}
+        try:
+            return {"root": root, "images": self._fingerprint(split["classes"]["A"] + split["classes"]["B"])}
+        except UserError as error:
+            return {"root": root, "images": str(error)}
+
+
+def _named(exp: Experiment) -> list[Path]:
+    """Where the experiment's images are, or were: the folder that it names, and the one that fetch made."""
+    folder = dataset_folder(exp)
+    named = [_resolved(folder if exp.path is None else exp.path)]
+    record: Any = read_json(folder / "fetch.json")
+    known = isinstance(record, dict) and {"folder", "path"} <= record.keys()
+    if known and (exp.path is None or record["path"] == str(_resolved(exp.path))):
+        named.append(_resolved(folder / record["folder"]))
+    return named
+
+
+def _resolved(path: Path | str) -> Path:
+    return Path(path).resolve()
+
+
+def _holds_files(root: Path) -> bool:
+    return any(files for _, _, files in os.walk(root))

@@ -1,0 +1,139 @@
+"""The image files of a data set's class folders: each file once, in spite of links. What is passed over is noted.
+
+A file is an image if its suffix says so, or else if its first bytes do: browsers save photographs as `.jfif`, and many
+data sets have names without a suffix.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+
+from tools.common.errors import UserError
+
+# The image files that OpenCV reads in every build. A file of such a name that is no image is an error, not passed over.
+SUFFIXES = {".bmp", ".dib", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".ras"}
+SUFFIXES |= {".sr", ".tif", ".tiff", ".webp"}
+# Files that lie beside images in large numbers. They are not opened.
+_NO_IMAGES = {".csv", ".db", ".htm", ".html", ".ini", ".json", ".mat", ".md", ".npy", ".txt", ".url", ".xml", ".yaml"}
+# What systems put into folders of photographs. It is passed over without a note, as hidden files are.
+_SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "$recycle.bin"}
+_SYSTEM |= {"system volume information", "lost+found", "__pycache__"}
+_SHOWN = 3  # names in a note
+
+
+def is_system(name: str) -> bool:
+    """Whether a file or folder of this name is passed over without a note: hidden, or put there by a system."""
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+class ImageWalk:
+    """Walks the class folders below `root`, one after the other, and collects what there is to say about them.
+
+    missing: references of links to nothing, which have an image's suffix.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = Path(root)
+        self.missing: list[str] = []
+        self._homes: dict[tuple[int, int], tuple[str, str]] = {}  # folder -> the class that it was walked for, its name
+        self._unnamed: list[str] = []
+        self._others: list[str] = []
+        self._special: list[str] = []
+        self._links: list[str] = []
+
+    def images(self, folder: str) -> list[str]:
+        """References, sorted, of all images at any depth below `folder`, which is one class of train or val.
+
+        A link that leads back into the same class is passed over. Raises UserError for one that leads into another.
+        """
+        found: dict[str, bool] = {}  # reference -> whether it is a link
+        waiting = [folder]
+        while waiting:
+            inside = waiting.pop()
+            if not self._is_first_visit(inside, folder):
+                self._links.append(inside)
+                continue
+            with os.scandir(self.root / inside) as entries:
+                for entry in sorted(entries, key=lambda e: e.name):
+                    if is_system(entry.name):
+                        continue
+                    reference = f"{inside}/{entry.name}"
+                    if is_folder(entry):
+                        waiting.append(reference)
+                    elif self._is_image(entry, reference):
+                        found[reference] = entry.is_symlink()
+        return sorted(self._each_once(found))
+
+    def notes(self) -> list[str]:
+        """What the reader of a data set should know, one sentence each."""
+        suffixes = Counter(Path(name).suffix.lower() or "no suffix" for name in self._others)
+        kinds = ", ".join(f"{suffix} ({count:,})" for suffix, count in suffixes.most_common(5))
+        return [
+            *note("read as images, though the suffix is not an image's", self._unnamed),
+            *([f"passed over, no images: {kinds}"] if kinds else []),
+            *note("passed over, pipes, sockets or devices", self._special),
+            *note("passed over, links back into their own class, so that each image counts once", self._links),
+        ]
+
+    def _is_first_visit(self, inside: str, owner: str) -> bool:
+        status = os.stat(self.root / inside)
+        home, name = self._homes.setdefault((status.st_dev, status.st_ino), (owner, inside))
+        if home != owner:
+            raise UserError(
+                f"{self.root}: {name} and {inside} are the same folder (one is a link), so its images would be in two "
+                f"classes, or in train and in val; remove the link"
+            )
+        return name == inside
+
+    def _is_image(self, entry: os.DirEntry[str], reference: str) -> bool:
+        suffix = os.path.splitext(entry.name)[1].lower()
+        if not _is_file(entry):
+            if entry.is_symlink() and not os.path.exists(entry.path):
+                (self.missing if suffix in SUFFIXES else self._others).append(reference)
+            else:
+                self._special.append(reference)
+            return False
+        if suffix in SUFFIXES:
+            return True
+        if suffix in _NO_IMAGES or not cv2.haveImageReader(entry.path):
+            self._others.append(reference)
+            return False
+        self._unnamed.append(reference)
+        return True
+
+    def _each_once(self, found: dict[str, bool]) -> Iterable[str]:
+        """The references without links to a file that is among them already."""
+        if not any(found.values()):
+            return found
+        kept: dict[tuple[int, int], str] = {}
+        doubles = set()
+        for reference in sorted(found, key=lambda name: (found[name], name)):  # files before links
+            status = os.stat(self.root / reference)
+            if kept.setdefault((status.st_dev, status.st_ino), reference) != reference and found[reference]:
+                doubles.add(reference)
+        self._links += sorted(doubles)
+        return found.keys() - doubles
+
+
+def is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether the entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def note(what: str, names: list[str]) -> list[str]:
+    """A sentence on these files or folders, with their number and the first names; none if there are none."""
+    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return [f"{what}: {len(names):,} ({shown})"] if names else []
