@@ -10,9 +10,15 @@ EXPERIMENT ?= demo
 VENV := .venv
 PROJECT := .
 PYTHON := $(VENV)/bin/python
-TOOLS := PYTHONPATH=$(PROJECT) $(PYTHON) -m tools
-experiment = $(or $(wildcard experiments/$1.yaml),$(PROJECT)/experiments/$1.yaml)
-FILE := $(call experiment,$(EXPERIMENT))
+# The verbs end when this make ends, also by kill -9: tools/common/parent_death.py. The shell's parent is this make.
+TOOLS = TOOLS_DIES_WITH=$(shell echo $$PPID) PYTHONPATH='$(PROJECT)' exec $(PYTHON) -m tools
+# A text as one word of the shell, and an experiment file as such a word: a name may hold any character.
+# option: `--from FOLDER` if the variable FROM is set.
+quoted = '$(subst ','\'',$1)'
+experiment = $(call quoted,$(if $(call exists,experiments/$1.yaml),,$(PROJECT)/)experiments/$1.yaml)
+option = $(if $($1),--$(shell echo $1 | tr A-Z a-z) $(call quoted,$($1)))
+exists = $(shell test -e $(call quoted,$1) && echo yes)
+FILE = $(call experiment,$(EXPERIMENT))
 
 .PHONY: help venv caffe torchcaffe engine test test-fast parity equivalence bench bench-gpu doctor status summarize plot \
   report tensorboard tensorboard-packages browser retain scores controls-sweep claims publish advise reliability lint protos
@@ -62,29 +68,32 @@ engine: venv
 	esac
 
 %-sweep: venv engine
-	@$(TOOLS) sweep $(call experiment,$*) --set "$$SET" $(if $(JOBS),--jobs $(JOBS)) \
-	  $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
+	@$(call SWEEP,$*)
+
+SWEEP = $(TOOLS) sweep $(call experiment,$1) --set "$$SET" $(call option,JOBS) \
+  $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
 # The sweep of experiments/demo-controls.yaml, then the two verbs that need its nets.
 controls-sweep: venv engine
-	@$(MAKE) -s -f $(MAKEFILE_LIST) demo-controls-sweep
-	@$(if $(filter-out 0,$(DRY_RUN)),:,$(MAKE) -s -f $(MAKEFILE_LIST) retain scores EXPERIMENT=demo-controls)
+	@$(call SWEEP,demo-controls)
+	@$(if $(filter-out 0,$(DRY_RUN)),:,$(TOOLS) retain $(call experiment,demo-controls) --set "$$SET")
+	@$(if $(filter-out 0,$(DRY_RUN)),:,$(TOOLS) scores $(call experiment,demo-controls) --set "$$SET")
 
 status summarize publish retain scores: venv
 	@$(TOOLS) $@ $(FILE) --set "$$SET"
 
 # FROM=docs/results/tiny draws from published tables, without the models.
 plot report: venv
-	@$(TOOLS) $@ $(FILE) --set "$$SET" $(if $(FROM),--from '$(FROM)')
+	@$(TOOLS) $@ $(FILE) --set "$$SET" $(call option,FROM)
 report: plot
 
 # FROM=docs/results/tiny tests published tables; OTHER=results/places names another data set's tables, for claim C17.
 claims: venv
-	@$(TOOLS) claims $(FILE) --set "$$SET" $(if $(FROM),--from '$(FROM)') $(if $(OTHER),--other '$(OTHER)')
+	@$(TOOLS) claims $(FILE) --set "$$SET" $(call option,FROM) $(call option,OTHER)
 
 advise: venv
-	@[ -n '$(N)' ] || { echo 'make advise N=120 EXPERIMENT=tiny: N is your number of images per class'; exit 2; }
-	@$(TOOLS) advise $(FILE) $(N) --set "$$SET" $(if $(FROM),--from '$(FROM)')
+	@[ -n $(call quoted,$(N)) ] || { echo 'make advise N=120 EXPERIMENT=tiny: N is your number of images per class'; exit 2; }
+	@$(TOOLS) advise $(FILE) $(call quoted,$(N)) --set "$$SET" $(call option,FROM)
 
 # The figures of docs/statistics.md: how often intervals and verdicts are right on simulated sweeps. Takes minutes.
 reliability: venv
@@ -96,7 +105,7 @@ tensorboard-packages: venv
 	@$(PYTHON) -c 'import tensorboard, tensorboardX' 2>/dev/null || { \
 	  echo 'tensorboard: installing $(TENSORBOARD)'; $(PYTHON) -m pip install -q $(TENSORBOARD); }
 tensorboard: tensorboard-packages
-	@$(TOOLS) tensorboard $(FILE) --set "$$SET" $(if $(PORT),--port $(PORT))
+	@$(TOOLS) tensorboard $(FILE) --set "$$SET" $(call option,PORT)
 
 doctor: venv
 	@$(TOOLS) doctor
@@ -170,7 +179,7 @@ image-base:
 IMAGE := cpu
 docker-%-sweep:
 	@sh docker/build.sh $(IMAGE)
-	@sh docker/run.sh $(IMAGE) make $*-sweep SET="$$SET" JOBS='$(JOBS)' DRY_RUN='$(DRY_RUN)'
+	@sh docker/run.sh $(IMAGE) make $(call quoted,$*-sweep) SET="$$SET" JOBS='$(JOBS)' DRY_RUN='$(DRY_RUN)'
 
 test-image: venv
 	@sh docker/build.sh cpu && sh docker/build.sh gtest

@@ -1,79 +1,75 @@
-# The sweep as a graph of files: fetch -> split -> pack -> mean -> run (sources first) -> summarize -> claims -> plot ->
-# report. `python -m tools sweep` starts it, after it has removed the markers of what is out of date
-# (tools/planning/state.py). The graph only has to know what is missing. So inputs are `ancient`, and only the markers
-# of finished work are declared as outputs.
-import shlex
-import sys
-from pathlib import Path
+# The sweep as a graph: fetch -> split -> pack -> mean -> run (sources first) -> summarize -> claims -> plot -> report.
+# `python -m tools sweep` plans and starts it (tools/planning/graph.py). The graph holds only what the plan found missing,
+# and its files are empty marks in a folder of this sweep alone. So neither the times of files nor another sweep nor a
+# name that a user chose can change what is done.
+import logging
+import os
 
-sys.path.insert(0, workflow.basedir)
-from tools.common.checkout import CHECKOUT
-from tools.planning.stages import graph_marks
-from tools.protocol.experiment import load
-from tools.protocol.runs import runs_of, source_run
+from tools.planning.job import MESSAGES, command
 
-exp = load(Path(config["experiment"]), config["set"])
-MARKS = {verb: str(mark) for verb, mark in graph_marks(exp, config["engine"]).items()}
-RUNS = {str(run.manifest): run for run in runs_of(exp, config["engine"])}
-TOOLS = f"PYTHONPATH={shlex.quote(str(CHECKOUT))} exec {shlex.quote(sys.executable)} -m tools"
-EXPERIMENT = f"{shlex.quote(config['experiment'])} --set {shlex.quote(config['set'])}"
+# Snakemake's own messages. The sweep shows them if nothing else says why the graph failed.
+for handler in logging.getLogger("snakemake.logging").handlers:
+    if handler.name == "DefaultStreamHandler":
+        handler.setStream(open(MESSAGES, "a", buffering=1))
+
+STAGES, RUNS = config["stages"], config["runs"]  # verbs to do; runs to do, each with the one that it waits for, or null
+JOB = command(os.getpid(), "{output}")
 
 
-def verb(name):
-    """The shell command of a verb. Its mark is touched if the verb succeeds."""
-    return f"({TOOLS} {name} {EXPERIMENT}) && touch {{output}}"
+def after(*verbs):
+    """The marks of those of the verbs that are to do."""
+    return [verb for verb in verbs if verb in STAGES]
 
 
-def source_manifest(wildcards):
-    """The manifest of the run that this one copies from, if it copies from any."""
-    source = source_run(exp, RUNS[f"models/{wildcards.run}/manifest.json"])
-    return ancient(str(source.manifest)) if source else []
+def source(wildcards):
+    """The mark of the run whose net this one copies, if that is to do."""
+    return [f"run/{RUNS[wildcards.run]}"] if RUNS[wildcards.run] else []
 
 
 rule all:
-    input: MARKS["report"]
+    input: STAGES[-1:]
 
 rule fetch:
-    output: MARKS["fetch"]
-    shell: verb("fetch")
+    output: "fetch"
+    shell: JOB
 
 rule split:
-    input: ancient(MARKS["fetch"])
-    output: MARKS["split"]
-    shell: verb("split")
+    input: after("fetch")
+    output: "split"
+    shell: JOB
 
 rule pack:
-    input: ancient(MARKS["split"])
-    output: MARKS["pack"]
+    input: after("split")
+    output: "pack"
     threads: workflow.cores
-    shell: verb("pack")
+    shell: JOB
 
 rule mean:
-    input: ancient(MARKS["pack"])
-    output: MARKS["mean"]
-    shell: verb("mean")
+    input: after("pack")
+    output: "mean"
+    shell: JOB
 
 rule run:
-    input: ancient(MARKS["mean"]), source_manifest
-    output: update("models/{run}/manifest.json")  # without `update` Snakemake deletes what another sweep just made
-    shell: f"{TOOLS} run {EXPERIMENT} models/{{wildcards.run}}"
+    input: after("mean"), source
+    output: "run/{run}"
+    shell: JOB
 
 rule summarize:
-    input: ancient(list(RUNS))
-    output: MARKS["summarize"]
-    shell: verb("summarize")
+    input: after("mean"), [f"run/{run}" for run in RUNS]
+    output: "summarize"
+    shell: JOB
 
 rule claims:
-    input: ancient(MARKS["summarize"])
-    output: MARKS["claims"]
-    shell: verb("claims")
+    input: after("summarize")
+    output: "claims"
+    shell: JOB
 
 rule plot:
-    input: ancient(MARKS["claims"])
-    output: MARKS["plot"]
-    shell: verb("plot")
+    input: after("claims")
+    output: "plot"
+    shell: JOB
 
 rule report:
-    input: ancient(MARKS["plot"])
-    output: MARKS["report"]
-    shell: verb("report")
+    input: after("plot")
+    output: "report"
+    shell: JOB

@@ -1,7 +1,13 @@
 """python -m tools VERB ...: the command line of every verb. A user's mistake is one clear error and exit code 2."""
 
 import importlib
+import os
 import sys
+from pathlib import Path
+
+from tools.common import parent_death
+
+parent_death.obey()  # before what takes long to import: a sweep may be killed at any moment
 
 try:
     from caffeformat import FormatError
@@ -43,15 +49,47 @@ def main() -> int:
         print(f"{given}usage: python -m tools VERB EXPERIMENT ...\n\n{lines}", file=sys.stderr if given else sys.stdout)
         return 2 if given else 0
     try:
-        return importlib.import_module(f"tools.{sys.argv[1]}").main(sys.argv[2:]) or 0
+        _settle_environment()
+        status = importlib.import_module(f"tools.{sys.argv[1]}").main(sys.argv[2:]) or 0
+        sys.stdout.flush()  # here a full disk or a closed pipe is an error with a name
+        return status
     except (UserError, FormatError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except OSError as error:  # a full disk, a folder that cannot be written: outputs appear whole or not at all
-        print(f"error: {error.filename or 'writing'}: {error.strerror or error}", file=sys.stderr)
+        print(f"error: {_explain(error)}", file=sys.stderr)
+        if error.filename is None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails again as it ends
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _settle_environment() -> None:
+    """Undoes settings of the caller's environment that would change what the verbs draw or the engine logs.
+
+    Raises UserError where the current folder has a name that cannot be written into a file.
+    """
+    os.environ["MPLBACKEND"] = "Agg"  # Jupyter names a backend that draws into its notebook; the verbs draw into files
+    for name in [name for name in os.environ if name.startswith("GLOG_")]:
+        del os.environ[name]  # GLOG_minloglevel and GLOG_log_prefix take away lines and times that are read
+    folder = os.getcwd()
+    try:
+        folder.encode()
+    except UnicodeEncodeError:
+        shown = os.fsencode(folder).decode(errors="backslashreplace")
+        raise UserError(f"{shown}: the path of the current folder is not UTF-8; rename or move the folder") from None
+
+
+def _explain(error: OSError) -> str:
+    """The file of an OSError and what is wrong with it. Names a link above it that leads nowhere."""
+    if error.filename is None:
+        return f"standard output: {error.strerror or error}"
+    path = Path(os.fsdecode(error.filename))
+    for place in (path, *path.parents):
+        if place.is_symlink() and not place.exists():
+            return f"{place}: a link to {os.readlink(place)}, which is not there; make that folder, or remove the link"
+    return f"{path}: {error.strerror or error}"
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@
 Does nothing when the run is complete already. After a kill at any moment the same command ends with the same result.
 """
 
-import os
 import subprocess
 import time
 
@@ -13,7 +12,6 @@ from tools import cli, parse, predict, render, train
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.common.files import checksums, load_json, lock, read_json, sha256, write_atomic, write_json
-from tools.common.parent_death import DIES_WITH_SWEEP, die_with_parent
 from tools.common.stage import NotReady, Record, Stage
 from tools.nets.templates import NET, SOLVER, Rendered
 from tools.protocol.experiment import Experiment, load
@@ -162,8 +160,6 @@ def main(argv: list[str]) -> None:
     parser = cli.parser("run", __doc__)
     cli.add_run(parser)
     arguments = parser.parse_args(argv)
-    if DIES_WITH_SWEEP in os.environ:
-        die_with_parent()
     exp = load(arguments.experiment, arguments.set)
     engine = find_engine()
     run = find_run(exp, engine.name, arguments.run)

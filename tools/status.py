@@ -43,7 +43,7 @@ def main(argv: list[str]) -> None:
     print(table(plan.runs))
     counts = Counter(state.split(":")[0] for state in plan.runs.values())
     print(", ".join(f"{counts[name]} {name}" for name in MARKS if counts[name]) + f" of {len(plan.runs)} runs")
-    stages = (f"{stage} {'done' if complete else 'to do'}" for stage, complete in plan.stages.items())
+    stages = (f"{stage} {plan.stage_state(stage)}" for stage in plan.stages)
     print(f"stages: {', '.join(stages)}")
     for run, state in plan.runs.items():
         if state.startswith(("failed", "stale")):

@@ -8,20 +8,16 @@ plans, starts the graph (Snakefile) on what is missing, and reports. It may be c
 where it was stopped, and does nothing if nothing is left to do.
 """
 
-import json
 import os
-import shlex
-import subprocess
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
 
 from tools import cli, summarize
-from tools.common.checkout import CHECKOUT
 from tools.common.files import remove_leftovers
-from tools.common.parent_death import DIES_WITH_SWEEP, die_with_parent
 from tools.planning import estimate
-from tools.planning.state import Plan, check_templates, make_plan, remove_stale_markers
+from tools.planning.graph import Outcome, carry_out
+from tools.planning.state import Plan, check_templates, make_plan, set_aside_stale_manifests
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import MODELS
@@ -37,32 +33,47 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     plan = make_plan(exp, engine)
     if plan.is_complete:
         print(f"{exp.name}: nothing to do: all {len(plan.runs)} runs and figures are there, in {results}/")
+        for verb in plan.stages:
+            if plan.stage_state(verb) == "not needed":
+                print(f"  what `{verb}` made is not here any more; nothing needs it, unless runs are added")
         return 0
     print(header(exp, engine, jobs))
     print(f"{len(plan.remaining)} of {len(plan.runs)} runs to do.")
     if not selected_gpus(engine) and plan.remaining:
         print(f"No GPU here. {estimate.time_left(exp, engine, plan, jobs)}", flush=True)
-    remove_stale_markers(exp, engine, plan)
+    set_aside_stale_manifests(exp, engine, plan)
     began = time.monotonic()
-    status = _graph(exp, engine, jobs)
+    outcome = carry_out(exp, engine, plan, jobs)
     after = make_plan(exp, engine)
     took = f"{(time.monotonic() - began) / 60:.1f} min"
-    if status == 0 and not after.remaining:
+    if outcome.status == 0 and not after.remaining:
         _delete_source_nets(exp, after)
         print(f"{exp.name}: done in {took}: {results}/report.html, summary.csv, figures/")
         return 0
-    print(
-        f"\n{exp.name}: {len(after.runs) - len(after.remaining)} of {len(after.runs)} runs done in {took}",
-        file=sys.stderr,
-    )
-    for run, state in after.runs.items():
-        if state == "failed":
-            print(f"  failed: {run.folder}/ (failed.json, caffe.log)", file=sys.stderr)
+    done = len(after.runs) - len(after.remaining)
+    print(f"\n{exp.name}: {done} of {len(after.runs)} runs done in {took}", file=sys.stderr)
+    print("\n".join(_reasons(outcome, after)), file=sys.stderr)
     if any(run.manifest.exists() or run.failed.exists() for run in after.runs):
         summarize.put_back_manifests(exp, engine)
         summarize.summarize(exp, engine.name)
         print(f"  what there is: {results}/runs.csv, summary.csv. The same command goes on from here.", file=sys.stderr)
     return 1
+
+
+def _reasons(outcome: Outcome, after: Plan) -> Iterator[str]:
+    """Why the sweep is not done: a line for each run or verb that failed, or what Snakemake said."""
+    told = set()
+    for run, state in after.runs.items():
+        if state == "failed":
+            told.add(run.key)
+            yield f"  failed: {run.folder}/ (failed.json, caffe.log)"
+    for what, how in outcome.failed.items():
+        if what not in told:
+            yield f"  failed: {what}: {how}"
+    if outcome.messages:
+        yield f"  failed: {outcome.messages}"
+    elif not outcome.failed and not told:
+        yield from (f"  {run.folder}: {state}" for run, state in after.runs.items() if state != "done")
 
 
 def _delete_source_nets(exp: Experiment, plan: Plan) -> None:
@@ -88,33 +99,12 @@ def default_jobs(engine: Engine) -> int:
     return len(gpus) * runs_per_gpu() if gpus else len(os.sched_getaffinity(0))
 
 
-def _graph(exp: Experiment, engine: Engine, jobs: int) -> int:
-    """Starts Snakemake, which makes what is missing; returns its exit status."""
-    cores = len(os.sched_getaffinity(0))
-    threads = str(max(1, cores // jobs))
-    environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ
-    environment |= {"GPUS": ",".join(selected_gpus(engine)), "PYTHONUNBUFFERED": "1", DIES_WITH_SWEEP: "1"}
-    if jobs > 1:
-        environment["TOOLS_PLAIN"] = "1"
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(CHECKOUT / "Snakefile"), "--directory", "."]
-    command += ["--cores", str(jobs), "--rerun-triggers", "mtime", "--nolock", "--keep-going"]
-    # A mark exists whole or not at all. After a kill, --rerun-incomplete would leave out the rest of the graph.
-    command += ["--ignore-incomplete"]
-    command += ["--quiet", "all", *shlex.split(os.environ.get("SNAKEMAKE_FLAGS", ""))]
-    config = {"experiment": str(exp.file), "set": exp.overrides, "engine": engine.name}
-    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:  # one file per sweep: other sweeps select other runs
-        json.dump(config, file)
-        file.flush()
-        command += ["--configfile", file.name]
-        return subprocess.run(command, env=environment, preexec_fn=die_with_parent).returncode
-
-
 def dry_run(exp: Experiment, engine: Engine, jobs: int) -> None:
     """Lists the stages and runs, what is done already, and an estimate of the time left."""
     plan = make_plan(exp, engine)
     print(header(exp, engine, jobs))
-    for stage, complete in plan.stages.items():
-        print(f"  {stage:9}  {'done' if complete else 'to do'}")
+    for stage in plan.stages:
+        print(f"  {stage:9}  {plan.stage_state(stage)}")
     width = max(len(run.key) for run in plan.runs)
     for run, state in plan.runs.items():
         print(f"  {run.key:{width}}  {state}")

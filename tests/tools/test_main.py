@@ -1,12 +1,14 @@
 """`python -m tools`: the list of verbs, and how each kind of mistake ends."""
 
 import importlib
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.image_projects import image_folder
 from tools import __main__ as command_line
 from tools.__main__ import VERBS, main
 from tools.common.errors import UserError
@@ -54,3 +56,56 @@ def test_a_mistake_is_one_line_without_a_traceback(
     monkeypatch.setattr(command_line.sys, "argv", ["tools", "status", "x.yaml"])
     assert main() == status
     assert capsys.readouterr().err == text
+
+
+def tools(*arguments: str, cwd: Path, checkout: Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "tools", *arguments]
+    given = {**os.environ, "PYTHONPATH": str(checkout), **environment}
+    return subprocess.run(command, cwd=cwd, env=given, capture_output=True, text=True, errors="replace")
+
+
+@pytest.fixture
+def folder_of_images(tmp_path: Path) -> Path:
+    """An experiment on two classes of one image; a current folder for it."""
+    image_folder(tmp_path / "images", {"cat": 2, "dog": 2})
+    (tmp_path / "x.yaml").write_text(
+        f"dataset: folder\npath: {tmp_path / 'images'}\nimage_size: 8\nsizes: [1]\nmodel: mini\nsolver: mini\n"
+    )
+    return tmp_path
+
+
+def test_a_link_that_leads_nowhere_is_named(folder_of_images: Path, checkout: Path) -> None:
+    (folder_of_images / "data").symlink_to("/nowhere/else")
+    result = tools("fetch", "x.yaml", cwd=folder_of_images, checkout=checkout)
+    text = "error: data: a link to /nowhere/else, which is not there; make that folder, or remove the link\n"
+    assert (result.stderr, result.returncode) == (text, 2)
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused_by_name(folder_of_images: Path, checkout: Path) -> None:
+    place = Path(os.fsdecode(os.fsencode(folder_of_images) + b"/M\xfcller"))
+    place.mkdir()
+    result = tools("fetch", "../x.yaml", cwd=place, checkout=checkout)
+    assert result.returncode == 2
+    assert "M\\xfcller: the path of the current folder is not UTF-8; rename or move the folder" in result.stderr
+
+
+def test_a_full_standard_output_is_named(folder_of_images: Path, checkout: Path) -> None:
+    command = f"{sys.executable} -m tools fetch x.yaml > /dev/full"
+    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    result = subprocess.run(command, shell=True, cwd=folder_of_images, env=environment, capture_output=True, text=True)
+    assert (result.stderr, result.returncode) == ("error: standard output: No space left on device\n", 2)
+
+
+def test_settings_of_notebooks_and_of_glog_do_not_reach_a_verb(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def show(argv: list[str]) -> None:
+        print({name: value for name, value in os.environ.items() if name.startswith(("GLOG", "MPLBACKEND"))})
+
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    monkeypatch.setenv("GLOG_minloglevel", "2")
+    monkeypatch.setenv("GLOG_log_prefix", "0")
+    monkeypatch.setattr(importlib.import_module("tools.status"), "main", show)
+    monkeypatch.setattr(command_line.sys, "argv", ["tools", "status", "x.yaml"])
+    assert main() == 0
+    assert capsys.readouterr().out == "{'MPLBACKEND': 'Agg'}\n"

@@ -1,6 +1,7 @@
 """Files and folders that appear only when they are complete (by rename), and locks that the kernel releases."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -12,6 +13,8 @@ from typing import Any
 
 from tools.common.errors import UserError
 
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # full, over quota, file too large, broken
+
 
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Writes `data` to a temporary file in the same folder, syncs it and renames it to `path`. Makes parent folders."""
@@ -19,13 +22,24 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part_of(path)
     try:
-        with create_locked(part, Path.touch), open(part, "wb") as out:
+        with naming(path), create_locked(part, Path.touch), open(part, "wb") as out:
             out.write(data.encode() if isinstance(data, str) else data)
             out.flush()
             os.fsync(out.fileno())
             os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives an OSError of the block the name `path` if it has none: a full disk is met in write(), without a name."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno in _DISK:
+            error.filename = str(path)
+        raise
 
 
 def write_if_changed(path: Path, data: str) -> bool:
@@ -60,15 +74,23 @@ def load_json(path: Path) -> dict[str, Any]:
 def new_folder(path: Path) -> Iterator[Path]:
     """Yields an empty temporary folder. Without an error it then replaces `path`; after an error it is removed."""
     path = Path(path)
+    with temporary_folder(path) as part:
+        yield part
+        if path.exists():
+            shutil.rmtree(path)
+        os.replace(part, path)
+
+
+@contextlib.contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yields an empty folder beside `path`, with the name of its temporary files, and removes it at the end."""
+    path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = _part_of(path)
     shutil.rmtree(part, ignore_errors=True)
     try:
-        with create_locked(part, Path.mkdir):
+        with naming(path), create_locked(part, Path.mkdir):
             yield part
-            if path.exists():
-                shutil.rmtree(path)
-            os.replace(part, path)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -100,6 +122,18 @@ def lock(path: Path) -> Iterator[None]:
     with open(path, "a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@contextlib.contextmanager
+def lock_if_free(path: Path) -> Iterator[bool]:
+    """Holds `lock(path)` and yields True; yields False at once if another process holds it."""
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
 def is_locked(path: Path) -> bool:

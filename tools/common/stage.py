@@ -62,6 +62,15 @@ class Stage:
         except (NotReady, KeyError, TypeError, AttributeError):
             return False
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the marker records other inputs than the present ones. Outputs that are gone do not count."""
+        record = self.record
+        try:
+            return record is not None and bool(self.changed(record))
+        except (NotReady, KeyError, TypeError, AttributeError):
+            return False
+
     def changed(self, record: Record) -> list[str]:
         """The names of the inputs that differ from those in `record`, sorted. Raises NotReady."""
         now, then = self.inputs(record), self.recorded(record)

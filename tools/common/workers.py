@@ -45,9 +45,7 @@ def _start_worker(parent: int, function: Callable[[Any], Any]) -> None:
     """Lets a `kill -9` of the parent end this worker too, and so release the locks and files that it inherited."""
     global _function
     _function = function
-    die_with_parent()
-    if os.getppid() != parent:  # the parent ended before the line above
-        os._exit(1)
+    die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends its workers
     cv2.setNumThreads(1)  # there is one process per core already
 

@@ -26,7 +26,9 @@ from tools.stats.claim_places import MARKER, Places, default_places
 if TYPE_CHECKING:
     from tools.datasets.present import PresentImages  # numpy and OpenCV: the graph must not load them
 
-ORDER = ("fetch", "split", "pack", "mean", "summarize", "claims", "plot", "report")  # the runs come after `mean`
+DATA = ("fetch", "split", "pack", "mean")  # the runs come after these
+RESULTS = ("summarize", "claims", "plot", "report")
+ORDER = (*DATA, *RESULTS)
 TABLES = (RUNS, SUMMARY, CURVES, PREDICTIONS)  # what `summarize` writes
 OTHER_TABLES = (CORRELATIONS, SCORES, RETENTION)  # what other verbs add, and the page shows
 FIGURES, PAGE = "figures", "report.html"
@@ -49,11 +51,6 @@ def stages_of(exp: Experiment, engine: str) -> dict[str, list[Stage]]:
         "plot": [plot_stage(results, results)],
         "report": [report_stage(results, results)],
     }
-
-
-def graph_marks(exp: Experiment, engine: str) -> dict[str, Path]:
-    """Verb -> the empty file that tells Snakemake that all its stages are complete."""
-    return {name: results_folder(exp, engine) / "graph" / name for name in ORDER}
 
 
 def fetch_stage(exp: Experiment) -> Stage:

@@ -1,17 +1,18 @@
-"""The state of every stage and run of an experiment, and the removal of markers that are out of date.
+"""The state of every stage and run of an experiment, what is to do, and the removal of what is out of date.
 
-Snakemake only checks that marker files exist, so stale ones are removed before it starts: a stage's mark is deleted, a
-run's manifest is set aside under another name. `run` puts that manifest back if it is up to date after all, for
-instance because its source net was trained again to the same bytes.
+Before the graph starts, the manifest of a stale run is set aside under another name, so that no table counts it. `run`
+puts it back if it is up to date after all, for instance because its source net was trained again to the same bytes.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import Any
 
-from tools.common.files import is_locked
+from tools.common.files import is_locked, lock_if_free
 from tools.common.stage import NotReady
 from tools.nets.templates import render
-from tools.planning.stages import graph_marks, stages_of
+from tools.planning.stages import DATA, RESULTS, stages_of
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, experiment_name, split_of
 from tools.protocol.register import card
@@ -21,7 +22,9 @@ from tools.training.engine import Engine
 from tools.training.inputs import lacks_predictions, run_stage, trained_weights
 
 TRAINED = ("done", "unscored")  # states in which no training is left to do
+STALE = "stale"
 WEIGHTS_GONE = "stale: its caffemodel is gone"
+SOURCE_STALE = "stale: the run that it copies from is stale"
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,13 @@ class Plan:
     """stages: verb -> whether it is complete, in the graph's order.
 
     runs: the experiment's runs and their states: done, unscored, `stale: what changed`, running, failed or waiting.
+    copies: run -> the run that it copies from. outdated: the stages that were made from other inputs than the present.
     """
 
     stages: dict[str, bool]
     runs: dict[Run, str]
+    copies: dict[Run, Run] = field(default_factory=dict)
+    outdated: frozenset[str] = frozenset()
 
     @property
     def remaining(self) -> list[Run]:
@@ -43,8 +49,48 @@ class Plan:
         return [run for run, state in self.runs.items() if state not in TRAINED]
 
     @property
+    def to_do(self) -> list[str]:
+        """The verbs to call, in the graph's order: what is not complete, and what reads that.
+
+        Images and lists that are gone are not needed any more if all of them are packed.
+        """
+        data = self._data_to_do()
+        runs_change = bool(data or self.remaining)
+        return [*data, *_from_first(RESULTS, lambda verb: runs_change or not self.stages.get(verb, True))]
+
+    def _data_to_do(self) -> list[str]:
+        if self.outdated or not self.stages.get("pack", False):
+            return _from_first(DATA, lambda verb: verb in self.outdated or not self.stages.get(verb, True))
+        return _from_first(("mean",), lambda verb: not self.stages.get(verb, True))
+
+    @property
+    def runs_to_do(self) -> list[Run]:
+        """The runs to call `run` on: what is not done, and what may have to be done again after it. Sources first.
+
+        That is all of them if data are made again, and otherwise those that copy from a run that is trained.
+        """
+        if self._data_to_do():
+            return list(self.runs)
+        chosen: dict[Run, None] = {}
+        for run, state in self.runs.items():
+            if state != "done" or self.copies.get(run) in chosen:
+                chosen[run] = None
+        return list(chosen)
+
+    @property
     def is_complete(self) -> bool:
-        return all(self.stages.values()) and not self.remaining
+        return not self.remaining and not self.to_do
+
+    def stage_state(self, verb: str) -> str:
+        """done, `to do`, or `not needed` where what it made is gone and nothing is left to read it."""
+        if verb in self.to_do:
+            return "to do"
+        return "done" if self.stages[verb] else "not needed"
+
+
+def _from_first(verbs: tuple[str, ...], is_to_do: Callable[[str], bool]) -> list[str]:
+    """The first of `verbs` that is to do, and those after it."""
+    return list(dropwhile(lambda verb: not is_to_do(verb), verbs))
 
 
 def check_templates(exp: Experiment, engine: Engine) -> None:
@@ -63,18 +109,24 @@ def _presumed_split(exp: Experiment) -> dict[str, Any]:
 
 def make_plan(exp: Experiment, engine: Engine) -> Plan:
     """Finds the state of all stages and runs. Changes nothing."""
-    complete = {
-        name: all(stage.is_complete for stage in stages) for name, stages in stages_of(exp, engine.name).items()
-    }
+    stages = stages_of(exp, engine.name)
+    complete = {name: all(stage.is_complete for stage in of_verb) for name, of_verb in stages.items()}
+    outdated = {name for name in DATA[1:] if not complete[name] and any(stage.is_outdated for stage in stages[name])}
     states = {run: run_state(exp, run, engine) for run in runs_of(exp, engine.name)}
-    _mark_missing_weights(exp, states)
-    return Plan(complete, states)
+    copies = {run: source for run in states if (source := source_run(exp, run))}
+    _mark_missing_weights(states, copies)
+    for run, source in copies.items():  # sources first
+        if states[run] in TRAINED and states[source].startswith(STALE) and states[source] != WEIGHTS_GONE:
+            states[run] = SOURCE_STALE
+    return Plan(complete, states, copies, frozenset(outdated))
 
 
 def run_state(exp: Experiment, run: Run, engine: Engine) -> str:
     """One of the states of a Plan. `unscored` is up to date, but lacks predictions that its net can still make."""
-    if is_locked(run.lock):
-        return "running"
+    return "running" if is_locked(run.lock) else _state_at_rest(exp, run, engine)
+
+
+def _state_at_rest(exp: Experiment, run: Run, engine: Engine) -> str:
     stage = run_stage(exp, run, engine)
     manifest = stage.record
     if manifest is None or "inputs" not in manifest:
@@ -84,43 +136,45 @@ def run_state(exp: Experiment, run: Run, engine: Engine) -> str:
     except NotReady:
         return "waiting"
     if changed:
-        return f"stale: {', '.join(changed)} changed"
+        return f"{STALE}: {', '.join(changed)} changed"
     return "unscored" if lacks_predictions(run, manifest) else "done"
 
 
-def _mark_missing_weights(exp: Experiment, states: dict[Run, str]) -> None:
+def _mark_missing_weights(states: dict[Run, str], copies: dict[Run, Run]) -> None:
     """Marks a source run whose caffemodel is gone (keep_models) as stale if a run still has to copy from it."""
     for run in reversed(list(states)):  # sources last: one that is trained again needs its own source's net
-        source = source_run(exp, run)
-        if states[run] in TRAINED or source is None or states.get(source) != "done":
+        source = copies.get(run)
+        if states[run] in TRAINED or source is None or states[source] != "done":
             continue
         if not trained_weights(source)[0].exists():
             states[source] = WEIGHTS_GONE
 
 
-def remove_stale_markers(exp: Experiment, engine: Engine, plan: Plan) -> None:
-    """Deletes or creates the graph's marks as the plan says, and sets aside the manifests of stale runs."""
-    upstream = True
-    marks = graph_marks(exp, engine.name)
-    for stage, complete in plan.stages.items():
-        upstream = upstream and complete and (stage != "summarize" or not plan.remaining)
-        if upstream:
-            marks[stage].parent.mkdir(parents=True, exist_ok=True)
-            marks[stage].touch()
-        else:
-            marks[stage].unlink(missing_ok=True)
-    for run in plan.remaining:
-        if run.manifest.exists():
-            if plan.runs[run] == WEIGHTS_GONE:
+def set_aside_stale_manifests(exp: Experiment, engine: Engine, plan: Plan) -> None:
+    """Renames the manifests of runs that the plan has as out of date, and those of stale runs that it does not select.
+
+    Another sweep may have finished a run since the plan was made. So each run is looked at again, under its lock.
+    """
+    for run in filter(_has_manifest, plan.remaining):  # sources first: a run whose source is set aside is waiting
+        with lock_if_free(run.lock) as free:
+            if not free or not run.manifest.exists():
+                continue
+            state = _state_at_rest(exp, run, engine)
+            if plan.runs[run] == WEIGHTS_GONE and state == "done" and not trained_weights(run)[0].exists():
                 (run.folder / "train.json").unlink(missing_ok=True)
                 run.manifest.rename(run.previous_manifest)
-            else:
+            elif state not in TRAINED:
                 run.manifest.rename(run.stale_manifest)
     for run in _others_on_disk(exp, engine):
         source = source_run(exp, run)
-        source_state = plan.runs.get(source, "done") if source else "done"
-        if run_state(exp, run, engine).startswith("stale") or source_state not in TRAINED:
-            run.manifest.rename(run.stale_manifest)
+        gone = source in plan.untrained and not source.manifest.exists() if source else False
+        with lock_if_free(run.lock) as free:
+            if free and run.manifest.exists() and (gone or _state_at_rest(exp, run, engine).startswith(STALE)):
+                run.manifest.rename(run.stale_manifest)
+
+
+def _has_manifest(run: Run) -> bool:
+    return run.manifest.exists()
 
 
 def _others_on_disk(exp: Experiment, engine: Engine) -> list[Run]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from tools.common.errors import UserError
-from tools.common.parent_death import die_with_parent
+from tools.common.parent_death import with_this_process
 
 LINE = 1 << 16  # characters of a line that are kept
 MOST = 1 << 30  # bytes of output, for a program whose output is written to a log
@@ -104,7 +104,7 @@ def started(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=stderr,
-        preexec_fn=die_with_parent,
+        preexec_fn=with_this_process(),
     )
 
 

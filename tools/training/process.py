@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tools.common.errors import UserError
+from tools.common.files import naming
 from tools.training import output
 from tools.training.engine import Engine
 from tools.training.output import OutputFault, ended, lines_of, started
@@ -46,7 +47,7 @@ def run_engine(
     last: deque[str] = deque(maxlen=_KEPT)
     if append:
         _end_last_line(log)
-    with open(log, "ab" if append else "wb", buffering=0) as out:
+    with naming(log), open(log, "ab" if append else "wb", buffering=0) as out:
         out.write(f"# {' '.join(command)}\n".encode(errors="surrogateescape"))
         process = started([*command], environment)
         try:

@@ -108,3 +108,36 @@ def test_the_kernel_frees_a_lock_after_kill_9(tmp_path):
     assert not files.is_locked(tmp_path / ".lock")
     with files.lock(tmp_path / ".lock"):
         assert files.is_locked(tmp_path / ".lock")
+
+
+def test_a_full_disk_is_named_with_the_file_that_was_written(tmp_path, monkeypatch):
+    """/dev/full gives ENOSPC in write(), where Python knows no file name."""
+    real = open
+
+    def open_full(path, mode="r"):
+        return real("/dev/full" if "w" in mode else path, mode)
+
+    monkeypatch.setattr(files, "open", open_full, raising=False)
+    with pytest.raises(OSError, match="No space left") as full:
+        files.write_atomic(tmp_path / "runs.csv", b"x" * 100_000)
+    assert full.value.filename == str(tmp_path / "runs.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_limit_on_the_size_of_files_is_named_with_the_folder(tmp_path):
+    """The kernel itself refuses: RLIMIT_FSIZE, as a quota does."""
+    script = f"""
+import resource, sys
+sys.path.insert(0, {str(files.__file__).rpartition("/tools/")[0]!r})
+from pathlib import Path
+from tools.common.files import new_folder
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    with new_folder(Path("half")) as part:
+        (part / "a").write_bytes(b"x" * 9999)
+except OSError as error:
+    print(error.filename, error.strerror)
+"""
+    said = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert (said.stdout, said.stderr) == ("half File too large\n", "")
+    assert list(tmp_path.iterdir()) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tools.common.files import load_json, write_json
-from tools.planning.stages import ORDER, graph_marks, stages_of
+from tools.planning.stages import ORDER, stages_of
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import split_of
 from tools.summarize import summarize
@@ -26,9 +26,8 @@ def test_data_stages_are_complete_after_their_verbs_and_tables_follow(trained: E
     assert complete(trained) == [*PREPARED, "summarize"]
 
 
-def test_there_is_a_mark_for_every_stage_in_the_graphs_order(trained: Experiment) -> None:
-    assert tuple(stages_of(trained, "caffe")) == ORDER == tuple(graph_marks(trained, "caffe"))
-    assert graph_marks(trained, "caffe")["pack"] == Path("results/quick/graph/pack")
+def test_the_stages_are_in_the_graphs_order(trained: Experiment) -> None:
+    assert tuple(stages_of(trained, "caffe")) == ORDER
     seeds = load(Path("experiments/quick.yaml"), "seeds=[0,1]")
     assert [len(stages) for stages in stages_of(seeds, "caffe").values()] == [1, 2, 2, 2, 1, 1, 1, 1]
 

@@ -1,5 +1,6 @@
 """What an experiment still needs: the state of every run and stage, and which markers are removed before the graph."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,10 +8,18 @@ import pytest
 
 from tools.common.errors import UserError
 from tools.common.files import load_json, lock, write_json
-from tools.planning.stages import graph_marks
-from tools.planning.state import WEIGHTS_GONE, Plan, check_templates, make_plan, remove_stale_markers, run_state
+from tools.planning.stages import DATA, ORDER, RESULTS
+from tools.planning.state import (
+    SOURCE_STALE,
+    WEIGHTS_GONE,
+    Plan,
+    check_templates,
+    make_plan,
+    run_state,
+    set_aside_stale_manifests,
+)
 from tools.protocol.experiment import Experiment, load
-from tools.protocol.layout import Run
+from tools.protocol.layout import Run, split_of
 from tools.protocol.runs import find_run
 from tools.training.engine import Engine
 
@@ -70,19 +79,24 @@ def test_a_source_net_whose_weights_are_gone_is_stale_only_while_a_run_needs_the
     assert make_plan(trained, engine).runs[run_of(SOURCE)] == WEIGHTS_GONE
 
 
-def test_markers_that_do_not_stand_are_removed_before_the_graph(
+def set_aside(exp: Experiment, engine: Engine) -> None:
+    set_aside_stale_manifests(exp, engine, make_plan(exp, engine))
+
+
+def make_stale(run: Run) -> None:
+    """As if another mean had been subtracted in the training."""
+    manifest = load_json(run.manifest)
+    write_json(run.manifest, manifest | {"inputs": manifest["inputs"] | {"mean": "0" * 64}})
+
+
+def test_manifests_that_do_not_stand_are_set_aside_before_the_graph(
     trained: Experiment, engine: Engine, run_of: Callable[[str], Run]
 ) -> None:
     own, source = run_of(OWN), run_of(SOURCE)
-    manifest = load_json(own.manifest)
-    write_json(own.manifest, manifest | {"inputs": manifest["inputs"] | {"mean": "0" * 64}})
+    make_stale(own)
     (source.folder / "net_iter_40.caffemodel").unlink()
     run_of(COPY).manifest.unlink()
-    marks = graph_marks(trained, "caffe")
-    marks["plot"].parent.mkdir(parents=True)
-    marks["plot"].touch()
-    remove_stale_markers(trained, engine, make_plan(trained, engine))
-    assert [name for name, mark in marks.items() if mark.exists()] == ["fetch", "split", "pack", "mean"]
+    set_aside(trained, engine)
     assert own.stale_manifest.exists() and not own.manifest.exists()
     assert source.previous_manifest.exists() and not (source.folder / "train.json").exists()
 
@@ -92,12 +106,92 @@ def test_finished_runs_that_are_not_selected_are_set_aside_too_when_they_are_sta
 ) -> None:
     exp = load(Path("experiments/quick.yaml"), "sizes=[12]")
     other = run_of(OWN)
-    remove_stale_markers(exp, engine, make_plan(exp, engine))
+    set_aside(exp, engine)
     assert other.manifest.exists()
-    manifest = load_json(other.manifest)
-    write_json(other.manifest, manifest | {"inputs": manifest["inputs"] | {"mean": "0" * 64}})
-    remove_stale_markers(exp, engine, make_plan(exp, engine))
+    make_stale(other)
+    set_aside(exp, engine)
     assert other.stale_manifest.exists() and not other.manifest.exists()
+
+
+def test_a_run_that_another_sweep_finished_after_the_plan_keeps_its_manifest(
+    trained: Experiment, engine: Engine, run_of: Callable[[str], Run]
+) -> None:
+    """A plan is made, another sweep trains the run that it has as stale, then the plan is carried out."""
+    run, source = run_of(OWN), run_of(SOURCE)
+    finished = {each: each.manifest.read_bytes() for each in (run, source)}
+    make_stale(run)
+    make_stale(source)
+    plan = make_plan(trained, engine)
+    assert plan.runs[run] == plan.runs[source] == "stale: mean changed"
+    for each, manifest in finished.items():
+        each.manifest.write_bytes(manifest)
+    set_aside_stale_manifests(trained, engine, plan)
+    assert set(make_plan(trained, engine).runs.values()) == {"done"}
+
+
+def test_the_manifest_of_a_run_that_is_being_trained_is_left_alone(
+    trained: Experiment, engine: Engine, run_of: Callable[[str], Run]
+) -> None:
+    run = run_of(OWN)
+    make_stale(run)
+    plan = make_plan(trained, engine)
+    with lock(run.lock):
+        set_aside_stale_manifests(trained, engine, plan)
+    assert run.manifest.exists()
+
+
+def test_runs_that_copy_from_a_stale_run_are_stale_too(
+    trained: Experiment, engine: Engine, run_of: Callable[[str], Run]
+) -> None:
+    """The forecast of --dry-run counts them: the source net will be another one."""
+    make_stale(run_of(SOURCE))
+    states = {run.key: state for run, state in make_plan(trained, engine).runs.items()}
+    assert states == {
+        SOURCE: "stale: mean changed",
+        "A2B/n0012/S1T/seed0": SOURCE_STALE,
+        COPY: SOURCE_STALE,
+        "A2B/n0012/base/seed0": "done",
+        OWN: "done",
+    }
+    set_aside(trained, engine)
+    assert not run_of(COPY).manifest.exists() and run_of(OWN).manifest.exists()
+
+
+def test_the_graph_holds_what_is_not_done_and_what_copies_from_it(
+    trained: Experiment, engine: Engine, run_of: Callable[[str], Run]
+) -> None:
+    (run_of(SOURCE).folder / "net_iter_40.caffemodel").unlink()
+    run_of(COPY).manifest.unlink()
+    plan = make_plan(trained, engine)
+    assert [run.key for run in plan.runs_to_do] == [SOURCE, "A2B/n0012/S1T/seed0", COPY]
+    assert plan.to_do == list(RESULTS)
+
+
+@pytest.mark.parametrize(
+    ("gone", "verb", "to_do"),
+    [("images", "fetch", []), ("lists", "split", []), ("LMDBs", "pack", [*ORDER[2:]]), ("means", "mean", [*ORDER[3:]])],
+)
+def test_what_is_gone_is_made_again_only_if_something_needs_it(
+    trained: Experiment, engine: Engine, tmp_path: Path, gone: str, verb: str, to_do: list[str]
+) -> None:
+    """Raw images and lists are not needed any more once they are packed."""
+    split = split_of(trained, 0)
+    complete = dict.fromkeys(ORDER, True)
+    if gone == "images":
+        write_json(split.folder.parent / "fetch.json", {"folder": "elsewhere", "path": None})
+    elif gone == "lists":
+        for name in ("n0004", "val"):
+            split.list_file(f"A/{name}").unlink()
+    elif gone == "LMDBs":
+        shutil.rmtree(split.folder / "12x12-gray")
+    else:
+        split.means.unlink()
+    now = make_plan(trained, engine)
+    plan = Plan(complete | {name: now.stages[name] for name in DATA}, now.runs, now.copies, now.outdated)
+    assert not now.stages[verb]
+    assert plan.to_do == to_do
+    assert plan.is_complete == (not to_do)
+    assert plan.stage_state(verb) == ("to do" if to_do else "not needed")
 
 
 def test_what_is_left_is_what_is_not_done_and_what_is_not_trained() -> None:

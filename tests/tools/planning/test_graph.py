@@ -1,0 +1,59 @@
+"""What the graph gets, and what it says of its end. Whole graphs are in tests/sweep."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tools.planning.graph import carry_out, graph_of
+from tools.planning.stages import RESULTS
+from tools.planning.state import make_plan
+from tools.protocol.experiment import Experiment
+from tools.protocol.runs import find_run
+from tools.training.engine import Engine
+
+
+def test_the_graph_has_what_is_to_do_and_each_runs_source_if_that_is_to_do(trained: Experiment, engine: Engine) -> None:
+    for key in ("A2B/n0004/S1T/seed0", "A2B/n0004/base/seed0"):
+        find_run(trained, "caffe", key).manifest.unlink()
+    graph = graph_of(trained, make_plan(trained, engine))
+    assert graph == {
+        "root": os.getcwd(),
+        "arguments": ["experiments/quick.yaml", "--set", ""],
+        "stages": list(RESULTS),
+        "runs": {"A2B/n0004/base/seed0": None, "A2B/n0004/S1T/seed0": None},
+    }
+    find_run(trained, "caffe", "B2A/n0012/base/seed0").manifest.unlink()
+    runs = graph_of(trained, make_plan(trained, engine))["runs"]
+    assert runs == {
+        "B2A/n0012/base/seed0": None,
+        "A2B/n0012/S1T/seed0": "B2A/n0012/base/seed0",
+        "A2B/n0004/base/seed0": None,
+        "A2B/n0004/S1T/seed0": "B2A/n0012/base/seed0",
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "messages"),
+    [("--no-such-option", 2, "Snakemake: exit 2"), ("--dry-run", 0, "")],
+)
+def test_a_graph_that_fails_by_itself_says_how(
+    trained: Experiment, engine: Engine, monkeypatch: pytest.MonkeyPatch, flags: str, status: int, messages: str
+) -> None:
+    find_run(trained, "caffe", "A2B/n0004/base/seed0").manifest.unlink()
+    monkeypatch.setenv("SNAKEMAKE_FLAGS", flags)
+    monkeypatch.setenv("HOME", "/dev/null")
+    outcome = carry_out(trained, engine, make_plan(trained, engine), 1)
+    assert (outcome.status, outcome.failed, outcome.messages) == (status, {}, messages)
+    assert not [path for path in Path("results/quick").iterdir() if "graph" in path.name]
+
+
+def test_what_snakemake_says_is_kept_for_an_end_that_nothing_explains(
+    trained: Experiment, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job whose shell cannot start leaves no note."""
+    find_run(trained, "caffe", "A2B/n0004/base/seed0").manifest.unlink()
+    monkeypatch.setattr("tools.planning.graph.PYTHON", "NOT_SET")
+    outcome = carry_out(trained, engine, make_plan(trained, engine), 1)
+    assert outcome.status == 1 and not outcome.failed
+    assert outcome.messages.startswith("Snakemake: exit 1\n") and "run" in outcome.messages

@@ -1,0 +1,104 @@
+"""Carries out a plan: hands what is to do to Snakemake (Snakefile), and says how that ended.
+
+Snakemake works in a folder of this sweep alone, results/<experiment>/.graph.<process id>.part. There are its marks, its
+own files and its messages; the folder goes when the sweep ends, or when the next one begins if this one was killed.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.common.checkout import CHECKOUT
+from tools.common.files import temporary_folder
+from tools.common.parent_death import with_this_process
+from tools.planning.job import GRAPH, MESSAGES, NOTE, PYTHON, describe
+from tools.planning.state import Plan
+from tools.protocol.experiment import Experiment
+from tools.protocol.layout import Run, results_folder
+from tools.protocol.runs import source_run
+from tools.training.engine import Engine
+from tools.training.gpus import selected_gpus
+
+SHOWN = 20  # lines of Snakemake's messages
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the graph ended.
+
+    status: Snakemake's exit status. failed: what failed (`split`, a run's key) -> how it ended (`exit 2`). messages:
+    Snakemake's last messages where it failed and nothing else is known to have.
+    """
+
+    status: int
+    failed: dict[str, str]
+    messages: str
+
+
+def carry_out(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> Outcome:
+    """Does what the plan says is to do, `jobs` trainings at a time. The processes end when this one does."""
+    with temporary_folder(results_folder(exp, engine.name) / "graph") as folder:
+        text = json.dumps(graph_of(exp, plan), indent=1)
+        (folder / GRAPH).write_text(text + "\n", encoding="ascii")
+        command, environment = _command(folder.absolute(), jobs), _environment(engine, jobs)
+        status = subprocess.run(command, env=environment, preexec_fn=with_this_process()).returncode
+        failed = dict(_failed(folder))
+        return Outcome(status, failed, _messages(folder, status) if status and not failed else "")
+
+
+def graph_of(exp: Experiment, plan: Plan) -> dict[str, object]:
+    """What the Snakefile and the jobs get: the verbs and runs to do, the root, and the arguments of every verb."""
+    runs = {run.key: _waits_for(exp, run, plan.runs_to_do) for run in plan.runs_to_do}
+    arguments = [str(exp.file), "--set", exp.overrides]
+    return {"root": os.getcwd(), "arguments": arguments, "stages": plan.to_do, "runs": runs}
+
+
+def _waits_for(exp: Experiment, run: Run, to_do: list[Run]) -> str | None:
+    source = source_run(exp, run)
+    return source.key if source in to_do else None
+
+
+def _command(folder: Path, jobs: int) -> list[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(CHECKOUT / "Snakefile"),
+        "--directory",
+        str(folder),
+    ]
+    command += ["--configfile", str(folder / GRAPH), "--cores", str(jobs), "--nolock", "--keep-going"]
+    # The scheduler `ilp` starts a solver, which would outlive a kill -9. Metadata about marks are of no use.
+    command += ["--scheduler", "greedy", "--rerun-triggers", "mtime", "--ignore-incomplete", "--drop-metadata"]
+    # All but `source-cache`: that one is in HOME, which need not be writable.
+    usage = ["persistence", "input-output", "software-deployment", "sources", "storage-local-copies"]
+    command += ["--shared-fs-usage", *usage, "--quiet", "progress", "rules", "host", "reason"]
+    return [*command, *shlex.split(os.environ.get("SNAKEMAKE_FLAGS", ""))]
+
+
+def _environment(engine: Engine, jobs: int) -> dict[str, str]:
+    threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
+    environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ
+    environment |= {"GPUS": ",".join(selected_gpus(engine)), "PYTHONUNBUFFERED": "1"}
+    environment |= {PYTHON: sys.executable, "PYTHONPATH": str(CHECKOUT)}
+    return environment | ({"TOOLS_PLAIN": "1"} if jobs > 1 else {})
+
+
+def _failed(folder: Path) -> Iterator[tuple[str, str]]:
+    """What the jobs noted: (verb or the run's key, how it ended)."""
+    for note in sorted(folder.rglob(f"*{NOTE}")):
+        mark = str(note.relative_to(folder)).removesuffix(NOTE)
+        yield mark.removeprefix("run/"), note.read_text(encoding="utf-8")
+
+
+def _messages(folder: Path, status: int) -> str:
+    """How Snakemake ended, and its last messages, indented."""
+    file = folder / MESSAGES
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+    return "\n".join([f"Snakemake: {describe(status)}", *(f"    {line}" for line in lines[-SHOWN:])])

@@ -1,0 +1,84 @@
+"""One job of the graph: starts a verb, and leaves a mark if it succeeded, else a note of how it ended.
+
+    python -m tools.planning.job PARENT MARK
+
+Snakefile starts it in the sweep's own folder. PARENT is Snakemake's process id. MARK is a verb (`split`) or a run
+(`run/A2B/n0300/S3T/seed0`), and the file to make. This process and the verb end when Snakemake ends.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tools.common.parent_death import die_with_parent, with_this_process
+
+GRAPH = "graph.json"  # what the graph holds, in the sweep's folder
+MESSAGES = "snakemake.log"  # Snakemake's own, in that folder
+NOTE = ".failed"  # ending of the note beside a mark
+PYTHON = "TOOLS_PYTHON"  # the environment variable that names the interpreter: so no path is in a shell command
+
+
+def command(parent: int, mark: str) -> str:
+    """The shell command of a job. The shell is replaced by it, so that it is a child of Snakemake, process `parent`."""
+    return f'exec "${PYTHON}" -P -m tools.planning.job {parent} {mark}'
+
+
+def main() -> int:
+    die_with_parent(int(sys.argv[1]))
+    mark = sys.argv[2]
+    graph = json.loads(Path(GRAPH).read_text(encoding="ascii"))
+    verb, _, run = mark.partition("/")
+    command = [sys.executable, "-m", "tools", verb, *graph["arguments"], *([run] if run else [])]
+    process = subprocess.Popen(command, cwd=graph["root"], stdin=subprocess.DEVNULL, preexec_fn=with_this_process())
+    status = _wait(process)
+    if status:
+        how = describe(status)
+        if status < 0:
+            print(f"error: {' '.join(filter(None, (verb, run)))}: {how}", file=sys.stderr)
+        Path(mark + NOTE).write_text(how, encoding="utf-8")
+        return status if status > 0 else 128 - status
+    _age(graph, mark)
+    Path(mark).touch()
+    return 0
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> int:
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:  # Ctrl-C reaches the verb, too, which ends by itself
+            continue
+
+
+def describe(status: int) -> str:
+    """`exit 2`; for a signal its name, and for SIGKILL what sends it."""
+    if status >= 0:
+        return f"exit {status}"
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = "unknown"
+    cause = ""
+    if -status == signal.SIGKILL:
+        cause = ": most likely for lack of memory (see `dmesg`, or the limit of the container); use fewer JOBS"
+    return f"killed by signal {-status} ({name}){cause}"
+
+
+def _age(graph: dict[str, Any], mark: str) -> None:
+    """Gives the marks that this job waited for the oldest time.
+
+    Snakemake fails a job whose output is older than an input, as it is where the clock was set back between the two.
+    """
+    runs = graph["runs"]
+    waited_for = runs if mark == "summarize" else filter(None, [runs.get(mark.removeprefix("run/"))])
+    for name in [*graph["stages"], *(f"run/{run}" for run in waited_for)]:
+        if Path(name).exists():
+            os.utime(name, (0, 0))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
