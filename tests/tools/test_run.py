@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers.file_stamp import stamp
 from tests.helpers.shell_scripts import stand_in
+from tools.common.errors import UserError
 from tools.common.files import checksums, load_json, read_json, write_json
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run
@@ -122,3 +123,24 @@ def test_the_command_prints_one_line(trained: Experiment, run: Run, capsys: pyte
     main(["experiments/quick.yaml", str(run.folder)])
     line = capsys.readouterr().out
     assert re.fullmatch(r"\[5/5\] A2B/n0004/S1T/seed0: accuracy 0\.\d{4}, loss \d\.\d{4}, \d+ s\n", line)
+
+
+@pytest.mark.parametrize("more", ["snapshot_format: HDF5", 'test_state { stage: "v" }', "snapshot: 0"])
+def test_what_a_solver_says_of_snapshots_and_test_state_hinders_no_run_that_copies(
+    trained: Experiment, engine: Engine, more: str
+) -> None:
+    text = Path("solvers/quick.prototxt").read_text()
+    text = text.replace("snapshot: 40 ", "") if "snapshot:" in more else text
+    Path("solvers/odd.prototxt").write_text(text + more)
+    exp = load(Path("experiments/quick.yaml"), "solver=odd")
+    for key in ("B2A/n0012/base/seed0", "A2B/n0004/S1T/seed0"):
+        manifest = run_one(exp, find_run(exp, "caffe", key), engine)
+        assert manifest["model"]["file"] == "net_iter_40.caffemodel" and manifest["predictions"]["images"] == 40
+
+
+def test_two_states_for_one_test_net_are_told_before_training(trained: Experiment, engine: Engine) -> None:
+    text = Path("solvers/quick.prototxt").read_text()
+    Path("solvers/odd.prototxt").write_text(text + 'test_state { stage: "a" } test_state { stage: "b" }')
+    exp = load(Path("experiments/quick.yaml"), "solver=odd")
+    with pytest.raises(UserError, match=r"solvers/odd\.prototxt: test_state: 2 test nets; there must be at most one"):
+        run_one(exp, find_run(exp, "caffe", "A2B/n0004/base/seed0"), engine)

@@ -22,6 +22,7 @@ from tools.protocol.runs import condition_of, mean_of, net_template, random_seed
 from tools.protocol.weighted_layers import weighted_layers
 
 SOLVER = "solver.prototxt"
+OTHER_NETS = ("train_net", "test_net", "net_param", "train_net_param", "test_net_param", "weights")  # of a solver
 
 
 @dataclass(frozen=True)
@@ -203,7 +204,7 @@ def _set_solver(exp: Experiment, solver: SolverParameter, file: Path) -> None:
 
 def _set_run(exp: Experiment, run: Run, solver: SolverParameter) -> None:
     """Sets the run's own files, seed and length."""
-    for field in ("train_net", "test_net", "net_param", "train_net_param", "test_net_param", "weights"):
+    for field in OTHER_NETS:
         solver.ClearField(field)
     solver.snapshot_after_train = True
     if solver.HasField("snapshot_format"):

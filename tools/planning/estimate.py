@@ -1,7 +1,6 @@
 """Estimates how long an experiment will take, from a measured iteration."""
 
 import os
-import subprocess
 import tempfile
 from hashlib import sha256
 from pathlib import Path
@@ -12,13 +11,17 @@ from tools.caffe_log import LogReader
 from tools.common.checkout import own_file
 from tools.common.errors import UserError
 from tools.common.files import read_json, write_json
-from tools.nets.templates import NET
+from tools.nets.templates import NET, OTHER_NETS
 from tools.planning.state import Plan
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment
 from tools.training.engine import Engine
 from tools.training.gpus import selected_gpus
+from tools.training.output import OutputFault, ended, lines_of, silence_allowed, started
+from tools.training.patience import MEASURED
+from tools.training.process import last_words
 
+MOST = 1 << 24  # bytes of output of the measurement
 ITERATIONS = 4  # measured; the first display's rate is garbage in Caffe
 
 
@@ -49,8 +52,10 @@ def seconds_per_iteration(exp: Experiment, engine: Engine, jobs: int) -> float:
     threads = os.environ.get("OPENBLAS_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // jobs))
     where = ",".join(selected_gpus(engine)) or f"cpu, {threads} threads"
     key = sha256(f"{net}{engine.version}{where}".encode()).hexdigest()[:16]
-    file = layout.results_folder(exp, engine.name) / "iteration.json"
-    measured = read_json(file) or {}
+    file = layout.results_folder(exp, engine.name) / MEASURED
+    measured = read_json(file)
+    if not isinstance(measured, dict):
+        measured = {}
     if key not in measured:
         measured[key] = {"seconds": _measure(exp, engine, net, threads), "device": where, "engine": engine.version}
         write_json(file, measured)
@@ -81,30 +86,37 @@ def _net_without_data(exp: Experiment) -> str:
 
 
 def _measure(exp: Experiment, engine: Engine, net: str, threads: str) -> float:
+    gpus = selected_gpus(engine)
+    environment = os.environ | {"GLOG_logtostderr": "1", "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+    if gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = gpus[0]
+    reader, fault = LogReader(), ""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "net.prototxt").write_text(net)
+        (Path(folder) / "solver.prototxt").write_text(_solver_of_measurement(exp, Path(folder)))
+        arguments = [f"--solver={folder}/solver.prototxt", *(["--gpu=0"] if gpus else [])]
+        process = started([engine.path, "train", *arguments], environment)
+        try:
+            with ended(process):
+                for line in lines_of(process, silence_allowed(), MOST):
+                    reader.feed(line)
+        except OutputFault as error:
+            fault = f": it {error}, and was ended"
+    log = reader.finish()
+    if fault or not log.iters_per_s > 0:
+        said = last_words(log.fatal or log.tail)
+        raise UserError(f"{exp.model}: {engine.name} could not train the template{fault}; {said}")
+    return 1 / log.iters_per_s
+
+
+def _solver_of_measurement(exp: Experiment, folder: Path) -> str:
+    """The experiment's solver for a few iterations of the net in `folder`, on any device, without tests."""
     solver = _solver(exp)
     solver.max_iter, solver.display, solver.snapshot, solver.snapshot_after_train = ITERATIONS, 1, 0, False
     solver.test_interval = 0
-    del solver.test_iter[:]
-    gpus = selected_gpus(engine)
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "net.prototxt").write_text(net)
-        solver.net = str(Path(folder) / "net.prototxt")
-        solver.snapshot_prefix = str(Path(folder) / "x")
-        (Path(folder) / "solver.prototxt").write_text(prototxt.to_text(solver))
-        command = [str(engine.path), "train", f"--solver={folder}/solver.prototxt", *(["--gpu=0"] if gpus else [])]
-        environment = os.environ | {
-            "GLOG_logtostderr": "1",
-            "OPENBLAS_NUM_THREADS": threads,
-            "OMP_NUM_THREADS": threads,
-        }
-        if gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = gpus[0]
-        process = subprocess.run(command, env=environment, capture_output=True, text=True)
-    reader = LogReader()
-    for line in process.stderr.splitlines():
-        reader.feed(line)
-    log = reader.finish()
-    if not log.iters_per_s > 0:
-        said = "\n".join(f"    {line}" for line in log.fatal or log.tail)
-        raise UserError(f"{exp.model}: {engine.name} could not train the template; it said last:\n{said}")
-    return 1 / log.iters_per_s
+    for field in (*OTHER_NETS, "test_iter", "test_state"):
+        solver.ClearField(field)
+    solver.solver_mode = SolverParameter.CPU  # the option `--gpu` overrides it
+    solver.net = str(folder / "net.prototxt")
+    solver.snapshot_prefix = str(folder / "x")
+    return prototxt.to_text(solver)

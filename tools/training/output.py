@@ -23,6 +23,7 @@ MOST = 1 << 30  # bytes of output, for a program whose output is written to a lo
 ANSWER = 1 << 20  # bytes of output, for a program that is asked one question
 SILENCE = 3600.0  # seconds
 PATIENCE = 120.0  # seconds that a program has to answer a question
+_LEAST = 64  # bytes that a line counts as at least, for a short one takes as much time to read
 _STEP = 1.0  # seconds; the longest wait for output at a time
 _KILLED = 30.0  # seconds to wait for the end of a killed program
 _LEFT_OPEN = 3.0  # seconds to wait for output after the program has ended
@@ -50,8 +51,8 @@ def lines_of(process: "subprocess.Popen[bytes]", silence: float, most: int = MOS
     """The lines that `process` prints on its stdout, a pipe, each with its line end; then waits for the process.
 
     Bytes that are not UTF-8 are replaced. Of a line longer than LINE characters the rest is left out. Raises
-    OutputFault after `silence` seconds without a whole line, and after `most` bytes. Time in which this process is
-    stopped (Ctrl-Z) or does other work does not count.
+    OutputFault after `silence` seconds without a whole line, and after `most` bytes (a line counts as 64 at least).
+    Time in which this process is stopped (Ctrl-Z) or does other work does not count.
     """
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
     rest, waited, count = "", 0.0, 0
@@ -62,6 +63,7 @@ def lines_of(process: "subprocess.Popen[bytes]", silence: float, most: int = MOS
             raise OutputFault(f"printed more than {most:,} bytes")
         lines = (rest + decoder.decode(data, final=False)).split("\n")
         rest = _cut(lines.pop())
+        count += sum(max(0, _LEAST - len(line)) for line in lines)
         for line in lines:
             waited = 0.0
             yield _cut(line) + "\n"

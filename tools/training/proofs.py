@@ -28,7 +28,11 @@ def start_solver(run: Run) -> Path:
     """Writes the solver of proof 2, which trains nothing, into the run's folder. Returns its path."""
     solver = prototxt.read_solver(run.folder / SOLVER)
     solver.max_iter = solver.snapshot = solver.test_interval = solver.display = 0
-    del solver.test_iter[:]  # no test nets: the train net is initialized before them, so it is the same without
+    for field in (
+        "test_iter",
+        "test_state",
+    ):  # no test nets: the train net is initialized before them, so it is the same
+        solver.ClearField(field)
     solver.snapshot_prefix = str(run.folder / "start")
     write_atomic(run.folder / "start.prototxt", prototxt.to_text(solver))
     return run.folder / "start.prototxt"

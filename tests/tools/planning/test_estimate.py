@@ -56,3 +56,47 @@ def test_an_engine_that_cannot_train_the_template_is_told_before_the_sweep(train
     broken = stand_in(tmp_path / "bin", "caffe", '[ "$1" = --version ] && echo v || { echo no memory >&2; exit 1; }')
     with pytest.raises(UserError, match=r"(?s)three: caffe could not train the template; it said last:\n    no memory"):
         seconds_per_iteration(trained, Engine(broken), 1)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        'test_state { stage: "v" }',
+        'test_state { stage: "v" } test_state { stage: "w" } test_iter: 1',
+        'train_net: "x" test_net: "y"',
+        'train_net_param { name: "x" }',
+        "solver_mode: GPU",
+        "snapshot_format: HDF5 test_initialization: false test_compute_loss: true",
+    ],
+)
+def test_what_a_solver_says_of_other_nets_and_tests_does_not_end_the_measurement(
+    trained: Experiment, engine: Engine, more: str
+) -> None:
+    solver = Path("solvers/quick.prototxt")
+    solver.write_text(solver.read_text().replace("solver_mode: CPU", "") + more)
+    assert 0 < seconds_per_iteration(trained, engine, 1) < 5
+
+
+FAULTS = {
+    "prints without an end": (
+        "exec yes",
+        r"three: caffe could not train the template: it printed more than 16,777,216",
+    ),
+    "prints a line without an end": ("exec tr '\\0' x < /dev/zero", r"it printed more than 16,777,216 bytes, and was"),
+    "hangs": ("echo here; exec sleep 600", r"(?s)it printed no line for 1 s \(ENGINE.*it said last:\n    here"),
+    "prints what is no text": (
+        "head -c 100000 /dev/urandom",
+        r"three: caffe could not train the template; it said last",
+    ),
+}
+
+
+@pytest.mark.parametrize(("script", "reason"), FAULTS.values(), ids=FAULTS)
+def test_an_engine_that_floods_or_hangs_in_the_measurement_is_ended(
+    trained: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str, reason: str
+) -> None:
+    monkeypatch.setenv("ENGINE_SILENCE", "1")
+    broken = stand_in(tmp_path / "bin", "caffe", f'[ "$1" = --version ] && echo v && exit; {script}')
+    with pytest.raises(UserError, match=reason):
+        seconds_per_iteration(trained, Engine(broken), 1)
+    assert not MEMORY.exists()
