@@ -52,12 +52,19 @@ def log_datatype_class(name: str) -> None:
 
 
 @contextmanager
+def new_content(needed_by: str) -> Iterator[tuple["h5py.File", io.BytesIO]]:
+    """A new HDF5 file in memory, and its content, which is complete when the `with` has ended. Raises Fatal."""
+    out = io.BytesIO()
+    with import_h5py(needed_by).File(out, "w") as file:
+        yield file, out
+
+
+@contextmanager
 def new_file(path: str | Path) -> Iterator["h5py.File"]:
     """A new HDF5 file, which appears at `path` when the `with` ends. Raises Fatal."""
-    out = io.BytesIO()
-    with import_h5py(str(path)).File(out, "w") as file:
+    with new_content(str(path)) as (file, content):
         yield file
-    write_file(path, [out.getbuffer()])
+    write_file(path, [content.getbuffer()])
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import numpy as np
 
 from caffeformat.caffeformat_pb2 import SolverState
 from torchcaffe.common import log
-from torchcaffe.common.hdf5_file import as_float32, import_h5py, new_file, open_file
+from torchcaffe.common.hdf5_file import as_float32, import_h5py, new_content, new_file, open_file
 from torchcaffe.common.log import check, shape_string
 from torchcaffe.nets.net import Net
 
@@ -68,16 +68,17 @@ def load_weights(net: Net, path: str | Path) -> None:
                     check((name, index) not in owned, wrong, "net.cpp:827")
 
 
-def write_state(path: str, state: SolverState, history: list[np.ndarray]) -> None:
-    """Writes a solverstate: `state` with `history`. Raises Fatal."""
+def state_content(state: SolverState, history: list[np.ndarray]) -> memoryview:
+    """The content of a solverstate: `state` with `history`. Raises Fatal without h5py."""
     name = state.learned_net.encode() + b"\0"  # Caffe reads a C string, up to the zero
-    with new_file(path) as file:
+    with new_content(_KIND) as (file, content):
         file["iter"] = np.array([state.iter], np.int32)
         file["learned_net"] = np.array(name, f"S{len(name)}")
         file["current_step"] = np.array([state.current_step], np.int32)
         group = file.create_group("history")
         for index, array in enumerate(history):
             group[str(index)] = array.astype(np.float32, copy=False)
+    return content.getbuffer()
 
 
 def read_state(path: str, shapes: list[tuple[int, ...]]) -> tuple[SolverState, list[np.ndarray]]:

@@ -29,11 +29,18 @@ _DIGEST = 32  # bytes of a sha256
 
 
 def write(
-    prefix: str, net: Net, state: SolverState, history: list[np.ndarray], in_hdf5: bool, with_diff: bool = False
-) -> str:
-    """Writes PREFIX.caffemodel and PREFIX.solverstate (with `.h5` if `in_hdf5`); returns the solverstate's path.
+    prefix: str,
+    net: Net,
+    state: SolverState,
+    history: list[np.ndarray],
+    in_hdf5: bool,
+    resume_state: State,
+    with_diff: bool = False,
+) -> None:
+    """Writes PREFIX.caffemodel, the resume file, and PREFIX.solverstate last (with `.h5` if `in_hdf5`).
 
-    `with_diff` adds the gradients to the caffemodel. Sets `learned_net` in `state`. Raises Fatal.
+    So where a solverstate is, however the process was killed, its weights and its resume file are, too. `with_diff`
+    adds the gradients to the caffemodel. Sets `learned_net` in `state`. Raises Fatal.
     """
     if in_hdf5:
         weights_path, state_path = f"{prefix}.caffemodel.h5", f"{prefix}.solverstate.h5"
@@ -46,16 +53,17 @@ def write(
         weights.save(net, weights_path, with_diff)
         log.info("sgd_solver.cpp:284", f"Snapshotting solver state to binary proto file {state_path}")
     state.learned_net = weights_path
-    (hdf5.write_state if in_hdf5 else write_state)(state_path, state, history)
-    return state_path
+    content = hdf5.state_content(state, history) if in_hdf5 else _state_content(state, history)
+    _write_resume_file(state_path, resume_state, _digest(content))
+    write_file(state_path, [content])
 
 
-def write_state(path: str, state: SolverState, history: list[np.ndarray]) -> None:
-    """Writes a binary solverstate: `state` with `history`. Raises Fatal."""
+def _state_content(state: SolverState, history: list[np.ndarray]) -> bytes:
+    """The content of a binary solverstate: `state` with `history`."""
     with_history = SolverState()
     with_history.CopyFrom(state)
     with_history.history.extend(blobs.array_to_blob(array) for array in history)
-    write_file(path, [with_history.SerializeToString()])
+    return with_history.SerializeToString()
 
 
 def read_state(path: str, shapes: list[tuple[int, ...]]) -> tuple[SolverState, list[np.ndarray]]:
@@ -72,10 +80,22 @@ def read_state(path: str, shapes: list[tuple[int, ...]]) -> tuple[SolverState, l
     return state, [blobs.blob_to_array(blob, f"{path}: history {i}") for i, blob in enumerate(state.history)]
 
 
-def write_resume_file(path: str, state: State) -> None:
-    """Writes the resume file of the solverstate `path`. Raises Fatal."""
+def weights_of(path: str, learned_net: str) -> str:
+    """The caffemodel of the solverstate `path`: `learned_net`, or if that is gone, the file of its name beside `path`.
+
+    Caffe stores the path that it wrote to. Once the folder was moved, BVLC Caffe finds no weights.
+    """
+    beside = Path(path).with_name(Path(learned_net).name)
+    if Path(learned_net).exists() or not beside.is_file():
+        return learned_net
+    log.warning("sgd_solver.cpp:318", f"{learned_net} is gone; the weights are read from {beside}")
+    return str(beside)
+
+
+def _write_resume_file(path: str, state: State, digest: np.ndarray) -> None:
+    """Writes the resume file of the solverstate `path`, whose checksum is `digest`. Raises Fatal."""
     out = io.BytesIO()
-    np.savez(out, solverstate=_checksum(path), **state)  # type: ignore[arg-type]  # its stub mistakes a key for an option
+    np.savez(out, solverstate=digest, **state)  # type: ignore[arg-type]  # its stub mistakes a key for an option
     write_file(path + _RESUME_SUFFIX, [sha256(out.getvalue()).digest(), out.getvalue()])
 
 
@@ -92,14 +112,14 @@ def read_resume_file(path: str) -> State | None:
     check(intact, f"{resume_file}: damaged; remove it to resume without it", "sgd_solver.cpp:290")
     with np.load(io.BytesIO(data[_DIGEST:]), allow_pickle=False) as archive:
         state = dict(archive)
-    if not np.array_equal(state.pop("solverstate", None), _checksum(path)):
+    if not np.array_equal(state.pop("solverstate", None), _digest(Path(path).read_bytes())):
         log.warning("sgd_solver.cpp:290", f"{resume_file} belongs to another solverstate and is ignored")
         return None
     return state
 
 
-def _checksum(path: str) -> np.ndarray:
-    return np.frombuffer(sha256(Path(path).read_bytes()).digest(), np.uint8)
+def _digest(content: bytes | memoryview) -> np.ndarray:
+    return np.frombuffer(sha256(content).digest(), np.uint8)
 
 
 def net_state(net: Net, prefix: str) -> State:

@@ -123,11 +123,13 @@ class Solver:
         return net
 
     def _check_snapshot_prefix(self) -> None:
-        if not self.param.snapshot:
-            return
+        if self.param.snapshot:
+            no_prefix = "In solver params, snapshot is specified but snapshot_prefix is not"
+            check(self.param.HasField("snapshot_prefix"), no_prefix, "solver.cpp:440")
+            self._check_can_snapshot()
+
+    def _check_can_snapshot(self) -> None:
         prefix = self.param.snapshot_prefix
-        no_prefix = "In solver params, snapshot is specified but snapshot_prefix is not"
-        check(self.param.HasField("snapshot_prefix"), no_prefix, "solver.cpp:440")
         probe = Path(self._snapshot_name(".tempfile"))
         try:
             probe.write_bytes(b"")
@@ -173,6 +175,8 @@ class Solver:
     def solve(self) -> None:
         """Trains up to max_iter, with Caffe's log lines before, and its last snapshot and test after."""
         p = self.param
+        if p.snapshot_after_train:  # Caffe looks only where `snapshot` is set, and else loses the net at the end
+            self._check_can_snapshot()
         log.info("solver.cpp:289", f"Solving {self.net.name}")
         log.info("solver.cpp:290", f"Learning Rate Policy: {p.lr_policy}")
         self._early_exit = False
@@ -255,16 +259,15 @@ class Solver:
         """Writes `_iter_N.caffemodel` and `_iter_N.solverstate` (with `.h5` as HDF5), and the resume file."""
         history = [tensor.numpy(force=True) for tensor in self.updater.history]
         state = SolverState(iter=self.iter, current_step=self.updater.current_step)
-        path = snapshot.write(
-            self._snapshot_name(""), self.net, state, history, self._hdf5, with_diff=self.param.snapshot_diff
-        )
-        snapshot.write_resume_file(path, self._resume_state())
+        resume_state = self._resume_state()
+        prefix, with_diff = self._snapshot_name(""), self.param.snapshot_diff
+        snapshot.write(prefix, self.net, state, history, self._hdf5, resume_state, with_diff)
 
     def restore(self, path: str) -> None:
         """Goes back to the solverstate `path`, written by either engine. Raises FormatError."""
         state, history = snapshot.read_state(path, [tuple(tensor.shape) for tensor in self.updater.history])
         if state.learned_net:
-            weights.load(self.net, state.learned_net)
+            weights.load(self.net, snapshot.weights_of(path, state.learned_net))
         self.updater.restore(history, state.current_step, path)
         self.iter = state.iter
         resume_state = snapshot.read_resume_file(path)

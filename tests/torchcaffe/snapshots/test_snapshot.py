@@ -1,6 +1,7 @@
 """Snapshots beside Caffe's: each engine continues from the other's, and torchcaffe from its own bit for bit."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from caffeformat import FormatError
-from tests.helpers import engine_runs
+from tests.helpers import engine_runs, small_net
 from tests.helpers.both_engines import Figures
 from tests.helpers.damaged_files import SNAPSHOT_PIECES, bounds, damaged, quick
 from tests.helpers.log_runs import write
 from tests.helpers.small_net import TRAIN
 from tests.helpers.snapshot_distance import compare_snapshots
-from torchcaffe.snapshots import snapshot
+from torchcaffe.common import hdf5_file
+from torchcaffe.common.files import write_file
+from torchcaffe.common.log import Fatal
+from torchcaffe.snapshots import snapshot, weights
 
 # Of weights and history after ten more iterations. A unit that turns off in one engine alone makes 1e-3.
 CONTINUED = 1e-2
@@ -84,6 +88,52 @@ def test_without_its_resume_file_a_resumed_run_logs_what_caffe_logs(caffe: Path,
     right, found = engine_runs.real(caffe, tmp_path, *arguments), engine_runs.ours(tmp_path, *arguments)
     assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
     engine_runs.same(found, right)
+
+
+def test_a_moved_snapshot_goes_on_to_the_bytes_of_a_run_without_a_break(trained_small: Path, tmp_path: Path) -> None:
+    """Its stored path is gone. Where that is another file, it is read, as Caffe does."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained_small, folder)
+    (folder / "kept").mkdir()
+    for path in folder.glob("out_iter_*"):
+        path.rename(folder / "kept" / path.name)
+    run = engine_runs.ours(folder, *TRAIN, "--snapshot=kept/out_iter_10.solverstate")
+    assert run.code == 0, run.log[-2000:]
+    (said,) = run.lines("is gone; the weights are read from")
+    assert said.endswith("] out_iter_10.caffemodel is gone; the weights are read from kept/out_iter_10.caffemodel")
+    for ending in ("caffemodel", "solverstate", "solverstate.torchcaffe"):
+        name = f"out_iter_20.{ending}"
+        assert (folder / name).read_bytes() == (trained_small / name).read_bytes()
+    (folder / "out_iter_10.caffemodel").write_bytes(b"no net")
+    again = engine_runs.ours(folder, *TRAIN, "--snapshot=kept/out_iter_10.solverstate")
+    assert (again.code, small_net.fatal(again)) == (134, "upgrade_proto.cpp:97")
+
+
+@pytest.mark.parametrize("format_", ["BINARYPROTO", "HDF5"])
+def test_where_a_solverstate_is_its_weights_and_its_resume_file_are_too(
+    small_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    """A run that ends at any file of its snapshot leaves no solverstate; the earlier snapshot stays whole."""
+    folder = small_net.experiment(tmp_path / "run", small_data, f"base_lr: 0.01 snapshot_format: {format_}")
+    written: list[str] = []
+
+    def until(path: str, pieces: list[bytes], last: int) -> None:
+        written.append(str(path))
+        if len(written) == last:
+            raise Fatal(f"{path}: the end", "io.cpp:69")
+        write_file(path, pieces)
+
+    for last in (4, 5, 6):
+        written.clear()
+        for module in (snapshot, weights, hdf5_file):
+            monkeypatch.setattr(module, "write_file", partial(until, last=last))
+        assert engine_runs.ours(folder, *TRAIN).code == 134
+        states = {path.name.split(".")[0] for path in folder.glob("*.solverstate*") if path.suffix != ".torchcaffe"}
+        assert states == {"out_iter_10"}
+    ending = ".h5" if format_ == "HDF5" else ""
+    kinds = (f"caffemodel{ending}", f"solverstate{ending}.torchcaffe", f"solverstate{ending}")
+    assert written == [f"out_iter_{n}.{kind}" for n in (10, 20) for kind in kinds]
+    assert snapshot.read_resume_file(str(folder / f"out_iter_10.solverstate{ending}")) is not None
 
 
 @quick(60)

@@ -165,3 +165,26 @@ def test_a_resumed_frozen_layer_moves_by_its_old_momentum_as_in_caffe(caffe, lea
     before, after = (blobs.layer_blob_bytes(ends["caffe"] / f"out_iter_{n}.caffemodel") for n in (10, 12))
     assert before["conv1"][0] != after["conv1"][0]
     figures.note("frozen, with momentum left", compare_snapshots(ends["torchcaffe"], ends["caffe"], 12), 1e-5)
+
+
+@pytest.mark.parametrize("snapshot", ["", "snapshot: 0", "snapshot: 0 snapshot_format: HDF5"])
+def test_a_folder_that_is_missing_is_told_before_the_first_iteration_though_caffe_loses_the_net(
+    caffe: Path, tmp_path: Path, snapshot: str
+) -> None:
+    text = """
+layer { name: "d" type: "DummyData" top: "x" top: "t" dummy_data_param { shape { dim: 4 dim: 6 } shape { dim: 4 dim: 3 }
+  data_filler { type: "gaussian" std: 1 } data_filler { type: "gaussian" std: 1 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip"
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "t" top: "loss" }
+"""
+    (tmp_path / "net.prototxt").write_text(text)
+    solver = 'net: "net.prototxt" base_lr: 0.1 lr_policy: "fixed" max_iter: 4 display: 1 random_seed: 3 '
+    (tmp_path / "solver.prototxt").write_text(f'{solver} snapshot_prefix: "nowhere/s" {snapshot}')
+    theirs = engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
+    assert theirs.code == -6 and theirs.lines("Iteration 3,")
+    ours = engine_runs.ours(tmp_path, "train", "--solver=solver.prototxt")
+    assert ours.code == 134 and not ours.lines("Iteration 0")
+    assert ours.lines("Cannot write to snapshot prefix 'nowhere/s' (No such file or directory).  Make sure that the")
+    (tmp_path / "solver.prototxt").write_text(f'{solver} snapshot_prefix: "nowhere/s" snapshot_after_train: false')
+    assert engine_runs.ours(tmp_path, "train", "--solver=solver.prototxt").code == 0
