@@ -7,7 +7,9 @@ data/cards/<dataset>.yaml says what the data set is, where it comes from, and it
 records what was fetched. Without it, fetch continues with what is in data/<dataset>/.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tools import cli
 from tools.common.files import load_json, lock, write_json
@@ -56,5 +58,5 @@ def main(argv: list[str]) -> None:
         print(f"note: the published {about.title} has {_text(about.counts)}")
 
 
-def _text(counts: dict[str, int]) -> str:
+def _text(counts: Mapping[Any, int]) -> str:
     return f"{counts['classes']} classes, {counts['train']:,} training and {counts['val']:,} validation images"

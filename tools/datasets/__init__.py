@@ -8,6 +8,7 @@ Example:
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from tools.common.errors import UserError
 from tools.common.files import read_json
@@ -15,7 +16,7 @@ from tools.datasets.base import DataSet, Scan
 from tools.datasets.decode import BadImage
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
-from tools.protocol.register import card
+from tools.protocol.register import CARDS, card
 
 __all__ = ["BadImage", "DataSet", "Scan", "fetched", "find_in", "named_folder", "open_dataset", "reader"]
 
@@ -23,16 +24,19 @@ __all__ = ["BadImage", "DataSet", "Scan", "fetched", "find_in", "named_folder", 
 def reader(dataset: str) -> type[DataSet]:
     """The class that reads the data set: its card names it, as `module.Class` of this folder."""
     module, name = card(dataset).reader.split(".")
-    kind: type[DataSet] = getattr(import_module(f"tools.datasets.{module}"), name)
+    try:
+        kind: type[DataSet] = getattr(import_module(f"tools.datasets.{module}"), name)
+    except (ModuleNotFoundError, AttributeError):
+        raise UserError(f"{CARDS}/{dataset}.yaml: reader: {module}.{name} is no class of tools/datasets/") from None
     return kind
 
 
 def open_dataset(exp: Experiment) -> DataSet:
     """The data set in the folder `path:`, else the fetched one. Raises UserError if neither is there."""
-    named = named_folder(exp)
-    if named is not None:
-        return reader(exp.dataset)(named)
-    folder = fetched(exp)
+    folder = fetched(exp) if exp.path is None or not Path(exp.path).is_dir() else None
+    if folder is not None:  # also where the archive that was unpacked is gone
+        return reader(exp.dataset)(folder)
+    folder = named_folder(exp)
     if folder is None:
         raise UserError(f"{dataset_folder(exp)}: {exp.dataset} is not here yet; run `python -m tools fetch {exp.file}`")
     return reader(exp.dataset)(folder)
@@ -46,14 +50,17 @@ def named_folder(exp: Experiment) -> Path | None:
         raise exp.fault("path", f"{exp.path} does not exist", "name the data set's folder, or its archive")
     folder = find_in(exp.dataset, Path(exp.path))
     if folder is None:
-        raise exp.fault("path", f"{exp.path} is not {exp.dataset}", f"right is {card(exp.dataset).layout}")
+        found = reader(exp.dataset).found_at(Path(exp.path)) or f"is not {exp.dataset}"
+        raise exp.fault("path", f"{exp.path} {found}", f"right is {card(exp.dataset).layout}")
     return folder
 
 
 def fetched(exp: Experiment) -> Path | None:
     """The folder that fetch recorded in fetch.json, if it is still there and of what `path:` names."""
-    record = read_json(dataset_folder(exp) / "fetch.json")
-    if record is None or (exp.path is not None and record["path"] != str(Path(exp.path).resolve())):
+    record: Any = read_json(dataset_folder(exp) / "fetch.json")
+    if not isinstance(record, dict) or not {"folder", "path"} <= record.keys():
+        return None
+    if exp.path is not None and record["path"] != str(Path(exp.path).resolve()):
         return None
     folder = dataset_folder(exp) / record["folder"]
     return folder if reader(exp.dataset).is_at(folder) else None

@@ -45,6 +45,11 @@ class DataSet:
         """Whether `folder` has this data set's layout. Looks at a few names, not at the images."""
         raise NotImplementedError
 
+    @classmethod
+    def found_at(cls, folder: Path) -> str | None:
+        """What a folder without this layout has and lacks, to go on "FOLDER ..."; None if there is nothing to say."""
+        return None
+
     def scan(self) -> Scan:
         """Reads lists and folders, no images. Raises UserError if the layout is not right."""
         raise NotImplementedError

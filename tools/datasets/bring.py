@@ -148,7 +148,8 @@ def _gather(about: Card, place: Path, folder: Path, sources: dict[str, str]) -> 
 
 def _unpack_debian(about: Card, debian: Debian, folder: Path) -> Path | None:
     """The package's files, unpacked below `folder`; None, with a note, if apt cannot bring it."""
-    print(f"{about.title}: unpacking Debian's package {debian.package}, 31 MB", flush=True)
+    size = f"{sum(file.bytes or 0 for file in about.files) / 1e6:,.0f} MB"
+    print(f"{about.title}: unpacking Debian's package {debian.package}, {size}", flush=True)
     process = subprocess.run([GET_DEB, debian.package, folder / "debian"], capture_output=True, text=True)
     if process.returncode:
         print(f"note: no package, so it is downloaded from its publisher ({process.stderr.strip()})", flush=True)

@@ -9,6 +9,7 @@ from tools.datasets.base import DataSet, Scan
 from tools.datasets.walk import SUFFIXES, ImageWalk, is_system, note
 
 _SHOWN = 5  # names in a message
+_MEANT = {"val": ("val", "test", "dev"), "train": ("train",)}  # how other names of these folders begin
 
 
 class Folder(DataSet):
@@ -17,6 +18,21 @@ class Folder(DataSet):
     @classmethod
     def is_at(cls, folder: Path) -> bool:
         return (folder / "train").is_dir() and (folder / "val").is_dir()
+
+    @classmethod
+    def found_at(cls, folder: Path) -> str:
+        """`has train/ but no val/`, and what could be meant to be it."""
+        there = _folders(folder)
+        has, lacks = [p for p in ("train", "val") if p in there], [p for p in ("train", "val") if p not in there]
+        others = [name for name in there if name.lower().startswith(_MEANT[lacks[0]])]
+        if len(has) == 1 and others:
+            return f"has {has[0]}/ and {others[0]}/, but no {lacks[0]}/; if {others[0]}/ is meant, rename it"
+        if has:
+            return f"has {has[0]}/ but no {lacks[0]}/; put some images of every class into {lacks[0]}/<class>/"
+        shown = f"the folders {_names(there)}" if there else "no folder in it"
+        return (
+            f"has no train/ and no val/, but {shown}; put the images of each class into train/<class>/ and val/<class>/"
+        )
 
     def scan(self) -> Scan:
         walk = ImageWalk(self.root)

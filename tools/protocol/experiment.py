@@ -9,17 +9,17 @@ other override becomes part of the name, so that a trial never uses or overwrite
 """
 
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 
 from tools.common.errors import UserError
-from tools.common.yaml_file import read_yaml
+from tools.common.yaml_file import read_value, read_yaml
 from tools.protocol.conditions import Condition
 from tools.protocol.register import check_name
 
@@ -29,6 +29,7 @@ LOCAL = {"path", "on_bad_image", "keep_models", "resume"}
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Place = Annotated[str, AfterValidator(os.path.expanduser)]  # `~` is the home folder
 Size = Positive | Literal["all"]
 ClaimsName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 
@@ -40,7 +41,7 @@ class Experiment(BaseModel):
 
     # data
     dataset: Annotated[str, AfterValidator(check_name)]  # the name of a card in data/cards/
-    path: str | None = None  # folder or archive of the data set; None: tools/fetch.py fetches it
+    path: Place | None = None  # folder or archive of the data set; None: tools/fetch.py fetches it
     image_size: Positive  # pixels a side in the LMDB; other images are resized (bilinear)
     gray: bool = False  # one channel instead of three
     on_bad_image: Literal["error", "skip"] = "error"
@@ -70,7 +71,7 @@ class Experiment(BaseModel):
     test_interval: Positive | None = None
     display: Positive | None = None
     snapshot: Count | None = None
-    base_lr: Annotated[float, Field(gt=0)] | None = None
+    base_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     claims: list[ClaimsName] = Field(["thesis"], min_length=1)  # files of experiments/claims/, each a family of claims
 
@@ -149,8 +150,10 @@ def _parse_overrides(text: str) -> dict[str, Any]:
         if key in changes:
             raise UserError(f"SET: {key}: given twice; keep one")
         try:
-            changes[key] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError):  # a ValueError: a value that looks like a date, but is not one
+            changes[key] = read_value(value, f"SET: {key}")
+        except UserError as error:
+            if "not YAML" not in str(error):
+                raise
             raise UserError(
                 f"SET: {key}: {value!r} is no value; put a text with special characters in quotes"
             ) from None
@@ -182,8 +185,14 @@ def _name(file: Path, changes: dict[str, Any]) -> str:
 
 
 def _check_sizes(exp: Experiment) -> None:
-    for size in exp.sizes:
-        if size == "all" and exp.full_size != "all":
-            raise exp.fault("sizes", "all", f"the whole half is full_size here: write {exp.full_size}")
-        if isinstance(size, int) and isinstance(exp.full_size, int) and size > exp.full_size:
-            raise exp.fault("sizes", f"{size} images a class", f"a whole class has full_size: {exp.full_size}")
+    if exp.full_size == "all":
+        return
+    faults = []
+    if "all" in exp.sizes:
+        faults.append(exp.fault("sizes", "all", f"the whole half is full_size here: write {exp.full_size}"))
+    larger = [str(size) for size in exp.sizes if isinstance(size, int) and size > exp.full_size]
+    if larger:
+        found = f"{', '.join(larger)} images a class"
+        faults.append(exp.fault("sizes", found, f"a whole class has full_size: {exp.full_size}"))
+    if faults:
+        raise UserError("\n".join(map(str, faults)))

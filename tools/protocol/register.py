@@ -10,15 +10,20 @@ how a data set is added.
 import csv
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from tools.common.checkout import CHECKOUT, own_file
 from tools.common.errors import UserError
-from tools.common.yaml_file import read_yaml
+from tools.common.yaml_file import YamlFile, read_yaml
 
 CARDS = "data/cards"
+
+
+Count = Annotated[int, Field(ge=0)]
+FileName = Annotated[str, Field(pattern=r"^[^./][^/]*$")]
 
 
 class _Strict(BaseModel):
@@ -28,20 +33,20 @@ class _Strict(BaseModel):
 class Remote(_Strict):
     """A published file. md5 is that of the file, content_sha256 that of the file after gunzip."""
 
-    name: str
-    urls: list[str]  # tried in this order
+    name: FileName
+    urls: list[str] = Field(min_length=1)  # tried in this order
     md5: str
-    bytes: int | None = None  # None: its publisher gives no size
+    bytes: Count | None = None  # None: its publisher gives no size
     content_sha256: str | None = None
 
 
 class Archive(_Strict):
     """Which of the files is the archive, the disk space that it takes unpacked, and the limits of unpacking."""
 
-    name: str
-    disk: int  # bytes on disk, blocks counted
-    most_files: int
-    most_bytes: int
+    name: FileName
+    disk: Count  # bytes on disk, blocks counted
+    most_files: Count
+    most_bytes: Count
 
 
 class Debian(_Strict):
@@ -68,14 +73,27 @@ class Card(_Strict):
     about: str
     terms: str
     layout: str  # what its folder holds; messages quote it
-    reader: str  # module.Class in tools/datasets/
+    reader: Annotated[str, Field(pattern=r"^[a-z_]\w*\.[A-Z]\w*$")]  # module.Class in tools/datasets/
     experiment: str | None = None  # the file of experiments/ that brings it and needs `space`
     space: Space | None = None
-    counts: dict[str, int] = {}  # classes, train, val
+    counts: dict[Literal["classes", "train", "val"], Count] = {}
     files: list[Remote] = []
     names: list[str] | None = None
     debian: Debian | None = None
     archive: Archive | None = None
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Card":
+        names = [file.name for file in self.files]
+        if len(set(names)) < len(names):
+            raise ValueError(f"files: {names} names one twice")
+        if self.archive is not None and self.archive.name not in names:
+            raise ValueError(
+                f"archive: {self.archive.name} is none of the files; there are {', '.join(names) or 'none'}"
+            )
+        if self.files and len(self.counts) < 3:
+            raise ValueError("counts: a published data set has classes, train and val")
+        return self
 
     @property
     def is_published(self) -> bool:
@@ -115,8 +133,14 @@ def _read_card(file: Path, cwd: Path, modified: int | None) -> Card:
     try:
         return Card(**defaults | content.values)
     except ValidationError as error:
-        faults = (f"{content.place(*e['loc'])}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise UserError("\n".join(faults)) from None
+        raise UserError("\n".join(_explain(content, e) for e in error.errors())) from None
+
+
+def _explain(content: YamlFile, error: ErrorDetails) -> str:
+    where = "".join(f"{step}." for step in error["loc"]).rstrip(".")
+    given = "" if isinstance(error["input"], (dict, list, Card)) else f"found {error['input']!r}; "
+    message = str(error.get("ctx", {}).get("error", error["msg"]))
+    return f"{content.place(*error['loc'])}: {where + ': ' if where else ''}{given}{message}"
 
 
 def check_name(dataset: Any) -> Any:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tools.common.errors import UserError
+from tools.common.files import write_atomic
 from tools.datasets import open_dataset
 from tools.datasets.tiny_imagenet import TinyImageNet
 from tools.protocol.experiment import Experiment, load
@@ -38,4 +39,46 @@ def test_a_path_to_another_data_set_is_refused_with_its_line_and_the_right_layou
 def test_a_data_set_that_is_not_here_yet_says_how_to_fetch_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"miniplaces is not here yet; run `python -m tools fetch .*exp.yaml`"):
+        open_dataset(experiment(tmp_path, "miniplaces", None))
+
+
+@pytest.mark.parametrize(
+    ("folders", "found"),
+    [
+        (
+            ["train/cat"],
+            r"has train/ but no val/; put some images of every class into val/<class>/; right is train/<cl",
+        ),
+        (["val/cat"], r"has val/ but no train/; put some images of every class into train/<class>/"),
+        (["train/cat", "test/cat"], r"has train/ and test/, but no val/; if test/ is meant, rename it"),
+        (
+            ["train/cat", "Validation/cat"],
+            r"has train/ and Validation/, but no val/; if Validation/ is meant, rename it",
+        ),
+        (
+            ["cat", "dog"],
+            r"has no train/ and no val/, but the folders cat, dog; put the images of each class into train/",
+        ),
+        ([], r"has no train/ and no val/, but no folder in it"),
+    ],
+)
+def test_a_folder_without_train_or_val_is_told_what_it_has(tmp_path: Path, folders: list[str], found: str) -> None:
+    for name in ("images", *(f"images/{name}" for name in folders)):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+    with pytest.raises(UserError, match=rf"exp.yaml:2: path: {tmp_path}/images {found}"):
+        open_dataset(experiment(tmp_path, "folder", tmp_path / "images"))
+
+
+def test_a_path_may_begin_with_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder.parent))
+    assert open_dataset(experiment(folder.parent, "folder", Path("~") / folder.name)).root == folder
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "", '{"folder": "x"}'])
+def test_a_record_of_fetch_that_is_damaged_counts_as_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_atomic(tmp_path / "data/miniplaces/fetch.json", text)
+    with pytest.raises(UserError, match="miniplaces is not here yet; run `python -m tools fetch"):
         open_dataset(experiment(tmp_path, "miniplaces", None))

@@ -98,7 +98,10 @@ def test_a_missing_key_and_a_missing_file_are_told(tmp_path):
         ("speed=9", "SET: speed: unknown key"),
         ("sizes=[10", "not `key=value`"),
         ("path={a", "SET: path: '{a' is no value"),
-        ("path=2024-13-45", "SET: path: '2024-13-45' is no value"),
+        ("path=2024-13-45", "SET: path: found 2024-13-45; put a text that looks like a date in quotes"),
+        ("sizes=[010]", "SET: sizes: found 010; write a whole number in decimal digits"),
+        ("gray=yes", "SET: gray: found yes; write true or false"),
+        ("base_lr=1e400", "SET: base_lr: found inf; input should be a finite number"),
         ("max_iter=3000000000", "SET: max_iter: found 3000000000"),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from tools.common.errors import UserError
-from tools.datasets import DataSet, open_dataset
+from tools.datasets import DataSet, open_dataset, reader
 from tools.protocol.experiment import load
 from tools.protocol.register import card, check_classes, check_name, datasets, thesis_classes
 
@@ -48,8 +48,8 @@ def test_a_card_of_the_current_folder_registers_a_data_set(tmp_path: Path, monke
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"title": 7}, r"data/cards/mine\.yaml:\d+: title: Input should be a valid string"),
-        ({"colour": "red"}, r"data/cards/mine\.yaml:\d+: colour: Extra inputs are not permitted"),
+        ({"title": 7}, r"data/cards/mine\.yaml:\d+: title: found 7; Input should be a valid string"),
+        ({"colour": "red"}, r"data/cards/mine\.yaml:\d+: colour: found .red.; Extra inputs are not permitted"),
         ({"files": [{"name": "a"}]}, r"data/cards/mine\.yaml:\d+: files\.0\.urls: Field required"),
     ],
     ids=["a wrong type", "an unknown key", "a missing key"],
@@ -73,6 +73,41 @@ def test_an_older_card_of_the_current_folder_has_what_it_lacks_from_the_checkout
     assert card("fashion-mnist").title == "From our mirror"
     assert len(card("fashion-mnist").files) == 1
     assert card("fashion-mnist").reader == keys["reader"]
+
+
+REMOTE = {"name": "a.zip", "urls": ["http://x/a.zip"], "md5": "0"}
+ARCHIVE = {"name": "b.zip", "disk": 1, "most_files": 1, "most_bytes": 1}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reader": "folder"}, r"mine.yaml:\d: reader: found 'folder'; String should match"),
+        ({"files": [REMOTE], "archive": ARCHIVE}, r"archive: b.zip is none of the files; there are a.zip"),
+        ({"archive": ARCHIVE}, r"archive: b.zip is none of the files; there are none"),
+        ({"files": [REMOTE, REMOTE]}, r"files: .* names one twice"),
+        ({"files": [REMOTE]}, r"counts: a published data set has classes, train and val"),
+        ({"files": [REMOTE | {"name": "../a.zip"}]}, r"files.0.name: found '../a.zip'; String should match"),
+        ({"files": [REMOTE | {"urls": []}]}, r"files.0.urls: List should have at least 1 item"),
+        ({"counts": {"classes": -1}}, r"counts.classes: found -1; Input should be greater than or equal to 0"),
+    ],
+)
+def test_a_card_that_no_data_set_can_have_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict, message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    keys = {"title": "Mine", "about": "mine", "terms": "none", "layout": "train/ and val/", "reader": "folder.Folder"}
+    write_card("mine", **keys | changes)
+    with pytest.raises(UserError, match=message):
+        card("mine")
+
+
+@pytest.mark.parametrize("name", ["os.System", "folder.Nothing", "nowhere.Folder"])
+def test_a_reader_that_is_no_class_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_card("mine", title="Mine", about="mine", terms="none", layout="train/ and val/", reader=name)
+    with pytest.raises(UserError, match=rf"mine.yaml: reader: {name} is no class of tools/datasets/"):
+        reader("mine")
 
 
 def test_a_card_that_changes_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
