@@ -35,6 +35,7 @@ help:
 	@echo 'make status EXPERIMENT=demo          done, running, waiting, failed'
 	@echo 'make summarize EXPERIMENT=demo       the tables again;  make plot EXPERIMENT=demo: the figures again'
 	@echo 'make claims EXPERIMENT=tiny          claims of the thesis that hold;  make advise N=120: layers to freeze'
+	@echo 'make advise TARGET=0.45              images a class that each condition needs for this accuracy'
 	@echo 'make publish EXPERIMENT=tiny         the tables and figures into docs/results/'
 	@echo 'make report EXPERIMENT=demo          the page of the results: results/demo/report.html'
 	@echo 'make tensorboard EXPERIMENT=demo     the curves of running and finished runs in TensorBoard'
@@ -92,8 +93,10 @@ claims: venv
 	@$(TOOLS) claims $(FILE) --set "$$SET" $(call option,FROM) $(call option,OTHER)
 
 advise: venv
-	@[ -n $(call quoted,$(N)) ] || { echo 'make advise N=120 EXPERIMENT=tiny: N is your number of images per class'; exit 2; }
-	@$(TOOLS) advise $(FILE) $(call quoted,$(N)) --set "$$SET" $(call option,FROM)
+	@[ -n $(call quoted,$(N)$(TARGET)) ] || { \
+	  echo 'make advise N=120 EXPERIMENT=tiny: N is your number of images per class'; \
+	  echo 'make advise TARGET=0.45 EXPERIMENT=tiny: TARGET is an accuracy that you want to reach'; exit 2; }
+	@$(TOOLS) advise $(FILE) $(if $(N),$(call quoted,$(N))) --set "$$SET" $(call option,TARGET) $(call option,FROM)
 
 # The figures of docs/statistics.md: how often intervals and verdicts are right on simulated sweeps. Takes minutes.
 reliability: venv

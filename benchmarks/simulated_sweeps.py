@@ -1,6 +1,8 @@
 """Simulates sweeps with known true accuracies and counts how often the intervals and verdicts are right.
 
-    python -m benchmarks.simulated_sweeps [--sweeps 2000] [coverage] [errors] [power]      docs/statistics.md's figures
+    python -m benchmarks.simulated_sweeps [--sweeps 2000] [coverage] [errors] [power] [images]
+
+prints the figures of docs/statistics.md, all of them or those of one part.
 
 The accuracy of a run is the true one of its condition plus random effects: of the split of its seed (shared by both
 directions), of the direction within the seed (difficulty of the half, validation images), of the source net (shared by
@@ -9,8 +11,10 @@ validation set.
 """
 
 import argparse
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.special import ndtri
@@ -19,7 +23,9 @@ from tools.claims import decide
 from tools.protocol.conditions import Condition
 from tools.results.tables import Tables
 from tools.stats import claims_file
+from tools.stats.images_needed import FAMILIES, images_needed
 from tools.stats.intervals import Measurements
+from tools.stats.learning_curve import fit
 
 CONDITIONS = ("base", "FTall", *(f"S{n}T" for n in range(1, 8)))
 SIZES = (500, 400, 300, 200, 100, 50)
@@ -36,23 +42,26 @@ def sweep(
     truth: Callable[[int, str], float],
     images: int = 0,
     sizes: tuple[int, ...] = SIZES,
+    conditions: tuple[str, ...] = CONDITIONS,
+    noise: float = 1.0,
 ) -> Tables:
     """The tables of one sweep. `truth(size, condition)`: the mean accuracy over all splits, initializations and images.
 
     With `images`, predictions for so many images of each half are drawn. All nets find the same images difficult.
+    `noise` multiplies all standard deviations but that of the finite validation set.
     """
     rows, predictions = [], {}
     for seed in range(seeds):
-        split = random.normal(0, SPLIT)
+        split = noise * random.normal(0, SPLIT)
         for direction in ("A2B", "B2A"):
-            half, source = random.normal(0, DIRECTION), random.normal(0, SOURCE)
+            half, source = noise * random.normal(0, DIRECTION), noise * random.normal(0, SOURCE)
             difficulty = random.normal(size=images)
             if images:
                 predictions[f"label/{direction}/seed{seed}"] = np.ones(images, np.uint16)
             for size in sizes:
-                for condition in CONDITIONS:
-                    bad = -BAD_BY * ((random.uniform() < BAD_START) - BAD_START)
-                    own = random.normal(0, RUN) + bad + (source if Condition.parse(condition).origin else 0)
+                for condition in conditions:
+                    bad = -noise * BAD_BY * ((random.uniform() < BAD_START) - BAD_START)
+                    own = noise * random.normal(0, RUN) + bad + (source if Condition.parse(condition).origin else 0)
                     level = np.clip(truth(size, condition) + split + half + own, 0.02, 0.98)
                     key = f"{direction}/n{size:04d}/{condition}/seed{seed}"
                     if images:
@@ -151,6 +160,50 @@ def false_decisions(of_sweeps: list[dict[str, str]]) -> float:
     return sum(map(bool, wrong)) / len(wrong)
 
 
+def resampled(tables: Tables, target: float, random: np.random.RandomState) -> tuple[float, float]:
+    """The images that base needs, as an interval of the usual bootstrap: seeds drawn with replacement, percentiles."""
+    measured, sizes = Measurements(tables.runs), np.array(sorted(tables.sizes), float)
+    errors = np.array([1 - np.array(list(measured.by_seed({(int(n), "base"): 1.0}).values())) for n in sizes]).T
+    draws = errors[random.randint(0, len(errors), (1000, len(errors)))].mean(axis=1)
+    found = [fit(family, sizes, draws, np.ones_like(sizes)).images(1 - target) for family in FAMILIES]
+    ends = [np.quantile(images, [0.025, 0.975], method="inverted_cdf") for images in found]
+    return min(low for low, _ in ends), max(high for _, high in ends)
+
+
+def coverage_of_images(
+    random: np.random.RandomState, error: Callable[[float], float], seeds: int, sweeps: int, **options: Any
+) -> dict[str, float]:
+    """How often `advise --target` contains the true images of base, and how many more they are than FTall's.
+
+    FTall needs half of base's. The target is base's true accuracy at INSIDE or BEYOND images a class. refused: sweeps
+    in which base is refused; fell: in which its accuracy falls between two sizes.
+    """
+
+    def truth(size: float, condition: str) -> float:
+        return 1 - error(size * (2 if condition == "FTall" else 1))
+
+    counts: dict[str, list[bool]] = defaultdict(list)
+    for _ in range(sweeps):
+        tables = sweep(random, seeds, truth, conditions=("base", "FTall"), **options)
+        for name, n in (("inside", INSIDE), ("beyond", BEYOND)):
+            target = truth(n, "base")
+            answer = images_needed(tables, target, draws=1000)
+            of = {needed.condition: needed for needed in answer.needed}
+            counts["refused"].append("base" not in of)
+            if "base" in of:
+                counts[name].append(of["base"].interval[0] <= n <= of["base"].interval[1])
+                ends = np.quantile(of["base"].draws[0], [0.025, 0.975], method="inverted_cdf")
+                counts[f"{name}, power law"].append(ends[0] <= n <= ends[1])
+                counts["fell"].append(of["base"].dips)
+            if len(of) == 2:
+                _, low, high = answer.later("base", "FTall")
+                counts[f"{name}, difference"].append(low <= n / 2 <= high)
+            if seeds > 1:
+                low, high = resampled(tables, target, random)
+                counts[f"{name}, resampled"].append(low <= n <= high)
+    return {name: float(np.mean(hits)) for name, hits in counts.items()}
+
+
 def print_coverage(sweeps: int) -> None:
     random = np.random.RandomState(0)
     print(f"coverage of 95 % intervals, {sweeps} sweeps a figure\nseeds | mean, difference, growth of a gap")
@@ -178,7 +231,42 @@ def print_power(sweeps: int) -> None:
         print(f"{seeds:5} | " + ", ".join(f"{c} {h:.2f} ({f:.2f})" for c, (h, f) in shares.items()), flush=True)
 
 
-PARTS = {"coverage": print_coverage, "errors": print_errors, "power": print_power}
+def print_images(sweeps: int) -> None:
+    random, sweeps = np.random.RandomState(3), sweeps // 5
+    columns = ("inside", "beyond", "inside, difference", "beyond, difference", "inside, resampled", "beyond, resampled")
+    columns += ("beyond, power law", "refused", "fell")
+    print(f"advise --target: coverage of 95 % intervals, {sweeps} sweeps a figure; {INSIDE} images and {BEYOND}")
+    print(f"seeds, sizes, noise, true curve | {'; '.join(columns)}")
+    for seeds, sizes, noise in SETTINGS:
+        of_curves = []
+        for name, error in TRUE_ERRORS.items():
+            found = coverage_of_images(random, error, seeds, sweeps, sizes=sizes, noise=noise)
+            of_curves.append([found.get(column, np.nan) for column in columns])
+            print(f"{seeds}, {len(sizes)}, {noise:g}, {name} | {_figures(of_curves[-1])}", flush=True)
+        print(f"{seeds}, {len(sizes)}, {noise:g}, mean | {_figures(np.mean(of_curves, axis=0))}", flush=True)
+    of_curves = [coverage_of_images(random, e, 1, sweeps, images=IMAGES) for e in TRUE_ERRORS.values()]
+    of_curves = [[found.get(column, np.nan) for column in columns] for found in of_curves]
+    print(f"1, {len(SIZES)}, 1, mean, by images | {_figures(np.mean(of_curves, axis=0))}")
+
+
+def _figures(values: Iterable[float]) -> str:
+    return "; ".join(f"{value:.2f}" for value in values)
+
+
+INSIDE, BEYOND = 150, 1000  # images a class
+TRUE_ERRORS: dict[str, Callable[[float], float]] = {
+    "power law, c = 0.25": lambda n: 0.1 + 1.75 * n**-0.25,
+    "power law, c = 0.5": lambda n: 0.35 + 2.6 * n**-0.5,
+    "power law, c = 1": lambda n: 0.48 + 12 / n,
+    "logarithm": lambda n: 1.04 - 0.08 * np.log(n),
+    "exponential": lambda n: 0.47 + 0.28 * np.exp(-n / 150),
+}
+SETTINGS = (
+    *((seeds, SIZES, 1.0) for seeds in (2, 3, 5, 10)),
+    *((5, sizes, 1.0) for sizes in ((500, 200, 100, 50), (500, 200, 50))),
+    *((5, SIZES, noise) for noise in (0.5, 2.0)),
+)
+PARTS = {"coverage": print_coverage, "errors": print_errors, "power": print_power, "images": print_images}
 TRUE = ("C1", "C3", "C4", "C5", "C12")  # of `thesis`
 
 

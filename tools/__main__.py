@@ -29,7 +29,7 @@ VERBS = {
     "sweep": "do everything that an experiment needs, as a graph of the other verbs",
     "summarize": "collect the runs into tables: runs, means, learning curves, predictions",
     "claims": "test the thesis' claims, or your own, on the tables",
-    "advise": "say which condition to use with n images a class, and what it gains",
+    "advise": "say which condition to use with n images a class, or how many images an accuracy takes",
     "publish": "copy the tables and figures into docs/results/",
     "restore": "put published runs back into models/, so that a sweep continues from them",
     "plot": "draw the figures",

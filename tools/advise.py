@@ -1,27 +1,43 @@
-"""With n images a class: which condition to use, and what it gains, from measured runs.
+"""With n images a class: which condition to use, and what it gains. For an accuracy: how many images it takes.
 
     python -m tools advise experiments/demo.yaml 30 --from docs/results/demo
+    python -m tools advise experiments/demo.yaml --target 0.85 --from docs/results/demo
 
-Between two measured sizes, accuracies are interpolated along log2(size), within each seed. A size outside the measured
-ones is refused. The condition with the best mean is advised. All means are of the same seeds and directions, so that an
-easy split cannot favour a condition that was measured only on it; a condition with less than half of base's runs is not
-compared. Its gains over base and FTall are estimated over seeds, or with one seed over images
-(tools/stats/intervals.py). The best condition is chosen by the same runs that measure its gain, so the gain
-looks larger than it is. The interval allows for this: its error level is divided by the number of conditions that the
-best one was chosen from (Bonferroni).
+With a number of images: between two measured sizes, accuracies are interpolated along log2(size), within each seed. A
+size outside the measured ones is refused. The condition with the best mean is advised. All means are of the same seeds
+and directions, so that an easy split cannot favour a condition that was measured only on it; a condition with less than
+half of base's runs is not compared. Its gains over base and FTall, and what each other condition would cost, are
+estimated over seeds, or with one seed over images (tools/stats/intervals.py). The best condition is chosen by the same
+runs that measure its gain, so the gain looks larger than it is. The interval allows for this: its error level is
+divided by the number of conditions that the best one was chosen from (Bonferroni).
+
+With --target: for each condition the images a class at which its mean accuracy reaches the target, and which condition
+needs the fewest. A power law a + b n^-c and an exponential a + b exp(-n/d) are fitted to the mean errors at the
+measured sizes; the 95 % interval covers both, and is a bootstrap over seeds, or with one seed over images
+(tools/stats/images_needed.py). With three sizes c is 0.5. A condition is refused if its accuracy falls with more images
+by more than noise explains, or with fewer than three sizes. A number outside the measured sizes is extrapolated, and
+marked. The exit status is 0 while one condition is answered.
 """
 
 import math
 from collections import defaultdict
 from dataclasses import dataclass
 
+from tabulate import tabulate
+
 from tools import cli
 from tools.common.errors import UserError
-from tools.protocol.conditions import SOURCE
+from tools.protocol.conditions import SOURCE, Condition
 from tools.protocol.experiment import load
 from tools.results.columns import Row, condition_order, size_order
 from tools.results.tables import Tables, tables_of
+from tools.stats.images_needed import FAR, Answer, Needed, images_needed
 from tools.stats.intervals import Cell, Measurements
+from tools.stats.learning_curve import EXPONENTIAL, HELD_C, LEAST_SIZES, POWER
+
+MATCHED = "base+"
+_MATCHED_IS = "base with twice the iterations, as many as a transferred net and its source net have together"
+_NO_MATCHED = f"budget: {MATCHED} ({_MATCHED_IS}) was not run, so longer training may explain a lead over base"
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,7 @@ class Advice:
     condition: str
     accuracy: float
     gains: dict[str, tuple[float, float, float]]  # over base, FTall: effect, low, high; the last two may be NaN
+    costs: dict[str, tuple[float, float, float]]  # of each other condition: best minus it; the least first
     others: list[str]  # conditions whose interval does not show a difference from the best
     unit: str  # seeds, images, or ``
     seeds: int
@@ -46,7 +63,7 @@ def advise(tables: Tables, n: int) -> Advice:
         raise UserError(f"{tables.folder}: base and another condition are needed at {_words(at)} images a class")
     best = max(estimates, key=lambda condition: estimates[condition].effect)
     level = 1 - 0.05 / (len(estimates) - 1)
-    gains, others, runs = {}, [], set(estimates[best].runs)
+    costs, others, runs = {}, [], set(estimates[best].runs)
     for condition in estimates:
         if condition == best:
             continue
@@ -58,13 +75,15 @@ def advise(tables: Tables, n: int) -> Advice:
         low, high = gain.interval_at(level)
         if not low > 0:
             others.append(condition)
+        costs[condition] = (gain.effect, low, high)
         if condition in ("base", "FTall"):
-            gains[condition] = (gain.effect, low, high)
             runs |= gain.runs
     keys = {(row["size"], row["condition"], row["seed"], row["direction"]): row["run"] for row in tables.runs}
     behind = sorted(keys[(*cell, *place)] for cell, place in runs)
     estimate = estimates[best]
-    return Advice(best, estimate.effect, gains, others, estimate.unit, estimate.seeds, behind)
+    gains = {condition: cost for condition, cost in costs.items() if condition in ("base", "FTall")}
+    costs = dict(sorted(costs.items(), key=lambda item: item[1][0]))
+    return Advice(best, estimate.effect, gains, costs, others, estimate.unit, estimate.seeds, behind)
 
 
 def _compared(rows: list[Row], sizes: set[int]) -> tuple[list[str], set[tuple[int, str]]]:
@@ -108,6 +127,14 @@ def report(advice: Advice, n: int, tables: Tables) -> str:
         lines.append(f"  gain over {name}: {100 * effect:+.1f} points{interval}")
     if advice.others:
         lines.append(f"  not told apart from it: {', '.join(advice.others)}")
+    lines.append("  what another choice would cost, in points of accuracy:")
+    costs = [
+        [condition, f"{100 * effect:.1f}", f"[{100 * low:.1f}, {100 * high:.1f}]" if math.isfinite(low) else ""]
+        for condition, (effect, low, high) in advice.costs.items()
+    ]
+    lines += [f"    {line}" for line in _table(costs).splitlines()]
+    if Condition.of_run(advice.condition).origin and MATCHED not in advice.costs:
+        lines.append(f"  {_NO_MATCHED}")
     if advice.unit != "seeds":
         lines.append(
             "  One seed: true of these nets; another split, draw or start may give another answer. Run more seeds."
@@ -116,10 +143,133 @@ def report(advice: Advice, n: int, tables: Tables) -> str:
     return "\n".join([*lines, *(f"    {run}" for run in advice.runs)])
 
 
+def target_report(answer: Answer, target: float, tables: Tables) -> str:
+    """The answer in one sentence, a table of the conditions, and what a reader must know to trust it."""
+    first = answer.needed[0]
+    than = f"more than {first.condition}" if math.isfinite(first.images) else ""
+    rows = [["condition", "images a class", "95 % interval", "exponential", than, "foretold"]]
+    for needed in answer.needed:
+        images = _count(needed.images, needed) + ("*" if _is_outside(needed) else "")
+        more = "" if needed is first or not than else _more(answer.later(needed.condition, first.condition))
+        off = " / ".join("-" if points is None else _signed(100 * points, 1) for points in needed.foretold)
+        exponential = _count(needed.by_exponential, needed)
+        rows.append([needed.condition, images, _span(needed.interval, needed), exponential, more, off])
+    reasons: dict[str, list[str]] = defaultdict(list)
+    for condition, reason in answer.refused.items():
+        reasons[reason].append(condition)
+    notes = [f"no answer for {', '.join(conditions)}: {reason}" for reason, conditions in reasons.items()]
+    notes += _notes(answer, target, tables)
+    return "\n".join([_answer(answer, target), "", _table(rows), "", *(f"  {note}" for note in notes)])
+
+
+def _answer(answer: Answer, target: float) -> str:
+    first, others = answer.needed[0], answer.needed[1:]
+    if not math.isfinite(first.images):
+        most = f"{FAR * first.sizes[-1]:,} images a class, {FAR} times the largest size"
+        return f"No condition reaches an accuracy of {target:g} within {most}."
+    interval = f"95 % interval: {_span(first.interval, first)}" if answer.unit else "no interval"
+    text = f"To reach an accuracy of {target:g}, {first.condition} needs the fewest images: about "
+    text += f"{_count(first.images, first)} a class ({interval})."
+    near = [other.condition for other in others if not answer.later(other.condition, first.condition)[1] > 0]
+    if near:
+        text += f" Not told apart from it: {', '.join(near)}."
+    if _is_outside(first):
+        text += f" Measured are {first.sizes[0]} to {first.sizes[-1]}, so this is extrapolated."
+    return text
+
+
+def _notes(answer: Answer, target: float, tables: Tables) -> list[str]:
+    sizes = sorted({size for needed in answer.needed for size in needed.sizes})
+    notes = [
+        f"images a class: where {POWER.formula}, fitted to the mean errors at {', '.join(map(str, sizes))} images a "
+        f"class of {tables.dataset}, falls to {1 - target:g}; exponential: the same of {EXPONENTIAL.formula}"
+    ]
+    if held := [needed.condition for needed in answer.needed if len(needed.sizes) == LEAST_SIZES]:
+        notes.append(f"three sizes do not determine the curve, so c is held at {HELD_C}: {', '.join(held)}")
+    if outside := [needed.condition for needed in answer.needed if _is_outside(needed)]:
+        notes.append(f"* outside the measured sizes, so extrapolated: {', '.join(outside)}")
+    if any(math.isinf(end) for needed in answer.needed for end in (needed.images, *needed.interval)):
+        notes.append(f"over ..., no limit: not within {FAR} times the largest size, or never")
+    if dips := [needed.condition for needed in answer.needed if needed.dips]:
+        notes.append(f"accuracy falls between two sizes, but by no more than noise explains: {', '.join(dips)}")
+    used = {(size, needed.condition) for needed in answer.needed for size in needed.sizes}
+    of = {needed.condition for needed in answer.needed}
+    measured = {(row["size"], row["condition"]) for row in tables.runs if row["condition"] in of}
+    if left := sorted(measured - used, key=lambda cell: (condition_order(cell[1]), size_order(cell[0]))):
+        names = ", ".join(f"{condition} at {size}" for size, condition in left)
+        notes.append(f"left out, as no number of images or in less than half of the seeds and directions: {names}")
+    notes.append(
+        "foretold: accuracy at the largest size as the smaller sizes foretell it, minus the measured one, in points "
+        "(power law / exponential)"
+    )
+    copying = [condition for condition in of if Condition.of_run(condition).origin]
+    notes += _budget(answer, "FTall" if "FTall" in copying else min(copying, key=condition_order)) if copying else []
+    runs = f"from seed {', '.join(map(str, answer.seeds))}, {' and '.join(answer.directions)}"
+    if lacking := [seed for seed in tables.seeds if seed not in answer.seeds]:
+        runs += f"; seed {', '.join(map(str, lacking))} left out, as it lacks runs"
+    notes.append(runs)
+    if answer.unit == "seeds":
+        notes.append(f"The intervals are over the {len(answer.seeds)} seeds, and cover both curves.")
+    elif answer.unit == "images":
+        notes.append(
+            "One seed: the intervals cover both curves and other validation images for these nets. They do not cover "
+            "another split, draw or start, and are too narrow for them. Run more seeds."
+        )
+    else:
+        notes.append("One seed and no predictions: no interval can be given. Run more seeds.")
+    return notes
+
+
+def _budget(answer: Answer, shown: str) -> list[str]:
+    """What longer training alone gives, beside `shown`, which has had the iterations of the net it copies from, too."""
+    if MATCHED in answer.refused:
+        return [f"budget: {MATCHED} ({_MATCHED_IS}) has no answer, so {shown} cannot be compared with it"]
+    if all(needed.condition != MATCHED for needed in answer.needed):
+        return [_NO_MATCHED]
+    more = _more(answer.later(MATCHED, shown))
+    return [f"budget: {MATCHED} ({_MATCHED_IS}) compared with {shown}: {more} images a class"]
+
+
+def _is_outside(needed: Needed) -> bool:
+    return not needed.sizes[0] <= needed.images <= needed.sizes[-1]
+
+
+def _count(images: float, needed: Needed) -> str:
+    return f"{max(round(images), 1):,}" if math.isfinite(images) else f"over {FAR * needed.sizes[-1]:,}"
+
+
+def _span(interval: tuple[float, float], needed: Needed) -> str:
+    if math.isnan(interval[0]):
+        return ""
+    low, high = (_count(end, needed) for end in interval)
+    return low if low == high else f"{low} to {high}"
+
+
+def _more(later: tuple[float, float, float]) -> str:
+    effect, low, high = (_signed(value, 0) if math.isfinite(value) else "no limit" for value in later)
+    return effect if math.isnan(later[1]) or effect == low == high else f"{effect} [{low}, {high}]"
+
+
+def _signed(value: float, digits: int) -> str:
+    return f"{round(value, digits) + 0.0:+,.{digits}f}"  # + 0.0: no -0
+
+
+def _table(rows: list[list[str]]) -> str:
+    return tabulate(rows, tablefmt="plain", stralign="right", disable_numparse=True)
+
+
 def main(argv: list[str]) -> None:
     parser = cli.parser("advise", __doc__)
-    parser.add_argument("n", type=int, help="images a class that you have")
+    parser.add_argument("n", type=int, nargs="?", help="images a class that you have")
+    parser.add_argument("--target", type=float, help="an accuracy to reach: 0.45")
     cli.add_from(parser)
     given = parser.parse_args(argv)
+    if (given.n is None) == (given.target is None):
+        parser.error("give either a number of images a class, as 120, or an accuracy to reach, as --target 0.45")
+    if given.target is not None and not 0 < given.target < 1:
+        parser.error(f"--target {given.target:g}: an accuracy is a share between 0 and 1, as 0.45")
     tables = tables_of(load(given.experiment, given.set), given.tables)
-    print(report(advise(tables, given.n), given.n, tables))
+    if given.target is None:
+        print(report(advise(tables, given.n), given.n, tables))
+    else:
+        print(target_report(images_needed(tables, given.target), given.target, tables))

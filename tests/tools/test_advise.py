@@ -1,5 +1,7 @@
-"""The verb advise: the condition to use with n images a class, between the measured sizes and never beyond."""
+"""The verb advise: the condition to use with n images a class, between the measured sizes and never beyond; and the
+images a class that an accuracy takes."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +9,14 @@ import pytest
 
 from benchmarks.simulated_sweeps import sweep
 from tests.helpers.finished_runs import demo
-from tools.advise import advise, main, report
+from tools.__main__ import main as run_verb
+from tools.advise import advise, main, report, target_report
+from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
 from tools.results.columns import RUN_COLUMNS, csv_text, row_of
 from tools.results.tables import Tables
+from tools.stats.images_needed import images_needed
 
 
 def line(size: int, condition: str) -> float:
@@ -81,6 +86,24 @@ def test_conditions_that_cannot_be_told_from_the_best_are_named(tables: Tables):
     assert "S2T" in advise(tables, 120).others and "base" not in advise(tables, 60).others
 
 
+def test_every_other_condition_has_its_cost_with_an_interval_the_least_first(tables: Tables):
+    found = advise(tables, 158)
+    assert set(found.costs) == {"base", "FTall", *(f"S{n}T" for n in (1, 2, 4, 5, 6, 7))}
+    assert next(iter(found.costs)) == "base" and found.costs["base"] == found.gains["base"]
+    effect, low, high = found.costs["S7T"]
+    assert effect == pytest.approx(0.4, abs=0.005) and low < effect < high
+    lines = report(found, 158, tables).splitlines()
+    assert lines[1].startswith("  gain over base: +") and lines[2].startswith("  gain over FTall: +35.")
+    assert lines[3] == "  what another choice would cost, in points of accuracy:"
+    assert [line.split()[0] for line in lines[4:12]] == list(found.costs)
+    assert lines[4].split() == ["base", f"{100 * found.costs['base'][0]:.1f}", *bracketed(*found.costs["base"][1:])]
+    assert lines[12].startswith("  budget: base+ ") and "was not run" in lines[12]
+
+
+def bracketed(low: float, high: float) -> list[str]:
+    return [f"[{100 * low:.1f},", f"{100 * high:.1f}]"]
+
+
 def test_with_one_seed_it_says_how_little_that_is(tables: Tables):
     tables.__dict__["runs"] = [row for row in tables.runs if row["seed"] == 0]
     text = report(advise(tables, 120), 120, tables)
@@ -95,3 +118,120 @@ def test_the_command_reads_tables_from_anywhere(tables: Tables, tmp_path: Path, 
     assert capsys.readouterr().out.startswith("120 images a class (tiny-imagenet): S3T, accuracy 0.43")
     with pytest.raises(UserError, match=r"results/demo/runs.csv: no such table"):
         main(["experiments/demo.yaml", "120"])
+
+
+# advise --target
+
+
+def curve(size: float, condition: str) -> float:
+    """S3T needs half of base's images, base+ three quarters, FTall the same as base; S7T is bent."""
+    less = {"S3T": 2, "base+": 4 / 3}.get(condition, 1)
+    return 1 - (0.35 + 2.6 * (size * less) ** -0.5) - (0.1 if (size, condition) == (500, "S7T") else 0)
+
+
+def measured(conditions: tuple[str, ...], sizes: tuple[int, ...] = (500, 300, 200, 100, 50), seeds: int = 3) -> Tables:
+    found, random = sweep(np.random.RandomState(0), seeds, curve, 0, sizes, conditions), np.random.RandomState(1)
+    for row in found.runs:
+        row["accuracy"] = curve(row["size"], row["condition"]) + random.normal(0, 0.001)
+    return found
+
+
+def target_lines(tables: Tables, target: float) -> list[str]:
+    return target_report(images_needed(tables, target), target, tables).splitlines()
+
+
+def test_a_target_is_answered_in_one_sentence_a_table_and_notes():
+    first, _, header, *lines = target_lines(measured(("base", "S3T", "S7T")), curve(160, "base"))
+    assert first.startswith("To reach an accuracy of 0.444452, S3T needs the fewest images: about 8")
+    assert "a class (95 % interval: " in first and first.endswith(").")
+    assert (
+        "  ".join(header.split())
+        == "condition  images  a  class  95  %  interval  exponential  more  than  S3T  foretold"
+    )
+    table, notes = lines[: lines.index("")], "\n".join(lines[lines.index("") :])
+    assert [line.split()[0] for line in table] == ["S3T", "base"] and "[" not in table[0]
+    assert int(table[1].split()[1]) == pytest.approx(160, abs=8) and "[+" in table[1]
+    assert "  no answer for S7T: its accuracy falls from 0.49" in notes and " at 500 images a class" in notes
+    assert "fitted to the mean errors at 50, 100, 200, 300, 500 images a class of tiny-imagenet" in notes
+    assert "  from seed 0, 1, 2, A2B and B2A\n  The intervals are over the 3 seeds, and cover both curves." in notes
+    assert "c is held" not in notes and "extrapolated" not in notes
+
+
+def test_three_sizes_hold_c_and_a_size_that_is_left_out_is_named():
+    tables = measured(("base", "S3T"), (500, 200, 50))
+    tables.runs.append(tables.runs[0] | {"size": "all"})
+    text = "\n".join(target_lines(tables, 0.45))
+    assert "three sizes do not determine the curve, so c is held at 0.5: S3T, base" in text
+    assert "left out, as no number of images or in less than half of the seeds and directions: base at all" in text
+
+
+@pytest.mark.parametrize("target", [curve(30, "base"), curve(1500, "base")])
+def test_a_number_outside_the_measured_sizes_is_said_to_be_extrapolated(target: float):
+    first, *lines = target_lines(measured(("base", "S3T")), target)
+    assert first.endswith("Measured are 50 to 500, so this is extrapolated.")
+    assert "* outside the measured sizes, so extrapolated: S3T, base" in "\n".join(lines)
+    assert sum("*" in line.split()[1] for line in lines[2:4]) == 2
+
+
+def test_a_target_that_no_condition_reaches_is_said_to_be_so():
+    first, _, header, *lines = target_lines(measured(("base", "S3T")), 0.9)
+    assert first == "No condition reaches an accuracy of 0.9 within 5,000 images a class, 10 times the largest size."
+    assert "more than" not in header and "over 5,000*" in lines[0]
+
+
+def test_the_matched_budget_is_named_beside_a_transferred_condition_or_its_absence():
+    target = curve(160, "base")
+    with_it = next(line for line in target_lines(measured(("base", "base+", "S3T")), target) if "budget:" in line)
+    assert with_it.endswith("images a class") and " compared with S3T: +4" in with_it and "[+" in with_it
+    without = next(line for line in target_lines(measured(("base", "S3T")), target) if "budget:" in line)
+    assert "base+" in without and "was not run, so longer training may explain a lead over base" in without
+    bent = measured(("base", "base+", "FTall", "S3T"))
+    for row in bent.runs:
+        row["accuracy"] -= 0.2 if (row["condition"], row["size"]) == ("base+", 500) else 0
+    refused = next(line for line in target_lines(bent, target) if "budget:" in line)
+    assert refused.endswith("has no answer, so FTall cannot be compared with it")
+    assert not any("budget" in line for line in target_lines(measured(("base", "base+")), target))
+
+
+def test_with_one_seed_a_target_has_no_interval_or_one_that_it_warns_of():
+    tables = measured(("base", "S3T"), seeds=1)
+    for row in tables.runs:
+        row["accuracy"] = curve(row["size"], row["condition"])
+    text = "\n".join(target_lines(tables, curve(160, "base")))
+    assert "about 80 a class (no interval)" in text
+    assert "One seed and no predictions: no interval can be given. Run more seeds." in text
+    published = Tables(CHECKOUT / "docs/results/demo")
+    assert "They do not cover another split, draw or start" in "\n".join(target_lines(published, 0.85))
+
+
+@pytest.mark.filterwarnings("error")
+def test_the_command_ends_with_0_while_a_condition_is_answered_and_else_not(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(CHECKOUT)
+    command = ["python -m tools", "advise", "experiments/demo.yaml", "--target", "0.85", "--from"]
+    monkeypatch.setattr(sys, "argv", [*command, "docs/results/demo"])
+    assert run_verb() == 0
+    done = capsys.readouterr()
+    assert done.err == ""
+    assert done.out.startswith("To reach an accuracy of 0.85, S3T needs the fewest images: about ")
+    assert "no answer for S2T: its accuracy falls from 0.8614 at 60 to 0.8356 at 6000 images a class" in done.out
+    rows = [row for row in Tables(CHECKOUT / "docs/results/demo").runs if row["size"] != 60]
+    write_atomic(tmp_path / "runs.csv", csv_text(RUN_COLUMNS, rows))
+    monkeypatch.setattr(sys, "argv", [*command, str(tmp_path)])
+    assert run_verb() == 2
+    refused = capsys.readouterr()
+    assert refused.out == "" and "  base: measured at 10 and 6000 images a class; a curve needs three" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give either a number of images a class, as 120, or an accuracy to reach, as --target 0.45"),
+        (["120", "--target", "0.5"], "give either"),
+        (["--target", "45"], "--target 45: an accuracy is a share between 0 and 1, as 0.45"),
+        (["--target", "nan"], "--target nan: an accuracy"),
+    ],
+)
+def test_what_is_no_question_is_refused(arguments: list[str], message: str, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["experiments/demo.yaml", *arguments])
+    assert ended.value.code == 2 and message in capsys.readouterr().err

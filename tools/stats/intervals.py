@@ -21,6 +21,7 @@ of both.
 
 import math
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +71,37 @@ class Estimate:
         return float(stats.t.sf(distance / self.se, self.df))
 
 
+@dataclass(frozen=True)
+class Sample:
+    """The means of several cells, and how they vary together.
+
+    mean: (cells,). root: (rows, cells); root.T @ root is the covariance of the means. No rows: it is unknown.
+    """
+
+    mean: np.ndarray
+    root: np.ndarray
+    df: float  # seeds - 1; infinite for images
+    unit: str  # seeds, images, or empty as above
+    seeds: list[int]
+
+    @property
+    def covariance(self) -> np.ndarray:
+        return self.root.T @ self.root
+
+    def draws(self, count: int, random: np.random.RandomState) -> np.ndarray:
+        """`count` random vectors of means, (count, cells): a bootstrap over the seeds, or over the images.
+
+        Each seed's distance to the mean gets a random weight of the normal distribution, and the sum is scaled as in
+        Student's t with `df` degrees of freedom. So the quantiles of any contrast of the draws are the ends of the
+        interval that `Estimate` gives. Seeds drawn with replacement would give intervals that are too short:
+        docs/statistics.md has the measured coverage of both.
+        """
+        noise = random.normal(size=(count, len(self.root))) @ self.root
+        if math.isfinite(self.df):
+            noise /= np.sqrt(random.chisquare(self.df, size=(count, 1)) / self.df)
+        return self.mean + noise
+
+
 class Measurements:
     """The `ok` runs of a results table, for the estimation of contrasts.
 
@@ -117,14 +149,44 @@ class Measurements:
 
     def by_seed(self, weights: dict[Cell, float]) -> dict[int, float]:
         """Seed -> the contrast, as the mean over the directions, for every seed that has all runs of the contrast."""
-        directions = self._directions(weights)
-        contrasts = {}
-        for seed in sorted({seed for cell in weights for seed, _ in self._values.get(cell, {})}):
+        means = self._means(weights)
+        return {seed: sum(weights[cell] * mean for cell, mean in of.items()) for seed, of in means.items()}
+
+    def _means(self, cells: Collection[Cell]) -> dict[int, dict[Cell, float]]:
+        """Seed -> cell -> the mean over the directions, for every seed that has all runs of all cells."""
+        directions = self._directions(cells)
+        means = {}
+        for seed in sorted({seed for cell in cells for seed, _ in self._values.get(cell, {})}):
             runs = [(seed, direction) for direction in directions]
-            if runs and all(run in self._values[cell] for cell in weights for run in runs):
-                means = {cell: sum(self._values[cell][run] for run in runs) / len(runs) for cell in weights}
-                contrasts[seed] = sum(weight * means[cell] for cell, weight in weights.items())
-        return contrasts
+            if runs and all(run in self._values[cell] for cell in cells for run in runs):
+                means[seed] = {cell: sum(self._values[cell][run] for run in runs) / len(runs) for cell in cells}
+        return means
+
+    def sample(self, cells: list[Cell]) -> Sample | None:
+        """The means of all cells over the seeds that have all their runs; None if there is no such seed.
+
+        They vary over the seeds, or with one seed over the images, stratified by direction.
+        """
+        by_seed = self._means(cells)
+        if not by_seed:
+            return None
+        values = np.array([[means[cell] for cell in cells] for means in by_seed.values()])
+        mean, count, seeds = values.mean(axis=0), len(values), list(by_seed)
+        if count > 1:
+            root = (values - mean) / math.sqrt(count * (count - 1))
+            lacking = np.maximum(self._least_sd**2 / count - (root**2).sum(axis=0), 0.0)
+            return Sample(mean, np.vstack([root, np.diag(np.sqrt(lacking))]), count - 1, "seeds", seeds)
+        directions = self._directions(cells)
+        runs = [(seeds[0], direction) for direction in directions]
+        if any(run not in self._correct[cell] for cell in cells for run in runs):
+            return Sample(mean, np.empty((0, len(cells))), math.nan, "", seeds)
+        covariance = np.zeros((len(cells), len(cells)))
+        for run in runs:
+            correct = np.stack([self._correct[cell][run] for cell in cells], axis=1).astype(float)
+            covariance += np.cov(correct, rowvar=False) / len(correct) / len(runs) ** 2
+        variances, vectors = np.linalg.eigh(covariance)
+        root = (vectors * np.sqrt(np.maximum(variances, 0.0))).T
+        return Sample(mean, root, math.inf, "images", seeds)
 
     def estimate(self, weights: dict[Cell, float]) -> Estimate | None:
         """The estimate of the contrast; None if no seed has all of its runs."""
@@ -159,7 +221,7 @@ class Measurements:
             errors.append(math.sqrt(variance))
         return Estimate(effect, float(np.mean(errors)), math.inf, "images", len(seeds), runs)
 
-    def _directions(self, weights: dict[Cell, float]) -> list[Direction]:
+    def _directions(self, cells: Collection[Cell]) -> list[Direction]:
         """The directions that all cells have. A source net may exist in a direction that is not selected."""
-        of_cells = [{direction for _, direction in self._values.get(cell, {})} for cell in weights]
+        of_cells = [{direction for _, direction in self._values.get(cell, {})} for cell in cells]
         return sorted(set.intersection(*of_cells))

@@ -111,3 +111,51 @@ def test_images_that_seeds_share_do_not_count_twice():
     four = Measurements(rows, predictions, these_nets=True).estimate(DIFFERENCE)
     assert (one.seeds, four.seeds, four.unit) == (1, 4, "images")
     assert four.se == pytest.approx(one.se) and four.effect == pytest.approx(one.effect)
+
+
+def test_draws_of_a_sample_have_the_intervals_of_the_estimates_over_seeds():
+    pairs = {0: (0.50, 0.53), 1: (0.40, 0.42), 2: (0.60, 0.65), 3: (0.45, 0.46)}
+    measured = Measurements(paired(pairs))
+    sample = measured.sample([(60, "base"), (60, "S3T")])
+    draws = sample.draws(40000, np.random.RandomState(0))
+    assert (sample.unit, sample.seeds, sample.df) == ("seeds", [0, 1, 2, 3], 3)
+    assert sample.mean == pytest.approx([0.5375, 0.565])
+    for weights, values in ((DIFFERENCE, draws[:, 1] - draws[:, 0]), ({(60, "base"): 1.0}, draws[:, 0])):
+        low, high = measured.estimate(weights).interval
+        assert np.quantile(values, [0.025, 0.975]) == pytest.approx([low, high], abs=0.04 * (high - low))
+
+
+def test_draws_of_one_seed_vary_over_the_images_and_without_predictions_not_at_all():
+    random, predictions, rows = np.random.RandomState(0), {}, []
+    for direction in ("A2B", "B2A"):
+        predictions[f"label/{direction}/seed0"] = np.ones(1000, np.uint16)
+        difficulty = random.uniform(size=1000)
+        for condition, level in (("base", 0.5), ("S3T", 0.6)):
+            right = difficulty + random.normal(0, 0.1, 1000) < level
+            rows.append(run(direction, condition, 0, right.mean()))
+            predictions["/".join(rows[-1]["run"].split("/")[-4:])] = right.astype(np.uint16)
+    measured = Measurements(rows, predictions)
+    sample = measured.sample([(60, "base"), (60, "S3T")])
+    draws = sample.draws(40000, random)
+    low, high = measured.estimate(DIFFERENCE).interval
+    assert sample.unit == "images"
+    ends = np.quantile(draws[:, 1] - draws[:, 0], [0.025, 0.975])
+    assert ends == pytest.approx([low, high], abs=0.04 * (high - low))
+    unknown = Measurements(rows).sample([(60, "base"), (60, "S3T")])
+    assert unknown.unit == "" and (unknown.draws(5, random) == unknown.mean).all()
+
+
+def test_seeds_that_agree_by_chance_vary_by_the_rounding_in_a_sample_as_in_an_estimate():
+    measured = Measurements(paired({0: (0.5, 0.6), 1: (0.5, 0.7), 2: (0.5, 0.6)}))
+    sample = measured.sample([(60, "base"), (60, "S3T")])
+    assert np.sqrt(np.diag(sample.covariance)) == pytest.approx(
+        [measured.estimate({(60, condition): 1.0}).se for condition in ("base", "S3T")]
+    )
+    assert sample.covariance[0, 0] > 0
+
+
+def test_a_sample_is_of_the_seeds_that_have_all_runs():
+    rows = paired({0: (0.50, 0.53), 1: (0.40, 0.42), 2: (0.60, 0.65)})
+    rows[-1]["status"] = "stuck"
+    assert Measurements(rows).sample([(60, "base"), (60, "S3T")]).seeds == [0, 1]
+    assert Measurements(rows).sample([(60, "S5T")]) is None
