@@ -21,7 +21,7 @@ exists = $(shell test -e $(call quoted,$1) && echo yes)
 FILE = $(call experiment,$(EXPERIMENT))
 
 .PHONY: help venv caffe torchcaffe engine test test-fast parity equivalence bench bench-gpu doctor status summarize plot \
-  report tensorboard tensorboard-packages browser retain scores controls-sweep claims publish advise reliability lint protos
+  report tensorboard tensorboard-packages browser retain scores controls-sweep claims confusion publish advise reliability lint protos
 .PHONY: image image-cuda image-base test-image test-image-cuda
 .DEFAULT_GOAL := help
 
@@ -36,6 +36,7 @@ help:
 	@echo 'make summarize EXPERIMENT=demo       the tables again;  make plot EXPERIMENT=demo: the figures again'
 	@echo 'make claims EXPERIMENT=tiny          claims of the thesis that hold;  make advise N=120: layers to freeze'
 	@echo 'make advise TARGET=0.45              images a class that each condition needs for this accuracy'
+	@echo 'make confusion RUN=A2B/n0010/FTall/seed0   the classes that a run confuses'
 	@echo 'make publish EXPERIMENT=tiny         the tables and figures into docs/results/'
 	@echo 'make report EXPERIMENT=demo          the page of the results: results/demo/report.html'
 	@echo 'make tensorboard EXPERIMENT=demo     the curves of running and finished runs in TensorBoard'
@@ -91,6 +92,10 @@ report: plot
 # FROM=docs/results/tiny tests published tables; OTHER=results/places names another data set's tables, for claim C17.
 claims: venv
 	@$(TOOLS) claims $(FILE) --set "$$SET" $(call option,FROM) $(call option,OTHER)
+
+confusion: venv
+	@[ -n $(call quoted,$(RUN)) ] || { echo 'make confusion RUN=A2B/n0010/FTall/seed0 EXPERIMENT=demo'; exit 2; }
+	@$(TOOLS) confusion $(FILE) $(call quoted,$(RUN)) --set "$$SET" $(call option,FROM)
 
 advise: venv
 	@[ -n $(call quoted,$(N)$(TARGET)) ] || { \

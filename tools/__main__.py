@@ -30,6 +30,7 @@ VERBS = {
     "summarize": "collect the runs into tables: runs, means, learning curves, predictions",
     "claims": "test the thesis' claims, or your own, on the tables",
     "advise": "say which condition to use with n images a class, or how many images an accuracy takes",
+    "confusion": "write and draw the confusion matrix of one run",
     "publish": "copy the tables and figures into docs/results/",
     "restore": "put published runs back into models/, so that a sweep continues from them",
     "plot": "draw the figures",

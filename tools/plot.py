@@ -6,8 +6,8 @@
     python -m tools plot experiments/demo.yaml --from docs/results/demo                      # from published tables
 
 writes into results/<experiment>/figures/, as PNG and PDF with the CSV of what they show: accuracy (thesis figures 6.1
-and 6.2), by_size, gain, controls, learning_curves of the source nets (5.4 and 5.5), samples (5.1), tsne (5.2) and
-filters. tools/figures/ has one file for each.
+and 6.2), by_size, gain, class_gains, controls, learning_curves of the source nets (5.4 and 5.5), samples (5.1), tsne
+(5.2) and filters. tools/figures/ has one file for each.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from types import ModuleType
 from tools import cli
 from tools.common.errors import UserError
 from tools.common.files import checksums, write_atomic, write_json
-from tools.figures import NoData, accuracy, by_size, controls, curves, filters, gain, samples, style, tsne
+from tools.figures import NoData, accuracy, by_size, class_gains, controls, curves, filters, gain, samples, style, tsne
 from tools.planning.stages import FIGURES, plot_stage
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import results_folder
-from tools.results.columns import CURVES, RUNS, SUMMARY, Row, engine_name, read_csv
+from tools.results.columns import CLASSES, CURVES, RUNS, SUMMARY, Row, engine_name, read_csv
 
 Figures = dict[ModuleType, Callable[[], object]]  # a module of tools/figures/ -> what draws its figure
 
@@ -64,12 +64,13 @@ def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
 def _of_tables(exp: Experiment, tables: Path, folder: Path) -> Figures:
     """The figures that need tables only."""
     rows, means = _table(exp, tables / RUNS), _table(exp, tables / SUMMARY)
-    points = read_csv(tables / CURVES) if (tables / CURVES).is_file() else []
+    points, classes = (read_csv(tables / name) if (tables / name).is_file() else [] for name in (CURVES, CLASSES))
     return {
         accuracy: lambda: accuracy.draw(exp, rows, means, folder),
         by_size: lambda: by_size.draw(exp, rows, means, folder),
         gain: lambda: gain.draw(exp, rows, folder),
         controls: lambda: controls.draw(exp, rows, means, folder),
+        class_gains: lambda: class_gains.draw(exp, classes, folder),
         curves: lambda: curves.draw(exp, curves.source_nets(exp, rows), points, folder),
     }
 

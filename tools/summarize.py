@@ -1,4 +1,4 @@
-"""Collect the runs of an experiment into tables: runs.csv, summary.csv, curves.csv and predictions.npz.
+"""Collect the runs of an experiment into tables: runs, summary, curves and classes.csv, and predictions.npz.
 
     python -m tools summarize experiments/demo.yaml
 
@@ -16,7 +16,8 @@ images. That covers the finite validation set alone, not another split, draw or 
 tools/stats/intervals.py gives the reasons.
 
 predictions.npz has each run's predictions under its key (A2B/n0300/S3T/seed0), and the labels of a direction and seed
-under label/A2B/seed0. All claims and figures are made from these tables.
+under label/A2B/seed0, and the ids of its classes under classes/A2B/seed0. All claims and figures are made from these
+tables.
 """
 
 import contextlib
@@ -29,13 +30,15 @@ from tabulate import tabulate
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import is_locked, write_atomic, write_json
+from tools.common.files import is_locked, read_json, write_atomic, write_json
 from tools.nets.templates import NET, headline_in
 from tools.planning.stages import TABLES, summarize_stage
 from tools.protocol.experiment import Experiment
 from tools.protocol.heads import SMOOTHED
-from tools.protocol.layout import Run, experiment_name, results_folder
+from tools.protocol.layout import Run, experiment_name, results_folder, split_of
 from tools.results.columns import (
+    CLASS_COLUMNS,
+    CLASSES,
     CURVE_COLUMNS,
     CURVES,
     PREDICTIONS,
@@ -45,6 +48,7 @@ from tools.results.columns import (
     SUMMARY,
     SUMMARY_COLUMNS,
     Row,
+    classes_key,
     condition_order,
     csv_text,
     engine_name,
@@ -67,7 +71,8 @@ def summarize(exp: Experiment, engine: str) -> bool:
 
     `engine` is the engine's name (tools/training/engine.py). Raises UserError if no run has ended yet.
     """
-    from tools.stats.summary_rows import summary_rows  # takes a second: scipy
+    from tools.stats.class_accuracy import class_rows  # takes a second: scipy
+    from tools.stats.summary_rows import summary_rows
 
     ended = ended_runs(experiment_name(exp, engine))
     folder = results_folder(exp, engine)
@@ -79,12 +84,13 @@ def summarize(exp: Experiment, engine: str) -> bool:
     if stage.is_complete:
         return False
     rows = [_row(exp, run, engine) for run in ended]
-    predictions = _predictions(ended)
+    predictions = _predictions(exp, ended)
     curves = [row for run in ended for row in _curve(run.run)]
     tables = {
         RUNS: csv_text(RUN_COLUMNS, rows).encode(),
         SUMMARY: csv_text(SUMMARY_COLUMNS, summary_rows(rows, predictions, curves)).encode(),
         CURVES: csv_text(CURVE_COLUMNS, curves).encode(),
+        CLASSES: csv_text(CLASS_COLUMNS, class_rows(rows, predictions)).encode(),
         PREDICTIONS: npz_bytes(predictions),
     }
     stage.marker.unlink(missing_ok=True)
@@ -115,8 +121,8 @@ def _row(exp: Experiment, ended: EndedRun, engine: str) -> Row:
     )
 
 
-def _predictions(ended: list[EndedRun]) -> dict[str, np.ndarray]:
-    """Predicted classes by run key, and labels by direction and seed. Raises UserError if labels do not agree."""
+def _predictions(exp: Experiment, ended: list[EndedRun]) -> dict[str, np.ndarray]:
+    """Predicted classes by run key; labels and class ids by direction and seed. Raises UserError if labels differ."""
     arrays: dict[str, np.ndarray] = {}
     for run in ended:
         path = run.run.folder / PREDICTIONS
@@ -131,6 +137,9 @@ def _predictions(ended: list[EndedRun]) -> dict[str, np.ndarray]:
                 "two runs' folders and sweep again"
             )
         arrays[key] = predicted
+        split = read_json(split_of(exp, run.run.seed).marker)
+        if split and classes_key(key) not in arrays:
+            arrays[classes_key(key)] = np.array(split["classes"][run.run.target])
     return dict(sorted(arrays.items()))
 
 
@@ -191,7 +200,7 @@ def put_back_manifests(exp: Experiment, engine: Engine) -> None:
 
 
 def main(argv: list[str]) -> None:
-    tables = {RUNS: RUN_COLUMNS, SUMMARY: SUMMARY_COLUMNS, CURVES: CURVE_COLUMNS}
+    tables = {RUNS: RUN_COLUMNS, SUMMARY: SUMMARY_COLUMNS, CURVES: CURVE_COLUMNS, CLASSES: CLASS_COLUMNS}
     exp = cli.experiment("summarize", __doc__, argv, tables)
     with contextlib.suppress(NoEngine):  # its version is among the inputs: without it nothing is put back
         put_back_manifests(exp, find_engine())

@@ -133,6 +133,7 @@ def test_every_column_that_a_verb_writes_is_explained() -> None:
         columns.CLAIMS: columns.CLAIM_COLUMNS,
         columns.RETENTION: columns.RETENTION_COLUMNS,
         columns.SCORES: columns.SCORE_COLUMNS,
+        columns.CLASSES: columns.CLASS_COLUMNS,
         columns.CORRELATIONS: columns.CORRELATION_COLUMNS,
     }
     assert {id(table) for table in tables.values()} == {

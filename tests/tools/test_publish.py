@@ -115,7 +115,7 @@ def test_a_notebook_has_the_tables_as_frames_in_two_lines(summarized):
     tables = frames("demo")
     assert isinstance(tables["runs"], pandas.DataFrame)
     assert tables["runs"].accuracy.tolist() == [0.6]
-    assert set(tables) == {"runs", "summary", "curves", "claims"}
+    assert set(tables) == {"runs", "summary", "curves", "classes", "claims"}
     assert tables["curves"].validation_loss.isna().sum() == 12
     publish(summarized)
     Path("results").rename("away")

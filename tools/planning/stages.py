@@ -19,7 +19,7 @@ from tools.protocol.layout import (
     split_of,
     train_sizes,
 )
-from tools.results.columns import CLAIMS, CORRELATIONS, CURVES, PREDICTIONS, RETENTION, RUNS, SCORES, SUMMARY
+from tools.results.columns import CLAIMS, CLASSES, CORRELATIONS, CURVES, PREDICTIONS, RETENTION, RUNS, SCORES, SUMMARY
 from tools.results.ended_runs import ended_runs
 from tools.stats.claim_places import MARKER, Places, default_places
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DATA = ("fetch", "split", "pack", "mean")  # the runs come after these
 RESULTS = ("summarize", "claims", "plot", "report")
 ORDER = (*DATA, *RESULTS)
-TABLES = (RUNS, SUMMARY, CURVES, PREDICTIONS)  # what `summarize` writes
+TABLES = (RUNS, SUMMARY, CURVES, CLASSES, PREDICTIONS)  # what `summarize` writes
 OTHER_TABLES = (CORRELATIONS, SCORES, RETENTION)  # what other verbs add, and the page shows
 FIGURES, PAGE = "figures", "report.html"
 
@@ -201,7 +201,7 @@ def plot_stage(results: Path, tables: Path) -> Stage:
     folder = results / FIGURES
 
     def current(_: Record) -> dict[str, str]:
-        return {str(tables / name): sha256(tables / name) for name in TABLES[:3] if (tables / name).is_file()}
+        return {str(tables / name): sha256(tables / name) for name in TABLES[:4] if (tables / name).is_file()}
 
     def outputs(record: Record) -> dict[Path, str | None]:
         digests = record.get("outputs", {})  # older records have none

@@ -17,6 +17,7 @@ Row = dict[str, Any]
 Columns = Mapping[str, str]  # name -> what it means
 
 RUNS, SUMMARY, CURVES, CLAIMS = "runs.csv", "summary.csv", "curves.csv", "claims.csv"
+CLASSES = "classes.csv"
 RETENTION, SCORES, CORRELATIONS = "retention.csv", "scores.csv", "scores_correlation.csv"
 PREDICTIONS = "predictions.npz"  # in a run's folder: of that run; in the folder of the tables: of all runs
 MANIFESTS = "manifests.jsonl"  # in published results: the manifest of every run, one per line
@@ -68,6 +69,19 @@ CURVE_COLUMNS: Columns = {
     "accuracy": "accuracy on V_target; blank where it was not tested",
     "validation_loss": "loss on V_target; blank where it was not tested",
     "training_loss": "smoothed training loss; blank where it was not displayed",
+}
+CLASS_COLUMNS: Columns = {
+    "size": _PLACE["size"],
+    "condition": _PLACE["condition"],
+    "class": "the class: its id in the data set",
+    "n": "ok runs that scored it: one a seed that has it in a target half",
+    "images": "its validation images, over these runs",
+    "accuracy": "share of them that was recognized: the mean over the runs",
+    "gain": "its accuracy less that of base, mean over the seeds; blank for base",
+    "low": "lower end of its interval; the intervals of all classes of a size and condition hold together with 95 %",
+    "high": "upper end of it",
+    "seeds": "seeds behind the gain",
+    "interval": "what the interval is over: `seeds`, or of a class that one seed has `images`",
 }
 CLAIM_COLUMNS: Columns = {
     "claims": "the file of claims that it is in, without .yaml; p is corrected for the number of claims in this file",
@@ -146,6 +160,12 @@ def label_key(key: str) -> str:
     """The name in predictions.npz of the labels that the run `key` was scored against: label/A2B/seed0."""
     direction, _, _, seed = key.split("/")
     return f"label/{direction}/{seed}"
+
+
+def classes_key(key: str) -> str:
+    """The name in predictions.npz of the class ids of the run `key`, in the order of the labels: classes/A2B/seed0."""
+    direction, _, _, seed = key.split("/")
+    return f"classes/{direction}/{seed}"
 
 
 def row_of(columns: Iterable[str], **values: Any) -> Row:
