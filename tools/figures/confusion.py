@@ -13,7 +13,7 @@ _MOST_NAMES = 50  # classes whose names can be read; of more, every second or th
 def draw(title: str, facts: str, names: list[str], matrix: np.ndarray, path: Path) -> None:
     """Writes `path` + .png and .pdf. `matrix`: the number of images, int, true classes x predicted classes, K x K."""
     count = len(names)
-    side = min(7.0, 2.2 + 0.2 * count)
+    side = min(7.0, 4.0 + 0.1 * count)
     figure = style.new_figure(side)
     axes = figure.subplots()
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
