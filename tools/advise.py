@@ -17,6 +17,9 @@ measured sizes; the 95 % interval covers both, and is a bootstrap over seeds, or
 (tools/stats/images_needed.py). With three sizes c is 0.5. A condition is refused if its accuracy falls with more images
 by more than noise explains, or with fewer than three sizes. A number outside the measured sizes is extrapolated, and
 marked. The exit status is 0 while one condition is answered.
+
+Both warn where nets were still learning when their training ended, or past their best (as summary.csv has it), and
+where base+ is missing: base with as many iterations as a transferred net and its source net have together.
 """
 
 import math
@@ -29,11 +32,12 @@ from tools import cli
 from tools.common.errors import UserError
 from tools.protocol.conditions import SOURCE, Condition
 from tools.protocol.experiment import load
-from tools.results.columns import Row, condition_order, size_order
+from tools.results.columns import CURVES, Row, condition_order, run_key, size_order
 from tools.results.tables import Tables, tables_of
 from tools.stats.images_needed import FAR, Answer, Needed, images_needed
 from tools.stats.intervals import Cell, Measurements
 from tools.stats.learning_curve import EXPONENTIAL, HELD_C, LEAST_SIZES, POWER
+from tools.stats.learning_state import LEARNING, PAST_BEST, learning_state, validation_curves
 
 MATCHED = "base+"
 _MATCHED_IS = "base with twice the iterations, as many as a transferred net and its source net have together"
@@ -135,12 +139,39 @@ def report(advice: Advice, n: int, tables: Tables) -> str:
     lines += [f"    {line}" for line in _table(costs).splitlines()]
     if Condition.of_run(advice.condition).origin and MATCHED not in advice.costs:
         lines.append(f"  {_NO_MATCHED}")
+    names = sorted({advice.condition, *advice.gains}, key=condition_order)
+    lines += [f"  {warning}" for warning in _at_end(tables, [(size, name) for name in names for size in at])]
     if advice.unit != "seeds":
         lines.append(
             "  One seed: true of these nets; another split, draw or start may give another answer. Run more seeds."
         )
     lines.append(f"  from {len(advice.runs)} runs, {advice.seeds} seed{'s' * (advice.seeds != 1)}:")
     return "\n".join([*lines, *(f"    {run}" for run in advice.runs)])
+
+
+def _at_end(tables: Tables, cells: list[Cell]) -> list[str]:
+    """Warnings where the nets of a cell were still learning when their training ended, or past their best."""
+    try:
+        curves = validation_curves(tables.curves)
+    except UserError:
+        return [f"no {CURVES} in {tables.folder}, so it is unknown whether nets were still learning at their end"]
+    of_cells = defaultdict(list)
+    for row in tables.runs:
+        if row["status"] == "ok" and run_key(row) in curves:
+            of_cells[row["size"], row["condition"]].append(curves[run_key(row)])
+    warnings = []
+    for state, meaning in ((LEARNING, "still learning"), (PAST_BEST, "past their best")):
+        sizes: dict[str, list[str]] = defaultdict(list)
+        for size, condition in cells:
+            if learning_state(of_cells[size, condition]) == state:
+                sizes[condition].append(str(size))
+        conditions: dict[str, list[str]] = defaultdict(list)
+        for condition, of in sizes.items():
+            conditions[", ".join(of)].append(condition)
+        names = "; ".join(f"{', '.join(names)} at {of}" for of, names in conditions.items())
+        if names:
+            warnings.append(f"{meaning} when training ended, so another length may change the answer: {names}")
+    return warnings
 
 
 def target_report(answer: Answer, target: float, tables: Tables) -> str:
@@ -204,10 +235,13 @@ def _notes(answer: Answer, target: float, tables: Tables) -> list[str]:
     )
     copying = [condition for condition in of if Condition.of_run(condition).origin]
     notes += _budget(answer, "FTall" if "FTall" in copying else min(copying, key=condition_order)) if copying else []
+    notes += _at_end(tables, [(size, needed.condition) for needed in answer.needed for size in needed.sizes])
     runs = f"from seed {', '.join(map(str, answer.seeds))}, {' and '.join(answer.directions)}"
     if lacking := [seed for seed in tables.seeds if seed not in answer.seeds]:
         runs += f"; seed {', '.join(map(str, lacking))} left out, as it lacks runs"
     notes.append(runs)
+    if answer.unit and len(answer.needed) > 1:
+        notes.append("[ ]: 95 % interval, corrected for the number of conditions")
     if answer.unit == "seeds":
         notes.append(f"The intervals are over the {len(answer.seeds)} seeds, and cover both curves.")
     elif answer.unit == "images":

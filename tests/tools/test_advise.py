@@ -14,7 +14,7 @@ from tools.advise import advise, main, report, target_report
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
-from tools.results.columns import RUN_COLUMNS, csv_text, row_of
+from tools.results.columns import RUN_COLUMNS, csv_text, row_of, run_key
 from tools.results.tables import Tables
 from tools.stats.images_needed import images_needed
 
@@ -115,9 +115,31 @@ def test_the_command_reads_tables_from_anywhere(tables: Tables, tmp_path: Path, 
     demo()
     write_atomic(Path("published/runs.csv"), csv_text(RUN_COLUMNS, [row_of(RUN_COLUMNS, **row) for row in tables.runs]))
     main(["experiments/demo.yaml", "120", "--from", "published"])
-    assert capsys.readouterr().out.startswith("120 images a class (tiny-imagenet): S3T, accuracy 0.43")
+    out = capsys.readouterr().out
+    assert out.startswith("120 images a class (tiny-imagenet): S3T, accuracy 0.43")
+    assert "  no curves.csv in published, so it is unknown whether nets were still learning at their end" in out
     with pytest.raises(UserError, match=r"results/demo/runs.csv: no such table"):
         main(["experiments/demo.yaml", "120"])
+
+
+def test_it_warns_where_nets_were_still_learning_or_past_their_best(tables: Tables):
+    def loss(condition: str, size: int, at: int) -> float:
+        if condition == "base":
+            return 2 - at / 1000
+        return 1 + (at / 1000 - 0.5) ** 2 if (condition, size) == ("S3T", 50) else 1.0
+
+    tables.curves[:] = [
+        {"run": run_key(row), "iteration": at, "validation_loss": loss(row["condition"], row["size"], at)}
+        for row in tables.runs
+        for at in range(0, 1001, 100)
+    ]
+    text = report(advise(tables, 120), 120, tables)
+    assert "  still learning when training ended, so another length may change the answer: base at 50, 500\n" in text
+    assert "  past their best when training ended, so another length may change the answer: S3T at 50\n" in text
+    three = measured(("base", "S3T"), (500, 200, 50))
+    three.curves[:] = tables.curves
+    notes = "\n".join(target_lines(three, 0.45))
+    assert "  still learning when training ended, so another length may change the answer: base at 50, 500\n" in notes
 
 
 # advise --target
@@ -153,7 +175,11 @@ def test_a_target_is_answered_in_one_sentence_a_table_and_notes():
     assert int(table[1].split()[1]) == pytest.approx(160, abs=8) and "[+" in table[1]
     assert "  no answer for S7T: its accuracy falls from 0.49" in notes and " at 500 images a class" in notes
     assert "fitted to the mean errors at 50, 100, 200, 300, 500 images a class of tiny-imagenet" in notes
-    assert "  from seed 0, 1, 2, A2B and B2A\n  The intervals are over the 3 seeds, and cover both curves." in notes
+    assert notes.splitlines()[-3:] == [
+        "  from seed 0, 1, 2, A2B and B2A",
+        "  [ ]: 95 % interval, corrected for the number of conditions",
+        "  The intervals are over the 3 seeds, and cover both curves.",
+    ]
     assert "c is held" not in notes and "extrapolated" not in notes
 
 
