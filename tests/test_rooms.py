@@ -37,6 +37,10 @@ MAY_IMPORT = {
         *("tools.common", "tools.protocol", "tools.datasets", "tools.nets", "tools.results", "tools.stats"),
         *("tools.training", "tools.caffe_log", "tools.page"),
     },
+    "tools.verification": {
+        *("tools.common", "tools.protocol", "tools.nets", "tools.results", "tools.stats", "tools.training"),
+        *("tools.caffe_log", "tools.planning"),
+    },
     "torchcaffe.random": set(),
     "torchcaffe.common": {"torchcaffe.random"},
     "torchcaffe.data": {"torchcaffe.common", "torchcaffe.random"},

@@ -37,6 +37,7 @@ VERBS = {
     "retain": "score target nets on the source task",
     "scores": "compute transferability scores, beside the measured accuracy",
     "report": "write the page of the results: one HTML file",
+    "verify": "look again at everything that the results stand on, and name the command that mends a fault",
     "tensorboard": "show the curves of running and finished runs in TensorBoard",
     "status": "show which runs are done, running, waiting or failed",
 }

@@ -26,7 +26,7 @@ from statsmodels.stats.power import TTestPower
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import sha256, write_atomic, write_json
+from tools.common.files import sha256, write_atomic, write_record
 from tools.planning.stages import claims_stage
 from tools.protocol.experiment import Experiment
 from tools.protocol.experiment import load as load_experiment
@@ -173,7 +173,7 @@ def claims(exp: Experiment, places: Places | None = None) -> bool:
     write_atomic(folder / CLAIMS, text)
     given = places.claims != own_claims(exp)
     remembered = {"other": places.other and str(places.other), "claims": str(places.claims[0]) if given else None}
-    write_json(stage.marker, {"inputs": places.checksums, CLAIMS: sha256(folder / CLAIMS)} | remembered)
+    write_record(stage.marker, {"inputs": places.checksums, CLAIMS: sha256(folder / CLAIMS)} | remembered)
     return True
 
 

@@ -14,7 +14,7 @@ def bare_parser(verb: str, doc: str | None, tables: Mapping[str, Columns] | None
     """A parser whose --help is the verb's whole docstring `doc`, and the columns of the `tables` that it writes."""
     return argparse.ArgumentParser(
         prog=f"python -m tools {verb}",
-        description=(doc or "").strip().replace("python -m tools", f"{_interpreter()} -m tools"),
+        description=(doc or "").strip().replace("python -m tools", f"{interpreter()} -m tools"),
         epilog="\n\n".join(_columns(name, columns) for name, columns in (tables or {}).items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -46,7 +46,7 @@ def experiment(verb: str, doc: str | None, argv: list[str], tables: Mapping[str,
     return load(arguments.experiment, arguments.set)
 
 
-def _interpreter() -> str:
+def interpreter() -> str:
     """The command that starts this Python, so that the examples in --help run as pasted."""
     path = Path(os.path.abspath(sys.executable))
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)

@@ -13,7 +13,7 @@ import numpy as np
 from caffeformat import blobs, datum, lmdb_file
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import lock, read_json, sha256, write_atomic, write_json
+from tools.common.files import lock, read_json, sha256, write_atomic, write_record
 from tools.common.progress import progress
 from tools.common.workers import parallel_map
 from tools.datasets.present import PresentImages
@@ -44,7 +44,7 @@ def mean(exp: Experiment, seed: int) -> bool:
             for name, digest in parallel_map(lambda name: (name, _write(place, name)), missing):
                 digests[name] = digest
                 update(entries[name])
-        write_json(place.means, {"means": dict(sorted(digests.items()))})
+        write_record(place.means, {"means": dict(sorted(digests.items()))})
         return True
 
 

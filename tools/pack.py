@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import load_json, lock, remove_leftovers, sha256, write_json
+from tools.common.files import load_json, lock, remove_leftovers, sha256, write_record
 from tools.datasets import open_dataset
 from tools.datasets.packing import Database, HalfPacker
 from tools.datasets.present import PresentImages
@@ -49,7 +49,7 @@ def pack(exp: Experiment, seed: int) -> bool:
             with _system_errors(place):
                 HalfPacker(exp, data, databases, split_seeds(exp, seed)[1]).pack(place.folder / place.images)
         present_split(exp, seed)  # images that changed while they were packed
-        write_json(place.packed, {"lmdbs": _present(place)})
+        write_record(place.packed, {"lmdbs": _present(place)})
         return True
 
 

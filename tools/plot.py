@@ -19,7 +19,7 @@ from types import ModuleType
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import checksums, write_atomic, write_json
+from tools.common.files import checksums, write_atomic, write_record
 from tools.figures import NoData, accuracy, by_size, class_gains, controls, curves, filters, gain, samples, style, tsne
 from tools.planning.stages import FIGURES, plot_stage
 from tools.protocol.experiment import Experiment, load
@@ -57,7 +57,7 @@ def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
                 left_out[module.NAME] = str(why)
     files = [file for name in captions for file in _files(folder, name)]
     made = {"inputs": inputs, "figures": captions, "left_out": left_out, "files": files}
-    write_json(stage.marker, made | {"outputs": checksums(folder, files)})
+    write_record(stage.marker, made | {"outputs": checksums(folder, files)})
     return True
 
 

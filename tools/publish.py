@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import load_json, new_folder, sha256
+from tools.common.files import load_json, new_folder, sha256, with_checksum
 from tools.planning.stages import FIGURES, claims_stage, plot_stage, summarize_stage
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import experiment_name, results_folder
@@ -80,7 +80,7 @@ def _portable(manifest: dict) -> dict:
         engine["command"] = f"{Path(program).name} train {arguments}"
     config.pop("path", None)
     manifest["set"] = _PATH.sub("", manifest.get("set", "")).strip()
-    return manifest
+    return with_checksum(manifest) if "checksum" in manifest else manifest
 
 
 def main(argv: list[str]) -> None:

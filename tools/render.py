@@ -1,4 +1,4 @@
-"""Writes a run's train_val.prototxt and solver.prototxt from the templates, and prints its copy plan.
+"""Writes a run's train_val.prototxt, solver.prototxt and plan.txt from the templates, and prints its copy plan.
 
 python -m tools render experiments/demo.yaml A2B/n0060/S3T/seed0
 """
@@ -12,10 +12,13 @@ from tools.protocol.layout import Run
 from tools.protocol.runs import find_run, source_run
 from tools.training.engine import find_engine
 
+PLAN = "plan.txt"
+
 
 def write(exp: Experiment, run: Run) -> Rendered:
-    """Renders into the run's folder. A file whose bytes do not change is not written."""
+    """Renders into the run's folder, with the copy plan. A file whose bytes do not change is not written."""
     rendered = render(exp, run)
+    write_if_changed(run.folder / PLAN, copy_plan(run, source_run(exp, run), rendered.plan) + "\n")
     write_if_changed(run.folder / NET, rendered.net)
     write_if_changed(run.folder / SOLVER, rendered.solver)
     return rendered
@@ -38,4 +41,4 @@ def main(argv: list[str]) -> None:
     with lock(run.lock):
         rendered = write(exp, run)
     print(copy_plan(run, source_run(exp, run), rendered.plan))
-    print(f"wrote {run.folder / NET} and {run.folder / SOLVER}")
+    print(f"wrote {run.folder / NET}, {SOLVER} and {PLAN}")

@@ -15,7 +15,7 @@ from typing import Any
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import checksums, write_atomic, write_json
+from tools.common.files import checksums, write_atomic, write_record
 from tools.figures import style
 from tools.page import content, provenance, template
 from tools.planning.stages import FIGURES, PAGE, report_stage
@@ -61,7 +61,7 @@ def report(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     stage.marker.unlink(missing_ok=True)
     values = _values(exp, engine, results, tables)
     write_atomic(results / PAGE, template.render(values))
-    write_json(stage.marker, {"inputs": inputs, "outputs": checksums(results, [PAGE])})
+    write_record(stage.marker, {"inputs": inputs, "outputs": checksums(results, [PAGE])})
     return True
 
 

@@ -11,12 +11,12 @@ import time
 from tools import cli, parse, predict, render, train
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
-from tools.common.files import checksums, load_json, lock, read_json, sha256, write_atomic, write_json
+from tools.common.files import checksums, load_json, lock, read_json, sha256, write_json, write_record
 from tools.common.stage import NotReady, Record, Stage
 from tools.nets.templates import NET, SOLVER, Rendered
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, split_of
-from tools.protocol.runs import find_run, is_copied_from, runs_of, source_run, train_set
+from tools.protocol.runs import find_run, is_copied_from, runs_of, train_set
 from tools.results.columns import PREDICTIONS
 from tools.training.attempts import attempts
 from tools.training.caffe_train import LOG
@@ -25,9 +25,8 @@ from tools.training.inputs import lacks_predictions, put_back_manifest, run_stag
 from tools.training.outcome import outcome
 from tools.training.process import Contradiction, RunFailed
 
-PLAN = "plan.txt"
 # What a finished run leaves in its folder, beside its net. The manifest has their checksums.
-OUTPUTS = (NET, SOLVER, PLAN, LOG, train.RECORD, parse.TRAIN, parse.TEST, predict.MODEL, PREDICTIONS)
+OUTPUTS = (NET, SOLVER, render.PLAN, LOG, parse.TRAIN, parse.TEST, predict.MODEL, PREDICTIONS)
 
 
 def run_one(exp: Experiment, run: Run, engine: Engine) -> Record:
@@ -43,8 +42,6 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> Record:
         for old in (run.manifest, run.stale_manifest, run.failed):
             old.unlink(missing_ok=True)
         rendered = render.write(exp, run)
-        plan = render.copy_plan(run, source_run(exp, run), rendered.plan)
-        write_atomic(run.folder / PLAN, plan + "\n")
         try:
             training = train.train(exp, run, engine)
             manifest = _manifest(exp, run, engine, training, _outcome(exp, run, rendered))
@@ -57,7 +54,7 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> Record:
                 write_json(run.failed, {"run": run.key, "error": str(error), "attempts": attempts(run)})
             raise
         _compare_with_previous(run, stage, manifest)
-        write_json(run.manifest, manifest)
+        write_record(run.manifest, manifest)
         run.previous_manifest.unlink(missing_ok=True)
         if exp.keep_models != "all" and not is_copied_from(exp, run, engine.name):
             (run.folder / training["model"]["file"]).unlink()
@@ -102,7 +99,7 @@ def _with_predictions(run: Run, engine: Engine, manifest: Record) -> Record:
     run.failed.unlink(missing_ok=True)
     if "outputs" in manifest:
         manifest["outputs"] |= checksums(run.folder, (predict.MODEL, PREDICTIONS))
-    write_json(run.manifest, manifest)
+    write_record(run.manifest, manifest)
     return manifest
 
 

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from tools import cli
-from tools.common.files import load_json, lock, read_json, write_if_changed, write_json
+from tools.common.files import load_json, lock, read_json, write_if_changed, write_record
 from tools.common.shuffle import shuffled
 from tools.datasets import open_dataset
 from tools.datasets.base import Scan
@@ -71,7 +71,7 @@ def split(exp: Experiment, seed: int) -> bool:
             "notes": scan.notes,
         }
         sizes = _sizes(exp, place, train)
-        write_json(place.marker, record | {"lists": _write_lists(exp, place, sizes, record, train, val, digests)})
+        write_record(place.marker, record | {"lists": _write_lists(exp, place, sizes, record, train, val, digests)})
         return True
 
 

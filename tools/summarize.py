@@ -30,7 +30,7 @@ from tabulate import tabulate
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import is_locked, read_json, write_atomic, write_json
+from tools.common.files import is_locked, read_json, write_atomic, write_record
 from tools.nets.templates import NET, headline_in
 from tools.planning.stages import TABLES, summarize_stage
 from tools.protocol.experiment import Experiment
@@ -97,7 +97,7 @@ def summarize(exp: Experiment, engine: str) -> bool:
     for name, data in tables.items():
         write_atomic(folder / name, data)
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in tables.items()}
-    write_json(stage.marker, {"runs": {run.run.key: run.sha256 for run in ended}, "tables": digests})
+    write_record(stage.marker, {"runs": {run.run.key: run.sha256 for run in ended}, "tables": digests})
     return True
 
 

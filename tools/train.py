@@ -13,7 +13,7 @@ from typing import Any
 
 from caffeformat.blobs import layer_blob_bytes
 from tools import cli
-from tools.common.files import lock, read_json, sha256, write_json
+from tools.common.files import is_whole, lock, read_json, sha256, write_record
 from tools.common.stage import Record
 from tools.nets.templates import NET, SOLVER, Rendered, render
 from tools.protocol.conditions import Subset
@@ -85,7 +85,7 @@ def train(exp: Experiment, run: Run, engine: Engine) -> Record:
         "proofs": proof,
         "model": {"file": trained.name, "sha256": sha256(trained)},
     }
-    write_json(run.folder / RECORD, training)
+    write_record(run.folder / RECORD, training)
     _remove_leftovers(run)
     return training
 
@@ -96,7 +96,8 @@ def _finished(run: Run, inputs: dict[str, str]) -> Record | None:
     try:
         model = run.folder / training["model"]["file"]
         same = training["inputs"] == inputs and (run.folder / LOG).is_file()
-        return dict(training) if same and sha256(model) == training["model"]["sha256"] else None
+        whole = same and is_whole(training) and sha256(model) == training["model"]["sha256"]
+        return dict(training) if whole else None
     except (OSError, TypeError, KeyError):
         return None
 

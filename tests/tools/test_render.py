@@ -30,7 +30,7 @@ def test_the_command_prints_whose_layers_start_the_run_and_which_learn(
         "  conv1  copied, frozen    named conv1",
         "  fc2    random, learning  named fc2_T",
         "  fc3    random, learning  named fc3_T",
-        "wrote {0}/train_val.prototxt and {0}/solver.prototxt".format("models/quick/A2B/n0004/S1T/seed0"),
+        "wrote models/quick/A2B/n0004/S1T/seed0/train_val.prototxt, solver.prototxt and plan.txt",
     ]
     main(["experiments/quick.yaml", "A2B/n0004/base/seed0"])
     assert "A2B/n0004/base/seed0: weights from nowhere: every layer starts random" in capsys.readouterr().out

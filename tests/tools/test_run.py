@@ -38,7 +38,7 @@ def test_the_manifest_has_all_that_is_needed_to_do_it_again(trained: Experiment,
 
 def test_the_manifest_has_the_checksum_of_every_file_that_the_run_leaves(run: Run) -> None:
     manifest = load_json(run.manifest)
-    others = {"manifest.json", ".lock", "attempts.json"}
+    others = {"manifest.json", ".lock", "attempts.json", "train.json"}
     left = {path.name for path in run.folder.iterdir()} - others
     assert manifest["outputs"] == {name: hashlib.sha256((run.folder / name).read_bytes()).hexdigest() for name in left}
     assert manifest["outputs"]["net_iter_40.caffemodel"] == manifest["model"]["sha256"]

@@ -54,6 +54,23 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, json.dumps(value, indent=1, sort_keys=False) + "\n")
 
 
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    """Writes a record of finished work as JSON, with a checksum of its own content, so that a changed byte is found."""
+    write_json(path, with_checksum(record))
+
+
+def with_checksum(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with the key `checksum`: the sha256 of everything else in it, as compact JSON with sorted keys."""
+    rest = {key: value for key, value in record.items() if key != "checksum"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return rest | {"checksum": hashlib.sha256(text.encode()).hexdigest()}
+
+
+def is_whole(record: dict[str, Any]) -> bool:
+    """Whether a record is as it was written. One of an older version, without a checksum, counts as whole."""
+    return "checksum" not in record or with_checksum(record)["checksum"] == record["checksum"]
+
+
 def read_json(path: Path) -> Any | None:
     """The parsed file; None if it does not exist or is not JSON (an unfinished marker counts as no marker)."""
     try:

@@ -16,7 +16,7 @@ import numpy as np
 
 from caffeformat import datum, lmdb_file
 from tools.common.errors import UserError
-from tools.common.files import create_locked, new_folder, write_json
+from tools.common.files import create_locked, new_folder, write_record
 from tools.common.lmdb_checksum import CHECKSUM, lmdb_checksum
 from tools.common.progress import progress
 from tools.common.shuffle import shuffled
@@ -122,7 +122,7 @@ class HalfPacker:
                 "shuffle_seed": self._seed,
                 CHECKSUM: lmdb_checksum(part),
             } | ({} if database.content is None else {"content": database.content})
-            write_json(part / "pack.json", manifest)
+            write_record(part / "pack.json", manifest)
         return index
 
     def _records(self, database: Database) -> Iterator[tuple[bytes, bytes]]:
