@@ -20,7 +20,7 @@ option = $(if $($1),--$(shell echo $1 | tr A-Z a-z) $(call quoted,$($1)))
 exists = $(shell test -e $(call quoted,$1) && echo yes)
 FILE = $(call experiment,$(EXPERIMENT))
 
-.PHONY: help venv caffe torchcaffe engine test test-fast parity equivalence bench bench-gpu doctor status summarize plot \
+.PHONY: help venv caffe torchcaffe engine test test-fast parity equivalence bench bench-gpu doctor status verify summarize plot \
   report tensorboard tensorboard-packages browser retain scores controls-sweep claims confusion publish advise reliability lint protos
 .PHONY: image image-cuda image-base test-image test-image-cuda
 .DEFAULT_GOAL := help
@@ -33,6 +33,7 @@ help:
 	@echo 'make tiny-sweep SET="max_iter=200 sizes=[50,100] conditions=[base,S2T]"'
 	@echo 'make controls-sweep     controls of the demo: selffers, random layers, subsets of filters, retention, scores'
 	@echo 'make status EXPERIMENT=demo          done, running, waiting, failed'
+	@echo 'make verify EXPERIMENT=demo          checks every file that the results stand on;  FAST=1, RERUN=2'
 	@echo 'make summarize EXPERIMENT=demo       the tables again;  make plot EXPERIMENT=demo: the figures again'
 	@echo 'make claims EXPERIMENT=tiny          claims of the thesis that hold;  make advise N=120: layers to freeze'
 	@echo 'make advise TARGET=0.45              images a class that each condition needs for this accuracy'
@@ -83,6 +84,10 @@ controls-sweep: venv engine
 
 status summarize publish retain scores: venv
 	@$(TOOLS) $@ $(FILE) --set "$$SET"
+
+# FAST=1 leaves out LMDBs and nets; RERUN=2 trains two random runs again and compares.
+verify: venv
+	@$(TOOLS) verify $(FILE) --set "$$SET" $(if $(filter-out 0,$(FAST)),--fast) $(call option,RERUN)
 
 # FROM=docs/results/tiny draws from published tables, without the models.
 plot report: venv

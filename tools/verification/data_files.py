@@ -3,9 +3,10 @@
 from collections import defaultdict
 from typing import Any
 
+from tools.common.errors import UserError
 from tools.common.files import is_whole, read_json
 from tools.common.lmdb_checksum import CHECKSUM
-from tools.planning.stages import mean_file
+from tools.planning.stages import mean_file, split_stage
 from tools.protocol.experiment import Experiment, Size
 from tools.protocol.layout import Run, Split, split_of, train_sizes
 from tools.protocol.runs import train_set
@@ -43,19 +44,37 @@ class DataFiles:
             entry = split["lists"].get(f"{name}.txt")
             if isinstance(entry, dict) and "sha256" in entry:
                 checks.append(Check(self._place.list_file(name), entry["sha256"], self._command("split")))
-                checks += self._lmdb(name, entry["sha256"])
+                checks += self._lmdb(name, entry)
             else:
                 self._missing(self._place.list_file(name), "split", f"not in {self._place.marker}")
         return checks + self._means()
 
-    def _lmdb(self, name: str, list_sha256: str) -> list[Check]:
+    def check_images(self) -> None:
+        """Adds a fault if the images are there, and are not those that the lists were made of."""
+        exp = self._commands.exp
+        if self._seed not in exp.seeds or self._place.marker in self._findings.damaged:
+            return
+        stage = split_stage(exp, self._seed)
+        try:
+            changed = stage.changed(stage.record) if stage.record else []
+        except UserError as error:
+            self._findings.left_out[str(error)].append("the images")
+            return
+        if changed:
+            what = f"made of other images than are there now ({', '.join(changed)})"
+            self._findings.add(self._place.marker, what, self._commands.sweep())
+
+    def _lmdb(self, name: str, entry: dict[str, str]) -> list[Check]:
         folder = self._place.lmdb(name)
         again = self._commands.remove(folder, self._command("pack", "mean"))
         packed = self._record(folder / "pack.json", "list_sha256", "pack", again)
         if packed is None:
             return []
-        if packed["list_sha256"] != list_sha256:
+        if packed["list_sha256"] != entry["sha256"]:
             self._findings.add(folder / "pack.json", f"of another list than {self._place.list_file(name)}", again)
+        elif "content" in packed and packed["content"] != entry.get("content"):
+            what = f"of other images than those of {self._place.list_file(name)}"
+            self._findings.add(folder / "pack.json", what, again)
         recorded = packed.get(CHECKSUM)
         digest = recorded.get("sha256") if isinstance(recorded, dict) else None
         return [Check(folder / "data.mdb", digest, again, large=True)]

@@ -30,7 +30,9 @@ def walk(commands: Commands, engine: Engine | None, fast: bool = False) -> Findi
     checks: list[Check] = []
     for seed, sizes in sizes_of_seeds(exp, finished).items():
         stands = any(run.seed == seed for run in finished)
-        checks += DataFiles(commands, seed, sizes, stands, findings).checks()
+        data = DataFiles(commands, seed, sizes, stands, findings)
+        checks += data.checks()
+        data.check_images()
     for run, manifest in manifests.items():
         checks += run_checks(run, manifest, commands)
     results = ResultFiles(commands, findings)

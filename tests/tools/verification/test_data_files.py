@@ -88,6 +88,22 @@ def test_an_lmdb_of_another_list_and_one_that_was_packed_anew_are_named(trained:
     assert whats == {f"made from another {data} than there is now"}
 
 
+def test_images_that_changed_are_named_and_images_that_are_gone_are_no_fault(trained: Experiment, look) -> None:
+    images = Path(str(trained.path))  # all tests share them
+    added = images / "train/north/added.png"
+    try:
+        added.write_bytes((images / "train/north/00.png").read_bytes())
+        (fault,) = look().faults
+        assert fault.what == "made of other images than are there now (images)" and "tools sweep" in fault.command
+        added.unlink()
+        images.rename(images.with_name("moved"))
+        assert look().faults == []
+    finally:
+        added.unlink(missing_ok=True)
+        if not images.exists():
+            images.with_name("moved").rename(images)
+
+
 def test_data_of_runs_that_the_experiment_no_longer_selects_are_looked_at_too(trained: Experiment, commands) -> None:
     other = [run for run in commands.selected if run.size == 4]
     narrow = trained.model_copy(update={"sizes": [12], "seeds": [1]})

@@ -28,8 +28,9 @@ RUN = "A2B/n0004/S1T/seed0"
 
 
 def everything() -> dict[Path, tuple]:
+    """All files but checked.json, which remembers how images were when they were last looked at."""
     return {
-        path: stamp(path) for top in ("data", "models", "results") for path in Path(top).rglob("*") if path.is_file()
+        path: stamp(path) for top in ("data", "models", "results") for path in Path(top).rglob("*") if path.is_file() and path.name != "checked.json"
     }
 
 
