@@ -29,9 +29,8 @@ RUN = "A2B/n0004/S1T/seed0"
 
 def everything() -> dict[Path, tuple]:
     """All files but checked.json, which remembers how images were when they were last looked at."""
-    return {
-        path: stamp(path) for top in ("data", "models", "results") for path in Path(top).rglob("*") if path.is_file() and path.name != "checked.json"
-    }
+    paths = [path for top in ("data", "models", "results") for path in Path(top).rglob("*")]
+    return {path: stamp(path) for path in paths if path.is_file() and path.name != "checked.json"}
 
 
 def test_a_sweep_as_it_was_made_has_no_fault_and_nothing_is_written(trained: Experiment, look) -> None:
