@@ -24,7 +24,8 @@ def test_every_target_set_has_a_row_a_condition(trained: Experiment, engine: Eng
     assert all(row["features"] == 6 for row in rows), "a convolution gives one value a channel"
     for row in rows:
         assert all(row[name] is None or np.isfinite(row[name]) for name in SCORE_NAMES)
-        assert row["logme"] is not None
+        assert row["logme"] is not None and 0 <= row["probe"] <= 1
+    assert rows[0]["cka"] is not None and 0 <= rows[0]["cka"] <= 1
     assert len(read_csv(Path("results/quick/scores.csv"))) == 2
 
 

@@ -112,7 +112,7 @@ RETENTION_COLUMNS: Columns = {
     "target_accuracy": "the run's accuracy on V_target",
     "run": "the run's folder",
 }
-SCORE_NAMES = ("leep", "logme", "h_score", "h_score_shrunk")
+SCORE_NAMES = ("leep", "logme", "h_score", "h_score_shrunk", "probe", "cka")
 SCORE_COLUMNS: Columns = {
     "direction": _PLACE["direction"],
     "size": _PLACE["size"],
@@ -125,14 +125,19 @@ SCORE_COLUMNS: Columns = {
     "logme": "LogME of the layer's features",
     "h_score": "H-score of the layer's features",
     "h_score_shrunk": "H-score with a shrunk covariance",
+    "probe": "accuracy on V_target of a linear classifier on the layer's features, fitted on the images scored",
+    "cka": "likeness (linear CKA) of the layer's features and those of base on V_target; blank without base",
     "accuracy": "the measured accuracy of the run; blank where it is not ok",
 }
 CORRELATION_COLUMNS: Columns = {
     "score": "the score's column in scores.csv",
     "against": "`depth` (among the SnT of a target set), or a condition (among target sets)",
-    "rho": "Spearman's rank correlation of score and accuracy",
+    "rho": "Spearman's rank correlation of score and accuracy; for `depth` the mean over the target sets",
+    "low": "for `depth`: lower end of its 95 % interval over the seeds; blank with one seed",
+    "high": "upper end of it",
     "p": "p-value of a permutation test",
     "n": "target sets",
+    "seeds": "seeds that have one of them",
 }
 
 

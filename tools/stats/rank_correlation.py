@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from statistics import fmean
 
 import numpy as np
-from scipy.stats import norm, permutation_test, rankdata, spearmanr
+from scipy.stats import norm, permutation_test, rankdata, spearmanr, t
 
-from tools.results.columns import SCORE_NAMES, Row
+from tools.results.columns import CORRELATION_COLUMNS, SCORE_NAMES, Row, row_of
 from tools.stats.intervals import Cell, Estimate, Replicate
 
 LEAST_POINTS = 3  # two points always have a rank correlation of 1 or -1
@@ -20,7 +20,8 @@ Points = tuple[list[float], list[float]]  # scores, accuracies
 def correlations(rows: Iterable[Row]) -> list[Row]:
     """The correlations from the rows of scores.csv; pairs with too few points give no row.
 
-    against `depth`: the mean over target sets of the correlation among the conditions SnT of a set; no p-value.
+    against `depth`: the mean over target sets of the correlation among the conditions SnT of a set; no p-value. Its
+    interval is Student's t over the seeds, whose sets share source nets: a seed's value is the mean over its sets.
     against a condition: the correlation among the target sets.
     """
     by_set, by_condition = defaultdict(list), defaultdict(list)
@@ -30,18 +31,37 @@ def correlations(rows: Iterable[Row]) -> list[Row]:
             by_set[row["direction"], row["size"], row["seed"]].append(row)
     lines: list[Row] = []
     for score in SCORE_NAMES:
-        within = [value for group in by_set.values() if (value := rho(*_points(group, score))) is not None]
-        if within:
-            lines.append(_line(score, "depth", fmean(within), None, len(within)))
+        of_seed: dict[int, list[float]] = defaultdict(list)
+        for (_, _, seed), group in by_set.items():
+            if (value := rho(*_points(group, score))) is not None:
+                of_seed[seed].append(value)
+        if of_seed:
+            lines.append(_line_of_depths(score, of_seed))
         for condition, group in by_condition.items():
             points = _points(group, score)
             if (value := rho(*points)) is not None:
-                lines.append(_line(score, condition, value, round(p_value(*points), 4), len(points[0])))
+                seeds = {row["seed"] for row in group if None not in (row[score], row["accuracy"])}
+                facts = {"p": round(p_value(*points), 4), "n": len(points[0]), "seeds": len(seeds)}
+                line = row_of(CORRELATION_COLUMNS, score=score, against=condition, rho=round(value, 4), **facts)
+                lines.append(line)
     return lines
 
 
-def _line(score: str, against: str, value: float, p: float | None, n: int) -> Row:
-    return {"score": score, "against": against, "rho": round(value, 4), "p": p, "n": n}
+def _line_of_depths(score: str, of_seed: dict[int, list[float]]) -> Row:
+    means = [fmean(values) for values in of_seed.values()]
+    row = row_of(
+        CORRELATION_COLUMNS,
+        score=score,
+        against="depth",
+        rho=round(fmean(value for values in of_seed.values() for value in values), 4),
+        n=sum(map(len, of_seed.values())),
+        seeds=len(of_seed),
+    )
+    if len(means) > 1:
+        reach = float(t.ppf(0.975, len(means) - 1) * np.std(means, ddof=1)) / math.sqrt(len(means))
+        middle = fmean(means)
+        row |= {"low": round(max(-1.0, middle - reach), 4), "high": round(min(1.0, middle + reach), 4)}
+    return row
 
 
 def _points(rows: list[Row], score: str) -> Points:

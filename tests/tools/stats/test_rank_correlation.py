@@ -26,7 +26,8 @@ def test_under_no_relation_p_values_are_uniform():
 
 def row(direction: str, condition: str, logme: float, accuracy: float | None) -> dict:
     where = {"direction": direction, "size": 10, "seed": 0, "condition": condition}
-    return {**where, "leep": None, "logme": logme, "h_score": 3.0, "h_score_shrunk": logme, "accuracy": accuracy}
+    scores = {"leep": None, "logme": logme, "h_score": 3.0, "h_score_shrunk": logme, "probe": None, "cka": None}
+    return {**where, **scores, "accuracy": accuracy}
 
 
 def test_scores_are_held_against_depth_within_a_set_and_against_a_condition_among_sets():
@@ -37,10 +38,25 @@ def test_scores_are_held_against_depth_within_a_set_and_against_a_condition_amon
     assert set(found) == {("logme", "depth"), ("h_score_shrunk", "depth")}, (
         "two sets are too few, a constant has no rank"
     )
-    assert found["logme", "depth"] == {"score": "logme", "against": "depth", "rho": 0.0, "p": None, "n": 2}
+    line = found["logme", "depth"]
+    assert (line["rho"], line["p"], line["n"], line["seeds"]) == (0.0, None, 2, 1)
+    assert line["low"] is line["high"] is None, "one seed has no interval"
 
 
 def test_three_target_sets_are_enough_for_a_condition():
     rows = [row(direction, "S1T", score, score / 10) for direction, score in (("A2B", 1), ("B2A", 3), ("C2D", 2))]
     (line, _) = correlations(rows)
-    assert line == {"score": "logme", "against": "S1T", "rho": 1.0, "p": pytest.approx(2 / 6, abs=1e-3), "n": 3}
+    assert (line["score"], line["against"], line["rho"], line["n"]) == ("logme", "S1T", 1.0, 3)
+    assert line["p"] == pytest.approx(2 / 6, abs=1e-3)
+
+
+def test_against_depth_the_interval_is_over_the_seeds():
+    rows = []
+    for seed, order in enumerate(((1, 2, 3), (1, 2, 3), (1, 3, 2))):
+        for direction in ("A2B", "B2A"):
+            for n, value in enumerate(order, 1):
+                rows.append(row(direction, f"S{n}T", value, n / 10) | {"seed": seed})
+    line = next(line for line in correlations(rows) if line["against"] == "depth")
+    assert (line["rho"], line["n"], line["seeds"]) == (pytest.approx(2.5 / 3, abs=1e-4), 6, 3)
+    reach = 4.30265 * np.std([1, 1, 0.5], ddof=1) / np.sqrt(3)  # two directions of a seed are one observation
+    assert line["low"] == pytest.approx(2.5 / 3 - reach, abs=1e-3) and line["high"] == 1.0
