@@ -9,6 +9,7 @@ from pathlib import Path
 import lmdb
 
 from caffeformat.errors import FormatError
+from caffeformat.lmdb_pages import check_pages
 
 Record = tuple[bytes, bytes]  # key, value
 
@@ -147,9 +148,9 @@ def _shared_environment(folder: Path) -> lmdb.Environment:
     file = _data_file(folder).stat()
     env = _open.get((file.st_dev, file.st_ino))
     if env is None:
+        check_pages(_data_file(folder))
         with _named_errors(folder):
             env = lmdb.open(str(folder), readonly=True, lock=False, create=False)
-        _check_length(folder, env, file.st_size)
         _open[file.st_dev, file.st_ino] = env
     return env
 
@@ -161,13 +162,6 @@ def _data_file(folder: Path) -> Path:
         raise FormatError(f"{folder}: this is a LevelDB; only LMDB is supported: convert it, or pack the images again")
     problem = "it holds no data.mdb" if folder.is_dir() else "not a folder" if folder.exists() else "it does not exist"
     raise FormatError(f"{folder}: not an LMDB: {problem}; give the folder that holds data.mdb")
-
-
-def _check_length(folder: Path, env: lmdb.Environment, size: int) -> None:
-    """Refuse a file that is shorter than its pages: LMDB maps it, and reading past its end would kill the process."""
-    needed = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-    if size < needed:
-        raise FormatError(f"{folder}/data.mdb: cut off: {size} bytes of {needed}; copy or write it again")
 
 
 @contextmanager

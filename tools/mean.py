@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffeformat import blobs, datum, lmdb_file
+from caffeformat import FormatError, blobs, datum, lmdb_file
 from tools import cli
 from tools.common.errors import UserError
 from tools.common.files import lock, read_json, sha256, write_atomic, write_record
@@ -52,8 +52,11 @@ def mean_image(folder: Path) -> np.ndarray:
     """The mean of the images of an LMDB: float32, CHW, BGR; summed as integers, so that no order changes it."""
     total: np.ndarray | None = None
     with lmdb_file.open_reader(folder) as reader:
-        for _, value in reader:
-            image, _ = datum.decode(value)
+        for key, value in reader:
+            try:
+                image, _ = datum.decode(value)
+            except FormatError as error:
+                raise UserError(f"{folder}: {key.decode(errors='replace')}: {error}; pack it again") from None
             if total is None:
                 total = np.zeros(image.shape, np.uint64)
             if image.shape != total.shape:

@@ -75,7 +75,7 @@ def read_json(path: Path) -> Any | None:
     """The parsed file; None if it does not exist or is not JSON (an unfinished marker counts as no marker)."""
     try:
         return json.loads(Path(path).read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, RecursionError):
         return None
 
 

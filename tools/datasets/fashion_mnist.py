@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import math
 import zlib
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ FILES = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),
     "val": ("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"),
 }
+_MOST_BYTES = 1 << 31  # of a file's values
 
 
 class FashionMnist(DataSet):
@@ -28,9 +30,9 @@ class FashionMnist(DataSet):
     def scan(self) -> Scan:
         parts = {}
         for part, (images, labels) in FILES.items():
-            values = read_idx(self.root / labels)
+            values = read_idx(self.root / labels, 1)
             count = len(self._images[part])
-            if values.shape != (count,):
+            if len(values) != count:
                 raise UserError(f"{self.root / labels}: {len(values)} labels for {count} images in {images}")
             parts[part] = {
                 str(label): [f"{part}/{i:05d}" for i in np.flatnonzero(values == label)] for label in np.unique(values)
@@ -56,24 +58,32 @@ class FashionMnist(DataSet):
 
     @cached_property
     def _images(self) -> dict[str, np.ndarray]:
-        return {part: read_idx(self.root / images) for part, (images, _) in FILES.items()}
+        return {part: read_idx(self.root / images, 3) for part, (images, _) in FILES.items()}
 
     def __getstate__(self) -> dict[str, Path]:
         """Pickles without the arrays: the other process reads them itself."""
         return {"root": self.root}
 
 
-def read_idx(path: Path) -> np.ndarray:
-    """A gzipped IDX file of uint8 (http://yann.lecun.com/exdb/mnist/). Raises UserError for any other file."""
+def read_idx(path: Path, axes: int) -> np.ndarray:
+    """A gzipped IDX file of uint8 (http://yann.lecun.com/exdb/mnist/) of this number of axes. Raises UserError.
+
+    It unpacks no more than the shape in the file's head asks for, and at most 2 GiB: gzip makes gigabytes of a few KB.
+    """
+    again = "remove it and fetch again"
     try:
-        data = gzip.decompress(path.read_bytes())
+        with gzip.open(path) as file:
+            head = file.read(4 + 4 * axes)
+            if head[:4] != bytes([0, 0, 8, axes]) or len(head) < 4 + 4 * axes:
+                raise UserError(f"{path}: not an IDX file of bytes; it should begin 00 00 08 0{axes}; {again}")
+            shape = tuple(np.frombuffer(head, ">u4", offset=4).tolist())
+            size = math.prod(shape)
+            if size > _MOST_BYTES:
+                raise UserError(f"{path}: a shape of {shape}, more than {_MOST_BYTES:,} bytes; {again}")
+            values = np.frombuffer(file.read(size + 1), np.uint8)
     except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: cannot be read ({error}); remove it and fetch again") from None
-    if data[:3] != b"\0\0\x08" or len(data) < 4 + 4 * data[3]:
-        raise UserError(f"{path}: not an IDX file of bytes; it should begin 00 00 08; remove it and fetch again")
-    start = 4 + 4 * data[3]
-    shape = tuple(np.frombuffer(data[4:start], ">u4").tolist())
-    values = np.frombuffer(data, np.uint8, offset=start)
-    if values.size != np.prod(shape):
-        raise UserError(f"{path}: {values.size} bytes for a shape of {shape}; remove it and fetch again")
+        raise UserError(f"{path}: cannot be read ({error}); {again}") from None
+    if values.size != size or 0 in shape:
+        found = f"more than {size}" if values.size > size else str(values.size)
+        raise UserError(f"{path}: {found} bytes for a shape of {shape}; {again}")
     return values.reshape(shape)

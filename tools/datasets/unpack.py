@@ -21,6 +21,9 @@ from tools.common.progress import progress
 from tools.protocol.register import Archive
 
 _DAMAGED = (zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError)
+_BROKEN = (ValueError, RuntimeError, OverflowError, IndexError)  # what zipfile and tarfile raise for odd headers
+_LONGEST_HEADER = 1 << 20  # bytes of a tar's header for names and dates, which tarfile reads into memory whole
+_SHOWN = 100  # characters of a member's name in a message
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def unpacked(archive: Path, folder: Path, limits: Archive) -> Iterator[Path]:
     with new_folder(folder) as part:
         try:
             _unpack(archive, part, limits)
-        except (*_DAMAGED, RuntimeError) as error:  # RuntimeError: zipfile's, for an encrypted file
+        except (*_DAMAGED, *_BROKEN) as error:
             raise UserError(f"{archive}: cannot be unpacked: {error}; it is damaged, fetch it again") from None
         yield part
         os.sync()  # once for all files: even after a power cut a folder of this name is complete
@@ -63,11 +66,11 @@ def _unpack(archive: Path, part: Path, limits: Archive) -> None:
             try:
                 _write(entry, part / entry.name)
             except (FileExistsError, NotADirectoryError):
-                raise UserError(f"{archive}: holds {entry.name!r} twice; it is damaged, fetch it again") from None
+                raise UserError(f"{archive}: holds {_shown(entry)} twice; it is damaged, fetch it again") from None
             except OSError as error:
                 if isinstance(error, _DAMAGED):
                     raise
-                raise UserError(f"{archive}: {entry.name!r} cannot be unpacked: {error.strerror}") from None
+                raise UserError(f"{archive}: {_shown(entry)} cannot be unpacked: {error.strerror}") from None
             update((entry.offset >> 20) - (offset >> 20))
             offset = entry.offset
 
@@ -83,11 +86,15 @@ def _write(entry: _Entry, target: Path) -> None:
         shutil.copyfileobj(data, out)
 
 
+def _shown(entry: _Entry) -> str:
+    return repr(entry.name if len(entry.name) <= _SHOWN else f"{entry.name[:_SHOWN]}...")
+
+
 def _require_safe(archive: Path, entry: _Entry) -> None:
     if entry.kind not in ("file", "folder"):
-        raise UserError(f"{archive}: holds a {entry.kind}, {entry.name!r}; a data set has files only, fetch it again")
+        raise UserError(f"{archive}: holds a {entry.kind}, {_shown(entry)}; a data set has files only, fetch it again")
     if entry.name.startswith("/") or ".." in entry.name.split("/") or "\0" in entry.name:
-        raise UserError(f"{archive}: {entry.name!r} leads out of its folder; do not use this archive, fetch it again")
+        raise UserError(f"{archive}: {_shown(entry)} leads out of its folder; do not use this archive, fetch it again")
 
 
 def _entries(archive: Path, raw: IO[bytes]) -> Iterator[_Entry]:
@@ -99,12 +106,25 @@ def _entries(archive: Path, raw: IO[bytes]) -> Iterator[_Entry]:
         return
     raw.seek(0)
     try:
-        with tarfile.open(fileobj=raw, mode="r|*") as tar:
+        with tarfile.open(fileobj=raw, mode="r|*", tarinfo=_Member) as tar:
             for member in tar:
                 extract = partial(tar.extractfile, member)
                 yield _Entry(member.name, _tar_kind(member), member.size, raw.tell(), extract)
     except tarfile.ReadError as error:
         raise UserError(f"{archive}: neither a zip nor a whole tar archive ({error}); fetch it again") from None
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose header takes a bounded memory: 6 KB of gzip can be a name of 2 GB."""
+
+    _HEADERS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+    _LONG = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in (*self._HEADERS, *self._LONG) and self.size > _LONGEST_HEADER:
+            raise tarfile.ReadError(f"a header of {self.size:,} bytes")
+        member: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]  # not in the published types
+        return member
 
 
 def _zip_kind(info: zipfile.ZipInfo) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.damaged_files import bounds
 from tools.common.errors import UserError
 from tools.datasets import BadImage
 from tools.datasets.fashion_mnist import FashionMnist
@@ -65,10 +66,35 @@ def test_a_cut_off_idx_file_is_named(fashion: Path) -> None:
     with pytest.raises(UserError, match=r"train-images-idx3-ubyte.gz: cannot be read .* fetch again"):
         FashionMnist(fashion).scan()
     file.write_bytes(gzip.compress(b"\0\0\x08\x03" + bytes(100)))
-    with pytest.raises(UserError, match=r"train-images-idx3-ubyte.gz: 88 bytes for a shape of \(0, 0, 0\)"):
+    with pytest.raises(UserError, match=r"train-images-idx3-ubyte.gz: more than 0 bytes for a shape of \(0, 0, 0\)"):
         FashionMnist(fashion).scan()
     file.write_bytes(gzip.compress(b"no idx"))
     with pytest.raises(UserError, match=r"not an IDX file of bytes"):
+        FashionMnist(fashion).scan()
+
+
+@pytest.mark.parametrize(
+    ("shape", "values", "message"),
+    [
+        ([60_000, 28, 28], 1 << 20, r"1048576 bytes for a shape of \(60000, 28, 28\)"),
+        ([2**32 - 1] * 3, 100, r"a shape of \(4294967295, 4294967295, 4294967295\), more than 2,147,483,648 bytes"),
+        ([6, 28, 28], 1 << 30, r"more than 4704 bytes for a shape of \(6, 28, 28\)"),  # 1 MB of gzip
+        ([0, 28, 28], 0, r"0 bytes for a shape of \(0, 28, 28\)"),
+    ],
+)
+def test_a_head_that_lies_is_refused_within_bounds(fashion: Path, shape: list[int], values: int, message: str) -> None:
+    file = fashion / "train-images-idx3-ubyte.gz"
+    head = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in shape)
+    megabyte = gzip.compress(bytes(1 << 20))
+    file.write_bytes(gzip.compress(head) + megabyte * (values >> 20) + gzip.compress(bytes(values % (1 << 20))))
+    with bounds(), pytest.raises(UserError, match=f"train-images-idx3-ubyte.gz: {message}"):
+        FashionMnist(fashion).scan()
+
+
+@pytest.mark.parametrize("axes", [1, 2, 4, 255])
+def test_images_of_other_axes_are_refused(fashion: Path, axes: int) -> None:
+    idx(fashion / "train-images-idx3-ubyte.gz", np.zeros([1] * min(axes, 30)))
+    with pytest.raises(UserError, match="it should begin 00 00 08 03"):
         FashionMnist(fashion).scan()
 
 

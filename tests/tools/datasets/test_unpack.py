@@ -1,12 +1,16 @@
 """Unpacking: what an archive from elsewhere may contain, and what is refused."""
 
+import gzip
 import io
 import tarfile
+import tempfile
 import zipfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
 
+from tests.helpers.damaged_files import bounds, damaged, quick
 from tools.common.errors import UserError
 from tools.datasets.unpack import unpacked
 from tools.protocol.register import Archive
@@ -156,3 +160,44 @@ def test_an_encrypted_zip_is_refused(here: Path) -> None:
     data[data.index(b"PK\x01\x02") + 8] |= 1
     archive.write_bytes(data)
     assert_refused(archive, "encrypted")
+
+
+def test_a_tar_whose_header_unpacks_to_gigabytes_is_refused_within_bounds(here: Path) -> None:
+    """A member's long name, or its list of dates and owners, which tarfile reads into memory whole."""
+    for kind in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE, tarfile.XGLTYPE):
+        info = tarfile.TarInfo("x")
+        info.type, info.size = kind, 1 << 30
+        (here / "a.tgz").write_bytes(gzip.compress(info.tobuf() + bytes(1 << 20)))
+        with bounds():
+            assert_refused(here / "a.tgz", r"a.tgz: .*a header of 1,073,741,824 bytes")
+
+
+@pytest.mark.parametrize("length", [300, 5000, 60_000])
+def test_a_member_with_a_long_name_is_one_short_line(here: Path, length: int) -> None:
+    for archive in (a_zip(here / "a.zip", ("x" * length, b"")), a_tar(here / "a.tgz", member("x" * length))):
+        with pytest.raises(UserError, match="cannot be unpacked: File name too long") as error:
+            unpack(archive)
+        assert len(str(error.value)) < 400
+
+
+SMALL_ZIP, SMALL_TAR = io.BytesIO(), io.BytesIO()
+with zipfile.ZipFile(SMALL_ZIP, "w", zipfile.ZIP_DEFLATED) as to_fill:
+    for path in ("d/a.txt", "d/\u732b.txt"):
+        to_fill.writestr(path, "some text " * 20)
+with tarfile.open(fileobj=SMALL_TAR, mode="w", format=tarfile.PAX_FORMAT) as to_fill_too:
+    for path in ("d/a.txt", "d/\u732b.txt", "e" * 200):
+        to_fill_too.addfile(member(path, 50), io.BytesIO(b"x" * 50))
+ARCHIVES = [SMALL_ZIP.getvalue(), SMALL_TAR.getvalue()]
+PIECES = [b"../", b"PK\5\6", b"\xff" * 8, b"x" * 512, bytes(512), b"99999999999", b"\xed\xa0\x80"]
+
+
+@quick(150)
+@given(data=damaged(ARCHIVES, PIECES))
+def test_a_damaged_archive_is_unpacked_or_is_one_error(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder, bounds():
+        archive = Path(folder) / "a.zip"
+        archive.write_bytes(data)
+        try:
+            unpack(archive)
+        except UserError as error:
+            assert str(archive) in str(error)
