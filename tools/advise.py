@@ -202,7 +202,7 @@ def _answer(answer: Answer, target: float) -> str:
     text = f"To reach an accuracy of {target:g}, {first.condition} needs the fewest images: about "
     text += f"{_count(first.images, first)} a class ({interval})."
     near = [other.condition for other in others if not answer.later(other.condition, first.condition)[1] > 0]
-    if near:
+    if near and answer.unit:
         text += f" Not told apart from it: {', '.join(near)}."
     if _is_outside(first):
         text += f" Measured are {first.sizes[0]} to {first.sizes[-1]}, so this is extrapolated."

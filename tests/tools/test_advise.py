@@ -224,7 +224,7 @@ def test_with_one_seed_a_target_has_no_interval_or_one_that_it_warns_of():
     for row in tables.runs:
         row["accuracy"] = curve(row["size"], row["condition"])
     text = "\n".join(target_lines(tables, curve(160, "base")))
-    assert "about 80 a class (no interval)" in text
+    assert "about 80 a class (no interval).\n" in text and "[" not in text
     assert "One seed and no predictions: no interval can be given. Run more seeds." in text
     published = Tables(CHECKOUT / "docs/results/demo")
     assert "They do not cover another split, draw or start" in "\n".join(target_lines(published, 0.85))
