@@ -43,25 +43,25 @@ def sweep(
     images: int = 0,
     sizes: tuple[int, ...] = SIZES,
     conditions: tuple[str, ...] = CONDITIONS,
-    noise: float = 1.0,
+    scale: float = 1.0,
 ) -> Tables:
     """The tables of one sweep. `truth(size, condition)`: the mean accuracy over all splits, initializations and images.
 
     With `images`, predictions for so many images of each half are drawn. All nets find the same images difficult.
-    `noise` multiplies all standard deviations but that of the finite validation set.
+    `scale` multiplies all standard deviations but that of the finite validation set.
     """
     rows, predictions = [], {}
     for seed in range(seeds):
-        split = noise * random.normal(0, SPLIT)
+        split = scale * random.normal(0, SPLIT)
         for direction in ("A2B", "B2A"):
-            half, source = noise * random.normal(0, DIRECTION), noise * random.normal(0, SOURCE)
+            half, source = scale * random.normal(0, DIRECTION), scale * random.normal(0, SOURCE)
             difficulty = random.normal(size=images)
             if images:
                 predictions[f"label/{direction}/seed{seed}"] = np.ones(images, np.uint16)
             for size in sizes:
                 for condition in conditions:
-                    bad = -noise * BAD_BY * ((random.uniform() < BAD_START) - BAD_START)
-                    own = noise * random.normal(0, RUN) + bad + (source if Condition.parse(condition).origin else 0)
+                    bad = -scale * BAD_BY * ((random.uniform() < BAD_START) - BAD_START)
+                    own = scale * random.normal(0, RUN) + bad + (source if Condition.parse(condition).origin else 0)
                     level = np.clip(truth(size, condition) + split + half + own, 0.02, 0.98)
                     key = f"{direction}/n{size:04d}/{condition}/seed{seed}"
                     if images:
@@ -240,7 +240,7 @@ def print_images(sweeps: int) -> None:
     for seeds, sizes, noise in SETTINGS:
         of_curves = []
         for name, error in TRUE_ERRORS.items():
-            found = coverage_of_images(random, error, seeds, sweeps, sizes=sizes, noise=noise)
+            found = coverage_of_images(random, error, seeds, sweeps, sizes=sizes, scale=noise)
             of_curves.append([found.get(column, np.nan) for column in columns])
             print(f"{seeds}, {len(sizes)}, {noise:g}, {name} | {_figures(of_curves[-1])}", flush=True)
         print(f"{seeds}, {len(sizes)}, {noise:g}, mean | {_figures(np.mean(of_curves, axis=0))}", flush=True)

@@ -197,7 +197,9 @@ def _answer(answer: Answer, target: float) -> str:
     first, others = answer.needed[0], answer.needed[1:]
     if not math.isfinite(first.images):
         most = f"{FAR * first.sizes[-1]:,} images a class, {FAR} times the largest size"
-        return f"No condition reaches an accuracy of {target:g} within {most}."
+        text = f"By its fitted curve, no condition reaches an accuracy of {target:g} within {most}."
+        able = [needed.condition for needed in answer.needed if math.isfinite(needed.interval[0])]
+        return f"{text} The interval does not exclude it for {', '.join(able)}." if able else text
     interval = f"95 % interval: {_span(first.interval, first)}" if answer.unit else "no interval"
     text = f"To reach an accuracy of {target:g}, {first.condition} needs the fewest images: about "
     text += f"{_count(first.images, first)} a class ({interval})."

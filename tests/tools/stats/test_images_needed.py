@@ -62,6 +62,12 @@ def test_the_intervals_cover_the_truth_with_few_noisy_seeds_where_the_usual_boot
     assert found["refused"] < 0.1
 
 
+def test_by_images_of_one_seed_the_intervals_cover_less_but_there_are_some():
+    random, error = np.random.RandomState(3), TRUE_ERRORS["power law, c = 0.5"]
+    found = coverage_of_images(random, error, 1, 4, images=300, sizes=SIZES)
+    assert 0 < found["inside"] <= 1 and "inside, resampled" not in found
+
+
 def test_a_fall_beyond_noise_is_refused_and_the_others_are_answered():
     def bent(n: int, condition: str) -> float:
         return power(n, condition) - (0.1 if (n, condition) == (300, "S3T") else 0)
