@@ -40,11 +40,12 @@ def blob_to_array(blob: BlobProto, name: str = "blob") -> np.ndarray:
 def read_mean(path: str | Path) -> np.ndarray:
     """The mean image in a binaryproto file: float32, CHW, BGR. Raises FormatError."""
     mean = _array(_parse(path, PackedBlob(), "mean image (binaryproto)"), f"{path}: not a mean image")
-    if mean.ndim == 4 and mean.shape[0] == 1:
-        mean = mean[0]
-    if mean.ndim != 3 or 0 in mean.shape:
-        raise FormatError(f"{path}: not a mean image: its shape is {mean.shape}; it must be channels, height, width")
-    return mean
+    if mean.ndim != 4 or mean.shape[0] != 1 or 0 in mean.shape:
+        raise FormatError(
+            f"{path}: not a mean image: its shape is {mean.shape}; it must be 1, channels, height, width, as "
+            "compute_image_mean writes it: BVLC Caffe takes the second size for the channels"
+        )
+    return mean[0]
 
 
 def mean_bytes(mean: np.ndarray) -> bytes:

@@ -44,7 +44,7 @@ def _parsed(data: bytes) -> Datum:
         datum = Datum.FromString(data)
     except DecodeError:
         raise FormatError(f"{len(data)} bytes that are not a Datum") from None
-    if datum.float_data:
+    if datum.float_data and not datum.data:  # beside pixels Caffe ignores them
         raise FormatError("the Datum holds floats; only uint8 pixels are supported")
     return datum
 

@@ -70,6 +70,14 @@ def test_a_datum_without_plain_pixels_is_refused(message, phrase):
     assert phrase in str(error.value)
 
 
+@pytest.mark.parametrize("encoded", [False, True])
+def test_floats_beside_pixels_are_not_read(encoded):
+    pixels = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)
+    record = Datum(channels=1, height=2, width=3, data=pixels.tobytes(), float_data=[0.5], label=3, encoded=encoded)
+    image, label = datum.decode(record.SerializeToString(), lambda data: np.frombuffer(data, np.uint8).reshape(1, 2, 3))
+    assert (image.tolist(), label) == (pixels.tolist(), 3)
+
+
 @given(st.binary(max_size=60))
 def test_whatever_the_bytes_are_only_a_format_error_escapes(data):
     try:

@@ -26,6 +26,8 @@ class LRN(Layer):
         self.check_sizes([param.local_size])
         self.check(len(bottom[0].shape) == 4, f"a bottom of {len(bottom[0].shape)} axes; 4 are needed (N, C, H, W)")
         self._within = param.norm_region == LRNParameter.WITHIN_CHANNEL
+        lost = "across channels BVLC Caffe's values are wrong in place; give its top another name"
+        self.check(self._within or top[0] is not bottom[0], lost)
         self._size, self._beta = param.local_size, param.beta
         self._k = 1.0 if self._within else param.k
         self._alpha = param.alpha if self._within else param.alpha / param.local_size

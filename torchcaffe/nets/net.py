@@ -250,6 +250,7 @@ class Net:
 
     def share_params_with(self, other: "Net") -> None:
         """Uses the parameters of `other` in the layers that have the same names. Raises Fatal for different shapes."""
+        self.params.part_values()
         mine = {layer.name: layer for layer in reversed(self.layers)}
         for source in other.layers:
             target = mine.get(source.name)

@@ -68,6 +68,17 @@ class Params:
             blob = layer.blobs[index]
             layer.blobs[index] = owner.blob if blob.shape == owner.blob.shape else _Reshaped(owner.blob, blob.shape)
 
+    def part_values(self) -> None:
+        """Gives each layer that shares a parameter values of its own, the present ones. Gradients stay shared.
+
+        For a net that then uses another net's parameters: in Caffe that gives new memory to the layers of the same
+        names, and a layer of this net alone keeps the memory, and so the values, that it shared before.
+        """
+        for layer, index, owner in self._shared:
+            shared = layer.blobs[index]
+            layer.blobs[index] = _SharesGradient(owner.blob, shared.shape, shared.value)
+        self._shared.clear()
+
     def any_reshaped(self) -> bool:
         """Whether layers share a parameter in different shapes (share_mode PERMISSIVE)."""
         return any(layer.blobs[index] is not owner.blob for layer, index, owner in self._shared)
@@ -105,6 +116,22 @@ class _Reshaped(Blob):
     @grad.setter
     def grad(self, tensor: torch.Tensor | None) -> None:
         self._owner.grad = None if tensor is None else tensor.reshape(self._owner.shape)
+
+
+class _SharesGradient(_Reshaped):
+    """Another blob's gradient, and values of its own."""
+
+    def __init__(self, owner: Blob, shape: tuple[int, ...], value: torch.Tensor):
+        super().__init__(owner, shape)
+        self._own = value
+
+    @property
+    def value(self) -> torch.Tensor:
+        return self._own
+
+    @value.setter
+    def value(self, tensor: torch.Tensor) -> None:
+        self._own = tensor
 
 
 def _check_shapes(owner: Param, layer: Layer, index: int, spec: ParamSpec) -> None:

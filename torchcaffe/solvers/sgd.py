@@ -35,7 +35,8 @@ class SGD:
         self.history = [torch.zeros_like(each.blob.value) for each in params * self.histories]
         self._history_is_zero = [True] * len(params)
         unknown = f"Unknown regularization type: {param.regularization_type}; L1 or L2"
-        check(param.regularization_type in ("L1", "L2"), unknown, "sgd_solver.cpp:181")
+        known = param.regularization_type in ("L1", "L2")
+        check(known or not any(map(self._decay, params)), unknown, "sgd_solver.cpp:181")  # without decay it is not read
 
     def learning_rate(self, iteration: int) -> float:
         """The learning rate at `iteration`, rounded to float32. Updates `current_step`. Raises Fatal."""

@@ -33,6 +33,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "mean").write_bytes(blobs.mean_bytes(MEAN))
     (folder / "crop_mean").write_bytes(blobs.mean_bytes(MEAN[:, 1:-1, 1:-1]))
     (folder / "gray_mean").write_bytes(blobs.mean_bytes(MEAN[:1]))
+    (folder / "mean_of_3_axes").write_bytes(blobs.array_to_blob(MEAN).SerializeToString())
     return folder
 
 
@@ -143,6 +144,10 @@ REFUSED = [
     ("mean_value: 1 mean_value: 2", "mean_value is given 2 times; 1 or 3 are needed, one a channel"),
     ("crop_size: 18 mean_file: '{folder}/crop_mean'", "/crop_mean: a mean of 3x18x21, but the images are 3x20x23"),
     ("mean_file: '{folder}/gray_mean'", "/gray_mean: a mean of 1x20x23, but the images are 3x20x23"),
+    (
+        "mean_file: '{folder}/mean_of_3_axes'",
+        "/mean_of_3_axes: not a mean image: its shape is (3, 20, 23); it must be 1, ",
+    ),
     ("mean_file: '{folder}/nowhere'", "/nowhere: cannot be read: No such file or directory"),
     ("mean_file: '{folder}/lmdb/data.mdb'", "/lmdb/data.mdb: not a mean image (binaryproto), or cut off"),
 ]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers import engine_runs
 from tests.helpers.both_engines import Both, Figures, net_of
 
 IP = 'type: "InnerProduct" inner_product_param { num_output: 3 weight_filler { type: "xavier" } }'
@@ -31,3 +32,53 @@ layer { name: "two" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" 
   inner_product_param { num_output: 6 weight_filler { type: "xavier" } bias_term: false } }
 """
     Both(real_caffe, net_of(layers, x=(5, 6)), tmp_path).agree(figures, "shared parameters")
+
+
+NAMED = 'param { name: "w" } param { name: "b" }'
+FIGURE = (
+    'layer { name: "figure" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "figure" include { phase: TEST } }\n'
+)
+SOLVER = """
+net: "net.prototxt" base_lr: 0.05 lr_policy: "fixed" momentum: 0.9 max_iter: 4 display: 1 test_interval: 2
+test_iter: 2 random_seed: 3 snapshot_prefix: "s" solver_mode: CPU
+"""
+DATA = """
+layer { name: "d" type: "DummyData" top: "x" top: "t" dummy_data_param {
+  shape { dim: 4 dim: 3 } shape { dim: 4 dim: 3 } data_filler { type: "gaussian" } data_filler { type: "gaussian" } } }
+"""
+LOSS = 'layer { name: "loss" type: "EuclideanLoss" bottom: "c" bottom: "t" top: "loss" }\n'
+
+
+def ip(name: str, bottom: str, top: str, param: str, phase: str = "") -> str:
+    rule = f"include {{ phase: {phase} }}" if phase else ""
+    return f'layer {{ name: "{name}" bottom: "{bottom}" top: "{top}" {param} {rule} {IP} }}\n'
+
+
+TEST_NETS = {
+    "of both nets": ip("one", "x", "a", NAMED) + ip("two", "a", "c", NAMED),
+    "a sharer of the test net alone": ip("one", "x", "c", NAMED) + ip("two", "c", "y", NAMED, "TEST") + FIGURE,
+    "an owner of the test net alone": ip("one", "x", "y", NAMED, "TEST") + FIGURE + ip("two", "x", "c", NAMED),
+    "both of the test net alone": ip("one", "x", "c", "")
+    + ip("two", "x", "z", NAMED, "TEST")
+    + ip("three", "z", "y", NAMED, "TEST")
+    + FIGURE,
+    "shared in the test net alone": "".join(
+        ip("one", "x", "a", param, phase) + ip("two", "a", "c", param, phase)
+        for param, phase in ((NAMED, "TEST"), ("", "TRAIN"))
+    ),
+    "shared in the train net alone": "".join(
+        ip("one", "x", "a", param, phase) + ip("two", "a", "c", param, phase)
+        for param, phase in (("", "TEST"), (NAMED, "TRAIN"))
+    ),
+}
+
+
+@pytest.mark.parametrize("layers", TEST_NETS.values(), ids=TEST_NETS.keys())
+def test_a_test_net_takes_the_train_nets_parameters_layer_by_layer(caffe: Path, tmp_path: Path, layers: str) -> None:
+    """A layer that the train net lacks keeps the values that it began with, whatever it shares."""
+    (tmp_path / "net.prototxt").write_text(DATA + layers + LOSS)
+    (tmp_path / "solver.prototxt").write_text(SOLVER)
+    command = ("train", "--solver=solver.prototxt")
+    right, found = engine_runs.real(caffe, tmp_path, *command), engine_runs.ours(tmp_path, *command)
+    assert right.code == found.code == 0
+    engine_runs.same(found, right, "Test net output", rtol=2e-4)

@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import torchcaffe as caffe
+from caffeformat import FormatError
 from caffeformat.caffeformat_pb2 import SolverState
 from tests.helpers.both_engines import Figures, distance
+from tests.helpers.real_caffe import CaffeAborted
 from tests.helpers.solver_steps import NET, POLICIES, Steps, in_float64
 
 BASE = 'base_lr: 0.1 momentum: 0.9 weight_decay: 0.01 lr_policy: "fixed" max_iter: 50 '
@@ -17,6 +20,8 @@ SETTINGS = {
     "L2": BASE,
     "L1": BASE + 'regularization_type: "L1"',
     "L1 without momentum": 'base_lr: 0.1 weight_decay: 0.1 lr_policy: "fixed" regularization_type: "L1"',
+    "L1 without decay": 'base_lr: 0.1 momentum: 0.9 lr_policy: "fixed" regularization_type: "L1"',
+    "another type without decay": 'base_lr: 0.1 momentum: 0.9 lr_policy: "fixed" regularization_type: "L3"',
     "iter_size": BASE + "iter_size: 3",
     "clipped": BASE + "clip_gradients: 0.3",
     "clipped, with iter_size": BASE + "clip_gradients: 0.5 iter_size: 2",
@@ -46,6 +51,14 @@ def test_a_step_of_each_policy(real_caffe, tmp_path: Path, figures: Figures, pol
     Path(state).write_bytes(at.SerializeToString())
     steps.run(1, state)
     steps.agree(figures, iteration + 1)
+
+
+def test_an_unknown_regularization_with_decay_is_refused_before_the_first_step(tmp_path: Path, real_caffe) -> None:
+    steps = Steps(real_caffe, tmp_path, BASE + 'regularization_type: "L3"')
+    with pytest.raises(CaffeAborted, match="Unknown regularization type: L3"):
+        steps.run(1)
+    with pytest.raises(FormatError, match="Unknown regularization type: L3; L1 or L2"):
+        caffe.get_solver(tmp_path / "ours.prototxt")
 
 
 def test_a_layer_that_does_not_learn_stays_and_so_does_what_is_below(real_caffe, tmp_path, figures) -> None:
