@@ -4,8 +4,13 @@
 # Settings: CAFFE (the engine's executable), JOBS (trainings at a time), GPUS (0,1; empty: the CPU), PER_GPU,
 # SET="max_iter=200 sizes=[50,100]" (keys of the experiment file to override), DRY_RUN=1, EXPERIMENT=demo.
 SHELL := /bin/sh
-export SET  # the verbs get it unchanged, quotes included
 EXPERIMENT ?= demo
+# What a user writes is no text for make: a $ in it stays a $.
+override SET := $(value SET)
+override EXPERIMENT := $(value EXPERIMENT)
+override FROM := $(value FROM)
+override OTHER := $(value OTHER)
+export SET  # the verbs get it unchanged, quotes included
 # docker/make.sh sets VENV to the container's environment, and PROJECT if the current folder is not a checkout.
 VENV := .venv
 PROJECT := .

@@ -24,6 +24,7 @@ from tools.protocol.conditions import Condition
 from tools.protocol.register import check_name
 
 SELECTING = {"sizes", "conditions", "controls", "directions", "seeds", "claims"}
+LONGEST_NAME = 237  # bytes; a file system takes 255, and `+engine=torchcaffe` may be added
 LOCAL = {"path", "on_bad_image", "keep_models", "resume"}
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
@@ -135,6 +136,7 @@ def load(file: Path, overrides: str = "") -> Experiment:
         raise UserError("\n".join(_explain(e, content.file, places) for e in error.errors())) from None
     experiment._file, experiment._places, experiment._set = content.file, places, overrides
     experiment._name = _name(content.file, changes)
+    _check_name(content.file, experiment.name)
     _check_sizes(experiment)
     return experiment
 
@@ -182,6 +184,20 @@ def _name(file: Path, changes: dict[str, Any]) -> str:
         text = plain[value] if isinstance(value, (bool, type(None))) else str(value)
         parts.append(f"{key}={quote(text, safe='')}")
     return "+".join(parts)
+
+
+def _check_name(file: Path, name: str) -> None:
+    """Raises UserError for a name that cannot be that of the folders of runs and results."""
+    shown, bytes_ = repr(name).strip("'\""), len(name.encode(errors="surrogateescape"))
+    if name.startswith("."):
+        raise UserError(f"{file}: its folders would be called {shown!r}; give the file a name like mine.yaml")
+    if not name.isprintable():
+        raise UserError(f"{shown}: a name with characters that cannot be printed, or not in UTF-8; rename the file")
+    if bytes_ > LONGEST_NAME:
+        raise UserError(
+            f"{file}: its folders would be called {shown[:60]}..., {bytes_} bytes, at most {LONGEST_NAME}; shorten the "
+            "name of the file, or write what SET overrides into a file of its own"
+        )
 
 
 def _check_sizes(exp: Experiment) -> None:
