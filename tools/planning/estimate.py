@@ -1,7 +1,11 @@
 """Estimates how long an experiment will take, from a measured iteration."""
 
+import contextlib
+import heapq
 import os
+import subprocess
 import tempfile
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -11,10 +15,11 @@ from tools.caffe_log import LogReader
 from tools.common.checkout import own_file
 from tools.common.errors import UserError
 from tools.common.files import read_json, write_json
-from tools.nets.templates import NET, OTHER_NETS
-from tools.planning.state import Plan
+from tools.nets.templates import NET, OTHER_NETS, SOLVER, render
+from tools.planning.state import Plan, split_or_presumed
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment
+from tools.protocol.layout import Run
 from tools.training.engine import Engine
 from tools.training.gpus import selected_gpus
 from tools.training.output import OutputFault, ended, lines_of, silence_allowed, started
@@ -22,21 +27,49 @@ from tools.training.patience import MEASURED
 from tools.training.process import last_words
 
 MOST = 1 << 24  # bytes of output of the measurement
+START = 4.0  # seconds of a run outside of its iterations and tests: interpreters, the engine's starts, proofs
+FORWARD = 0.4  # the share of an iteration that its forward pass takes: a third, and some for reading test images
 ITERATIONS = 4  # measured; the first display's rate is garbage in Caffe
 
 
 def time_left(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> str:
-    """A sentence. An upper limit: every run counts as a `base` training, and frozen layers make a run shorter."""
-    if not plan.untrained:
+    """A sentence. An upper limit: every run counts as a training in which all layers learn.
+
+    Tests, predictions, and the starts of engine and interpreter are in it; figures and page are not.
+    """
+    runs = plan.untrained
+    if not runs:
         return "Nothing is left to train."
     seconds, iterations = seconds_per_iteration(exp, engine, jobs), max_iter(exp)
-    hours = len(plan.untrained) * iterations * seconds / jobs / 3600
+    hours = makespan({run: seconds_of_run(exp, run, seconds) for run in runs}, plan.copies, jobs) / 3600
     left = f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.0f} minutes"
     return (
-        f"Time left: at most about {left} of training: {len(plan.untrained)} runs of {iterations:,} iterations "
-        f"of {seconds:.3f} s, {jobs} at a time\n"
+        f"Time left: at most about {left} of training: {len(runs)} runs of {iterations:,} iterations "
+        f"of {seconds:.3f} s, {jobs} at a time, tests and predictions included\n"
         "(measured here: an iteration of `base`, in which all layers learn; the frozen conditions are quicker)."
     )
+
+
+def seconds_of_run(exp: Experiment, run: Run, seconds: float) -> float:
+    """The time that `run` takes if an iteration takes `seconds`: iterations, tests, predictions, and START."""
+    rendered = render(exp, run, split_or_presumed(exp, run))
+    solver = prototxt.parse(rendered.solver, SolverParameter(), SOLVER)
+    net = prototxt.parse(rendered.net, NetParameter(), NET)
+    (batch,) = (layer.data_param.batch_size for layer in net.layer if layer.type == "Data" and layer.include[0].phase)
+    passes = solver.max_iter // solver.test_interval + solver.test_initialization + 1  # the last for the predictions
+    tested = passes * sum(solver.test_iter) * batch
+    return START + seconds * (solver.max_iter + FORWARD * tested / rendered.train_batch)
+
+
+def makespan(seconds: dict[Run, float], copies: dict[Run, Run], jobs: int) -> float:
+    """When the last of the runs ends: `jobs` at a time, each after the run that it copies from. Sources come first."""
+    free, ends = [0.0] * jobs, dict[Run, float]()
+    for run, took in seconds.items():
+        source = copies.get(run)
+        begin = max(heapq.heappop(free), ends.get(source, 0.0) if source else 0.0)
+        ends[run] = begin + took
+        heapq.heappush(free, ends[run])
+    return max(ends.values())
 
 
 def max_iter(exp: Experiment) -> int:
@@ -44,20 +77,21 @@ def max_iter(exp: Experiment) -> int:
 
 
 def seconds_per_iteration(exp: Experiment, engine: Engine, jobs: int) -> float:
-    """The time of one training iteration of the template on made-up images.
+    """The time of one training iteration of the template on made-up images, with `jobs` such trainings at a time.
 
     The engine measures it once; results/<experiment>/iteration.json keeps it.
     """
     net = _net_without_data(exp)
     threads = os.environ.get("OPENBLAS_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // jobs))
     where = ",".join(selected_gpus(engine)) or f"cpu, {threads} threads"
-    key = sha256(f"{net}{engine.version}{where}".encode()).hexdigest()[:16]
+    key = sha256(f"{net}{engine.version}{where}{jobs}".encode()).hexdigest()[:16]
     file = layout.results_folder(exp, engine.name) / MEASURED
     measured = read_json(file)
     if not isinstance(measured, dict):
         measured = {}
     if key not in measured:
-        measured[key] = {"seconds": _measure(exp, engine, net, threads), "device": where, "engine": engine.version}
+        seconds = _measure(exp, engine, net, threads, jobs)
+        measured[key] = {"seconds": seconds, "device": where, "engine": engine.version}
         write_json(file, measured)
     return float(measured[key]["seconds"])
 
@@ -85,7 +119,8 @@ def _net_without_data(exp: Experiment) -> str:
     return prototxt.to_text(kept)
 
 
-def _measure(exp: Experiment, engine: Engine, net: str, threads: str) -> float:
+def _measure(exp: Experiment, engine: Engine, net: str, threads: str, jobs: int) -> float:
+    """On CPUs beside `jobs - 1` other trainings, which take their share of the memory's bandwidth."""
     gpus = selected_gpus(engine)
     environment = os.environ | {"GLOG_logtostderr": "1", "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
     if gpus:
@@ -93,13 +128,16 @@ def _measure(exp: Experiment, engine: Engine, net: str, threads: str) -> float:
     reader, fault = LogReader(), ""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "net.prototxt").write_text(net)
-        (Path(folder) / "solver.prototxt").write_text(_solver_of_measurement(exp, Path(folder)))
-        arguments = [f"--solver={folder}/solver.prototxt", *(["--gpu=0"] if gpus else [])]
-        process = started([engine.path, "train", *arguments], environment)
+        (Path(folder) / "solver.prototxt").write_text(_solver_of_measurement(exp, Path(folder), ITERATIONS))
+        (Path(folder) / "long.prototxt").write_text(_solver_of_measurement(exp, Path(folder), 1 << 30))
+        command: list[str | Path] = [engine.path, "train", *(["--gpu=0"] if gpus else [])]
+        others = 0 if gpus else jobs - 1
         try:
-            with ended(process):
-                for line in lines_of(process, silence_allowed(), MOST):
-                    reader.feed(line)
+            with _trainings_beside([*command, f"--solver={folder}/long.prototxt"], environment, others):
+                process = started([*command, f"--solver={folder}/solver.prototxt"], environment)
+                with ended(process):
+                    for line in lines_of(process, silence_allowed(), MOST):
+                        reader.feed(line)
         except OutputFault as error:
             fault = f": it {error}, and was ended"
     log = reader.finish()
@@ -109,10 +147,32 @@ def _measure(exp: Experiment, engine: Engine, net: str, threads: str) -> float:
     return 1 / log.iters_per_s
 
 
-def _solver_of_measurement(exp: Experiment, folder: Path) -> str:
-    """The experiment's solver for a few iterations of the net in `folder`, on any device, without tests."""
+@contextlib.contextmanager
+def _trainings_beside(command: list[str | Path], environment: dict[str, str], count: int) -> Iterator[None]:
+    """`count` trainings that run while the context lasts, each begun before it is entered."""
+    with contextlib.ExitStack() as stack:
+        processes = [stack.enter_context(_ended_by_then(started(command, environment))) for _ in range(count)]
+        for process in processes:
+            for line in lines_of(process, silence_allowed(), MOST):
+                if "Solving" in line:
+                    break
+        yield
+
+
+@contextlib.contextmanager
+def _ended_by_then(process: "subprocess.Popen[bytes]") -> "Iterator[subprocess.Popen[bytes]]":
+    with ended(process):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def _solver_of_measurement(exp: Experiment, folder: Path, iterations: int) -> str:
+    """The experiment's solver for some iterations of the net in `folder`, on any device, without tests."""
     solver = _solver(exp)
-    solver.max_iter, solver.display, solver.snapshot, solver.snapshot_after_train = ITERATIONS, 1, 0, False
+    solver.max_iter, solver.snapshot, solver.snapshot_after_train = iterations, 0, False
+    solver.display = 1 if iterations == ITERATIONS else 0
     solver.test_interval = 0
     for field in (*OTHER_NETS, "test_iter", "test_state"):
         solver.ClearField(field)

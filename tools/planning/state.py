@@ -96,11 +96,16 @@ def _from_first(verbs: tuple[str, ...], is_to_do: Callable[[str], bool]) -> list
 def check_templates(exp: Experiment, engine: Engine) -> None:
     """Raises UserError or FormatError, before any work, if the templates do not fit the experiment."""
     for run in runs_of(exp, engine.name):
-        render(exp, run, None if split_of(exp, run.seed).marker.exists() else _presumed_split(exp))
+        render(exp, run, split_or_presumed(exp, run))
 
 
-def _presumed_split(exp: Experiment) -> dict[str, Any]:
-    """The split that the published data set will give, from its card; for other images the smallest possible one."""
+def split_or_presumed(exp: Experiment, run: Run) -> dict[str, Any] | None:
+    """None if the run's split is there: `render` reads it. Else the one that the published data set will give.
+
+    Its card says which. Of other images it is the smallest possible one.
+    """
+    if split_of(exp, run.seed).marker.exists():
+        return None
     about = card(exp.dataset)
     counts = about.counts if about.is_published and not exp.path else {"classes": 2, "val": 0}
     half = {"classes": [""] * (counts["classes"] // 2), "counts": {"val": counts["val"] // 2}}

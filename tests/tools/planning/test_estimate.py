@@ -1,5 +1,7 @@
 """How long an experiment will take: one iteration measured by real Caffe, remembered, and multiplied."""
 
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -7,10 +9,11 @@ import pytest
 from tests.helpers.shell_scripts import stand_in
 from tools.common.errors import UserError
 from tools.common.files import load_json, write_json
-from tools.planning.estimate import max_iter, seconds_per_iteration, time_left
+from tools.planning.estimate import makespan, max_iter, seconds_of_run, seconds_per_iteration, time_left
 from tools.planning.state import Plan
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run
+from tools.protocol.runs import find_run
 from tools.training.engine import Engine
 
 MEMORY = Path("results/quick/iteration.json")
@@ -29,22 +32,61 @@ def test_an_iteration_is_measured_once_by_the_engine_itself(trained: Experiment,
 
 @pytest.mark.parametrize(
     ("seconds", "jobs", "text"),
-    [(0.15, 1, "30 minutes"), (0.9, 1, "3.0 hours"), (0.9, 2, "1.5 hours"), (36, 1, "120 hours")],
+    [
+        (0.15, 1, "31 minutes"),
+        (0.9, 1, "3.1 hours"),
+        (0.9, 2, "2.1 hours"),
+        (0.9, 8, "1.0 hours"),
+        (36, 1, "125 hours"),
+    ],
 )
 def test_the_time_left_counts_every_untrained_run_as_a_base_training(
-    trained: Experiment, engine: Engine, monkeypatch: pytest.MonkeyPatch, seconds: float, jobs: int, text: str
+    trained: Experiment, engine: Engine, seconds: float, jobs: int, text: str
 ) -> None:
-    exp = load(Path("experiments/quick.yaml"), "max_iter=4000")
+    """Each has 4,000 iterations of 8 images, and 82 tests and predictions of 40: forward, as 164 iterations more."""
+    exp = load(Path("experiments/quick.yaml"), "max_iter=4000 test_interval=50 test_batch_size=40")
+    name = exp.name
     seconds_per_iteration(exp, engine, jobs)
-    file = Path("results/quick+max_iter=4000/iteration.json")
+    file = Path(f"results/{name}/iteration.json")
     write_json(file, {key: record | {"seconds": seconds} for key, record in load_json(file).items()})
-    runs = [Run(exp.name, "A2B", 4, f"S{n}T", 0) for n in (1, 2, 3, 4)]
+    runs = [Run(name, "A2B", 4, f"S{n}T", 0) for n in (1, 1, 1, 1)]
+    runs = [replace(run, seed=0, size=size) for run, size in zip(runs, (4, 12, 4, 12), strict=True)]
+    runs[2:] = [replace(run, condition="base") for run in runs[2:]]
     states = dict(zip(runs, ("waiting", "failed", "stale: mean changed", "done"), strict=True))
+    what = f"3 runs of 4,000 iterations of {seconds:.3f} s, {jobs} at a time, tests and predictions included"
     sentence = time_left(exp, engine, Plan({}, states), jobs)
-    assert sentence.startswith(
-        f"Time left: at most about {text} of training: 3 runs of 4,000 iterations of {seconds:.3f} s"
-    )
+    assert sentence.startswith(f"Time left: at most about {text} of training: {what}\n")
     assert time_left(exp, engine, Plan({}, {runs[0]: "done"}), jobs) == "Nothing is left to train."
+
+
+def test_runs_are_counted_as_they_can_run(trained: Experiment) -> None:
+    """Not more at a time than there are, and a run after the one that it copies from."""
+    source, a, b, c = (Run("quick", "A2B", 4, f"S{n}T", 0) for n in range(4))
+    seconds = dict.fromkeys((source, a, b, c), 10.0)
+    copies = dict.fromkeys((a, b, c), source)
+    assert [makespan(seconds, {}, jobs) for jobs in (1, 2, 3, 4, 100)] == [40, 20, 20, 10, 10]
+    assert [makespan(seconds, copies, jobs) for jobs in (1, 2, 3, 100)] == [40, 30, 20, 20]
+
+
+def test_the_estimate_is_near_the_time_that_a_run_takes(trained: Experiment, engine: Engine) -> None:
+    """Within a factor: the run's own log says how long its iterations took, and its manifest how long all of it."""
+    run = find_run(trained, "caffe", "A2B/n0012/base/seed0")
+    manifest = load_json(run.manifest)
+    began, ended = (datetime.fromisoformat(manifest[key]) for key in ("began", "ended"))
+    seconds = seconds_per_iteration(trained, engine, 1)
+    assert 0.3 * (ended - began).total_seconds() < seconds_of_run(trained, run, seconds) < 30
+
+
+def test_other_trainings_run_beside_the_measured_one_and_are_ended(
+    trained: Experiment, caffe: Path, tmp_path: Path
+) -> None:
+    """With three jobs two more engines train, longer than the measurement takes; none is left."""
+    log = tmp_path / "started"
+    script = f'[ "$1" = --version ] || echo $$ $* >> {log}; exec {caffe} "$@"'
+    seconds_per_iteration(trained, Engine(stand_in(tmp_path / "bin", "caffe", script)), 3)
+    lines = [line.split() for line in log.read_text().splitlines()]
+    assert [line[2].rpartition("/")[2] for line in lines] == ["long.prototxt", "long.prototxt", "solver.prototxt"]
+    assert not any(Path(f"/proc/{line[0]}").exists() for line in lines)
 
 
 def test_the_iterations_are_the_experiments_else_the_solvers(trained: Experiment) -> None:

@@ -109,3 +109,27 @@ def test_a_wrong_override_is_told_as_such(tmp_path, text, told):
     with pytest.raises(UserError, match="SET") as error:
         load(written(tmp_path, GOOD), text)
     assert told in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("...yaml", "its folders would be called '..'"),
+        ("..yaml", "its folders would be called '.'"),
+        (".hidden.yaml", "its folders would be called '.hidden'"),
+        ("two\nlines.yaml", r"two\\nlines: a name with characters that cannot be printed"),
+        ("M\udcfcller.yaml", r"M\\udcfcller: a name with characters that cannot be printed, or not in UTF-8"),
+        ("x" * 240 + ".yaml", "240 bytes, at most 237; shorten the name of the file"),
+    ],
+)
+def test_a_name_that_cannot_be_a_folders_is_refused(tmp_path, name, told):
+    file = written(tmp_path, GOOD)
+    file = file.rename(file.with_name(name))
+    with pytest.raises(UserError, match=told):
+        load(file)
+
+
+@pytest.mark.parametrize("name", ["a b", "a$(touch x)", "a{x}", "it's", 'say "hi"', "Müller", "猫", "-x", "a*[b]"])
+def test_a_name_that_can_be_a_folders_is_taken_as_it_is(tmp_path, name):
+    file = written(tmp_path, GOOD)
+    assert load(file.rename(file.with_name(f"{name}.yaml")), "max_iter=200").name == f"{name}+max_iter=200"
