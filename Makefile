@@ -10,7 +10,9 @@ override SET := $(value SET)
 override EXPERIMENT := $(value EXPERIMENT)
 override FROM := $(value FROM)
 override OTHER := $(value OTHER)
-export SET  # the verbs get it unchanged, quotes included
+override DATA := $(value DATA)
+override NAME := $(if $(filter environment,$(origin NAME)),,$(value NAME))# some systems have a NAME of their own
+export SET NAME DATA  # the verbs get it unchanged, quotes included
 # docker/make.sh sets VENV to the container's environment, and PROJECT if the current folder is not a checkout.
 VENV := .venv
 PROJECT := .
@@ -25,7 +27,7 @@ option = $(if $($1),--$(shell echo $1 | tr A-Z a-z) $(call quoted,$($1)))
 exists = $(shell test -e $(call quoted,$1) && echo yes)
 FILE = $(call experiment,$(EXPERIMENT))
 
-.PHONY: help venv caffe torchcaffe engine test test-fast parity equivalence bench bench-gpu doctor status verify summarize plot \
+.PHONY: help new venv caffe torchcaffe engine test test-fast parity equivalence bench bench-gpu doctor status verify summarize plot \
   report tensorboard tensorboard-packages browser retain scores controls-sweep claims confusion publish advise reliability lint protos
 .PHONY: image image-cuda image-base test-image test-image-cuda
 .DEFAULT_GOAL := help
@@ -37,6 +39,7 @@ help:
 	@echo 'make tiny-sweep DRY_RUN=1            list the runs, what is done, and the time left'
 	@echo 'make tiny-sweep SET="max_iter=200 sizes=[50,100] conditions=[base,S2T]"'
 	@echo 'make controls-sweep     controls of the demo: selffers, random layers, subsets of filters, retention, scores'
+	@echo 'make new NAME=mine DATA=/my/images   an experiment file for your own images'
 	@echo 'make status EXPERIMENT=demo          done, running, waiting, failed'
 	@echo 'make verify EXPERIMENT=demo          checks every file that the results stand on;  FAST=1, RERUN=2'
 	@echo 'make summarize EXPERIMENT=demo       the tables again;  make plot EXPERIMENT=demo: the figures again'
@@ -86,6 +89,11 @@ controls-sweep: venv engine
 	@$(call SWEEP,demo-controls)
 	@$(if $(filter-out 0,$(DRY_RUN)),:,$(TOOLS) retain $(call experiment,demo-controls) --set "$$SET")
 	@$(if $(filter-out 0,$(DRY_RUN)),:,$(TOOLS) scores $(call experiment,demo-controls) --set "$$SET")
+
+# An experiment file for your own images: looks at them, and writes experiments/NAME.yaml.
+new: venv
+	@[ -n "$$NAME" ] && [ -n "$$DATA" ] || { echo 'make new NAME=mine DATA=/my/images'; exit 2; }
+	@$(TOOLS) new "$$NAME" "$$DATA"
 
 status summarize publish retain scores: venv
 	@$(TOOLS) $@ $(FILE) --set "$$SET"

@@ -17,6 +17,7 @@ except ModuleNotFoundError as missing:
 
 VERBS = {
     "doctor": "show what this machine has for the experiments, and what is missing",
+    "new": "write an experiment file for your own images",
     "fetch": "bring the data set, and check it",
     "split": "divide the classes into halves and draw the target sets: lists",
     "pack": "decode the images into LMDBs, each image once",

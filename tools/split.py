@@ -15,13 +15,13 @@ from tools import cli
 from tools.common.files import load_json, lock, read_json, write_if_changed, write_record
 from tools.common.shuffle import shuffled
 from tools.datasets import open_dataset
-from tools.datasets.base import Scan
 from tools.datasets.checked import CheckedImages, bad_images_error
+from tools.datasets.looks import look, notes
 from tools.datasets.names import require_each_once, require_short_names
 from tools.datasets.present import content_of, fingerprint
 from tools.planning.stages import split_stage
 from tools.protocol.experiment import Experiment, Size
-from tools.protocol.fit import Images, check_counts, class_halves
+from tools.protocol.fit import Images, check_counts, class_halves, drawn_classes
 from tools.protocol.layout import Split, size_name, split_of, split_seeds, train_sizes
 
 _SHOWN = 20  # how many bad images split.json names
@@ -41,7 +41,7 @@ def split(exp: Experiment, seed: int) -> bool:
             return False
         data = open_dataset(exp)
         whole = data.scan()
-        scan = _draw_classes(exp, seed, whole)
+        scan = whole.of_classes(drawn_classes(exp, seed, whole.classes))
         missing = dict.fromkeys(scan.missing, "no such file")
         require_each_once(data, scan)
         require_short_names(data, scan)
@@ -68,21 +68,11 @@ def split(exp: Experiment, seed: int) -> bool:
             "counts": {half: {"train": _count(train, ids), "val": _count(val, ids)} for half, ids in halves.items()},
             "missing": {"count": len(missing), "first": sorted(missing)[:_SHOWN]},
             "unreadable": {"count": len(bad), "first": sorted(bad)[:_SHOWN]},
-            "notes": scan.notes,
+            "notes": [*scan.notes, *notes(look(data, scan.references), exp.gray, exp.image_size)],
         }
         sizes = _sizes(exp, place, train)
         write_record(place.marker, record | {"lists": _write_lists(exp, place, sizes, record, train, val, digests)})
         return True
-
-
-def _draw_classes(exp: Experiment, seed: int, scan: Scan) -> Scan:
-    """The classes of `classes: 40`, drawn by the split's seed, and what the scan says of them; all without that key."""
-    if exp.classes is None:
-        return scan
-    if exp.classes > len(scan.classes):
-        raise exp.fault("classes", str(exp.classes), f"at most the {len(scan.classes)} classes of the data set")
-    drawn = sorted(shuffled(scan.classes, split_seeds(exp, seed)[0], "drawn classes")[: exp.classes])
-    return scan.of_classes(drawn)
 
 
 def _draw(references: list[str], size: Size, seed: int, nested: bool) -> list[str]:

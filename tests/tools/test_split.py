@@ -19,7 +19,7 @@ from tests.helpers.file_stamp import stamp
 from tests.helpers.image_projects import experiment, image_folder, inside, packed, read_list, tiny, verb
 from tools.common.errors import UserError
 from tools.common.files import sha256
-from tools.datasets.folder import Folder
+from tools.datasets import checked
 from tools.mean import mean
 from tools.pack import pack
 from tools.planning.stages import mean_stage, pack_stage, split_stage
@@ -455,7 +455,7 @@ def test_files_that_a_list_names_but_the_disk_lacks_are_counted_before_sizes_are
 def test_images_are_decoded_once_for_all_seeds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exp = made(image_folder(Path("images"), {"a": 3, "b": 3}), seeds=[0, 1])
     split(exp, 0)
-    monkeypatch.setattr(Folder, "read", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(checked, "_fault", lambda *_: pytest.fail("decoded again"))
     assert split(exp, 1)
 
 

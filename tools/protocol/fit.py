@@ -13,6 +13,15 @@ from tools.protocol.runs import net_template
 Images = dict[str, list[str]]  # class id -> references
 
 
+def drawn_classes(exp: Experiment, seed: int, classes: list[str]) -> list[str]:
+    """Those that `classes: 40` draws with the split's seed, sorted; all of them without that key. Raises UserError."""
+    if exp.classes is None:
+        return classes
+    if exp.classes > len(classes):
+        raise exp.fault("classes", str(exp.classes), f"at most the {len(classes)} classes of the data set")
+    return sorted(shuffled(classes, split_seeds(exp, seed)[0], "drawn classes")[: exp.classes])
+
+
 def class_halves(classes: list[str], seed: int) -> dict[str, list[str]]:
     """Ids in the order of their labels: half A and half B of the shuffled classes, each sorted."""
     order = shuffled(classes, seed, "classes")
