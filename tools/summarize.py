@@ -117,6 +117,7 @@ def _row(exp: Experiment, ended: EndedRun, engine: str) -> Row:
         engine=engine,
         status=result["status"] if result else "failed",
         attempts=ended.content["attempts"],
+        resumed_at=" ".join(map(str, ended.content.get("resumed_at") or [])) or None,
         run=str(run.folder),
     )
 

@@ -48,7 +48,7 @@ def test_a_sweep_goes_from_images_to_figures_and_a_second_one_does_nothing(swept
     rows = table("results/small/runs.csv")
     assert ",".join(rows[0]) == (
         "dataset,direction,size,condition,seed,accuracy,best_accuracy,best_iter,loss,iters,seconds,images_per_s,engine,"
-        "status,attempts,run"
+        "status,attempts,resumed_at,run"
     )
     assert len(rows) == 8 and {row["iters"] for row in rows} == {"10"}
     for row in rows:

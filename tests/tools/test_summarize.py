@@ -11,6 +11,7 @@ import pytest
 from tests.helpers.finished_runs import demo, fail, finish, predict, run_of, whole_sweep
 from tools import __main__ as command_line
 from tools.common.errors import UserError
+from tools.common.files import load_json, write_json
 from tools.planning.stages import summarize_stage
 from tools.results.columns import engine_name
 from tools.results.ended_runs import runs_on_disk
@@ -18,7 +19,7 @@ from tools.summarize import main, summarize
 
 HEADER = (
     "dataset,direction,size,condition,seed,accuracy,best_accuracy,best_iter,loss,iters,seconds,images_per_s,engine,status,"
-    "attempts,run"
+    "attempts,resumed_at,run"
 )
 
 pytestmark = pytest.mark.usefixtures("root")
@@ -40,7 +41,7 @@ def test_a_finished_run_is_one_row_with_the_figures_of_its_manifest():
     lines = Path("results/demo/runs.csv").read_text().splitlines()
     assert lines[0] == HEADER
     assert lines[1:] == [
-        "fashion-mnist,A2B,60,S3T,0,0.71,0.72,200,0.5,300,12.5,1600.0,caffe,ok,1,models/demo/A2B/n0060/S3T/seed0"
+        "fashion-mnist,A2B,60,S3T,0,0.71,0.72,200,0.5,300,12.5,1600.0,caffe,ok,1,,models/demo/A2B/n0060/S3T/seed0"
     ]
 
 
@@ -156,6 +157,15 @@ def test_a_failed_run_has_a_row_of_blank_figures_and_counts_as_excluded():
         **{"engine": "caffe", "status": "failed", "attempts": "3", "run": "models/demo/B2A/n0060/S2T/seed0"},
     }
     assert [cell("60", "S2T")[name] for name in ("accuracy", "sd", "n", "excluded")] == ["", "", "0", "1"]
+
+
+def test_where_a_run_went_on_from_a_snapshot_is_in_its_row():
+    for key, resumed_at in (("A2B/n0060/S2T/seed0", [100, 200]), ("B2A/n0060/S2T/seed0", [])):
+        manifest = finish(key, 0.6).manifest
+        write_json(manifest, load_json(manifest) | {"attempts": 4, "resumed_at": resumed_at})
+    finish("A2B/n0060/S3T/seed0", 0.6)  # a manifest of an older version
+    summarize(demo(), "caffe")
+    assert [row["resumed_at"] for row in table("runs")] == ["100 200", "", ""]
 
 
 def test_a_run_that_was_made_again_after_a_failure_counts():

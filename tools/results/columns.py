@@ -44,6 +44,7 @@ RUN_COLUMNS: Columns = {
     "engine": "the engine's name: caffe, torchcaffe",
     "status": "ok, stuck, diverged or failed; only ok runs enter a mean",
     "attempts": "how often the training was started with the same inputs",
+    "resumed_at": "iterations at which it went on from a snapshot (`resume: true`), by spaces; blank if at none",
     "run": "the run's folder",
 }
 SUMMARY_COLUMNS: Columns = {
