@@ -8,7 +8,6 @@ The exit status is 0 if `make demo-sweep` can run, 1 if something that it needs 
 import os
 import platform
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from tools.datasets import reader
 from tools.protocol.register import Card, Space, card, datasets
 from tools.training.engine import Engine, NoEngine, find_engine
 from tools.training.gpus import selected_gpus
+from tools.training.output import OutputFault, answer_of
 
 State = Literal["ok", "note", "missing"]
 DEMO = "demo"  # what this experiment needs must be there; the rest is only noted
@@ -85,11 +85,13 @@ def training(engine: Engine) -> Finding:
 def machine_gpus() -> list[str]:
     """The name of each GPU (`NVIDIA H200`); if the driver does not answer, the GPUs' device files."""
     try:
-        process = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-        if process.returncode == 0:
-            return [line.partition(": ")[2].partition(" (UUID")[0] for line in process.stdout.splitlines()]
+        status, lines = answer_of(["nvidia-smi", "-L"], with_stderr=False)
+        if status == 0:
+            return [line.partition(": ")[2].partition(" (UUID")[0] for line in lines]
     except FileNotFoundError:
         return []
+    except (OSError, OutputFault) as error:
+        return [f"GPU whose driver does not answer (nvidia-smi: {error})"]
     return [str(file) for file in sorted(Path("/dev").glob("nvidia[0-9]*"))]
 
 
@@ -98,9 +100,16 @@ def pycaffe(engine: Engine) -> Finding:
     beside = engine.path.parent / "pycaffe"
     for command in (str(beside), "python3"):
         program = shutil.which(command)
-        if program and subprocess.run([program, "-c", "import caffe"], capture_output=True).returncode == 0:
+        if program and _imports_caffe(program):
             return Finding("pycaffe", "ok", program)
     return Finding("pycaffe", "note", "none; the tests and your own scripts need it, the sweeps do not", "make caffe")
+
+
+def _imports_caffe(program: str) -> bool:
+    try:
+        return answer_of([program, "-c", "import caffe"])[0] == 0
+    except (OSError, OutputFault):
+        return False
 
 
 def packages(requirements: Path) -> Finding:

@@ -86,7 +86,7 @@ def test_a_run_killed_at_random_ends_with_the_tables_and_the_net_of_an_undisturb
     assert load_json(run.manifest)["resumed_at"] == []
     shutil.rmtree(run.folder)
     kills = 0
-    for share in (0.2, 0.5, 0.8):
+    for share in (0.3, 0.7):
         iteration = 5 * int(60 * (share + chance.uniform(-0.15, 0.15)))
         kills += killed_at(project, run.folder / "caffe.log", iteration, chance.uniform(0, 0.05))
     assert kills

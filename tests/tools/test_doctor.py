@@ -52,6 +52,19 @@ def test_an_engine_that_does_not_start_is_missing_with_its_own_words(examine, tm
     assert status == 1 and found["engine"].startswith("missing") and "libcaffe.so.1" in found["engine"]
 
 
+def test_programs_that_hang_do_not_hold_up_the_doctor(examine, caffe, tmp_path):
+    for name in ("caffe", "nvidia-smi", "pycaffe"):
+        stand_in(tmp_path / "bin", name, "echo here; exec sleep 600")
+    hangs = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "ENGINE_SILENCE": "0.5"}
+    status, found = examine(CAFFE=tmp_path / "bin" / "caffe", **hangs)
+    assert status == 1 and "caffe --version: printed no line for 0.5 s" in found["engine"]
+    (tmp_path / "bin" / "caffe").unlink()
+    stand_in(tmp_path / "bin", "caffe", f'[ "$1" = --version ] && exec {caffe} --version; exec sleep 600')
+    status, found = examine(CAFFE=tmp_path / "bin" / "caffe", **hangs)
+    assert status == 0 and found["pycaffe"].startswith("note")
+    assert "GPU whose driver does not answer (nvidia-smi: printed no line for 0.5 s" in found["training"]
+
+
 def test_a_gpu_that_the_engine_cannot_use_is_told(caffe, tmp_path, monkeypatch):
     # given a driver that lists a GPU, and BVLC Caffe as Debian builds it: for the CPU
     stand_in(tmp_path, "nvidia-smi", 'case "$1" in -L) echo "GPU 0: NVIDIA TITAN X (UUID: GPU-1)" ;; *) echo 0 ;; esac')

@@ -74,6 +74,7 @@ class RowBuilder:
         """Resets the state of an attempt. The tables keep their rows."""
         self._outputs: dict[tuple[str, int], tuple[str, ...]] = {}  # names in the last complete row, by kind and net
         self._rate: float | None = None
+        self._rate_before: float | None = None  # of the last row that the attempt goes on from
         self._rate_iteration = -1  # of the last lr line
         self._without_rate: list[tuple[Table, int, int]] = []  # table, row index, iteration
 
@@ -98,6 +99,9 @@ class RowBuilder:
                 self._take_back()
         train, test = self.train.cut_from(iteration), self.test.cut_from(iteration)
         rows_before = len(self.train) + len(self.test)
+        self._rate_before = next(
+            (rate for rate in reversed(self.train.column("LearningRate")) if rate is not None), None
+        )
         self._replaced.append(_Replaced(iteration, self.reach, self.snapshots, train, test, rows_before))
         self.reach, self.snapshots = iteration, set()
 
@@ -163,8 +167,11 @@ class RowBuilder:
         self._without_rate.clear()
 
     def settle_last_rates(self) -> None:
-        """Gives the remaining rows the last rate, because no other will follow."""
-        self.settle_rates(self._rate)
+        """Gives the remaining rows the last rate, because no other will follow.
+
+        An attempt that goes on from the snapshot of the last iteration has no lr line of its own.
+        """
+        self.settle_rates(self._rate_before if self._rate is None else self._rate)
 
 
 def number(text: str | None) -> float | None:

@@ -1,5 +1,6 @@
 """The status line while a run trains: iteration, loss, accuracy, images per second, time left."""
 
+import contextlib
 import os
 import sys
 import time
@@ -22,12 +23,17 @@ class LiveLine:
         self._key = run.key
         self._rendered = rendered
         self._max_iter = prototxt.parse(rendered.solver, prototxt.SolverParameter(), str(run.folder / SOLVER)).max_iter
-        self._terminal = sys.stdout.isatty() and os.environ.get("TOOLS_PLAIN") != "1"
+        self._terminal = bool(sys.stdout and sys.stdout.isatty()) and os.environ.get("TOOLS_PLAIN") != "1"
         self._shown = time.monotonic()
         self._first: tuple[int, float] | None = None  # iteration and time of the first row
         self._loss = self._accuracy = ""
 
     def show(self, row: LogRow) -> None:
+        """Shows the row. Where nobody reads the output any more, the training goes on all the same."""
+        with contextlib.suppress(OSError):
+            self._show(row)
+
+    def _show(self, row: LogRow) -> None:
         now = time.monotonic()
         self._first = self._first or (row.iteration, now)
         if row.kind == "train":
@@ -44,7 +50,7 @@ class LiveLine:
 
     def _line(self, iteration: int, now: float, first_iteration: int, start: float) -> str:
         speed = left = ""
-        if iteration > first_iteration:
+        if iteration > first_iteration and now > start:
             rate = (iteration - first_iteration) / (now - start)
             seconds = round((self._max_iter - iteration) / rate)
             speed = f"  {rate * self._rendered.train_batch:.0f} images/s"

@@ -259,6 +259,20 @@ def test_real_caffe_resumed_into_the_same_log(tiny, caffe, tmp_path):
     assert both.ignored_layers == []
 
 
+def test_real_caffe_resumed_from_its_last_snapshot_has_the_rates_of_a_run_in_one_piece(tiny, caffe, tmp_path):
+    """It prints no rate: no iteration is left to do."""
+    log, first = tmp_path / "caffe.log", (tiny / "caffe.log").read_text()
+    end = first.index("\n", first.rindex("Snapshotting solver state")) + 1
+    log.write_text(first[:end])  # as a kill leaves it
+    assert train(caffe, tiny, log, "--snapshot=tiny_iter_40.solverstate", mode="a") == 0
+    both, alone = parse_log(log), parse_log(tiny / "caffe.log")
+    assert (both.attempts, both.finished) == (2, True)
+    for found, right in ((both.train, alone.train), (both.test, alone.test)):
+        assert found.column("NumIters") == right.column("NumIters")
+        assert found.column("LearningRate") == right.column("LearningRate")
+        assert None not in found.column("LearningRate")
+
+
 def test_real_caffe_names_the_layers_that_the_train_net_did_not_take(tiny, caffe, tmp_path):
     """A test net ignores what the train net does, and says so again; a layer of the train net only is no news."""
     renamed = NET.replace('name: "ip2"', 'name: "ip2_T"')

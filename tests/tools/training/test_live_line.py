@@ -37,6 +37,17 @@ def every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_line.time, "monotonic", lambda: next(clock))
 
 
+def test_without_a_reader_or_an_output_the_training_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    every_ten_seconds(monkeypatch)
+    reader, writer = os.pipe()
+    os.close(reader)
+    for out in (None, os.fdopen(writer, "w", buffering=1)):
+        monkeypatch.setattr(sys, "stdout", out)
+        line = LiveLine(RUN, RENDERED)
+        for iteration in range(0, 100, 10):
+            line.show(train_row(iteration, 1.5))
+
+
 def test_in_a_log_there_is_a_line_every_thirty_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
