@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from tools import cli, summarize
 from tools.common.files import remove_leftovers
@@ -20,7 +21,7 @@ from tools.planning.graph import Outcome, carry_out
 from tools.planning.state import Plan, check_templates, make_plan, set_aside_stale_manifests
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
-from tools.protocol.layout import MODELS
+from tools.protocol.layout import MODELS, RESULTS
 from tools.training.engine import Engine, find_engine
 from tools.training.gpus import runs_per_gpu, selected_gpus
 
@@ -28,6 +29,8 @@ from tools.training.gpus import runs_per_gpu, selected_gpus
 def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     """Runs what is left of the experiment, `jobs` trainings at a time; returns the exit status, 1 if a run failed."""
     results = layout.results_folder(exp, engine.name)
+    for place in (layout.dataset_folder(exp).parts[0], MODELS, RESULTS):
+        Path(place).mkdir(exist_ok=True)  # or an OSError that names it: a link to a disk that is not there, a file
     for folder in (layout.dataset_folder(exp), MODELS / results.name, results):
         remove_leftovers(folder)
     plan = make_plan(exp, engine)
@@ -69,7 +72,7 @@ def _reasons(outcome: Outcome, after: Plan) -> Iterator[str]:
             yield f"  failed: {run.folder}/ (failed.json, caffe.log)"
     for what, how in outcome.failed.items():
         if what not in told:
-            yield f"  failed: {what}: {how}"
+            yield f"  failed: {what}: {how}{', its error is above' if how.startswith('exit') else ''}"
     if outcome.messages:
         yield f"  failed: {outcome.messages}"
     elif not outcome.failed and not told:
