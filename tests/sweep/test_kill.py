@@ -1,6 +1,8 @@
 """Kills, failures and retries: the same command continues and gives the same result; nothing incomplete counts."""
 
+import contextlib
 import json
+import random
 import stat
 import subprocess
 import sys
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.helpers import trained_project
 
 pytestmark = pytest.mark.slow
 
@@ -62,6 +66,41 @@ def test_after_kill_9_of_a_whole_sweep_the_same_command_ends_with_the_same_resul
     assert results() == expected
     leftovers = [path for top in ("data", "models", "results") for path in Path(top).rglob("*.part")]
     assert leftovers == []
+
+
+COMMANDS = {"make": "", "sweep": "", "Snakemake": "-m snakemake", "the job": "-m tools.planning.job"}
+
+
+@pytest.mark.parametrize("victim", COMMANDS)
+def test_no_process_of_a_sweep_lives_long_after_a_kill_9_while_a_run_starts(root, checkout, tmp_path, victim):
+    """At random instants in the first second of a `tools run`. Every process of the sweep has a mark of its own."""
+    quick = trained_project.write_project(tmp_path / "images").file
+    command = [sys.executable, "-m", "tools", "sweep", str(quick), "--jobs", "2", "--set", "max_iter=100000"]
+    if victim == "make":
+        command = ["make", "-f", f"{checkout}/Makefile", f"PROJECT={checkout}", f"VENV={checkout}/.venv"]
+        command += ["quick-sweep", "JOBS=2", "SET=max_iter=100000"]
+    for attempt in range(2):
+        environment = root.environment | {"MARK": f"{tmp_path}/{attempt}"}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        top = subprocess.Popen(command, env=environment, **quiet)
+        wait_for(lambda mark=environment["MARK"]: family(mark, "-m tools run "), "a training")
+        time.sleep(random.random())
+        chosen = family(environment["MARK"], COMMANDS[victim]) if COMMANDS[victim] else [psutil.Process(top.pid)]
+        chosen[0].kill()
+        if victim == "the job":  # the sweep goes on without it
+            top.kill()
+        top.wait()
+        wait_for(lambda mark=environment["MARK"]: not family(mark, ""), "the end of all processes", 5)
+
+
+def family(mark: str, words: str) -> list[psutil.Process]:
+    """The living processes with this MARK in their environment and these words in their command."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get("MARK") == mark and words in " ".join(process.cmdline()) and _alive(process):
+                found.append(process)
+    return found
 
 
 def _alive(process: psutil.Process) -> bool:
