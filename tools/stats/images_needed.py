@@ -85,6 +85,7 @@ def images_needed(tables: Tables, target: float, draws: int = DRAWS) -> Answer:
     cells: list[Cell] = [(size, condition) for condition, of in sizes.items() for size in of]
     sample = Measurements(rows, tables.predictions).sample(cells) if cells else None
     if sample is None:
+        refused |= dict.fromkeys(sizes, f"no seed has all runs of {', '.join(sizes)}")
         raise UserError("\n".join([f"{tables.folder}: no condition has an answer", *_listed(refused)]))
     noise = _noise(sample, sizes)
     drawn = sample.draws(draws, np.random.RandomState(0)) if sample.unit else np.empty((0, len(cells)))
@@ -135,8 +136,8 @@ def _usable(tables: Tables) -> tuple[dict[str, list[int]], set[Replicate], dict[
         most = max(map(len, places[condition].values()))
         of = sorted(size for size, found in places[condition].items() if found and 2 * len(found) >= most)
         if len(of) < LEAST_SIZES:
-            names = " and ".join(map(str, of)) or "no size"
-            refused[condition] = f"measured at {names} images a class; a curve needs three sizes"
+            names = f"{' and '.join(map(str, of))} images a class" if of else "no size"
+            refused[condition] = f"measured at {names}; a curve needs three sizes"
             continue
         sizes[condition], common[condition] = of, set.intersection(*(places[condition][size] for size in of))
     most = max(map(len, common.values()), default=0)

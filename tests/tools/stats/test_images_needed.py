@@ -123,6 +123,17 @@ def test_if_all_are_refused_it_is_an_error_that_has_every_reason():
     assert {line.split(":")[0] for line in lines[2:]} == {"  base", "  S3T"}
 
 
+def test_without_a_seed_that_all_conditions_share_no_mean_can_be_compared():
+    tables = exact(power, seeds=2)
+    tables.runs[:] = [row for row in tables.runs if row["seed"] == (row["condition"] == "base")]
+    with pytest.raises(UserError, match="no condition has an answer\n  base: no seed has all runs of base, FTall, S3T"):
+        images_needed(tables, 0.5)
+    for row in tables.runs:
+        row["status"] = "failed"
+    with pytest.raises(UserError, match="FTall: measured at no size; a curve needs three sizes"):
+        images_needed(tables, 0.5)
+
+
 def test_a_seed_that_lacks_a_run_is_in_no_mean_and_a_condition_of_few_seeds_is_refused():
     tables = exact(power, seeds=5)
     for row in tables.runs:
