@@ -21,6 +21,7 @@ from caffeformat.blobs import read_caffemodel
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.common.files import create_locked, load_json, remove_leftovers
+from tools.common.parent_death import with_this_process
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import MODELS, RESULTS, Run
 from tools.protocol.runs import source_run
@@ -65,7 +66,10 @@ def train_again(exp: Experiment, run: Run, finished: dict[Run, dict], overrides:
     given = with_keys(overrides, {"keep_models", "path"}, **keys)
     command = [sys.executable, "-m", "tools", "run", str(exp.file.resolve()), run.key, "--set", given]
     with _root(run, source_run(exp, run)) as root:
-        result = subprocess.run(command, cwd=root, env=_environment(finished[run]), capture_output=True, text=True)
+        environment = _environment(finished[run])
+        result = subprocess.run(
+            command, cwd=root, env=environment, capture_output=True, text=True, preexec_fn=with_this_process()
+        )
         if result.returncode:
             raise UserError(f"{run.folder}: did not train again: {result.stderr.strip() or result.stdout.strip()}")
         again = load_json(root / run.manifest)
