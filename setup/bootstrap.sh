@@ -1,8 +1,9 @@
 #!/bin/sh
 # setup/bootstrap.sh [VENV]: makes the project's Python environment, with what requirements.txt pins, in the folder VENV
 # (default: .venv of the checkout). It needs Python 3.11 or newer; as root on Debian it installs one if there is none.
-# pip follows its own configuration (PIP_INDEX_URL, pip.conf). The file VENV/.requirements holds the checksum of the
-# installed requirements.txt and the path of VENV, or the word `unfinished`.
+# pip follows its own configuration (PIP_INDEX_URL, pip.conf), and takes only files whose sha256 is in requirements.txt.
+# The file VENV/.requirements holds the checksum of the installed requirements.txt and the path of VENV, or the word
+# `unfinished`.
 set -eu
 unset CDPATH PYTHONHOME PYTHONPATH
 me=bootstrap
@@ -123,7 +124,7 @@ install_requirements() {
   [ ! -t 1 ] || quiet=
   # pip refuses `user = true` of a user's pip.conf in a venv
   PIP_USER=0 "$venv/bin/python" -m pip install $quiet --no-input --use-pep517 --disable-pip-version-check \
-    -r "$requirements" ||
+    --require-hashes -r "$requirements" ||
     fail "pip could not install what requirements.txt names" "read pip's message above, check the network" \
       "(a mirror or proxy goes into pip's configuration: pip config, PIP_INDEX_URL), and call again"
 }

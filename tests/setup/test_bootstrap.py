@@ -3,7 +3,9 @@
 A checkout of our own pins one small wheel that lies beside it, so that no test asks the network.
 """
 
+import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,8 +29,11 @@ class Checkout:
     def venv(self) -> Path:
         return self.root / ".venv"
 
-    def pin(self, name: str, version: str) -> None:
-        (self.root / "requirements.txt").write_text(f"{name} @ {wheel(self.root, name, version).as_uri()}\n")
+    def pin(self, name: str, version: str, digest: str = "") -> None:
+        """`digest`: instead of the wheel's own sha256."""
+        file = wheel(self.root, name, version)
+        digest = digest or hashlib.sha256(file.read_bytes()).hexdigest()
+        (self.root / "requirements.txt").write_text(f"{name} @ {file.as_uri()} --hash=sha256:{digest}\n")
 
     def bootstrap(self, *arguments: object, **settings: object) -> subprocess.CompletedProcess:
         return run("sh", self.root / "setup" / "bootstrap.sh", *arguments, PIP_NO_INDEX=1, **settings)
@@ -103,10 +108,34 @@ def test_after_kill_9_while_installing_a_second_call_ends_well(bare):
 
 
 def test_what_pip_cannot_install_leaves_no_environment_that_counts_as_finished(ready):
-    (ready.root / "requirements.txt").write_text("no-such-package-anywhere==1.0\n")
+    (ready.root / "requirements.txt").write_text(f"no-such-package-anywhere==1.0 --hash=sha256:{'0' * 64}\n")
     done = ready.bootstrap()
     assert done.returncode == 1 and "no-such-package-anywhere" in done.stderr and "call again" in done.stderr
     assert (ready.venv / ".requirements").read_text() == "unfinished\n"
+
+
+def test_a_file_that_is_not_the_pinned_one_is_not_installed(ready):
+    ready.pin("small", "2.0", digest="0" * 64)
+    done = ready.bootstrap()
+    assert done.returncode == 1 and "DO NOT MATCH THE HASHES" in done.stderr and ready.version() == "1.0"
+    (ready.root / "requirements.txt").write_text("small @ " + wheel(ready.root, "small", "2.0").as_uri() + "\n")
+    done = ready.bootstrap()
+    assert done.returncode == 1 and "--require-hashes" in done.stderr and "small" in done.stderr
+
+
+def test_every_package_of_the_project_is_pinned_with_the_checksums_of_its_files(checkout):
+    for name in ("requirements", "docker/requirements"):
+        pins = re.findall(
+            r"^[\w.-]+==\S+(?: \\\n    --hash=sha256:[0-9a-f]{64})+$", read(checkout / f"{name}.txt"), re.M
+        )
+        pinned = {pin.split()[0].lower() for pin in pins}
+        assert len(pins) == len(re.findall(r"^\w", read(checkout / f"{name}.txt"), re.M))
+        wanted = re.findall(r"^([\w.-]+==\S+)", read(checkout / f"{name}.in"), re.M)
+        assert wanted and {line.lower() for line in wanted} <= pinned, "`make requirements` was not run"
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
 
 
 def test_a_folder_that_is_no_environment_is_left_as_it_is(bare):
