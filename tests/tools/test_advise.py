@@ -14,7 +14,7 @@ from tools.advise import advise, main, report, target_report
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
-from tools.results.columns import RUN_COLUMNS, csv_text, row_of, run_key
+from tools.results.columns import RUN_COLUMNS, csv_text, row_of, run_key, with_columns
 from tools.results.tables import Tables
 from tools.stats.images_needed import images_needed
 
@@ -244,7 +244,7 @@ def test_the_command_ends_with_0_while_a_condition_is_answered_and_else_not(tmp_
     assert done.out.startswith("To reach an accuracy of 0.85, S3T needs the fewest images: about ")
     assert "no answer for S2T: its accuracy falls from 0.8614 at 60 to 0.8356 at 6000 images a class" in done.out
     rows = [row for row in Tables(CHECKOUT / "docs/results/demo").runs if row["size"] != 60]
-    write_atomic(tmp_path / "runs.csv", csv_text(RUN_COLUMNS, rows))
+    write_atomic(tmp_path / "runs.csv", csv_text(RUN_COLUMNS, with_columns(RUN_COLUMNS, rows)))
     monkeypatch.setattr(sys, "argv", [*command, str(tmp_path)])
     assert run_verb() == 2
     refused = capsys.readouterr()
