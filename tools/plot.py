@@ -22,6 +22,7 @@ from tools.common.errors import UserError
 from tools.common.files import checksums, write_atomic, write_record
 from tools.figures import NoData, accuracy, by_size, class_gains, controls, curves, filters, gain, samples, style, tsne
 from tools.planning.stages import FIGURES, plot_stage
+from tools.planning.stale import note_stale_runs
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import results_folder
 from tools.results.columns import CLASSES, CURVES, RUNS, SUMMARY, Row, engine_name, read_csv
@@ -155,6 +156,8 @@ def main(argv: list[str]) -> None:
     drawn = plot(exp, engine_name(), arguments.tables)
     folder = results_folder(exp, engine_name()) / FIGURES
     print(f"{folder}/: {'drawn' if drawn else 'complete already'}")
+    if arguments.tables is None:
+        note_stale_runs(exp)
     if arguments.run:
         print(plot_runs(exp, engine_name(), arguments.run, arguments.tables))
     if arguments.layer:

@@ -19,6 +19,7 @@ from tools.common.files import checksums, write_atomic, write_record
 from tools.figures import style
 from tools.page import content, provenance, template
 from tools.planning.stages import FIGURES, PAGE, report_stage
+from tools.planning.stale import note_stale_runs
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import experiment_name, results_folder
 from tools.results.columns import (
@@ -176,3 +177,5 @@ def main(argv: list[str]) -> None:
     exp = load(arguments.experiment, arguments.set)
     written = report(exp, engine_name(), arguments.tables)
     print(f"{results_folder(exp, engine_name()) / PAGE}: {'written' if written else 'complete already'}")
+    if arguments.tables is None:
+        note_stale_runs(exp)

@@ -33,6 +33,7 @@ from tools.common.errors import UserError
 from tools.common.files import is_locked, read_json, write_atomic, write_record
 from tools.nets.templates import NET, headline_in
 from tools.planning.stages import TABLES, summarize_stage
+from tools.planning.stale import note_stale_runs
 from tools.protocol.experiment import Experiment
 from tools.protocol.heads import SMOOTHED
 from tools.protocol.layout import Run, experiment_name, results_folder, split_of
@@ -209,3 +210,4 @@ def main(argv: list[str]) -> None:
     written = summarize(exp, engine_name())
     print(report(folder))
     print(f"{folder}/: {', '.join(TABLES)}: {'written' if written else 'complete already'}")
+    note_stale_runs(exp)
