@@ -6,27 +6,32 @@ from typing import Any
 from tools.caffe_log import Log
 from tools.common.errors import UserError
 from tools.nets.templates import Rendered
+from tools.protocol.heads import SMOOTHED
 from tools.results.columns import RESULT_COLUMNS, whole_row
+from tools.training.learning import Chance, Evidence, chance_of, is_stuck, last_tenth
 
 MAX_LOSS = 87.0  # BVLC Caffe prints -log(max(p, FLT_MIN)) as the loss of an image: 87.3365 if the net has diverged
 FLAGS = {
-    "stuck": "accuracy at chance, or training loss flat",
+    "stuck": "accuracy at chance and no loss clearly better than chance, or all losses flat",
     "diverged": "loss is NaN, infinite or at Caffe's ceiling",
     "failed": "see failed.json and caffe.log in it",
 }  # status -> why a run with it is in no mean; every status but `ok`
-FLAT = 0.99  # a loss of at least this share of ln(outputs), the loss at chance, counts as flat
 
 
-def outcome(log: Log, rendered: Rendered, classes: int, outputs: int, val_images: int) -> dict[str, Any]:
+def outcome(
+    log: Log, rendered: Rendered, classes: int, outputs: int, val_images: int, chance: Chance | None = None
+) -> dict[str, Any]:
     """The result columns of runs.csv, from a run's log. Raises UserError if a test has no accuracy or loss.
 
     accuracy: of the test at the last iteration, the headline.
     best_accuracy, best_iter: the best of all tests after iteration 0.
-    status: `diverged` if the loss is NaN, infinite or at Caffe's ceiling at the end; `stuck` if the accuracy is not
-    above chance (1/classes) by three standard errors, or if training and test loss both end flat at ln(outputs);
-    otherwise `ok`. The end is the last tenth of the displays.
+    status: `diverged` if a loss is NaN or infinite, or a log loss at Caffe's ceiling, at the end; `stuck` if nothing in
+    the log shows that the net has learned (tools/training/learning.py); otherwise `ok`. The end is the last tenth of
+    the displays. Without `chance`, the classes count as equally large.
     """
-    tests = [row for row in log.test.rows() if row["TestNet"] == 0 and row["NumIters"]]
+    tests = [row for row in log.test.rows() if row["TestNet"] == 0]
+    first = next((row for row in tests if not row["NumIters"]), None)
+    tests = [row for row in tests if row["NumIters"]]
     if not tests or not len(log.train):
         raise UserError(
             f"caffe.log: {len(tests)} tests after iteration 0, {len(log.train)} displays; at least one each"
@@ -44,18 +49,26 @@ def outcome(log: Log, rendered: Rendered, classes: int, outputs: int, val_images
         seconds=round(log.seconds, 1),
         images_per_s=round(log.iters_per_s * rendered.train_batch, 1) if log.iters_per_s > 0 else None,
     )
-    chance = 1 / classes
-    standard_error = math.sqrt(chance * (1 - chance) / val_images)
-    losses = [_value(row, "SmoothedLoss") for row in log.train.rows()]
-    last_losses = losses[-max(1, len(losses) // 10) :]
-    final_loss = min(loss, sum(last_losses) / len(last_losses))
-    if not all(math.isfinite(x) and x < MAX_LOSS for x in [loss, *last_losses]):
-        status = "diverged"
-    elif accuracy <= chance + 3 * standard_error or final_loss >= FLAT * math.log(outputs):
-        status = "stuck"
-    else:
-        status = "ok"
-    return result | {"status": status}
+    whole_losses = [_value(row, SMOOTHED) for row in log.train.rows()]
+    log_losses = [] if rendered.training_loss is None else _column(log, rendered.training_loss)
+    ends = [loss, *last_tenth(whole_losses)]
+    bounded = [*([loss] if rendered.is_log_loss else []), *last_tenth(log_losses)]
+    if not all(map(math.isfinite, ends)) or any(x >= MAX_LOSS for x in bounded):
+        return result | {"status": "diverged"}
+    evidence = Evidence(
+        [_value(row, rendered.accuracy) for row in tests],
+        val_images,
+        loss if rendered.is_log_loss else None,
+        first.get(rendered.loss) if first and rendered.is_log_loss else None,
+        log_losses,
+    )
+    equal = chance_of([1] * classes, [1] * classes, outputs)
+    return result | {"status": "stuck" if is_stuck(evidence, chance or equal) else "ok"}
+
+
+def _column(log: Log, name: str) -> list[float]:
+    """The values of a column of train.csv. The last display, after the last iteration, has no outputs of the net."""
+    return [value for row in log.train.rows() if (value := row.get(name)) is not None]
 
 
 def _value(row: dict[str, float | None], column: str) -> float:

@@ -1,19 +1,25 @@
 """The result of a run, from its log: the headline figures, and which runs are flagged."""
 
-from types import SimpleNamespace
+import math
+from dataclasses import replace
 
 import pytest
 
 from tools.caffe_log import LogReader
+from tools.nets.templates import Rendered
+from tools.training.learning import chance_of
 from tools.training.outcome import outcome
 
-RENDERED = SimpleNamespace(accuracy="accuracy", loss="loss", train_batch=50)
+RENDERED = Rendered("", "", [], train_batch=50, seed=0, accuracy="accuracy", loss="loss")
 
 
-def log_of(train: list[float], tests: list[tuple[float, float]]):
-    """A log with a display every 10 iterations and the tests spread evenly, the last one at the end."""
+def log_of(train: list[float], tests: list[tuple[float, float]], weight: float = 1):
+    """A log with a display every 10 iterations and the tests spread evenly, the last one at the end.
+
+    `weight` is that of the loss in the net's; a weight of 2 makes the net's loss twice as large.
+    """
     reader, step = LogReader(), 10 * len(train) // (len(tests) - 1)
-    rows = [f"Iteration {10 * i} (20 iter/s, 0.5s/10 iters), loss = {loss}" for i, loss in enumerate(train)]
+    rows = [f"Iteration {10 * i} (20 iter/s, 0.5s/10 iters), loss = {weight * loss}" for i, loss in enumerate(train)]
     lines = ["Solving Net"]
     for i in range(len(train) + 1):
         if 10 * i % step == 0:
@@ -21,7 +27,8 @@ def log_of(train: list[float], tests: list[tuple[float, float]]):
             lines += [f"Iteration {10 * i}, Testing net (#0)", f"    Test net output #0: accuracy = {accuracy}"]
             lines += [f"    Test net output #1: loss = {loss} (* 1 = {loss} loss)"]
         if i < len(train):
-            lines += [rows[i], f"Iteration {10 * i}, lr = 0.01"]
+            lines += [rows[i], f"    Train net output #0: loss = {train[i]} (* {weight} = {weight * train[i]} loss)"]
+            lines += [f"Iteration {10 * i}, lr = 0.01"]
     for number, line in enumerate([*lines, "Optimization Done."]):
         reader.feed(f"I0228 10:00:{number // 10:02}.{number % 10}00000  1234 solver.cpp:1] {line}\n")
     return reader.finish()
@@ -56,6 +63,7 @@ def test_a_run_that_cannot_be_believed_is_flagged(status, train, tests):
 BELIEVED = {
     "just above chance, with a noisy last batch": ([4.6, 4.58, 4.57], [(0.01, 4.61), (0.0234, 4.4356)], 100, 100),
     "overfitted: a test loss above ln k": ([1.6, 0.1, 0.01], [(0.2, 1.6), (0.4, 3.0)], 5, 5),
+    "learned its training images, and nothing beyond": ([1.6, 0.1, 0.01], [(0.2, 1.6), (0.2, 3.0)], 5, 5),
     "a thousand outputs for five classes": ([6.9, 2.0, 1.0], [(0.2, 6.9), (0.6, 1.2)], 5, 1000),
 }
 
@@ -63,3 +71,57 @@ BELIEVED = {
 @pytest.mark.parametrize("train, tests, classes, outputs", BELIEVED.values(), ids=BELIEVED)
 def test_a_run_that_learned_is_believed(train, tests, classes, outputs):
     assert told(train, tests, classes, outputs)["status"] == "ok"
+
+
+FEW = {
+    "by its training loss": ([1.1, 0.5, 0.17], [(0.33, 1.1), (0.63, 0.9), (0.556, 1.2)]),
+    "by its training loss alone": ([1.1, 0.5, 0.17], [(0.33, 1.1), (0.33, 1.9), (0.37, 2.2)]),
+    "by the loss of its tests": ([1.1, 1.09, 1.05], [(0.33, 1.1), (0.44, 1.0), (0.48, 0.97)]),
+    "by an accuracy that none guesses": ([1.1, 1.09, 1.05], [(0.33, 1.1), (0.7, 1.12), (0.7, 1.12)]),
+    "by its earlier tests": ([1.1, 1.09, 1.07, 1.05], [(0.33, 1.1), (0.78, 1.12), (0.56, 1.12)]),
+    "by many displays": ([1.1] + 30 * [1.02, 0.98], [(0.33, 1.1), (0.33, 1.1)]),
+}
+
+
+@pytest.mark.parametrize("train, tests", FEW.values(), ids=FEW)
+def test_a_run_that_learned_is_believed_on_27_validation_images_too(train, tests):
+    assert told(train, tests, 3, 3, 27)["status"] == "ok"
+
+
+FEW_STUCK = {
+    "at chance": ([1.1, 1.11, 1.1], [(0.33, 1.1), (0.44, 1.1), (0.48, 1.1)]),
+    "by luck below it in one batch": ([1.1, 1.11, 1.0], [(0.33, 1.1), (0.33, 1.1), (0.48, 1.1)]),
+    "on few images as it started": ([1.1, 1.11, 1.0], [(0.48, 1.05), (0.48, 1.05), (0.48, 1.05)]),
+    "scattered about chance": ([1.2, 0.9] * 30, [(0.33, 1.1), (0.33, 1.1)]),
+}
+
+
+@pytest.mark.parametrize("train, tests", FEW_STUCK.values(), ids=FEW_STUCK)
+def test_a_run_without_any_sign_of_learning_is_stuck_on_27_validation_images_too(train, tests):
+    assert told(train, tests, 3, 3, 27)["status"] == "stuck"
+
+
+def test_a_net_that_always_says_the_largest_class_is_stuck_however_large_it_is():
+    chance = chance_of([90, 10], [45, 5], 2)
+    assert (chance.accuracy, chance.start_loss) == (0.9, math.log(2))
+    log = log_of([0.69] + 20 * [0.33, 0.32], [(0.5, 0.69), (0.9, 0.33), (0.9, 0.326)])
+    assert outcome(log, RENDERED, 2, 2, 50, chance)["status"] == "stuck"
+    assert outcome(log, RENDERED, 2, 2, 50)["status"] == "ok", "what a data set of equal classes would say"
+    log = log_of([0.69] + 20 * [0.33, 0.12], [(0.5, 0.69), (0.9, 0.33), (0.96, 0.2)])
+    assert outcome(log, RENDERED, 2, 2, 50, chance)["status"] == "ok"
+
+
+def test_the_training_loss_is_that_of_the_headlines_head():
+    """The net's loss has those of other heads in it, or a weight."""
+    log = log_of([1.6, 1.6, 1.6, 1.2, 0.7], [(0.2, 1.6), (0.2, 1.9)], weight=3)
+    assert outcome(log, replace(RENDERED, training_loss="loss"), 5, 5, 50)["status"] == "ok"
+    assert outcome(log, RENDERED, 5, 5, 50)["status"] == "stuck"
+
+
+def test_a_loss_that_is_no_log_loss_says_nothing_and_may_be_large():
+    rendered = replace(RENDERED, training_loss=None, is_log_loss=False)
+    log = log_of([90.0, 120.0], [(0.2, 100.0), (0.5, 90.0)])
+    assert outcome(log, rendered, 5, 5, 500)["status"] == "ok"
+    assert outcome(log_of([90.0, 120.0], [(0.2, 100.0), (0.22, 90.0)]), rendered, 5, 5, 500)["status"] == "stuck"
+    infinite = log_of([90.0, float("inf")], [(0.2, 100.0), (0.5, 90.0)])
+    assert outcome(infinite, rendered, 5, 5, 500)["status"] == "diverged"
