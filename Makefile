@@ -126,6 +126,7 @@ advise: venv
 # The figures of docs/statistics.md: how often intervals and verdicts are right on simulated sweeps. Takes minutes.
 reliability: venv
 	@OMP_NUM_THREADS=1 $(PYTHON) -m benchmarks.simulated_sweeps
+	@OMP_NUM_THREADS=1 $(PYTHON) -m benchmarks.stuck_rule
 
 # Curves of running and finished runs. TensorBoard listens on port PORT (6006 if not given), on this machine only.
 TENSORBOARD ?= tensorboard==2.21.0 tensorboardX==2.6.5

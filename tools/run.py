@@ -7,6 +7,7 @@ Does nothing when the run is complete already. After a kill at any moment the sa
 
 import subprocess
 import time
+from collections import Counter
 
 from tools import cli, parse, predict, render, train
 from tools.common.checkout import CHECKOUT
@@ -22,6 +23,7 @@ from tools.training.attempts import attempts
 from tools.training.caffe_train import LOG
 from tools.training.engine import Engine, find_engine
 from tools.training.inputs import lacks_predictions, put_back_manifest, run_stage
+from tools.training.learning import Chance, chance_of
 from tools.training.outcome import outcome
 from tools.training.process import Contradiction, RunFailed
 
@@ -110,9 +112,24 @@ def _outcome(exp: Experiment, run: Run, rendered: Rendered) -> Record:
     classes = len(split["classes"][half])
     try:
         log = parse.parse(run.folder / LOG, run.folder)
-        return outcome(log, rendered, classes, exp.fc8_outputs or classes, split["counts"][half]["val"])
+        outputs = exp.fc8_outputs or classes
+        return outcome(
+            log, rendered, classes, outputs, split["counts"][half]["val"], _chance(exp, run, classes, outputs)
+        )
     except UserError as error:
         raise Contradiction(str(error)) from error
+
+
+def _chance(exp: Experiment, run: Run, classes: int, outputs: int) -> Chance | None:
+    """Chance for the images of each class in the run's lists; None if a list is gone."""
+    split, (half, size) = split_of(exp, run.seed), train_set(exp, run)
+    counts = []
+    for path in (split.train_list(half, size), split.val_list(half)):
+        if not path.is_file():
+            return None
+        labels = Counter(line.rpartition(" ")[2] for line in path.read_text().splitlines())
+        counts.append([labels[str(label)] for label in range(classes)])
+    return chance_of(counts[0], counts[1], outputs)
 
 
 def _manifest(exp: Experiment, run: Run, engine: Engine, training: Record, result: Record) -> Record:

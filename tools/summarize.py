@@ -22,8 +22,10 @@ tables.
 
 import contextlib
 import hashlib
+import statistics
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tabulate import tabulate
@@ -65,6 +67,8 @@ from tools.stats.learning_state import LEARNING, PAST_BEST
 from tools.training.engine import Engine, NoEngine, find_engine
 from tools.training.inputs import put_back_manifest
 from tools.training.outcome import FLAGS
+
+_ROUNDING = 0.0001  # test.csv has the digits that the engine printed
 
 
 def summarize(exp: Experiment, engine: str) -> bool:
@@ -160,7 +164,18 @@ def _curve(run: Run) -> list[Row]:
     for row in read_csv(run.folder / "test.csv"):
         if row["TestNet"] == 0:
             at.setdefault(row["NumIters"], {}).update(accuracy=row.get(accuracy), validation_loss=row.get(loss))
+    _check_head(run, accuracy, at[max(at)].get("accuracy") if at else None)
     return [row_of(CURVE_COLUMNS, run=run.key, iteration=iteration, **at[iteration]) for iteration in sorted(at)]
+
+
+def _check_head(run: Run, output: str, accuracy: float | None) -> None:
+    """Raises UserError if a run's result is not the headline's: before November 2026 it could be another head's."""
+    result = (read_json(run.manifest) or {}).get("result")
+    if result and accuracy is not None and abs(result["accuracy"] - accuracy) > _ROUNDING:
+        raise UserError(
+            f"{run.manifest}: its accuracy is {result['accuracy']}, and the headline {output!r} has {accuracy}: it was "
+            "read from another head of the net; remove this file and sweep again: what is trained is not trained again"
+        )
 
 
 def report(folder: Path) -> str:
@@ -191,7 +206,24 @@ def report(folder: Path) -> str:
     if flagged:
         lines += [f"Left out of the means, {len(flagged)} of {len(rows)} runs:"]
         lines += [f"  {row['run']}/  {row['status']}: {FLAGS[row['status']]}" for row in flagged]
+    if changed := _with_stuck(rows, cells):
+        lines += ["Their accuracy is known where they are stuck. With these runs the means would be others:", *changed]
     return "\n".join(lines)
+
+
+def _with_stuck(rows: list[Row], cells: dict[tuple[Any, str], Row]) -> list[str]:
+    """A line for each cell with stuck runs: its mean, and what it would be with them."""
+    lines = []
+    for size, condition in dict.fromkeys((row["size"], row["condition"]) for row in rows if row["status"] == "stuck"):
+        known = [
+            row["accuracy"]
+            for row in rows
+            if (row["size"], row["condition"]) == (size, condition) and row["status"] in ("ok", "stuck")
+        ]
+        mean = cells.get((size, condition), {}).get("accuracy")
+        without = "no mean" if mean is None else f"{mean:.4f}"
+        lines.append(f"  {size} {condition}: {without}; with them {statistics.fmean(known):.4f} ({len(known)} runs)")
+    return lines
 
 
 def put_back_manifests(exp: Experiment, engine: Engine) -> None:

@@ -1,6 +1,7 @@
 """The verb summarize: runs on disk in, runs.csv and summary.csv out."""
 
 import csv
+import json
 import math
 import shutil
 from pathlib import Path
@@ -271,6 +272,7 @@ def test_the_command_prints_the_table_and_the_flagged_runs_without_any_engine(
         ["60", "-", "0.7000"],
     ]
     assert ["models/demo/B2A/n0060/S2T/seed0/", "stuck:"] in [line[:2] for line in printed]
+    assert printed[-2] == ["60", "S2T:", "0.7000;", "with", "them", "0.4500", "(2", "runs)"]
 
 
 def test_the_tables_of_another_engine_are_found_by_its_name_alone(monkeypatch: pytest.MonkeyPatch):
@@ -285,3 +287,13 @@ def test_a_mistake_at_the_command_line_is_one_line_and_exit_code_2(monkeypatch, 
     monkeypatch.setattr("sys.argv", ["tools", "summarize", "experiments/demo.yaml"])
     assert command_line.main() == 2
     assert capsys.readouterr().err.startswith("error: models/demo: no run has ended yet")
+
+
+def test_a_result_that_was_read_from_another_head_is_refused_by_its_manifest():
+    finish("A2B/n0060/S2T/seed0", 0.6)
+    run = finish("B2A/n0060/S2T/seed0", 0.7)
+    manifest = json.loads(run.manifest.read_text())
+    manifest["result"]["accuracy"] = 0.51
+    run.manifest.write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"B2A/n0060/S2T/seed0/manifest.json: its accuracy is 0.51, and the headline"):
+        summarize(demo(), "caffe")

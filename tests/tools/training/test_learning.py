@@ -57,8 +57,8 @@ def test_made_up_runs_that_did_not_learn_are_stuck_and_those_that_did_are_not() 
     for made, stuck in (
         (stuck_rule.dead(random, few, 50), 50),
         (stuck_rule.untrained(random, few, 50), 50),
-        (stuck_rule.learned(random, few, 50, 0.15, 0.55), 0),
-        (stuck_rule.learned(random, few, 50, 0.92, 0.4), 0),
-        (stuck_rule.learned(random, few, 50, 0.05, 1 / 3), 0),
+        (stuck_rule.learned(random, few, 50, 0.15, 0.55, 0.6), 0),
+        (stuck_rule.learned(random, few, 50, 0.92, 0.4, 0.96), 0),
+        (stuck_rule.learned(random, few, 50, 0.05, 1 / 3, 1.5), 0),
     ):
         assert sum(is_stuck(run, chance) for run in made) == stuck

@@ -2,11 +2,17 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from tests.helpers import trained_project
 from tools.caffe_log import LogReader
 from tools.nets.templates import Rendered
+from tools.protocol.experiment import load
+from tools.protocol.runs import runs_of
+from tools.run import run_one
+from tools.training.engine import Engine
 from tools.training.learning import chance_of
 from tools.training.outcome import outcome
 
@@ -125,3 +131,18 @@ def test_a_loss_that_is_no_log_loss_says_nothing_and_may_be_large():
     assert outcome(log_of([90.0, 120.0], [(0.2, 100.0), (0.22, 90.0)]), rendered, 5, 5, 500)["status"] == "stuck"
     infinite = log_of([90.0, float("inf")], [(0.2, 100.0), (0.5, 90.0)])
     assert outcome(infinite, rendered, 5, 5, 500)["status"] == "diverged"
+
+
+@pytest.mark.slow
+def test_real_runs_on_six_validation_images_one_that_learned_and_one_that_did_not(
+    root: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GPUS", "")
+    monkeypatch.setattr(trained_project, "VAL", 3)
+    trained_project.write_project(root / "images")
+    for rate, status in (("0.05", "ok"), ("1e-9", "stuck")):
+        exp = load(Path("experiments/quick.yaml"), f"conditions=[base] sizes=[12] test_batch_size=6 base_lr={rate}")
+        trained_project.prepare(exp)
+        for run in runs_of(exp, engine.name):
+            result = run_one(exp, run, engine)["result"]
+            assert result["status"] == status, (rate, result)
