@@ -21,7 +21,7 @@ _MAX_NAME = 30  # characters that fit below the images of a class
 
 
 def draw(exp: Experiment, folder: Path) -> None:
-    """Writes samples.png and .pdf: the first training images of some classes of each half.
+    """Writes samples.png and .pdf: the first training images of some classes of each half, the thesis' own first.
 
     Raises NoData if there is no split or no LMDB.
     """
@@ -34,7 +34,7 @@ def draw(exp: Experiment, folder: Path) -> None:
     panels = figure.subplots(2, CLASSES)
     for row, half in zip(panels, HALVES, strict=True):
         ids = split_record["classes"][half]
-        chosen = sorted({len(ids) * i // CLASSES for i in range(CLASSES)})
+        chosen = choose(ids, card(exp.dataset).samples)
         images = _first_images(split.train_lmdb(half, exp.full_size), set(chosen))
         row[0].set_ylabel(f"half {half}", labelpad=4)
         for axes in row:
@@ -47,6 +47,13 @@ def draw(exp: Experiment, folder: Path) -> None:
     facts = f"{len(chosen)} of {len(ids)} classes a half, first images of each, {exp.image_size} pixels a side"
     style.set_title(panels[0, 0], f"{style.dataset_title(exp)}: training images", facts)
     style.save(figure, folder / NAME)
+
+
+def choose(ids: list[str], shown: list[str]) -> list[int]:
+    """The labels of three classes of a half, whose ids are `ids`: those of `shown`, and others spread over the half."""
+    own = [ids.index(name) for name in shown if name in ids]
+    spread = [len(ids) * i // CLASSES for i in range(CLASSES)]
+    return list(dict.fromkeys([*own, *spread]))[:CLASSES]
 
 
 def class_names(exp: Experiment) -> dict[str, str]:

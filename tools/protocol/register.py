@@ -79,6 +79,7 @@ class Card(_Strict):
     counts: dict[Literal["classes", "train", "val"], Count] = {}
     files: list[Remote] = []
     names: list[str] | None = None
+    samples: list[str] = []  # ids of the classes that figure 5.1 of the thesis shows
     debian: Debian | None = None
     archive: Archive | None = None
 

@@ -10,6 +10,7 @@ import pytest
 from tests.helpers.finished_runs import demo, pack_samples
 from tools.figures import NoData, samples
 from tools.protocol.layout import split_of
+from tools.protocol.register import card, thesis_classes
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -48,3 +49,16 @@ def test_classes_have_their_names_where_they_are_known() -> None:
     assert samples.class_names(demo())["9"] == "Ankle boot"
     assert samples.shorten("sandal") == "sandal"
     assert samples.shorten("a very long name of a class of images") == "a very long name of a class o…"
+
+
+def test_the_thesis_own_classes_come_first_in_the_half_where_they_are() -> None:
+    """Figure 5.1: beacon, sulphur butterfly and umbrella; museum indoor, baseball field and valley."""
+    ids = [f"n{i}" for i in range(10)]
+    assert samples.choose(ids, []) == [0, 3, 6] and samples.choose(ids[:2], []) == [0, 1]
+    assert samples.choose(ids, ["n8", "m", "n3"]) == [8, 3, 0]
+    for dataset, names in (
+        ("tiny-imagenet", ["beacon", "sulphur butterfly", "umbrella"]),
+        ("miniplaces", ["museum indoor", "baseball field", "valley"]),
+    ):
+        listed = thesis_classes(dataset) or {}
+        assert [listed[name] for name in card(dataset).samples] == names
