@@ -52,17 +52,17 @@ def test_an_engine_that_does_not_start_is_missing_with_its_own_words(examine, tm
     assert status == 1 and found["engine"].startswith("missing") and "libcaffe.so.1" in found["engine"]
 
 
-def test_programs_that_hang_do_not_hold_up_the_doctor(examine, caffe, tmp_path):
-    for name in ("caffe", "nvidia-smi", "pycaffe"):
+def test_programs_that_hang_do_not_hold_up_the_doctor(examine, tmp_path, monkeypatch):
+    for name in ("caffe", "nvidia-smi", "pycaffe", "python3"):
         stand_in(tmp_path / "bin", name, "echo here; exec sleep 600")
-    hangs = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "ENGINE_SILENCE": "0.5"}
-    status, found = examine(CAFFE=tmp_path / "bin" / "caffe", **hangs)
+    engine = tmp_path / "bin" / "caffe"
+    status, found = examine(CAFFE=engine, PATH=f"{tmp_path}/bin:/usr/bin:/bin", ENGINE_SILENCE="0.5")
     assert status == 1 and "caffe --version: printed no line for 0.5 s" in found["engine"]
-    (tmp_path / "bin" / "caffe").unlink()
-    stand_in(tmp_path / "bin", "caffe", f'[ "$1" = --version ] && exec {caffe} --version; exec sleep 600')
-    status, found = examine(CAFFE=tmp_path / "bin" / "caffe", **hangs)
-    assert status == 0 and found["pycaffe"].startswith("note")
-    assert "GPU whose driver does not answer (nvidia-smi: printed no line for 0.5 s" in found["training"]
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin", prepend=":")
+    monkeypatch.setenv("ENGINE_SILENCE", "0.5")
+    assert doctor.pycaffe(doctor.Engine(engine)).state == "note"
+    (said,) = doctor.machine_gpus()
+    assert said.startswith("GPU whose driver does not answer (nvidia-smi: printed no line for 0.5 s")
 
 
 def test_a_gpu_that_the_engine_cannot_use_is_told(caffe, tmp_path, monkeypatch):
