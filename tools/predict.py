@@ -109,7 +109,10 @@ def main(argv: list[str]) -> None:
         training = read_json(run.folder / "train.json")
         if training is None:
             raise UserError(f"{run.folder}: not trained yet; run `python -m tools train {exp.file} {run.key}` first")
+        model = run.folder / training["model"]["file"]
+        if sha256(model) != training["model"]["sha256"]:
+            raise UserError(f"{model}: not the net that train.json names; `python -m tools run {exp.file} {run.key}`")
         accuracy, _ = headline_in(run.folder).outputs
         last = [row for row in read_csv(run.folder / "test.csv") if row["TestNet"] == 0][-1]
-        predictions = predict(run, engine, run.folder / training["model"]["file"], last[accuracy])
+        predictions = predict(run, engine, model, last[accuracy])
     print(f"{run.folder / PREDICTIONS}: {predictions['images']} images, accuracy {predictions['accuracy']:.4f}")

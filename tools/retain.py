@@ -36,6 +36,8 @@ from tools.run import run_one
 from tools.training.engine import Engine, find_engine
 from tools.training.engine_outputs import layers_producing, output_values
 from tools.training.inputs import has_diverged, run_inputs, trained_weights
+from tools.training.process import RunFailed
+from tools.training.used import checked_weights
 
 OWN = "own_fc8"
 
@@ -108,11 +110,11 @@ def _row(exp: Experiment, run: Run, engine: Engine, manifest: Record) -> Row:
 def own_classifier(exp: Experiment, run: Run, retained: Run, engine: Engine) -> float:
     """The accuracy on V_source of the run's layers under the source net's last one; kept in the run's own_fc8.json."""
     rendered = render(exp, retained)
-    (weights, _), (source, source_sha256) = trained_weights(run), trained_weights(source_net_of(exp, run))
-    inputs = run_inputs(exp, retained, engine) | {"source": source_sha256}
+    inputs = run_inputs(exp, retained, engine) | {"source": trained_weights(source_net_of(exp, run))[1]}
     record = read_json(run.folder / f"{OWN}.json")
-    if record and record["inputs"] == inputs:
+    if isinstance(record, dict) and record.get("inputs") == inputs:
         return float(record["accuracy"])
+    weights, source = (checked_weights(exp, net)[0] for net in (run, source_net_of(exp, run)))
     model, joined = (run.folder / f"{OWN}.{kind}" for kind in ("prototxt", "caffemodel"))
     net = prototxt.parse(rendered.net, NetParameter(), str(model))
     solver = prototxt.parse(rendered.solver, SolverParameter(), str(model))
@@ -125,6 +127,8 @@ def own_classifier(exp: Experiment, run: Run, retained: Run, engine: Engine) -> 
         accuracies = output_values(engine, model, joined, batches, [rendered.accuracy])[rendered.accuracy]
     finally:
         joined.unlink()
+    if len(accuracies) != batches:
+        raise RunFailed(f"{model}: {engine.name} printed {len(accuracies)} accuracies of {batches} batches")
     accuracy = round(fmean(accuracies.tolist()), 6)
     write_json(run.folder / f"{OWN}.json", {"accuracy": accuracy, "inputs": inputs})
     return accuracy

@@ -41,6 +41,7 @@ from tools.stats.rank_correlation import correlations
 from tools.training.engine import Engine, find_engine
 from tools.training.inputs import has_diverged, run_inputs, trained_weights
 from tools.training.set_features import features_net
+from tools.training.used import checked_weights
 
 MOST_IMAGES = 5000
 OF_FEATURES = (transferability.logme, transferability.h_score, transferability.h_score_shrunk)
@@ -109,6 +110,8 @@ def _score(exp: Experiment, runs: list[Run], engine: Engine, most: int, recorded
     }
     if recorded and recorded["inputs"] == inputs:
         return recorded
+    for net in (source, *([replace(runs[0], condition="base")] if base else [])):
+        checked_weights(exp, net)
     on_train = nets[0].features(engine, model, weights, images)
     on_val = nets[1].features(engine, model.with_name(f"{model.stem}-val.prototxt"), weights, val_images)
     of_base: dict[int, np.ndarray] = {}

@@ -1,5 +1,6 @@
 """The verb retain on real Caffe: what a target net can still do of the source task."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,10 @@ from tools.protocol.experiment import Experiment, load
 from tools.protocol.runs import find_run, retain_run
 from tools.results.columns import read_csv
 from tools.retain import main, retain
+from tools.run import run_one
+from tools.scores import scores
 from tools.training.engine import Engine
+from tools.training.process import RunFailed
 
 TABLE = Path("results/quick/retention.csv")
 
@@ -42,3 +46,22 @@ def test_the_command_leaves_out_a_run_whose_net_is_gone(trained: Experiment, cap
 def test_without_a_run_that_copied_there_is_nothing_to_score(trained: Experiment, engine: Engine) -> None:
     with pytest.raises(UserError, match=r"no run to score; run `python -m tools sweep experiments/quick\.yaml` first"):
         retain(load(Path("experiments/quick.yaml"), "conditions=[base]"), engine)
+
+
+def test_a_net_that_was_exchanged_is_not_scored(trained: Experiment, engine: Engine) -> None:
+    exp = load(Path("experiments/quick.yaml"), "sizes=[4]")
+    retain(exp, engine)
+    record = find_run(exp, "caffe", "A2B/n0004/S1T/seed0").folder / "own_fc8.json"
+    before = load_json(record)
+    source, other = (find_run(trained, "caffe", key) for key in ("B2A/n0012/base/seed0", "A2B/n0012/base/seed0"))
+    shutil.copy(other.folder / "net_iter_40.caffemodel", source.folder / "net_iter_40.caffemodel")
+    record.write_text("[]")
+    with pytest.raises(RunFailed, match=rf"{source.folder}/net_iter_40\.caffemodel: not the net that manifest\.json"):
+        retain(exp, engine)
+    with pytest.raises(RunFailed, match=rf"{source.folder}/net_iter_40\.caffemodel: not the net that manifest\.json"):
+        scores(exp, engine)
+    (source.folder / "net_iter_40.caffemodel").unlink()
+    source.manifest.unlink()
+    run_one(exp, source, engine)
+    retain(exp, engine)
+    assert load_json(record) == before

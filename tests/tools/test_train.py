@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from caffeformat.blobs import layer_blob_bytes
+from caffeformat.caffeformat_pb2 import SolverState
 from tests.helpers.file_stamp import stamp
 from tests.helpers.shell_scripts import stand_in
 from tools.common.files import read_json
@@ -13,6 +14,7 @@ from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run
 from tools.protocol.runs import find_run
 from tools.render import write
+from tools.run import run_one
 from tools.train import main, train
 from tools.training.engine import Engine
 from tools.training.process import RunFailed
@@ -101,6 +103,47 @@ def test_with_resume_a_second_attempt_goes_on_from_the_last_snapshot(
     log = (run.folder / "caffe.log").read_text()
     assert log.count("# ") == 2 and f"--snapshot={run.folder}/net_iter_20.solverstate" in log
     assert "Iteration 0," not in log.rpartition("# ")[2]
+
+
+def test_with_resume_it_goes_on_from_the_newest_whole_snapshot_though_the_folder_was_moved(
+    trained: Experiment, engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    exp = load(Path("experiments/quick.yaml"), "snapshot=10 resume=true")
+    run = find_run(exp, "caffe", "A2B/n0004/S1T/seed0")
+    for key in ("B2A/n0012/base/seed0", "A2B/n0004/S1T/seed0"):
+        write(exp, find_run(exp, "caffe", key))
+    run_one(exp, find_run(exp, "caffe", "B2A/n0012/base/seed0"), engine)
+    killed = f'case "$2" in *start.prototxt|"") exec {engine.path} "$@";; esac; {engine.path} "$@"; exit 1'
+    with pytest.raises(RunFailed, match="caffe failed"):
+        train(exp, run, Engine(stand_in(tmp_path / "bin", "caffe", killed)))
+    for name in ("net_iter_40.caffemodel", "net_iter_30.solverstate"):
+        (run.folder / name).write_bytes((run.folder / name).read_bytes()[:-7])
+    state = run.folder / "net_iter_20.solverstate"
+    message = SolverState.FromString(state.read_bytes())
+    message.learned_net = "models/old-name/net_iter_20.caffemodel"
+    state.write_bytes(message.SerializeToString())
+    capsys.readouterr()
+    training = train(exp, run, engine)
+    assert (training["attempts"], training["resumed_at"]) == (2, [20])
+    assert training["proofs"]["end"] == {"frozen_equal": 1, "learning_moved": 2}
+    said = capsys.readouterr().out
+    assert "net_iter_40.solverstate: passed over: " in said and "net_iter_30.solverstate: passed over: not a" in said
+    assert "restoring history" in (run.folder / "caffe.log").read_text()
+
+
+def test_a_snapshot_that_the_engine_refuses_by_name_is_passed_over(
+    trained: Experiment, engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    exp = load(Path("experiments/quick.yaml"), "snapshot=10 resume=true")
+    run = find_run(exp, "caffe", "A2B/n0004/base/seed0")
+    write(exp, run)
+    killed = f'[ "$1" != --version ] || exec {engine.path} --version; {engine.path} "$@"; exit 1'
+    with pytest.raises(RunFailed, match="caffe failed"):
+        train(exp, run, Engine(stand_in(tmp_path / "bin", "caffe", killed)))
+    refuses = 'case "$3" in *_40.*|*_30.*) echo "F1128 10:00:00.0 1 x.cpp:1] ${3#*=}.more: damaged" >&2; exit 1;; esac'
+    training = train(exp, run, Engine(stand_in(tmp_path / "bin", "caffe", f'{refuses}; exec {engine.path} "$@"')))
+    assert (training["attempts"], training["resumed_at"]) == (2, [20])
+    assert capsys.readouterr().out.count("passed over: F1128") == 2
 
 
 def test_the_command_says_what_was_proved(trained: Experiment, capsys: pytest.CaptureFixture) -> None:
