@@ -17,7 +17,7 @@ from pathlib import Path
 from tools import cli, summarize
 from tools.common.files import remove_leftovers
 from tools.planning import estimate
-from tools.planning.graph import Outcome, carry_out
+from tools.planning.graph import Outcome, carry_out, other_sweeps
 from tools.planning.state import Plan, check_templates, make_plan, set_aside_stale_manifests
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
@@ -35,6 +35,7 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
         remove_leftovers(folder)
     plan = make_plan(exp, engine)
     if plan.is_complete:
+        _delete_source_nets(exp, engine, plan)
         print(f"{exp.name}: nothing to do: all {len(plan.runs)} runs and figures are there, in {results}/")
         for verb in plan.stages:
             if plan.stage_state(verb) == "not needed":
@@ -50,7 +51,7 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     after = make_plan(exp, engine)
     took = f"{(time.monotonic() - began) / 60:.1f} min"
     if outcome.status == 0 and not after.remaining:
-        _delete_source_nets(exp, after)
+        _delete_source_nets(exp, engine, after)
         print(f"{exp.name}: done in {took}: {results}/report.html, summary.csv, figures/")
         return 0
     done = len(after.runs) - len(after.remaining)
@@ -79,9 +80,12 @@ def _reasons(outcome: Outcome, after: Plan) -> Iterator[str]:
         yield from (f"  {run.folder}: {state}" for run, state in after.runs.items() if state != "done")
 
 
-def _delete_source_nets(exp: Experiment, plan: Plan) -> None:
+def _delete_source_nets(exp: Experiment, engine: Engine, plan: Plan) -> None:
     """keep_models: none. The source nets are needed until every run that copies from them is finished."""
     if exp.keep_models == "none":
+        if other_sweeps(exp, engine):
+            print(f"{exp.name}: another sweep of it may need the nets; keep_models: none removes them at the next call")
+            return
         for run in plan.runs:
             for weights in run.folder.glob("net_iter_*.caffemodel*"):
                 weights.unlink()

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tools.common.errors import UserError
+from tools.common.files import temporary_folder
+from tools.planning.state import Plan
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.runs import find_run
 from tools.results.columns import read_csv
@@ -73,3 +75,17 @@ def test_an_experiment_that_does_not_fit_its_template_is_refused_before_any_work
 ) -> None:
     with pytest.raises(UserError, match="conditions: S3T; three has 3 weighted layers: at most S2T"):
         main(["experiments/quick.yaml", "--set", "conditions=[S3T]"])
+
+
+def test_nets_stay_while_another_sweep_may_need_them(
+    trained: Experiment, engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """keep_models: none removes them at the end of a sweep, also of one that has nothing left to do."""
+    exp = load(Path("experiments/quick.yaml"), "keep_models=none")
+    monkeypatch.setattr(Plan, "is_complete", True)
+    with temporary_folder(Path("results/quick/graph")):
+        assert sweep(exp, engine, 1) == 0
+        assert len(list(Path("models").rglob("*.caffemodel"))) == 5
+        assert "another sweep of it may need the nets" in capsys.readouterr().out
+    assert sweep(exp, engine, 1) == 0
+    assert not list(Path("models").rglob("*.caffemodel"))

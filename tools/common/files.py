@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
@@ -110,6 +111,21 @@ def temporary_folder(path: Path) -> Iterator[Path]:
             yield part
     finally:
         shutil.rmtree(part, ignore_errors=True)
+
+
+def in_use(path: Path) -> list[Path]:
+    """The temporary files and folders beside `path`, for it, whose writers are running."""
+    found = []
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = os.open(part, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                found.append(part)
+            finally:
+                os.close(descriptor)
+    return found
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.common.checkout import CHECKOUT
-from tools.common.files import temporary_folder
+from tools.common.files import in_use, temporary_folder
 from tools.common.parent_death import with_this_process
 from tools.planning.job import GRAPH, MESSAGES, NOTE, PYTHON, describe
+from tools.planning.stages import RESULTS
 from tools.planning.state import Plan
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, results_folder
@@ -42,7 +43,7 @@ class Outcome:
 
 def carry_out(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> Outcome:
     """Does what the plan says is to do, `jobs` trainings at a time. The processes end when this one does."""
-    with temporary_folder(results_folder(exp, engine.name) / "graph") as folder:
+    with temporary_folder(_place(exp, engine)) as folder:
         text = json.dumps(graph_of(exp, plan), indent=1)
         (folder / GRAPH).write_text(text + "\n", encoding="ascii")
         command, environment = _command(folder.absolute(), jobs), _environment(engine, jobs)
@@ -51,11 +52,21 @@ def carry_out(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> Outcome
         return Outcome(status, failed, _messages(folder, status) if status and not failed else "")
 
 
+def other_sweeps(exp: Experiment, engine: Engine) -> bool:
+    """Whether graphs of this experiment are being carried out now."""
+    return bool(in_use(_place(exp, engine)))
+
+
+def _place(exp: Experiment, engine: Engine) -> Path:
+    return results_folder(exp, engine.name) / "graph"
+
+
 def graph_of(exp: Experiment, plan: Plan) -> dict[str, object]:
     """What the Snakefile and the jobs get: the verbs and runs to do, the root, and the arguments of every verb."""
     runs = {run.key: _waits_for(exp, run, plan.runs_to_do) for run in plan.runs_to_do}
     arguments = [str(exp.file), "--set", exp.overrides]
-    return {"root": os.getcwd(), "arguments": arguments, "stages": plan.to_do, "runs": runs}
+    to_do = {"stages": plan.to_do, "runs": runs}
+    return {"root": os.getcwd(), "arguments": arguments, "tables": list(RESULTS), **to_do}
 
 
 def _waits_for(exp: Experiment, run: Run, to_do: list[Run]) -> str | None:

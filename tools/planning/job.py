@@ -4,8 +4,10 @@
 
 Snakefile starts it in the sweep's own folder. PARENT is Snakemake's process id. MARK is a verb (`split`) or a run
 (`run/A2B/n0300/S3T/seed0`), and the file to make. This process and the verb end when Snakemake ends.
+Of the verbs that write into results/<experiment>/ one works at a time, for another sweep may be there, too.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -14,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tools.common.files import lock
 from tools.common.parent_death import die_with_parent, with_this_process
 
 GRAPH = "graph.json"  # what the graph holds, in the sweep's folder
@@ -33,8 +36,9 @@ def main() -> int:
     graph = json.loads(Path(GRAPH).read_text(encoding="ascii"))
     verb, _, run = mark.partition("/")
     command = [sys.executable, "-m", "tools", verb, *graph["arguments"], *([run] if run else [])]
-    process = subprocess.Popen(command, cwd=graph["root"], stdin=subprocess.DEVNULL, preexec_fn=with_this_process())
-    status = _wait(process)
+    with lock(Path("..", ".tables.lock")) if verb in graph["tables"] else contextlib.nullcontext():
+        process = subprocess.Popen(command, cwd=graph["root"], stdin=subprocess.DEVNULL, preexec_fn=with_this_process())
+        status = _wait(process)
     if status:
         how = describe(status)
         if status < 0:

@@ -141,3 +141,13 @@ except OSError as error:
     said = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert (said.stdout, said.stderr) == ("half File too large\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_temporary_folder_is_in_use_while_its_writer_runs(tmp_path):
+    place = tmp_path / "gr[a]ph"
+    (tmp_path / ".gr[a]ph.1.part").mkdir()
+    assert files.in_use(place) == []
+    with files.temporary_folder(place) as folder:
+        assert files.in_use(place) == [folder]
+        assert files.in_use(tmp_path / "other") == []
+    assert files.in_use(place) == [] and not folder.exists()

@@ -38,6 +38,7 @@ def job(sweep: Path, mark: str, *arguments: str, runs: dict[str, str | None] | N
     """Starts the job as Snakemake does, through a shell."""
     root = str(sweep.parent / "root")
     graph = {"root": root, "arguments": arguments, "stages": ["mean", "summarize"], "runs": runs or {}}
+    graph["tables"] = ["summarize", "claims"]
     (sweep / GRAPH).write_text(json.dumps(graph))
     environment = os.environ | {"TOOLS_PYTHON": sys.executable, "PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.Popen(
@@ -90,6 +91,20 @@ def test_a_job_makes_the_marks_that_it_waited_for_old_and_no_others(sweep: Path)
     job(sweep, f"run/{own}", "x.yaml", runs={source: None, own: source, other: None}).communicate()
     old = {str(path.relative_to(sweep)) for path in sweep.rglob("*") if path.is_file() and path.stat().st_mtime == 0}
     assert old == {"mean", f"run/{source}"}
+
+
+def test_verbs_of_tables_take_turns_with_those_of_another_sweep(sweep: Path) -> None:
+    other = sweep.with_name("other")
+    other.mkdir()
+    first = job(sweep, "summarize", "sleep")
+    assert first.stdout is not None and "summarize" in first.stdout.readline()
+    second, data = job(other, "claims", "0"), job(sweep, "mean", "0")
+    assert data.wait() == 0
+    with pytest.raises(subprocess.TimeoutExpired):
+        second.wait(0.5)
+    first.kill()
+    assert second.wait() == 0
+    first.communicate()
 
 
 def test_the_verb_ends_with_its_job(sweep: Path) -> None:
