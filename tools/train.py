@@ -25,7 +25,7 @@ from tools.training.attempts import count_attempt
 from tools.training.caffe_train import LOG, START, CaffeTrain, clear
 from tools.training.engine import Engine, find_engine
 from tools.training.gpus import gpu_slot
-from tools.training.inputs import run_inputs, trained_weights
+from tools.training.inputs import has_same_images, run_inputs, trained_weights
 from tools.training.machine import machine
 from tools.training.process import RunFailed
 from tools.training.snapshots import whole_snapshots
@@ -41,7 +41,7 @@ def train(exp: Experiment, run: Run, engine: Engine) -> Record:
     did not do what the prototxt says. train.json is written when net and log are proven whole.
     """
     inputs = run_inputs(exp, run, engine)
-    if training := _finished(run, inputs):
+    if training := _finished(exp, run, inputs):
         _remove_leftovers(run)
         return training
     (run.folder / RECORD).unlink(missing_ok=True)
@@ -90,12 +90,12 @@ def train(exp: Experiment, run: Run, engine: Engine) -> Record:
     return training
 
 
-def _finished(run: Run, inputs: dict[str, str]) -> Record | None:
+def _finished(exp: Experiment, run: Run, inputs: dict[str, str]) -> Record | None:
     """What train.json holds, if it is of a training with these inputs, and its log and its very net are there."""
     training: Any = read_json(run.folder / RECORD)
     try:
         model = run.folder / training["model"]["file"]
-        same = training["inputs"] == inputs and (run.folder / LOG).is_file()
+        same = training["inputs"] == inputs and has_same_images(exp, run, training) and (run.folder / LOG).is_file()
         whole = same and is_whole(training) and sha256(model) == training["model"]["sha256"]
         return dict(training) if whole else None
     except (OSError, TypeError, KeyError):

@@ -5,7 +5,9 @@ prototxts, image lists, mean, weights, engine version. Predictions come from its
 """
 
 import hashlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from tools.common.files import read_json, sha256
 from tools.common.stage import NotReady, Record, Stage
@@ -16,12 +18,15 @@ from tools.protocol.runs import mean_of, source_run, train_set
 from tools.results.columns import PREDICTIONS
 from tools.training.engine import Engine
 
+IMAGES = ("train_images", "val_images")  # names in `used`
+
 
 def run_stage(exp: Experiment, run: Run, engine: Engine) -> Stage:
     """The run as a stage. Its nets are no outputs: `keep_models` may have removed them.
 
     A recorded solver without the line `snapshot_after_train: true` counts as the same solver: manifests of before
-    November 2026 have none, because the value is Caffe's default and was not written then.
+    November 2026 have none, because the value is Caffe's default and was not written then. The images of the LMDBs are
+    compared where the manifest's `used` has them: other pixels can have the same list, and even the same mean.
     """
 
     def current(manifest: Record) -> dict[str, str]:
@@ -29,9 +34,30 @@ def run_stage(exp: Experiment, run: Run, engine: Engine) -> Stage:
         if recorded != inputs[SOLVER]:
             without = render(exp, run).solver.replace("snapshot_after_train: true\n", "")
             inputs[SOLVER] = recorded if recorded == _text_sha256(without) else inputs[SOLVER]
-        return inputs
+        return inputs | _used_images(manifest) | images_of(exp, run, _used_images(manifest))
 
-    return Stage("run", run.manifest, current)
+    return Stage("run", run.manifest, current, lambda manifest: manifest["inputs"] | _used_images(manifest))
+
+
+def images_of(exp: Experiment, run: Run, names: Iterable[str] = IMAGES) -> dict[str, str]:
+    """The checksums of the images of the LMDBs that the run reads, for those that pack stored (`content`)."""
+    split, (half, size) = split_of(exp, run.seed), train_set(exp, run)
+    lmdbs = dict(zip(IMAGES, (split.train_lmdb(half, size), split.val_lmdb(half)), strict=True))
+    packed = {name: read_json(lmdbs[name] / "pack.json") for name in names}
+    return {
+        name: record["content"] for name, record in packed.items() if isinstance(record, dict) and "content" in record
+    }
+
+
+def has_same_images(exp: Experiment, run: Run, record: Record) -> bool:
+    """Whether the LMDBs have the images that `record` (manifest, train.json) says were used; older ones say none."""
+    then = _used_images(record)
+    return then | images_of(exp, run, then) == then
+
+
+def _used_images(record: Record) -> dict[str, str]:
+    used = record.get("used")
+    return {name: used[name] for name in IMAGES if used.get(name)} if isinstance(used, dict) else {}
 
 
 def run_inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
@@ -40,14 +66,15 @@ def run_inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
     Raises NotReady if an input does not exist yet.
     """
     split = split_of(exp, run.seed)
-    if read_json(split.marker) is None:
+    if not read_json(split.marker):
         raise NotReady(f"{split.marker}: not there yet; run `python -m tools split {exp.file}` first")
     rendered = render(exp, run)
     inputs = {NET: _text_sha256(rendered.net), SOLVER: _text_sha256(rendered.solver)}
     half, size = train_set(exp, run)
     for name, lmdb in (("train_list", split.train_lmdb(half, size)), ("val_list", split.val_lmdb(half))):
-        packed = read_json(lmdb / "pack.json")
-        if packed is None or not (lmdb / "data.mdb").exists():
+        packed: Any = read_json(lmdb / "pack.json")
+        is_packed = isinstance(packed, dict) and "list_sha256" in packed
+        if not is_packed or not (lmdb / "data.mdb").exists():
             raise NotReady(f"{lmdb}: no LMDB yet; run `python -m tools pack {exp.file}` first")
         inputs[name] = packed["list_sha256"]
     mean = mean_of(exp, run)

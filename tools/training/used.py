@@ -12,7 +12,7 @@ from tools.common.stage import NotReady, Record
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, split_of
 from tools.protocol.runs import mean_of, source_run, train_set
-from tools.training.inputs import trained_weights
+from tools.training.inputs import images_of, trained_weights
 from tools.training.process import RunFailed
 
 
@@ -21,7 +21,8 @@ def used_files(exp: Experiment, run: Run) -> Record:
 
     `weights`: the source net's caffemodel, hashed now. `mean`: the mean file, hashed now. `train_data`, `val_data`: of
     the whole data.mdb, as pack stored it; size and samples of the file are compared with it. None for an LMDB of an
-    older version. Raises RunFailed for a file that is not what its record says, NotReady for one that is absent.
+    older version. `train_images`, `val_images`: of the image files that the LMDBs were made of, as pack stored it.
+    Raises RunFailed for a file that is not what its record says, NotReady for one that is absent.
     """
     used: Record = {}
     if source := source_run(exp, run):
@@ -31,10 +32,10 @@ def used_files(exp: Experiment, run: Run) -> Record:
 
 
 def used_data(exp: Experiment, run: Run) -> Record:
-    """`train_data` and `val_data` of `used_files`."""
+    """`train_data`, `val_data`, `train_images` and `val_images` of `used_files`."""
     split, (half, size) = split_of(exp, run.seed), train_set(exp, run)
     lmdbs = {"train_data": split.train_lmdb(half, size), "val_data": split.val_lmdb(half)}
-    return {name: _data(exp, folder) for name, folder in lmdbs.items()}
+    return {name: _data(exp, folder) for name, folder in lmdbs.items()} | images_of(exp, run)
 
 
 def checked_weights(exp: Experiment, run: Run) -> tuple[Path, str]:

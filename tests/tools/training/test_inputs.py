@@ -1,18 +1,23 @@
 """What a run's result depends on, and whether a finished run is up to date with it."""
 
 import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.shell_scripts import stand_in
 from tools.common.files import load_json, sha256, write_json
+from tools.mean import mean
+from tools.pack import pack
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, split_of
 from tools.protocol.runs import find_run
+from tools.split import split
 from tools.training.engine import Engine
 from tools.training.inputs import (
     NotReady,
+    has_same_images,
     lacks_predictions,
     put_back_manifest,
     run_inputs,
@@ -68,6 +73,35 @@ def test_a_manifest_of_before_snapshot_after_train_was_written_is_up_to_date(
     assert run_stage(trained, run, engine).is_complete
     other = load(Path("experiments/quick.yaml"), "base_lr=0.5")
     assert run_stage(other, run, engine).changed(load_json(run.manifest)) == ["solver.prototxt"]
+
+
+def test_a_validation_image_that_was_replaced_makes_the_run_stale(
+    trained: Experiment, run: Run, engine: Engine
+) -> None:
+    """The list and the mean stay the same; the accuracy does not."""
+    assert run_stage(trained, run, engine).is_complete
+    name = load_json(split_of(trained, 0).marker)["classes"][run.target][0]
+    image = Path(trained.path or "") / f"val/{name}/00.png"
+    before = image.read_bytes()
+    try:
+        shutil.copyfile(image.with_name("01.png"), image)
+        assert split(trained, 0) and pack(trained, 0)
+        mean(trained, 0)
+    finally:
+        image.write_bytes(before)  # other tests use these images
+    assert run_stage(trained, run, engine).changed(load_json(run.manifest)) == ["val_images"]
+    assert not has_same_images(trained, run, load_json(run.folder / "train.json"))
+    older = load_json(run.manifest)
+    for entry in ("train_images", "val_images"):
+        del older["used"][entry]
+    assert run_stage(trained, run, engine).changed(older) == []
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", "", "null", '{"list_sha256"'])
+def test_a_mark_that_cannot_be_read_counts_as_missing(trained: Experiment, run: Run, engine: Engine, text: str) -> None:
+    (split_of(trained, 0).val_lmdb(run.target) / "pack.json").write_text(text)
+    with pytest.raises(NotReady, match="val: no LMDB yet; run `python -m tools pack"):
+        run_inputs(trained, run, engine)
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,8 @@ def test_the_manifest_names_the_bytes_that_were_used(
         "mean": sha256(split.mean("B", 4)),
         "train_data": sha256(split.train_lmdb("B", 4) / "data.mdb"),
         "val_data": sha256(split.val_lmdb("B") / "data.mdb"),
+        "train_images": load_json(split.marker)["lists"]["B/n0004.txt"]["content"],
+        "val_images": load_json(split.marker)["lists"]["B/val.txt"]["content"],
     }
 
 
