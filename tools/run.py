@@ -151,11 +151,24 @@ def _manifest(exp: Experiment, run: Run, engine: Engine, training: Record, resul
         "began": training["began"],
         "ended": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "used": training.get("used"),
+        "left_out": _left_out(exp, run),
         "attempts": training["attempts"],
         "resumed_at": training.get("resumed_at", []),
         "proofs": training["proofs"],
         "result": result,
         "model": training["model"],
+    }
+
+
+def _left_out(exp: Experiment, run: Run) -> Record:
+    """The images of the data set that `on_bad_image: skip` left out: of the split, and of the run's LMDBs."""
+    place, (half, size) = split_of(exp, run.seed), train_set(exp, run)
+    split = load_json(place.marker)
+    packed = [load_json(lmdb / "pack.json") for lmdb in (place.train_lmdb(half, size), place.val_lmdb(half))]
+    return {
+        "missing": split["missing"]["count"],
+        "unreadable": split["unreadable"]["count"],
+        "not_packed": sum(record["skipped"] for record in packed),
     }
 
 

@@ -8,11 +8,12 @@ import pytest
 
 from tests.helpers.file_stamp import stamp
 from tests.helpers.shell_scripts import stand_in
+from tests.helpers.trained_project import prepare, write_project
 from tools.common.errors import UserError
 from tools.common.files import checksums, load_json, read_json, write_json
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run
-from tools.protocol.runs import find_run
+from tools.protocol.runs import find_run, runs_of
 from tools.run import main, run_one
 from tools.training.engine import Engine
 from tools.training.inputs import run_inputs
@@ -144,3 +145,15 @@ def test_two_states_for_one_test_net_are_told_before_training(trained: Experimen
     exp = load(Path("experiments/quick.yaml"), "solver=odd")
     with pytest.raises(UserError, match=r"solvers/odd\.prototxt: test_state: 2 test nets; there must be at most one"):
         run_one(exp, find_run(exp, "caffe", "A2B/n0004/base/seed0"), engine)
+
+
+@pytest.mark.slow
+def test_the_manifest_says_how_many_images_were_left_out(root: Path, caffe: Path, engine: Engine) -> None:
+    write_project(root / "images")
+    exp = load(Path("experiments/quick.yaml"), "on_bad_image=skip sizes=[4] full_size=10 conditions=[base]")
+    (root / "images/train/north/00.png").write_bytes(b"no image")
+    (root / "images/train/south/03.png").unlink()
+    (root / "images/train/south/03.png").symlink_to("nowhere.png")
+    prepare(exp)
+    run = next(run for run in runs_of(exp, "caffe") if run.size == 4)
+    assert run_one(exp, run, engine)["left_out"] == {"missing": 1, "unreadable": 1, "not_packed": 0}

@@ -26,7 +26,8 @@ def published_manifests(tables: Path) -> list[Manifest]:
 
 
 def summary(manifests: list[Manifest]) -> dict[str, Any] | None:
-    """Engines, devices and commits with the number of runs of each, and first and last time; None without manifests."""
+    """Engines, devices and commits with the number of runs of each, first and last time, and the number of images that
+    were left out of the data set; None without manifests."""
     if not manifests:
         return None
     devices = [manifest["engine"]["device"].partition(" ")[0] for manifest in manifests]
@@ -38,6 +39,7 @@ def summary(manifests: list[Manifest]) -> dict[str, Any] | None:
         "commits": [[commit, count] for commit, count in commits.most_common()],
         "began": min(manifest["began"] for manifest in manifests),
         "ended": max(manifest["ended"] for manifest in manifests),
+        "left_out": max(sum((manifest.get("left_out") or {}).values()) for manifest in manifests),
     }
 
 
@@ -51,11 +53,14 @@ def facts(ran: dict[str, Any] | None, rows: list[Row]) -> list[tuple[str, str]]:
     commits = [f"{commit[:12]}{'+' * commit.endswith('+')} ({_runs(count)})" for commit, count in ran["commits"]]
     if len(commits) > _MAX_COMMITS:
         commits = [*commits[:_MAX_COMMITS], f"and {len(commits) - _MAX_COMMITS} more"]
+    lost = ran.get("left_out", 0)
+    left_out = f"{lost:,} image{'s' * (lost != 1)} missing or unreadable, and left out (on_bad_image: skip)"
     return [
         ("engine", "; ".join(engines)),
         ("commit", "; ".join(commits)),
         training,
         ("when", f"{_minute(ran['began'])} to {_minute(ran['ended'])}"),
+        *([("images", left_out)] if lost else []),
     ]
 
 

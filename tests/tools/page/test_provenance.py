@@ -45,6 +45,14 @@ def test_the_lines_of_the_page_say_it_in_words() -> None:
     assert lines["when"] == "2026-11-23 08:00 UTC to 2026-11-25 00:00 UTC"
 
 
+def test_images_that_were_left_out_are_said() -> None:
+    lost = {"missing": 9_990, "unreadable": 8, "not_packed": 2}
+    ran = provenance.summary([MANIFESTS[0] | {"left_out": lost}, MANIFESTS[1]])
+    said = dict(provenance.facts(ran, ROWS))["images"]
+    assert said == "10,000 images missing or unreadable, and left out (on_bad_image: skip)"
+    assert "images" not in dict(provenance.facts(provenance.summary(MANIFESTS), ROWS))
+
+
 def test_of_many_commits_the_first_are_named() -> None:
     many = [MANIFESTS[0] | {"commit": f"{i:040d}"} for i in range(5)]
     assert dict(provenance.facts(provenance.summary(many), ROWS))["commit"].endswith("; and 2 more")
