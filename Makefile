@@ -101,8 +101,10 @@ status summarize publish retain scores: venv
 	@$(TOOLS) $@ $(FILE) --set "$$SET"
 
 # FAST=1 leaves out LMDBs and nets; RERUN=2 trains two random runs again and compares.
+# FROM=docs/results/demo looks at published results alone.
 verify: venv
-	@$(TOOLS) verify $(FILE) --set "$$SET" $(if $(filter-out 0,$(FAST)),--fast) $(call option,RERUN)
+	@$(TOOLS) verify $(FILE) --set "$$SET" $(if $(filter-out 0,$(FAST)),--fast) $(call option,RERUN) \
+	  $(call option,FROM)
 
 # FROM=docs/results/tiny draws from published tables, without the models.
 plot report: venv

@@ -23,7 +23,7 @@ from caffeformat.blobs import caffemodel_bytes, read_caffemodel
 from caffeformat.caffeformat_pb2 import NetParameter, SolverParameter
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import read_json, write_atomic, write_json
+from tools.common.files import checksums, read_json, write_atomic, write_json, write_record
 from tools.common.stage import Record
 from tools.nets.templates import Rendered, render
 from tools.protocol import layout
@@ -40,6 +40,7 @@ from tools.training.process import RunFailed
 from tools.training.used import checked_weights
 
 OWN = "own_fc8"
+RECORD = "retention.json"  # the checksum of retention.csv
 
 
 def retain(exp: Experiment, engine: Engine) -> list[Row]:
@@ -62,7 +63,10 @@ def retain(exp: Experiment, engine: Engine) -> list[Row]:
             print(_line(rows[-1]), flush=True)
     if not rows and not any_diverged:
         raise UserError(f"{exp.file}: no run to score; run `python -m tools sweep {exp.file}` first")
-    write_atomic(results_folder(exp, engine.name) / RETENTION, csv_text(RETENTION_COLUMNS, rows))
+    folder = results_folder(exp, engine.name)
+    (folder / RECORD).unlink(missing_ok=True)
+    write_atomic(folder / RETENTION, csv_text(RETENTION_COLUMNS, rows))
+    write_record(folder / RECORD, {"outputs": checksums(folder, [RETENTION])})
     return rows
 
 

@@ -27,7 +27,7 @@ from tabulate import tabulate
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import load_json, read_json, write_atomic, write_json
+from tools.common.files import checksums, load_json, read_json, write_atomic, write_json
 from tools.common.stage import Record
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
@@ -56,6 +56,7 @@ def scores(exp: Experiment, engine: Engine, most: int = MOST_IMAGES) -> tuple[li
     """
     folder = results_folder(exp, engine.name)
     recorded = read_json(folder / "scores.json") or {}
+    recorded.pop("outputs", None)  # until both tables are there again
     selected = sorted(filter(_is_scored, runs_of(exp, engine.name)), key=lambda run: (_set_key(run), run_order(run)))
     if not selected:
         raise exp.fault("conditions", ", ".join(exp.conditions), "scores are of SnT and FTall: name some")
@@ -71,6 +72,8 @@ def scores(exp: Experiment, engine: Engine, most: int = MOST_IMAGES) -> tuple[li
     correlated = correlations(rows)
     write_atomic(folder / SCORES, csv_text(SCORE_COLUMNS, rows))
     write_atomic(folder / CORRELATIONS, csv_text(CORRELATION_COLUMNS, correlated))
+    outputs = {"outputs": checksums(folder, [SCORES, CORRELATIONS])}  # beside the sets, whose keys have a direction
+    write_json(folder / "scores.json", recorded | outputs)
     return rows, correlated
 
 

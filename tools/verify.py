@@ -3,6 +3,7 @@
     python -m tools verify experiments/demo.yaml
     python -m tools verify experiments/demo.yaml --fast         # without LMDBs and nets
     python -m tools verify experiments/demo.yaml --rerun 2      # and train two random runs again
+    python -m tools verify experiments/demo.yaml --from docs/results/demo    # published results alone
 
 compares the sha256 of every file with the one that was recorded when it was made: lists, LMDBs, means, prototxts, logs,
 CSVs, predictions, nets, tables, claims, figures, the page. It checks that each was made from the others as they are
@@ -20,12 +21,14 @@ import argparse
 import secrets
 
 from tools import cli
+from tools.common.errors import UserError
 from tools.protocol.experiment import load
 from tools.results.columns import engine_name
 from tools.training.engine import Engine, NoEngine, find_engine
 from tools.verification import rerun
 from tools.verification.commands import Commands
 from tools.verification.findings import Findings
+from tools.verification.published_files import look_at_published
 from tools.verification.walk import manifests_of, walk
 
 
@@ -34,10 +37,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--fast", action="store_true", help="leave out LMDBs, nets and what nets prove")
     parser.add_argument("--rerun", type=_count, default=0, metavar="N", help="train N random runs again, and compare")
     parser.add_argument("--seed", type=int, metavar="S", help="which runs --rerun draws; default: others at each call")
+    cli.add_from(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
     engine = _engine()
     commands = Commands(exp, engine.name if engine else engine_name(), cli.interpreter())
+    if arguments.tables:
+        if arguments.rerun:
+            raise UserError("--from and --rerun: published results have no nets; give one of the two")
+        published = look_at_published(arguments.tables, commands)
+        print(published.text())
+        return 1 if published.faults else 0
     findings = walk(commands, engine, arguments.fast)
     if arguments.rerun:
         seed = secrets.randbelow(10**6) if arguments.seed is None else arguments.seed

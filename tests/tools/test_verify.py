@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.flipped import flip
+from tools.common.checkout import CHECKOUT
+from tools.common.errors import UserError
 from tools.protocol.experiment import Experiment
 from tools.protocol.runs import find_run
 from tools.verify import main
@@ -53,3 +55,11 @@ def test_an_experiment_of_which_nothing_is_there_is_not_finished(trained: Experi
     assert main(["experiments/quick.yaml", "--set", "max_iter=20"]) == 0
     assert "not finished: B2A/n0012/base/seed0, A2B/n0012/base/seed0, " in capsys.readouterr().out
     assert not Path("results").exists()
+
+
+def test_published_results_are_looked_at_alone(trained: Experiment, capsys: pytest.CaptureFixture) -> None:
+    folder = str(CHECKOUT / "docs" / "results" / "demo")
+    assert main(["experiments/quick.yaml", "--from", folder]) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith("no fault: ")
+    with pytest.raises(UserError, match="published results have no nets"):
+        main(["experiments/quick.yaml", "--from", folder, "--rerun", "1"])

@@ -10,7 +10,7 @@ from tools.protocol.conditions import SOURCE
 from tools.protocol.experiment import SELECTING, Experiment
 from tools.protocol.layout import Run, Size, results_folder
 from tools.protocol.runs import runs_of
-from tools.results.columns import CURVES, MANIFESTS
+from tools.results.columns import CURVES, MANIFESTS, RUNS
 from tools.results.tables import PUBLISHED
 
 
@@ -45,8 +45,7 @@ class Commands:
     def train_again(self, run: Run) -> str:
         """Removes the run, which its log and net cannot mend, and trains it; or brings it from what was published."""
         remove = shlex.join(["rm", "-r", str(run.folder)])
-        published = PUBLISHED / results_folder(self.exp, self.engine).name / MANIFESTS
-        if is_restored(run) and published.is_file():
+        if is_restored(run) and (self.published / MANIFESTS).is_file():
             return f"{remove} && {self.tools('restore')} && {self.sweep(run)}"
         return f"{remove} && {self.sweep(run)}"
 
@@ -62,6 +61,17 @@ class Commands:
 
     def remove(self, path: Path, then: str) -> str:
         return f"{shlex.join(['rm', '-r', str(path)])} && {then}"
+
+    def publish(self, folder: Path) -> str:
+        """Publishes the results into `folder` again; where there are none, gets the folder from git."""
+        if not (results_folder(self.exp, self.engine) / RUNS).is_file():
+            return shlex.join(["git", "checkout", "--", str(folder)])
+        return self.tools("publish", *([] if folder == self.published else ["--to", str(folder)]))
+
+    @property
+    def published(self) -> Path:
+        """The folder that `publish` writes: docs/results/EXP."""
+        return PUBLISHED / results_folder(self.exp, self.engine).name
 
     @cached_property
     def selected(self) -> list[Run]:

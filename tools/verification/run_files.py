@@ -1,6 +1,7 @@
 """The files of a finished run, the inputs that its manifest names, and what its copied layers still prove."""
 
 import hashlib
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tools.nets.templates import NET, SOLVER, render
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, split_of
 from tools.protocol.runs import condition_of, mean_of, source_run, train_set
-from tools.results.columns import CURVES, PREDICTIONS
+from tools.results.columns import CURVES, PREDICTIONS, read_csv
 from tools.training import filter_subset, proofs
 from tools.training.engine import Engine
 from tools.training.inputs import run_stage
@@ -108,6 +109,32 @@ def check_inputs(
     if changed:
         what = f"made from another {', '.join(changed)} than there is now"
         findings.add(run.manifest, what, commands.train_again(run))
+
+
+def check_result(run: Run, manifest: dict[str, Any], commands: Commands, findings: Findings) -> None:
+    """Adds a fault if the manifest's accuracy and loss are not those of the last test in test.csv.
+
+    A manifest that was edited is found, and one whose headline is of another output of the net.
+    """
+    file = run.folder / "test.csv"
+    if not file.is_file() or {file, run.manifest, split_of(commands.exp, run.seed).marker} & findings.damaged:
+        return
+    try:
+        rendered = render(commands.exp, run)
+        tests = [row for row in read_csv(file) if row["TestNet"] == 0 and row["NumIters"]]
+    except (UserError, FormatError, ValueError) as error:
+        findings.left_out[f"cannot be read: {error}"].append(str(file))
+        return
+    for name, column in (("accuracy", rendered.accuracy), ("loss", rendered.loss)):
+        there, here = manifest["result"].get(name), tests[-1].get(column) if tests else None
+        if there != here and not (_is_nan(there) and _is_nan(here)):
+            what = f"its {name} is {there}, and {column} is {here} in the last test of {file}"
+            findings.add(run.manifest, what, commands.without(run, run.manifest.name))
+            return
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 _OF_LMDB = ("pack.json", "data.mdb")

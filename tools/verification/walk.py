@@ -11,7 +11,7 @@ from tools.verification.commands import Commands
 from tools.verification.data_files import DataFiles, sizes_of_seeds
 from tools.verification.findings import Check, Findings
 from tools.verification.result_files import ResultFiles
-from tools.verification.run_files import check_inputs, copy_fault, provable, read_manifest, run_checks
+from tools.verification.run_files import check_inputs, check_result, copy_fault, provable, read_manifest, run_checks
 from tools.verification.seen import Seen
 
 RECORD = "verify.json"
@@ -44,6 +44,8 @@ def walk(commands: Commands, engine: Engine | None, fast: bool = False) -> Findi
             check_inputs(run, manifest, engine, commands, findings, damaged)
     else:
         findings.left_out["no engine here, so nothing says what a run's inputs are now"] += ["the inputs of runs"]
+    for run, manifest in manifests.items():
+        check_result(run, manifest, commands, findings)
     results.check_inputs()
     if not fast:
         _prove(commands, manifests, seen, findings)

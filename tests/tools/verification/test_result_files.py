@@ -10,9 +10,12 @@ from tests.helpers.verified import run_command
 from tools.claims import claims
 from tools.common.files import read_json, write_atomic, write_json, write_record
 from tools.plot import plot
-from tools.protocol.experiment import Experiment
+from tools.protocol.experiment import Experiment, load
 from tools.report import report
+from tools.retain import retain
+from tools.scores import scores
 from tools.summarize import summarize
+from tools.training.engine import Engine
 
 RESULTS = Path("results/quick")
 TABLES = {
@@ -66,6 +69,20 @@ def test_a_changed_bit_in_a_table_is_the_one_fault_and_the_command_mends_it(tabl
         (fault,) = look().faults
         assert fault.file == RESULTS / name and f"tools {verb} experiments/quick.yaml" in fault.command
         (RESULTS / name).write_bytes(good)
+
+
+@pytest.mark.slow
+def test_tables_of_scores_and_of_what_was_retained_have_checksums(trained: Experiment, look, engine: Engine) -> None:
+    scores(trained, engine)
+    retain(load(trained.file, "sizes=[4] conditions=[S1T]"), engine)
+    assert look().unrecorded == []
+    for name, verb in (("scores.csv", "scores"), ("scores_correlation.csv", "scores"), ("retention.csv", "retain")):
+        good = flip(RESULTS / name)
+        (fault,) = look().faults
+        assert fault.file == RESULTS / name
+        assert fault.command.startswith(f"python -m tools {verb} experiments/quick.yaml")
+        (RESULTS / name).write_bytes(good)
+    assert scores(trained, engine) and look().faults == [], "a second call keeps the record"
 
 
 @pytest.mark.slow

@@ -171,6 +171,18 @@ def test_another_version_of_the_engine_is_said_and_is_no_fault(run: Run, look) -
     ]
 
 
+@pytest.mark.parametrize("name", ["accuracy", "loss"])
+def test_a_result_that_is_not_that_of_the_last_test_is_named(run: Run, look, name: str) -> None:
+    manifest = read_json(run.manifest)
+    right = manifest["result"][name]
+    manifest["result"][name] = right + 0.1
+    write_record(run.manifest, manifest)
+    (fault,) = look().faults
+    assert fault.file == run.manifest
+    assert fault.what == f"its {name} is {right + 0.1}, and {name} is {right} in the last test of {run.folder}/test.csv"
+    assert fault.command.startswith(f"rm -f {run.manifest} && ")
+
+
 @pytest.mark.parametrize("text", ["", "{}", '{"inputs": {}, "model": 3, "result": {}}', "\x00" * 900, '{"inputs"'])
 def test_a_manifest_that_cannot_be_read_is_a_fault(run: Run, look, text: str) -> None:
     run.manifest.write_text(text)
