@@ -14,6 +14,7 @@ loss_weight.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from caffeformat import FormatError, prototxt
@@ -63,12 +64,16 @@ class Places:
     """Where the layers of a net are written: `prototxt/mini/train_val.prototxt:17`."""
 
     def __init__(self, net: NetParameter, file: Path) -> None:
-        self._file = file
+        self._file, self._layers = file, len(net.layer)
+
+    @cached_property
+    def _lines(self) -> list[int]:
+        """Read for the first fault: a net without faults costs no time."""
         try:
-            lines = prototxt.layer_lines(file)
+            lines = prototxt.layer_lines(self._file)
         except FormatError:
-            lines = []  # a net that was parsed from a text
-        self._lines = lines if len(lines) == len(net.layer) else []
+            return []  # a net that was parsed from a text
+        return lines if len(lines) == self._layers else []
 
     def __getitem__(self, position: int | None) -> str:
         return str(self._file) if position is None or not self._lines else f"{self._file}:{self._lines[position]}"
