@@ -84,6 +84,12 @@ def weighted_layers(net: NetParameter, file: Path, solver: SolverParameter | Non
                 f"{places[position]}: layer {layer.name!r} ({layer.type}) has weights that no condition can copy or "
                 f"freeze; the weighted layers here are {', '.join((*MAIN, *BESIDE))}"
             )
+    faults += [
+        f"{places[position]}: layer {net.layer[position].name!r} gives the scores of a head, and lies on the way to "
+        "the headline's scores, so FTall would copy a classifier; remove that head, or put a layer of its own before it"
+        for position in sorted(heads.classifiers & way - classifier)
+        if heads.headline
+    ]
     blocks, orphans = _blocks(net, (position for position in every if position in way), classifier)
     faults += [
         f"{places[position]}: layer {net.layer[position].name!r} ({net.layer[position].type}) stands before the first "

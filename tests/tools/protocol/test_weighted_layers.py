@@ -144,6 +144,13 @@ def test_layers_whose_scores_are_added_are_one_classifier() -> None:
     assert parts_of(text) == ([["conv"], ["fc"], ["a", "b"]], [], ["a", "b"])
 
 
+def test_a_classifier_on_the_way_to_the_headline_is_refused() -> None:
+    text = DATA + fed("conv", "Convolution", "data") + fed("coarse", "InnerProduct", "conv") + heads("aux", "coarse")
+    text += fed("fc", "InnerProduct", "coarse") + heads("main", "fc")
+    with pytest.raises(UserError, match=r"layer 'coarse' gives the scores of a head, and lies on the way to the head"):
+        parts_of(text)
+
+
 def test_all_faults_of_a_net_are_told_at_once() -> None:
     untrained = fed("only_tested", "InnerProduct", "conv", "include { phase: TEST }")
     text = DATA + fed("conv", "Convolution", "data") + untrained + fed("lstm", "LSTM", "conv")
