@@ -262,6 +262,11 @@ def _of_headline(graphs: dict[int, NetGraph], headline: Headline, places: Places
                 f"{places[position]}: layer {layer.name!r}: `predict` adds a layer and a blob named {PREDICTED!r}; "
                 "give this one another name"
             )
+    label = headline.accuracy.bottom[1]
+    if any(character.isspace() for character in label):
+        faults.append(
+            f"{places[accuracy]}: the label's blob {label!r} has a space in its name; `predict` cannot read it"
+        )
     return faults
 
 

@@ -67,8 +67,12 @@ def outcome(
 
 
 def _column(log: Log, name: str) -> list[float]:
-    """The values of a column of train.csv. The last display, after the last iteration, has no outputs of the net."""
-    return [value for row in log.train.rows() if (value := row.get(name)) is not None]
+    """The values of a column of train.csv; none if it has iteration 0 alone, which is before any learning.
+
+    The last display, after the last iteration, has no outputs of the net.
+    """
+    rows = [row for row in log.train.rows() if row.get(name) is not None]
+    return [_value(row, name) for row in rows] if any(row["NumIters"] for row in rows) else []
 
 
 def _value(row: dict[str, float | None], column: str) -> float:

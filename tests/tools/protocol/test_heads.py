@@ -147,6 +147,8 @@ REFUSED = {
     "accuracy read by another": (TRUNK + PLAIN + layer("s", "Silence", "a", TEST),
                                  r"Accuracy layer 'a': another layer reads its top 'a', so the test does not print it"),
     "a column's name": (TRUNK + accuracy("Seconds", "fc2") + loss("l", "fc2"), r"have a column 'Seconds' of their own"),
+    "a label's name with a space": (TRUNK.replace('"label"', '"the label"') + PLAIN.replace('"label"', '"the label"'),
+                                    r"the label's blob 'the label' has a space in its name"),
     "the name that predict adds": (TRUNK.replace('"label"', '"predicted"') + PLAIN.replace('"label"', '"predicted"'),
                                    r"layer 'data': `predict` adds a layer and a blob named 'predicted'"),
 }  # fmt: skip

@@ -124,6 +124,12 @@ def test_the_training_loss_is_that_of_the_headlines_head():
     assert outcome(log, RENDERED, 5, 5, 50)["status"] == "stuck"
 
 
+def test_a_display_at_iteration_0_alone_says_nothing_of_what_was_learned():
+    overfitted = [(0.2, 1.61), (0.6, 1.7)]
+    assert outcome(log_of([1.61], overfitted), RENDERED, 5, 5, 500)["status"] == "ok"
+    assert outcome(log_of([1.61, 1.61], [(0.2, 1.61), (0.6, 1.7)]), RENDERED, 5, 5, 500)["status"] == "stuck"
+
+
 def test_a_loss_that_is_no_log_loss_says_nothing_and_may_be_large():
     rendered = replace(RENDERED, training_loss=None, is_log_loss=False)
     log = log_of([90.0, 120.0], [(0.2, 100.0), (0.5, 90.0)])
