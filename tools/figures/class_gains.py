@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tools.figures import NoData, style
-from tools.figures.samples import class_names, shorten
+from tools.figures.samples import class_names
 from tools.protocol.experiment import Experiment, Size
 from tools.results.columns import CLASS_COLUMNS, Row, condition_order, size_order
 from tools.stats.class_accuracy import gains
@@ -32,7 +32,7 @@ def draw(exp: Experiment, classes: list[Row], folder: Path) -> None:
         axes.plot(100 * row["gain"], y, marker="o", color=color, markersize=4)
         name = str(names.get(str(row["class"]), row["class"]))
         axes.annotate(
-            shorten(name),
+            style.shorten(name),
             (0, y),
             (-4, 0),
             ("axes fraction", "data"),

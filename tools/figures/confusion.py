@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from tools.figures import style
-from tools.figures.samples import shorten
 
 _MOST_NAMES = 50  # classes whose names can be read; of more, every second or third is named
 
@@ -21,7 +20,7 @@ def draw(title: str, facts: str, names: list[str], matrix: np.ndarray, path: Pat
     every = -(-count // _MOST_NAMES)
     places = range(0, count, every)
     size = max(4.0, min(8.0, 320 / count * every))
-    short = [shorten(names[i]) for i in places]
+    short = [style.shorten(names[i]) for i in places]
     axes.set_xticks(list(places), short, rotation=90, fontsize=size)
     axes.set_yticks(list(places), short, fontsize=size)
     axes.grid(visible=False)

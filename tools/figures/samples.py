@@ -17,7 +17,6 @@ NAME = "samples"
 CAPTION = "Training images of three classes of each half, as the nets see them (figure 5.1 of the thesis)."
 CLASSES = 3  # of each half
 ROWS, COLUMNS = 2, 4  # of images of each class
-_MAX_NAME = 30  # characters that fit below the images of a class
 
 
 def draw(exp: Experiment, folder: Path) -> None:
@@ -43,7 +42,7 @@ def draw(exp: Experiment, folder: Path) -> None:
             axes.spines[:].set_visible(False)
         for axes, label in zip(row, chosen, strict=False):
             axes.imshow(mosaic(images[label]), interpolation="none")
-            axes.set_xlabel(shorten(names.get(ids[label], ids[label])), labelpad=3, fontsize=8.5)
+            axes.set_xlabel(style.shorten(names.get(ids[label], ids[label])), labelpad=3, fontsize=8.5)
     facts = f"{len(chosen)} of {len(ids)} classes a half, first images of each, {exp.image_size} pixels a side"
     style.set_title(panels[0, 0], f"{style.dataset_title(exp)}: training images", facts)
     style.save(figure, folder / NAME)
@@ -83,7 +82,3 @@ def mosaic(images: list[np.ndarray]) -> np.ndarray:
     _, height, width = images[0].shape
     pictures = (image[::-1].transpose(1, 2, 0) for image in images)
     return tiled(pictures, ROWS, COLUMNS, height, width, gap=max(1, width // 28))
-
-
-def shorten(name: str) -> str:
-    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1].rstrip()}…"

@@ -13,9 +13,11 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.typing import RcKeyType
 
 from tools.common.files import write_atomic
+from tools.figures import fonts
 from tools.protocol.conditions import Condition
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Half, Size
@@ -26,6 +28,7 @@ Look = dict[str, Any]  # color, marker, linestyle, as matplotlib's plot() takes 
 
 WIDTH = 7.0  # inches: the text width of a page
 TITLE_HEIGHT = 0.5  # inches: a title, and a line of facts below it
+_BESIDE_LABELS = 72 * (WIDTH - 0.75)  # points: what the labels of a y axis leave to the text above it
 GREY = "0.35"
 HALF_COLORS: dict[Half, str] = {"A": "#0072b2", "B": "#e69f00"}  # Okabe and Ito: blue, dark in grey; orange, light
 _SINGLE: dict[str, Look] = {
@@ -41,6 +44,7 @@ FAMILIES: dict[str, tuple[str, float, float, str, Any]] = {
     "T+": ("YlOrBr_r", 0.05, 0.5, "v", (0, (4, 1.5, 1, 1.5))),
     "R": ("Greys_r", 0.25, 0.6, "X", (0, (1.5, 1))),
 }
+_MAX_NAME = 30  # characters of a name
 _DEEPEST = 7  # of AlexNet; greater depths of other nets get the same shade
 MARKERS = "osD^vX<>p*"
 _DASHES = ("-", (0, (6, 1.5)), (0, (4, 1.5, 1, 1.5)), (0, (1.5, 1)))
@@ -97,11 +101,33 @@ def save_table(path: Path, columns: Iterable[str], rows: Iterable[Row]) -> None:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Writes `path` + .png and .pdf, each by rename. The same figure gives the same bytes."""
+    """Writes `path` + .png and .pdf, each by rename. The same figure gives the same bytes.
+
+    Prints a line about characters that no font of this machine has.
+    """
+    if missing := fonts.use_fonts_for(figure):
+        print(f"{path}: drawn with boxes in its names: {fonts.advice(missing)}")
     for kind, metadata in (("png", {"Software": None}), ("pdf", {"CreationDate": None})):
         data = io.BytesIO()
-        figure.savefig(data, format=kind, metadata=metadata)
+        with fonts.quiet():  # the line above says it once
+            figure.savefig(data, format=kind, metadata=metadata)
         write_atomic(path.with_name(f"{path.name}.{kind}"), data.getvalue())
+
+
+def keep_inside(figure: Figure, texts: list[Text]) -> None:
+    """Moves texts with a box that stick out of their axes, so that no edge of the figure cuts them off."""
+    fonts.use_fonts_for(figure)
+    with fonts.quiet():
+        figure.draw_without_rendering()
+    for text in texts:
+        box, axes = text.get_bbox_patch(), text.axes
+        assert box is not None and axes is not None
+        inner, outer = box.get_window_extent(), axes.get_window_extent()
+        right = max(outer.x0 - inner.x0, 0) + min(outer.x1 - inner.x1, 0)
+        up = max(outer.y0 - inner.y0, 0) + min(outer.y1 - inner.y1, 0)
+        if right or up:
+            x, y = axes.transData.transform(text.get_position())
+            text.set_position(tuple(axes.transData.inverted().transform((x + right, y + up))))
 
 
 def size_look(rank: int, count: int) -> Look:
@@ -149,9 +175,10 @@ def _viridis(first: float, last: float, rank: int, count: int) -> tuple[float, f
 
 
 def set_title(axes: Axes, title: str, facts: str) -> None:
-    """Writes a title, flush left, and a line of facts below it."""
-    axes.set_title(title, pad=19)
-    axes.annotate(facts, (0, 1), (0, 5), "axes fraction", "offset points", fontsize=8, color=GREY)
+    """Writes a title, flush left, and a line of facts below it. Long ones are smaller, so that no edge cuts them."""
+    axes.set_title(title, pad=19, fontsize=fonts.fitting_size(title, 10, _BESIDE_LABELS, "bold"))
+    size = fonts.fitting_size(facts, 8, _BESIDE_LABELS)
+    axes.annotate(facts, (0, 1), (0, 5), "axes fraction", "offset points", fontsize=size, color=GREY)
 
 
 def size_label(size: Size) -> str:
@@ -167,11 +194,18 @@ def short_size_label(size: Size) -> str:
 def set_figure_title(figure: Figure, title: str, facts: str) -> None:
     """Writes a title and facts above all panels of a figure, which leave its uppermost TITLE_HEIGHT inches free."""
     height = figure.get_figheight()
-    figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=10, fontweight="bold")
-    figure.text(0.01, 1 - 0.27 / height, facts, va="top", fontsize=8, color=GREY)
+    width = 72 * 0.98 * WIDTH
+    size = fonts.fitting_size(title, 10, width, "bold")
+    figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=size, fontweight="bold")
+    figure.text(0.01, 1 - 0.27 / height, facts, va="top", fontsize=fonts.fitting_size(facts, 8, width), color=GREY)
 
 
 def dataset_title(exp: Experiment) -> str:
-    """The title of the data set, `Fashion-MNIST`; for the user's own folder the folder's name."""
+    """The title of the data set, `Fashion-MNIST`; for the user's own folder the folder's name, shortened."""
     about = card(exp.dataset)
-    return about.title if about.is_published else Path(exp.path or "images").resolve().name
+    return about.title if about.is_published else shorten(Path(exp.path or "images").resolve().name)
+
+
+def shorten(name: str) -> str:
+    """The name of a class or folder, as long as a figure has room for."""
+    return name if len(name) <= _MAX_NAME else f"{name[: _MAX_NAME - 1].rstrip()}…"

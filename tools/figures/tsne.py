@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
@@ -62,8 +63,10 @@ def draw(exp: Experiment, engine: str, folder: Path, layer: str | None = None) -
         _scatter(axes, place, halves, title)
     names = _names(exp, split)
     if sum(map(len, names.values())) <= _MAX_NAMED:
+        texts: list[Text] = []
         for axes, place in zip((left, right), places.values(), strict=True):
-            _name_classes(axes, place, halves, np.concatenate(labels), names)
+            texts += _name_classes(axes, place, halves, np.concatenate(labels), names)
+        style.keep_inside(figure, texts)
     figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncols=2, markerscale=1.6)
     facts = f"{len(halves):,} images; {_method(embedded)}; net: {run.key}{flag}"
     style.set_figure_title(figure, f"{style.dataset_title(exp)}: the validation halves", facts)
@@ -156,8 +159,9 @@ def _names(exp: Experiment, split: Split) -> dict[Half, list[str]]:
 
 def _name_classes(
     axes: Axes, place: np.ndarray, halves: np.ndarray, labels: np.ndarray, names: dict[Half, list[str]]
-) -> None:
-    """Writes the name of each class at the median place of its images."""
+) -> list[Text]:
+    """Writes the name of each class at the median place of its images, and returns these texts."""
+    texts = []
     for half, of_half in names.items():
         for label, name in enumerate(of_half):
             own = place[(halves == half) & (labels == label)]
@@ -170,4 +174,5 @@ def _name_classes(
                     "alpha": 0.85,
                     "linewidth": 0.6,
                 }
-                axes.text(x, y, name, fontsize=6.5, ha="center", va="center", bbox=box)
+                texts.append(axes.text(x, y, style.shorten(name), fontsize=6.5, ha="center", va="center", bbox=box))
+    return texts

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.finished_runs import demo, pack_samples
-from tools.figures import NoData, samples
+from tools.figures import NoData, samples, style
 from tools.protocol.layout import split_of
 from tools.protocol.register import card, thesis_classes
 
@@ -47,8 +47,8 @@ def test_a_mosaic_has_the_images_in_rows_as_rgb_on_white() -> None:
 
 def test_classes_have_their_names_where_they_are_known() -> None:
     assert samples.class_names(demo())["9"] == "Ankle boot"
-    assert samples.shorten("sandal") == "sandal"
-    assert samples.shorten("a very long name of a class of images") == "a very long name of a class o…"
+    assert style.shorten("sandal") == "sandal"
+    assert style.shorten("a very long name of a class of images") == "a very long name of a class o…"
 
 
 def test_the_thesis_own_classes_come_first_in_the_half_where_they_are() -> None:
