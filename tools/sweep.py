@@ -42,7 +42,7 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
                 print(f"  what `{verb}` made is not here any more; nothing needs it, unless runs are added")
         return 0
     print(header(exp, engine, jobs))
-    print(f"{len(plan.remaining)} of {len(plan.runs)} runs to do.")
+    print(f"{len(plan.remaining)} of {len(plan.runs)} runs to do.{_may_follow(plan)}")
     if not selected_gpus(engine) and plan.remaining:
         print(f"No GPU here. {estimate.time_left(exp, engine, plan, jobs)}", flush=True)
     set_aside_stale_manifests(exp, engine, plan)
@@ -106,6 +106,12 @@ def default_jobs(engine: Engine) -> int:
     return len(gpus) * runs_per_gpu() if gpus else len(os.sched_getaffinity(0))
 
 
+def _may_follow(plan: Plan) -> str:
+    """How many finished runs may have to be trained again, because their data or source net are made again."""
+    count = len(plan.runs_to_do) - len(plan.remaining)
+    return f" Up to {count} more are trained again if what is made again before them changes." if count else ""
+
+
 def dry_run(exp: Experiment, engine: Engine, jobs: int) -> None:
     """Lists the stages and runs, what is done already, and an estimate of the time left."""
     plan = make_plan(exp, engine)
@@ -116,7 +122,7 @@ def dry_run(exp: Experiment, engine: Engine, jobs: int) -> None:
     for run, state in plan.runs.items():
         print(f"  {run.key:{width}}  {state}")
     folder = MODELS / layout.experiment_name(exp, engine.name)
-    print(f"{len(plan.runs)} runs, {len(plan.runs) - len(plan.remaining)} done; folder {folder}/")
+    print(f"{len(plan.runs)} runs, {len(plan.runs) - len(plan.remaining)} done; folder {folder}/{_may_follow(plan)}")
     print(estimate.time_left(exp, engine, plan, jobs))
 
 

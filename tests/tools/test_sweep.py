@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tools.common.errors import UserError
-from tools.common.files import temporary_folder
+from tools.common.files import load_json, temporary_folder, write_json
 from tools.planning.state import Plan
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.runs import find_run
@@ -54,6 +54,23 @@ def test_a_dry_run_lists_stages_runs_and_the_time_left_and_changes_nothing(
         r"Time left: at most about 0 minutes of training: 1 runs of 40 iterations of 0\.\d{3} s, 1 at a", out
     )
     assert not run.manifest.exists()
+
+
+def test_a_dry_run_forecasts_what_may_follow(trained: Experiment, capsys: pytest.CaptureFixture) -> None:
+    """Runs that copy from a source net that is stale are to do; runs whose LMDBs are made again may be."""
+    source = find_run(trained, "caffe", "B2A/n0012/base/seed0")
+    manifest = load_json(source.manifest)
+    write_json(source.manifest, manifest | {"inputs": manifest["inputs"] | {"mean": "0" * 64}})
+    assert main(["experiments/quick.yaml", "--dry-run", "--jobs", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "5 runs, 2 done; folder models/quick/\n" in out and "of training: 3 runs of 40 iterations" in out
+    assert out.count("stale: the run that it copies from is stale") == 2
+    write_json(source.manifest, manifest)
+    next(Path("data").rglob("A/val.txt")).parents[1].joinpath("12x12-gray/mean.json").unlink()
+    assert main(["experiments/quick.yaml", "--dry-run", "--jobs", "1"]) == 0
+    out = capsys.readouterr().out
+    assert "Up to 5 more are trained again if what is made again before them changes." in out
+    assert "  pack       done" in out and "  mean       to do" in out
 
 
 def test_where_a_run_is_missing_the_tables_tell_of_the_others(
