@@ -171,11 +171,19 @@ def set_aside_stale_manifests(exp: Experiment, engine: Engine, plan: Plan) -> No
             elif state not in TRAINED:
                 run.manifest.rename(run.stale_manifest)
     for run in _others_on_disk(exp, engine):
-        source = source_run(exp, run)
-        gone = source in plan.untrained and not source.manifest.exists() if source else False
+        if _stands(exp, run, engine, plan):
+            continue
         with lock_if_free(run.lock) as free:
-            if free and run.manifest.exists() and (gone or _state_at_rest(exp, run, engine).startswith(STALE)):
+            if free and run.manifest.exists() and not _stands(exp, run, engine, plan):
                 run.manifest.rename(run.stale_manifest)
+
+
+def _stands(exp: Experiment, run: Run, engine: Engine, plan: Plan) -> bool:
+    """Whether a finished run that is not selected is up to date, and so is the run that it copies from."""
+    source = source_run(exp, run)
+    if source in plan.untrained and source and not source.manifest.exists():
+        return False
+    return not _state_at_rest(exp, run, engine).startswith(STALE)
 
 
 def _has_manifest(run: Run) -> bool:
