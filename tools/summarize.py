@@ -32,7 +32,7 @@ from tabulate import tabulate
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import is_locked, read_json, write_atomic, write_record
+from tools.common.files import lock_if_free, read_json, write_atomic, write_record
 from tools.nets.templates import NET, headline_in
 from tools.planning.stages import TABLES, summarize_stage
 from tools.planning.stale import note_stale_runs
@@ -229,8 +229,10 @@ def _with_stuck(rows: list[Row], cells: dict[tuple[Any, str], Row]) -> list[str]
 def put_back_manifests(exp: Experiment, engine: Engine) -> None:
     """Puts back every manifest in models/<experiment>/ that was set aside and is up to date. Skips running runs."""
     for run in runs_on_disk(experiment_name(exp, engine.name)):
-        if not run.failed.exists() and not is_locked(run.lock):
-            put_back_manifest(exp, run, engine)
+        if run.stale_manifest.exists() and not run.failed.exists():
+            with lock_if_free(run.lock) as free:
+                if free:
+                    put_back_manifest(exp, run, engine)
 
 
 def main(argv: list[str]) -> None:

@@ -12,11 +12,12 @@ import pytest
 from tests.helpers.finished_runs import demo, fail, finish, predict, run_of, whole_sweep
 from tools import __main__ as command_line
 from tools.common.errors import UserError
-from tools.common.files import load_json, write_json
+from tools.common.files import load_json, lock, write_json
 from tools.planning.stages import summarize_stage
+from tools.protocol.runs import find_run
 from tools.results.columns import engine_name
 from tools.results.ended_runs import runs_on_disk
-from tools.summarize import main, summarize
+from tools.summarize import main, put_back_manifests, summarize
 
 HEADER = (
     "dataset,direction,size,condition,seed,accuracy,best_accuracy,best_iter,loss,iters,seconds,images_per_s,engine,status,"
@@ -297,3 +298,13 @@ def test_a_result_that_was_read_from_another_head_is_refused_by_its_manifest():
     run.manifest.write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=r"B2A/n0060/S2T/seed0/manifest.json: its accuracy is 0.51, and the headline"):
         summarize(demo(), "caffe")
+
+
+def test_a_manifest_is_put_back_unless_its_run_is_at_work(trained, engine):
+    run = find_run(trained, "caffe", "A2B/n0004/base/seed0")
+    run.manifest.rename(run.stale_manifest)
+    with lock(run.lock):
+        put_back_manifests(trained, engine)
+    assert run.stale_manifest.exists() and not run.manifest.exists()
+    put_back_manifests(trained, engine)
+    assert run.manifest.exists() and not run.stale_manifest.exists()
