@@ -18,7 +18,7 @@ from pathlib import Path
 from tools import cli
 from tools.common.errors import UserError
 from tools.common.files import load_json, new_folder, sha256, with_checksum
-from tools.planning.stages import FIGURES, claims_stage, plot_stage, summarize_stage
+from tools.planning.stages import FIGURES, claims_stage, plot_stage, report_stage, summarize_stage
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import experiment_name, results_folder
 from tools.results.columns import CLAIMS, MANIFESTS, RUNS, engine_name
@@ -63,8 +63,11 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
         for path in before:
             if not (path.suffix == ".csv" or path.name in OWN):
                 (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name)
+        has_page = report_stage(results, results).is_complete  # else report.json has the checksums of other files
         for pattern in COPIED:
             for path in results.glob(pattern):
+                if path.name == "report.json" and not has_page:
+                    continue
                 (folder / path.relative_to(results)).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, folder / path.relative_to(results))
         lines = [json.dumps(_portable(load_json(run.manifest)), sort_keys=True) for run in runs]

@@ -13,6 +13,7 @@ from tools.claims import claims
 from tools.common.errors import UserError
 from tools.plot import plot
 from tools.publish import publish
+from tools.report import report
 from tools.results.tables import frames
 from tools.summarize import summarize
 
@@ -55,6 +56,14 @@ def test_what_is_published_does_not_tell_where_this_machine_has_its_engine_and_i
     published = json.loads(text)
     assert published["engine"]["command"] == "caffe train --solver=models/demo/solver.prototxt"
     assert (published["set"], published["config"]) == ("max_iter=9", {"model": "mini"})
+
+
+def test_the_record_of_a_page_of_other_tables_is_not_published(summarized):
+    report(summarized, "caffe")
+    assert (publish(summarized) / "report.json").is_file()
+    with open("results/demo/scores.csv", "w") as file:  # written after the page
+        file.write("run\n")
+    assert not (publish(summarized) / "report.json").exists()
 
 
 def test_a_second_publication_replaces_the_first_and_keeps_its_remarks(summarized):

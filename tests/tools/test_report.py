@@ -114,6 +114,21 @@ def test_a_page_whose_bytes_changed_is_written_again_and_a_record_without_a_chec
     assert report(exp, "caffe") is False
 
 
+def test_the_page_follows_the_commits_and_times_of_the_runs_unless_its_record_is_older(exp):
+    report(exp, "caffe")
+    manifest = Path("models/demo/A2B/n0060/S3T/seed0/manifest.json")
+    write_json(manifest, load_json(manifest) | {"commit": "f" * 40})
+    summarize(exp, "caffe")
+    assert "f" * 12 not in PAGE.read_text()
+    assert report(exp, "caffe") is True and "f" * 12 in PAGE.read_text()
+    record = load_json(PAGE.with_suffix(".json"))
+    del record["inputs"]["results/demo/summary.json"], record["checksum"]
+    write_json(PAGE.with_suffix(".json"), record)
+    write_json(manifest, load_json(manifest) | {"commit": "e" * 40})
+    summarize(exp, "caffe")
+    assert is_complete(exp, "caffe")
+
+
 def test_figures_of_other_tables_are_left_out_and_the_page_says_so(exp):
     plot(exp, "caffe")
     shutil.copytree("results/demo", "published")

@@ -19,7 +19,18 @@ from tools.protocol.layout import (
     split_of,
     train_sizes,
 )
-from tools.results.columns import CLAIMS, CLASSES, CORRELATIONS, CURVES, PREDICTIONS, RETENTION, RUNS, SCORES, SUMMARY
+from tools.results.columns import (
+    CLAIMS,
+    CLASSES,
+    CORRELATIONS,
+    CURVES,
+    MANIFESTS,
+    PREDICTIONS,
+    RETENTION,
+    RUNS,
+    SCORES,
+    SUMMARY,
+)
 from tools.results.ended_runs import ended_runs
 from tools.stats.claim_places import MARKER, Places, default_places
 
@@ -213,10 +224,13 @@ def plot_stage(results: Path, tables: Path) -> Stage:
 def report_stage(results: Path, tables: Path) -> Stage:
     """The page in `results`, made from the present tables in `tables`, the figures and the page's template."""
 
-    def current(_: Record) -> dict[str, str]:
+    def current(record: Record) -> dict[str, str]:
         from tools.page import template  # Jinja
 
+        of_runs = [tables / name for name in ("summary.json", MANIFESTS)]  # for the commits, engines and times
         files = [tables / name for name in (RUNS, SUMMARY, CURVES, CLAIMS, *OTHER_TABLES)]
+        known = record.get("inputs", [_short_name(file) for file in of_runs])  # older records lack them, and stand
+        files += [file for file in of_runs if _short_name(file) in known]
         marker = results / FIGURES / "figures.json"
         files += [marker, *(marker.parent / name for name in (read_json(marker) or {}).get("files", []))]
         files += sorted(template.FOLDER.glob("*.*"))

@@ -11,7 +11,7 @@ from tools.results.columns import MANIFESTS, RUNS, read_csv
 from tools.verification.commands import Commands
 from tools.verification.findings import Findings
 
-_RECORDS = ("summary.json", "report.json", f"{FIGURES}/figures.json")
+_RECORDS = ("report.json", f"{FIGURES}/figures.json", "summary.json")  # what the last one says of a file counts
 
 
 def look_at_published(folder: Path, commands: Commands) -> Findings:
@@ -23,7 +23,7 @@ def look_at_published(folder: Path, commands: Commands) -> Findings:
     findings = Findings()
     again = commands.publish(folder)
     digests: dict[Path, str] = {}
-    for name in reversed(_RECORDS):  # summary.json, read last, counts
+    for name in _RECORDS:
         digests |= _digests(folder, name, again, findings)
     for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".md"):
         if str(file.relative_to(folder)) in (*_RECORDS, MANIFESTS):
