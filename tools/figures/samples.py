@@ -41,8 +41,10 @@ def draw(exp: Experiment, folder: Path) -> None:
             axes.grid(visible=False)
             axes.spines[:].set_visible(False)
         for axes, label in zip(row, chosen, strict=False):
-            axes.imshow(mosaic(images[label]), interpolation="none")
-            axes.set_xlabel(style.shorten(names.get(ids[label], ids[label])), labelpad=3, fontsize=8.5)
+            name = style.shorten(names.get(ids[label], ids[label]))
+            if images[label]:
+                axes.imshow(mosaic(images[label]), interpolation="none")
+            axes.set_xlabel(name if images[label] else f"{name}: no image", labelpad=3, fontsize=8.5)
     facts = f"{len(chosen)} of {len(ids)} classes a half, first images of each, {exp.image_size} pixels a side"
     style.set_title(panels[0, 0], f"{style.dataset_title(exp)}: training images", facts)
     style.save(figure, folder / NAME)

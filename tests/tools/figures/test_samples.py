@@ -6,8 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from tests.helpers.finished_runs import demo, pack_samples
+from tools.common.files import write_json
 from tools.figures import NoData, samples, style
 from tools.protocol.layout import split_of
 from tools.protocol.register import card, thesis_classes
@@ -33,6 +35,17 @@ def test_without_a_split_or_an_lmdb_there_is_no_figure() -> None:
     shutil.rmtree(split_of(exp, 0).train_lmdb("B", 6000))
     with pytest.raises(NoData, match="B/n6000"):
         samples.draw(exp, Path())
+
+
+def test_a_class_whose_images_were_all_left_out_has_its_name_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    exp = demo()
+    pack_samples(exp)
+    split = split_of(exp, 0)
+    write_json(split.marker, {"classes": {"A": ["0", "3", "5"], "B": [str(i) for i in range(10)]}})
+    texts = []
+    monkeypatch.setattr(samples.style, "save", lambda figure, path: texts.extend(figure.findobj(Text)))
+    samples.draw(exp, Path())  # of half B the labels 0, 3 and 6 are shown; the LMDB has 0 to 4
+    assert [text.get_text() for text in texts if "no image" in text.get_text()] == ["Shirt: no image"]
 
 
 def test_a_mosaic_has_the_images_in_rows_as_rgb_on_white() -> None:
