@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tools.caffe_log.table import FIRST_COLUMNS, Cut, Table
 
 NAN = float("nan")
+_MOST_OUTPUTS = 100_000  # of a row; a program that prints without an end must not fill the memory
 _RESERVED = {*FIRST_COLUMNS, "SmoothedLoss", "TestLoss", "TestNet"}
 _WINDOWS_NUMBERS = {"1.#QNAN": NAN, "1.#IND": NAN, "nan(ind)": NAN, "1.#INF": float("inf")}
 
@@ -38,7 +39,7 @@ class LogRow:
 
     def add(self, index: int, name: str, value: float | None) -> None:
         """Adds output `#index`. A value that is not a number, or a missing output before it, makes the row garbled."""
-        if value is None or index != len(self.values):
+        if value is None or index != len(self.values) or index >= _MOST_OUTPUTS:
             self.garbled = True
             return
         self._names.append(name)

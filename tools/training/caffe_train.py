@@ -15,6 +15,7 @@ from tools.training import proofs
 from tools.training.attempts import note_resumed
 from tools.training.engine import Engine
 from tools.training.live_line import LiveLine
+from tools.training.output import OutputFault
 from tools.training.patience import training_silence
 from tools.training.process import RunFailed, describe_exit, run_engine
 from tools.training.snapshots import iteration, last_caffemodel, name_own_net
@@ -40,6 +41,7 @@ class CaffeTrain:
         self._exp, self._run, self._engine, self._gpu, self._rendered = exp, run, engine, gpu, rendered
         solver = prototxt.parse(rendered.solver, SolverParameter(), str(run.folder / SOLVER))
         self._max_iter = solver.max_iter
+        self._rows = solver.max_iter // solver.display + solver.max_iter // solver.test_interval + 2
 
     def write_start(self, copied: list[str]) -> Path:
         """Writes the net as it is before training. Returns its caffemodel, which is whole."""
@@ -86,12 +88,14 @@ class CaffeTrain:
             with open(path, errors="replace") as before:
                 for line in before:
                     reader.feed(line)
+        earlier = reader.log.attempts
         live, confirmation = LiveLine(self._run, self._rendered), Confirmation(self._exp, self._run, used)
 
         def take(line: str) -> None:
             event = reader.feed(line)
             if event:
                 live.show(event)
+                self._check_count(reader.log, earlier)
             confirmation.take(line)
 
         solver = f"--solver={self._run.folder / SOLVER}"
@@ -116,6 +120,15 @@ class CaffeTrain:
         if status:
             how = "stopped early" if log.stopped_early else "failed"
             raise RunFailed(f"{path}: {self._engine.name} {how} {describe_exit(status, log.fatal or log.tail)}")
+
+    def _check_count(self, log: Log, earlier: int) -> None:
+        """Raises OutputFault for far more rows, or attempts after the `earlier` ones, than a training has."""
+        rows = len(log.train) + len(log.test)
+        if rows > 10 * (self._rows + 10) or log.attempts > earlier + 100:
+            raise OutputFault(
+                f"printed {rows} displays and tests in {log.attempts} attempts; one training of {self._max_iter} "
+                f"iterations has {self._rows} at most"
+            )
 
     def _check_log(self, path: Path, log: Log) -> None:
         """Raises RunFailed unless the log has displays, and the accuracy and loss of a test at the last iteration."""

@@ -44,18 +44,18 @@ def output_values(
         def read_line(line: str) -> None:
             nonlocal batch, size
             size += len(line)
+            if size > output.MOST:
+                raise OutputFault(f"printed more than {output.MOST:,} bytes for one batch")
             match = _VALUE.search(line)
             value = number(match[3]) if match else None
             if match is None or value is None:
                 reader.feed(line)
                 return
             if int(match[1]) != batch:
-                if int(match[1]) >= batches:
-                    raise OutputFault(f"printed a batch {match[1]} of {batches}, which are numbered from 0")
+                if not batch < int(match[1]) < batches:
+                    raise OutputFault(f"printed batch {match[1]} after batch {batch}; {batches} were asked for, from 0")
                 batch, size = int(match[1]), 0
                 update(1)
-            if size > output.MOST:
-                raise OutputFault(f"printed more than {output.MOST:,} bytes for one batch")
             if match[2] in values:
                 values[match[2]].append(value)
 

@@ -73,6 +73,15 @@ LIES = {
         '"$caffe" "$@" 2>&1 | sed "s/#0: accuracy = .*/#0: accuracy = 0.0125/"',
         r"the predictions are right for .*, the log says 0\.0125",
     ),
+    "displays without an end": (
+        "while :; do echo 'I1128 10:00:00.000000 1 solver.cpp:218] Iteration 5, loss = 1'; done",
+        r"caffe printed \d+ displays and tests in 1 attempts; one training of 40 iterations has 12 at most, and was",
+    ),
+    "trainings without an end": (
+        'while :; do for n in 5 10; do echo "I1128 10:00:00.000000 1 solver.cpp:218] Iteration $n, loss = 1"; '
+        "done; done",
+        r"caffe printed \d+ displays and tests in 1\d\d attempts; one training",
+    ),
     "an exit without an end": ("exit 0", r"ended before it had finished \(exit 0\); it said last:\n    \(nothing\)"),
     "an iteration of 5,000 digits": (
         """python3 -c 'print("I1128 10:00:00.000000 1 solver.cpp:1] Iteration " + "7" * 5000 + ", loss = 1")'; """
@@ -103,7 +112,11 @@ TESTS = {
     "prints no values": ("exit 0", r"0 labels and 0 predictions, not 40 of each"),
     "prints values without an end": (
         "while :; do echo 'I1128 10:00:00.0 1 caffe.cpp:304] Batch 9, label = 1'; done",
-        r"printed a batch 9 of 2, which are numbered from 0, and was ended",
+        r"printed batch 9 after batch 0; 2 were asked for, from 0, and was ended",
+    ),
+    "starts again for ever": (
+        'while :; do for n in 0 1; do echo "I1128 10:00:00.0 1 caffe.cpp:304] Batch $n, label = 1"; done; done',
+        r"printed batch 0 after batch 1; 2 were asked for, from 0, and was ended",
     ),
     "prints what is no number": (
         "echo 'I1128 10:00:00.000000 1 caffe.cpp:304] Batch 0, label = banana'",
