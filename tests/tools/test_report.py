@@ -56,6 +56,16 @@ def test_the_page_stands_alone(exp):
     assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", text)
 
 
+def test_a_page_of_flagged_runs_alone_says_that_it_has_no_mean():
+    exp = demo()
+    for condition in ("base", "S3T"):
+        finish(f"A2B/n0010/{condition}/seed0", 1.0, "diverged")
+    summarize(exp, "caffe")
+    report(exp, "caffe")
+    page = PAGE.read_text()
+    assert "No cell has a mean: every run is flagged" in page and "Bold: the highest mean" not in page
+
+
 def test_the_page_says_what_was_run_and_what_is_flagged(exp):
     write_atomic(Path("results/demo/claims.csv"), CLAIMS)
     report(exp, "caffe")
