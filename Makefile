@@ -18,7 +18,7 @@ VENV := .venv
 PROJECT := .
 PYTHON := $(VENV)/bin/python
 # The verbs end when this make ends, also by kill -9: tools/common/parent_death.py. The shell's parent is this make.
-TOOLS = TOOLS_DIES_WITH=$(shell echo $$PPID) PYTHONPATH='$(PROJECT)' exec $(PYTHON) -m tools
+TOOLS = TOOLS_DIES_WITH=$(shell echo $$PPID) PYTHONPATH=$(call quoted,$(PROJECT)) exec $(PYTHON) -m tools
 # A text as one word of the shell, and an experiment file as such a word: a name may hold any character.
 # option: `--from FOLDER` if the variable FROM is set.
 quoted = '$(subst ','\'',$1)'

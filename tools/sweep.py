@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tools import cli, summarize
+from tools.common.errors import UserError
 from tools.common.files import remove_leftovers
 from tools.planning import estimate
 from tools.planning.graph import Outcome, carry_out, other_sweeps
@@ -135,6 +136,8 @@ def main(argv: list[str]) -> int:
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
     engine = find_engine()
+    if arguments.jobs < 0:
+        raise UserError(f"--jobs {arguments.jobs}: the number of trainings at a time; at least 1")
     jobs = arguments.jobs or default_jobs(engine)
     check_templates(exp, engine)
     if arguments.dry_run:

@@ -106,3 +106,8 @@ def test_nets_stay_while_another_sweep_may_need_them(
         assert "another sweep of it may need the nets" in capsys.readouterr().out
     assert sweep(exp, engine, 1) == 0
     assert not list(Path("models").rglob("*.caffemodel"))
+
+
+def test_a_number_of_jobs_below_one_is_refused(trained: Experiment) -> None:
+    with pytest.raises(UserError, match="--jobs -1: the number of trainings at a time; at least 1"):
+        main(["experiments/quick.yaml", "--jobs", "-1"])

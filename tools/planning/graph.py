@@ -20,8 +20,7 @@ from tools.planning.job import GRAPH, MESSAGES, NOTE, PYTHON, describe
 from tools.planning.stages import RESULTS
 from tools.planning.state import Plan
 from tools.protocol.experiment import Experiment
-from tools.protocol.layout import Run, results_folder
-from tools.protocol.runs import source_run
+from tools.protocol.layout import results_folder
 from tools.training.engine import Engine
 from tools.training.gpus import selected_gpus
 
@@ -63,28 +62,16 @@ def _place(exp: Experiment, engine: Engine) -> Path:
 
 def graph_of(exp: Experiment, plan: Plan) -> dict[str, object]:
     """What the Snakefile and the jobs get: the verbs and runs to do, the root, and the arguments of every verb."""
-    runs = {run.key: _waits_for(exp, run, plan.runs_to_do) for run in plan.runs_to_do}
-    arguments = [str(exp.file), "--set", exp.overrides]
-    to_do = {"stages": plan.to_do, "runs": runs}
+    runs = dict.fromkeys(plan.runs_to_do)
+    waits_for = {run.key: source.key if (source := plan.copies.get(run)) in runs and source else None for run in runs}
+    arguments = [f"--set={exp.overrides}", "--", str(exp.file)]  # the name of the file may begin with -
+    to_do = {"stages": plan.to_do, "runs": waits_for}
     return {"root": os.getcwd(), "arguments": arguments, "tables": list(RESULTS), **to_do}
 
 
-def _waits_for(exp: Experiment, run: Run, to_do: list[Run]) -> str | None:
-    source = source_run(exp, run)
-    return source.key if source in to_do else None
-
-
 def _command(folder: Path, jobs: int) -> list[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(CHECKOUT / "Snakefile"),
-        "--directory",
-        str(folder),
-    ]
-    command += ["--configfile", str(folder / GRAPH), "--cores", str(jobs), "--nolock", "--keep-going"]
+    command = [sys.executable, "-m", "snakemake", "--directory", str(folder), "--configfile", str(folder / GRAPH)]
+    command += ["--snakefile", str(CHECKOUT / "Snakefile"), "--cores", str(jobs), "--nolock", "--keep-going"]
     # The scheduler `ilp` starts a solver, which would outlive a kill -9. Metadata about marks are of no use.
     command += ["--scheduler", "greedy", "--rerun-triggers", "mtime", "--ignore-incomplete", "--drop-metadata"]
     # All but `source-cache`: that one is in HOME, which need not be writable.

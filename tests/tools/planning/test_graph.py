@@ -19,7 +19,7 @@ def test_the_graph_has_what_is_to_do_and_each_runs_source_if_that_is_to_do(train
     graph = graph_of(trained, make_plan(trained, engine))
     assert graph == {
         "root": os.getcwd(),
-        "arguments": ["experiments/quick.yaml", "--set", ""],
+        "arguments": ["--set=", "--", "experiments/quick.yaml"],
         "tables": list(RESULTS),
         "stages": list(RESULTS),
         "runs": {"A2B/n0004/base/seed0": None, "A2B/n0004/S1T/seed0": None},
