@@ -7,6 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+_JPEG, _END = b"\xff\xd8", b"\xff\xd9"  # the markers at the start and the end of a JPEG
+_NO_PIXELS = b"\x55\xaa\x33\xcc" * 64
+
 
 class BadImage(Exception):
     """A file that cannot be read as an image, or is cut off. The text says why."""
@@ -18,18 +21,36 @@ def decode(path: Path | str, gray: bool = False) -> np.ndarray:
     The flags are those of Caffe's ReadImageToCVMat (src/caffe/util/io.cpp): a gray image gets three equal channels,
     alpha is dropped and not blended, 16 bits become 8, CMYK becomes BGR, and a JPEG's EXIF orientation is applied.
     One difference: cv::imread, and so convert_imageset, fills the missing part of a cut-off JPEG with gray. Decoding
-    from memory, as here, refuses such a file.
+    from memory, as here, refuses such a file, unless it lacks nothing but the marker at its end.
     """
     data = read_file(path)
     if not data:
         raise BadImage("empty file")
+    flags = _flags(data, gray)
     try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(data, gray))
+        image = _imdecode(data, flags)
+        if image is None and data[:2] == _JPEG:
+            image = _without_end(data, flags)
     except cv2.error as error:
         raise BadImage(f"OpenCV: {error.err}") from None
     if image is None:
         raise BadImage("not an image that OpenCV reads, or cut off")
     return image
+
+
+def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
+    image: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return image
+
+
+def _without_end(data: bytes, flags: int) -> np.ndarray | None:
+    """The pixels of a JPEG that lacks only its end marker; None for one that lacks pixels, too.
+
+    The decoder takes bytes before the marker for pixels, if some are missing, and passes over them otherwise.
+    """
+    body = data[:-1] if data.endswith(b"\xff") else data
+    image, other = _imdecode(body + _END, flags), _imdecode(body + _NO_PIXELS + _END, flags)
+    return image if image is not None and other is not None and np.array_equal(image, other) else None
 
 
 def read_file(path: Path | str) -> bytes:
@@ -46,6 +67,6 @@ def read_file(path: Path | str) -> bytes:
 
 def _flags(data: bytes, gray: bool) -> int:
     flags = cv2.IMREAD_GRAYSCALE if gray else cv2.IMREAD_COLOR
-    is_jpeg = data[:2] == b"\xff\xd8"
+    is_jpeg = data[:2] == _JPEG
     # OpenCV 5 also applies the EXIF orientation of PNG and WebP files; Caffe's OpenCV does not.
     return flags if is_jpeg else flags | cv2.IMREAD_IGNORE_ORIENTATION

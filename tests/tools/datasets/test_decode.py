@@ -64,6 +64,31 @@ def test_every_kind_of_image_has_the_pixels_of_convert_imageset(caffe_tools: Pat
         np.testing.assert_array_equal(ours.read(name, gray=True)[None], gray[name], err_msg=name)
 
 
+def test_a_jpeg_that_lacks_only_its_end_marker_has_the_pixels_of_convert_imageset(
+    caffe_tools: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "images"
+    for name, options in {"baseline": {}, "progressive": {"progressive": True}, "fine": {"quality": 100}}.items():
+        data = save(folder / f"{name}.jpg", picture(), **options).read_bytes()
+        assert data.endswith(b"\xff\xd9")
+        (folder / f"{name}.jpg").write_bytes(data[:-2])
+        (folder / f"{name}-half.jpg").write_bytes(data[:-1])
+    theirs = convert_imageset(caffe_tools, folder, tmp_path / "lmdb")
+    assert len(theirs) == 6
+    for name, pixels in theirs.items():
+        np.testing.assert_array_equal(DataSet(folder).read(name).transpose(2, 0, 1), pixels, err_msg=name)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_that_lacks_pixels_is_a_bad_image(tmp_path: Path, progressive: bool) -> None:
+    """convert_imageset takes it, with gray in the place of what is missing."""
+    data = save(tmp_path / "a.jpg", picture(), progressive=progressive).read_bytes()
+    for missing in (12, 40, 100, len(data) // 3, len(data) // 2):
+        (tmp_path / "a.jpg").write_bytes(data[:-missing])
+        with pytest.raises(BadImage, match="cut off"):
+            DataSet(tmp_path).read("a.jpg")
+
+
 def test_an_image_is_bgr_bytes_at_its_own_size(tmp_path: Path) -> None:
     save(tmp_path / "red.png", Image.new("RGB", (5, 3), (250, 20, 10)))
     image = DataSet(tmp_path).read("red.png", gray=False)
