@@ -12,6 +12,8 @@ Record = dict[str, Any]  # what a marker holds
 Inputs = Mapping[str, Any]  # name -> checksum or setting. Equal inputs give equal outputs
 Outputs = Mapping[Path, str | None]  # file -> its checksum, or None if only its presence is checked
 
+_LACKS = (KeyError, TypeError, AttributeError)  # what reading a damaged record raises
+
 
 class NotReady(UserError):
     """Something that a stage needs is not there yet. The text names it, and the verb that makes it."""
@@ -51,29 +53,39 @@ class Stage:
 
     def is_up_to_date(self, record: Record | None) -> bool:
         """Whether `record` has the present inputs, and its outputs exist. A record that lacks a key is out of date."""
-        if record is None:
+        if record is None or self._is_ready_and_changed(record) is not False:
             return False
         try:
-            return (
-                not self.changed(record)
-                and all(_is_there(path, digest) for path, digest in self.outputs(record).items())
-                and all(part.is_complete for part in self.parts(record))
-            )
-        except (NotReady, KeyError, TypeError, AttributeError):
+            outputs, parts = self.outputs(record), self.parts(record)
+        except _LACKS:
             return False
+        return all(_is_there(path, digest) for path, digest in outputs.items()) and all(p.is_complete for p in parts)
 
     @property
     def is_outdated(self) -> bool:
         """Whether the marker records other inputs than the present ones. Outputs that are gone do not count."""
         record = self.record
+        return record is not None and self._is_ready_and_changed(record) is True
+
+    def _is_ready_and_changed(self, record: Record) -> bool | None:
+        """Whether the inputs differ from those in `record`; None if something that the stage needs is not there yet."""
         try:
-            return record is not None and bool(self.changed(record))
-        except (NotReady, KeyError, TypeError, AttributeError):
-            return False
+            return bool(self.changed(record))
+        except NotReady:
+            return None
 
     def changed(self, record: Record) -> list[str]:
-        """The names of the inputs that differ from those in `record`, sorted. Raises NotReady."""
-        now, then = self.inputs(record), self.recorded(record)
+        """The names of the inputs that differ from those in `record`, sorted. Raises NotReady.
+
+        A record that lacks its inputs counts as none. What the present inputs lack is an error of its own.
+        """
+        try:
+            then: object = self.recorded(record)
+            if not isinstance(then, Mapping):
+                return [self.marker.name]
+        except _LACKS:
+            return [self.marker.name]
+        now = self.inputs(record)
         return sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
 
 

@@ -50,7 +50,7 @@ def render(exp: Experiment, run: Run, split: dict[str, Any] | None = None) -> Re
     net, solver and experiment at once.
     """
     split = split or read_json(split_of(exp, run.seed).marker)
-    if split is None:
+    if not isinstance(split, dict) or not {"classes", "counts"} <= split.keys():
         raise UserError(
             f"{split_of(exp, run.seed).marker}: not there yet; run `python -m tools split {exp.file}` first"
         )

@@ -11,6 +11,7 @@ from tools.common.files import read_json, sha256
 from tools.common.stage import NotReady, Record, Stage
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import (
+    HALVES,
     Split,
     dataset_folder,
     experiment_name,
@@ -91,6 +92,8 @@ def split_stage(exp: Experiment, seed: int, images: "PresentImages | None" = Non
 
     def recorded(record: Record) -> dict[str, object]:
         left_out = record["missing"]["count"] + record["unreadable"]["count"]
+        if not all(record["classes"][half] and record["counts"][half] for half in HALVES):
+            raise KeyError("classes")
         return {"root": record["root"], "images": record.get("images"), "left_out": left_out}
 
     def outputs(record: Record) -> dict[Path, str]:
@@ -107,6 +110,8 @@ def present_split(exp: Experiment, seed: int, images: "PresentImages | None" = N
     if record is None or not record.get("lists"):
         raise NotReady(f"{stage.marker}: no split yet; {again}")
     changed = stage.changed(record)
+    if stage.marker.name in changed:
+        raise NotReady(f"{stage.marker}: damaged; {again}")
     if "root" in changed:
         now = stage.inputs(record)["root"]
         raise NotReady(f"{stage.marker}: made of the images in {record['root']}, which are now {now}; {again}")

@@ -66,7 +66,8 @@ def run_inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
     Raises NotReady if an input does not exist yet.
     """
     split = split_of(exp, run.seed)
-    if not read_json(split.marker):
+    record = read_json(split.marker)
+    if not isinstance(record, dict) or not {"classes", "counts"} <= record.keys():
         raise NotReady(f"{split.marker}: not there yet; run `python -m tools split {exp.file}` first")
     rendered = render(exp, run)
     inputs = {NET: _text_sha256(rendered.net), SOLVER: _text_sha256(rendered.solver)}

@@ -61,6 +61,22 @@ def test_a_marker_that_is_damaged_or_lacks_keys_counts_as_none(stage: Stage, tex
     assert stage.record is None and not stage.is_complete
 
 
+def test_a_record_without_its_inputs_is_named_as_what_changed(stage: Stage) -> None:
+    for record in ({}, {"inputs": None}, {"inputs": 3}, {"inputs": []}):
+        assert stage.changed(record) == ["made.json"] and not stage.is_up_to_date(record)
+
+
+def test_an_error_in_the_present_inputs_is_not_taken_for_a_damaged_record(stage: Stage) -> None:
+    """A stage that is broken must say so, and not be done again and again."""
+    for error in (KeyError("x"), TypeError("x"), AttributeError("x")):
+
+        def broken(_: dict, error: Exception = error) -> dict[str, str]:
+            raise error
+
+        with pytest.raises(type(error)):
+            _ = Stage("make", stage.marker, broken).is_complete
+
+
 def test_what_cannot_be_told_yet_is_not_complete(stage: Stage, tmp_path: Path) -> None:
     (tmp_path / "in").unlink()
     assert not stage.is_complete
