@@ -178,7 +178,7 @@ def target_report(answer: Answer, target: float, tables: Tables) -> str:
     """The answer in one sentence, a table of the conditions, and what a reader must know to trust it."""
     first = answer.needed[0]
     than = f"more than {first.condition}" if math.isfinite(first.images) else ""
-    rows = [["condition", "images a class", "95 % interval", "exponential", than, "foretold"]]
+    rows = [["condition", "images a class", "95 % interval", "exponential", than, "foretelling error"]]
     for needed in answer.needed:
         images = _count(needed.images, needed) + ("*" if _is_outside(needed) else "")
         more = "" if needed is first or not than else _more(answer.later(needed.condition, first.condition))
@@ -232,8 +232,8 @@ def _notes(answer: Answer, target: float, tables: Tables) -> list[str]:
         names = ", ".join(f"{condition} at {size}" for size, condition in left)
         notes.append(f"left out, as no number of images or in less than half of the seeds and directions: {names}")
     notes.append(
-        "foretold: accuracy at the largest size as the smaller sizes foretell it, minus the measured one, in points "
-        "(power law / exponential)"
+        "foretelling error: accuracy at the largest size as the smaller sizes foretell it, minus the measured one, in "
+        "points (power law / exponential)"
     )
     copying = [condition for condition in of if Condition.of_run(condition).origin]
     notes += _budget(answer, "FTall" if "FTall" in copying else min(copying, key=condition_order)) if copying else []

@@ -168,7 +168,7 @@ def test_a_target_is_answered_in_one_sentence_a_table_and_notes():
     assert "a class (95 % interval: " in first and first.endswith(").")
     assert (
         "  ".join(header.split())
-        == "condition  images  a  class  95  %  interval  exponential  more  than  S3T  foretold"
+        == "condition  images  a  class  95  %  interval  exponential  more  than  S3T  foretelling  error"
     )
     table, notes = lines[: lines.index("")], "\n".join(lines[lines.index("") :])
     assert [line.split()[0] for line in table] == ["S3T", "base"] and "[" not in table[0]

@@ -30,7 +30,6 @@ LEAST_SIZES = 3
 class Family:
     """e(n) = a + b x(n, rate), where x falls from 1 at the smallest size n0. Sizes and rates broadcast."""
 
-    name: str
     formula: str
     falling: Callable[[np.ndarray, np.ndarray, float], np.ndarray]  # (n, rate, n0) -> x
     solved: Callable[[np.ndarray, np.ndarray, float], np.ndarray]  # (x, rate, n0) -> n
@@ -46,14 +45,12 @@ def _rates_of_exponential(sizes: np.ndarray) -> np.ndarray:
 
 
 POWER = Family(
-    "power law",
     "a + b n^-c",
     lambda n, c, n0: (n / n0) ** -c,
     lambda x, c, n0: n0 * x ** (-1 / c),
     _rates_of_power,
 )
 EXPONENTIAL = Family(
-    "exponential",
     "a + b exp(-n/d)",
     lambda n, d, n0: np.exp((n0 - n) / d),
     lambda x, d, n0: n0 - d * np.log(x),
@@ -83,7 +80,8 @@ class Curves:
         above = error - self.a
         reached, falls = above > 0, self.b > 0
         x = np.divide(above, self.b, where=reached & falls, out=np.ones_like(self.a))
-        images = np.maximum(self.family.solved(x, self.rate, self.n0), 0.0)
+        with np.errstate(over="ignore"):  # just above the asymptote: inf is right
+            images = np.maximum(self.family.solved(x, self.rate, self.n0), 0.0)
         return np.where(reached, np.where(falls, images, 0.0), np.inf)
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import lsq_linear
 
-from tools.stats.learning_curve import EXPONENTIAL, HELD_C, POWER, fit, smooth_variances
+from tools.stats.learning_curve import EXPONENTIAL, HELD_C, POWER, Curves, fit, smooth_variances
 
 SIZES = np.array([50.0, 100, 200, 300, 400, 500])
 EQUAL = np.ones(6)
@@ -67,3 +67,10 @@ def test_variances_are_smoothed_to_a_constant_and_a_part_that_falls_with_the_ima
     assert smooth_variances(SIZES, 2 + 300 / SIZES) == pytest.approx(2 + 300 / SIZES)
     assert (smooth_variances(SIZES, np.array([0.0, 1, 1, 1, 1, 9])) > 0).all()
     assert smooth_variances(SIZES, np.zeros(6)).tolist() == [0] * 6
+
+
+@pytest.mark.filterwarnings("error")
+def test_an_error_a_hair_above_the_asymptote_is_beyond_any_number():
+    one = np.ones(1)
+    assert Curves(POWER, 50.0, 0.25 * one, 0.5 * one, 0.05 * one).images(0.25 + 1e-16).tolist() == [np.inf]
+    assert Curves(EXPONENTIAL, 50.0, 0.25 * one, 0.5 * one, 90 * one).images(0.25 + 1e-16)[0] > 3000
