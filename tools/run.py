@@ -121,7 +121,7 @@ def _outcome(exp: Experiment, run: Run, rendered: Rendered) -> Record:
 
 
 def _chance(exp: Experiment, run: Run, classes: int, outputs: int) -> Chance | None:
-    """Chance for the images of each class in the run's lists; None if a list is gone."""
+    """Chance for the images of each class in the run's lists; None if a list is gone or empty."""
     split, (half, size) = split_of(exp, run.seed), train_set(exp, run)
     counts = []
     for path in (split.train_list(half, size), split.val_list(half)):
@@ -129,7 +129,7 @@ def _chance(exp: Experiment, run: Run, classes: int, outputs: int) -> Chance | N
             return None
         labels = Counter(line.rpartition(" ")[2] for line in path.read_text().splitlines())
         counts.append([labels[str(label)] for label in range(classes)])
-    return chance_of(counts[0], counts[1], outputs)
+    return chance_of(counts[0], counts[1], outputs) if all(map(any, counts)) else None
 
 
 def _manifest(exp: Experiment, run: Run, engine: Engine, training: Record, result: Record) -> Record:

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 FLAT = 0.99  # a loss of at least this share of the loss at chance is flat
 FAR_BELOW = 0.5  # a training loss of at most this share of the loss at chance is no chance
-STANDARD_ERRORS = 4  # or one that is this many of its own standard errors below FLAT
+STANDARD_ERRORS = 3  # or one that is this many of its own standard errors below FLAT
 FEWEST = 5  # displays from which a standard error is taken
 LEVEL = 0.00135  # of a test against chance: three standard deviations of a normal distribution, on one side
 
@@ -89,7 +89,8 @@ def is_above_chance(accuracies: Sequence[float], images: int, chance: Chance) ->
 def is_below_chance(training_losses: Sequence[float], chance: Chance) -> bool:
     """Whether the training loss at the end is far below that of chance, or below it by more than it scatters.
 
-    The scatter is that of the last half of the displays. Displays that are alike (`average_loss`) count as fewer.
+    The mean of the last half of the displays counts for that, too; it has a smaller error. The scatter is that of the
+    last half. Displays that are alike (`average_loss`) count as fewer.
     """
     if not training_losses:
         return False
@@ -99,8 +100,12 @@ def is_below_chance(training_losses: Sequence[float], chance: Chance) -> bool:
     if len(half) < FEWEST or not (sd := statistics.stdev(half)):
         return False
     alike = min(max(_autocorrelation(half), 0.0), 0.99)
-    independent = max(1.0, len(last_tenth(training_losses)) * (1 - alike) / (1 + alike))
-    return loss + STANDARD_ERRORS * sd / math.sqrt(independent) <= FLAT * chance.training_loss
+    return any(
+        statistics.fmean(displays)
+        + STANDARD_ERRORS * sd / math.sqrt(max(1.0, len(displays) * (1 - alike) / (1 + alike)))
+        <= FLAT * chance.training_loss
+        for displays in (last_tenth(training_losses), half)
+    )
 
 
 def _tests_better(run: Evidence, chance: Chance) -> bool:

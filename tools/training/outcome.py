@@ -25,8 +25,8 @@ def outcome(
 
     accuracy: of the test at the last iteration, the headline.
     best_accuracy, best_iter: the best of all tests after iteration 0.
-    status: `diverged` if a loss is NaN or infinite, or a log loss at Caffe's ceiling, at the end; `stuck` if nothing in
-    the log shows that the net has learned (tools/training/learning.py); otherwise `ok`. The end is the last tenth of
+    status: `diverged` if a value at the end is NaN or infinite, or a log loss at Caffe's ceiling; `stuck` if nothing
+    in the log shows that the net has learned (tools/training/learning.py); otherwise `ok`. The end is the last tenth of
     the displays. Without `chance`, the classes count as equally large.
     """
     tests = [row for row in log.test.rows() if row["TestNet"] == 0]
@@ -51,16 +51,16 @@ def outcome(
     )
     whole_losses = [_value(row, SMOOTHED) for row in log.train.rows()]
     log_losses = [] if rendered.training_loss is None else _column(log, rendered.training_loss)
-    ends = [loss, *last_tenth(whole_losses)]
+    ends = [accuracy, loss, *last_tenth(whole_losses)]
     bounded = [*([loss] if rendered.is_log_loss else []), *last_tenth(log_losses)]
     if not all(map(math.isfinite, ends)) or any(x >= MAX_LOSS for x in bounded):
         return result | {"status": "diverged"}
     evidence = Evidence(
-        [_value(row, rendered.accuracy) for row in tests],
+        list(filter(math.isfinite, (_value(row, rendered.accuracy) for row in tests))),
         val_images,
         loss if rendered.is_log_loss else None,
         first.get(rendered.loss) if first and rendered.is_log_loss else None,
-        log_losses,
+        list(filter(math.isfinite, log_losses)),
     )
     equal = chance_of([1] * classes, [1] * classes, outputs)
     return result | {"status": "stuck" if is_stuck(evidence, chance or equal) else "ok"}

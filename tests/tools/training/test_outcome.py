@@ -130,6 +130,14 @@ def test_a_display_at_iteration_0_alone_says_nothing_of_what_was_learned():
     assert outcome(log_of([1.61, 1.61], [(0.2, 1.61), (0.6, 1.7)]), RENDERED, 5, 5, 500)["status"] == "stuck"
 
 
+def test_values_that_are_no_numbers_before_the_end_are_no_evidence():
+    nan, inf = float("nan"), float("inf")
+    log = log_of([1.6, nan, 1.6, inf, 1.6, nan, 1.2, inf, 0.7, 0.6], [(0.2, 1.6), (nan, nan), (0.2, 1.6)])
+    assert outcome(log, RENDERED, 5, 5, 50)["status"] == "ok"
+    log = log_of([1.6, 0.7, 0.6, 0.6], [(0.2, 1.6), (0.7, 1.0), (nan, 0.9)])
+    assert outcome(log, RENDERED, 5, 5, 50)["status"] == "diverged"
+
+
 def test_a_loss_that_is_no_log_loss_says_nothing_and_may_be_large():
     rendered = replace(RENDERED, training_loss=None, is_log_loss=False)
     log = log_of([90.0, 120.0], [(0.2, 100.0), (0.5, 90.0)])
