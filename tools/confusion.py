@@ -22,7 +22,7 @@ from tools.figures import style
 from tools.figures.samples import class_names
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import results_folder
-from tools.results.columns import classes_key, csv_text, engine_name, label_key
+from tools.results.columns import classes_key, csv_text, engine_name, label_key, run_key
 from tools.results.tables import Tables, tables_of
 
 FOLDER = "confusion"
@@ -36,6 +36,8 @@ def confusion_matrix(tables: Tables, key: str) -> tuple[list[str], np.ndarray]:
     Raises UserError if there is no such run, or no predictions or class ids of it.
     """
     predictions = tables.predictions
+    if any(run_key(row) == key and row["status"] == "diverged" for row in tables.runs):
+        raise UserError(f"{tables.folder}: the run {key} has diverged, and a net that has diverged predicts no class")
     for name, what in ((key, "predictions of the run"), (classes_key(key), "class ids for it")):
         if name not in predictions:
             runs = sorted(name for name in predictions if not name.startswith(("label/", "classes/")))

@@ -10,6 +10,7 @@ predictions.npz: `label` and `predicted`, uint16, N, in the order of the validat
 direction share: so two of them can be compared image by image. The same predictions have the same bytes.
 """
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -112,7 +113,9 @@ def main(argv: list[str]) -> None:
         model = run.folder / training["model"]["file"]
         if sha256(model) != training["model"]["sha256"]:
             raise UserError(f"{model}: not the net that train.json names; `python -m tools run {exp.file} {run.key}`")
-        accuracy, _ = headline_in(run.folder).outputs
+        accuracy, loss = headline_in(run.folder).outputs
         last = [row for row in read_csv(run.folder / "test.csv") if row["TestNet"] == 0][-1]
+        if not math.isfinite(last[loss]):
+            raise UserError(f"{run.folder} has diverged: its net has no scores from which a class can be predicted")
         predictions = predict(run, engine, model, last[accuracy])
     print(f"{run.folder / PREDICTIONS}: {predictions['images']} images, accuracy {predictions['accuracy']:.4f}")

@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.trained_project import train_all
-from tools import plot, report, retain, scores
+from tools import confusion, plot, predict, report, retain, scores
+from tools.common.errors import UserError
 from tools.common.files import load_json, write_json
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.runs import find_run
 from tools.results.columns import read_csv
 from tools.summarize import summarize
 from tools.training.engine import Engine
+from tools.verification.run_files import copy_fault, provable
 
 RESULTS = Path("results/quick")
 SOURCE = "models/quick/B2A/n0012/base/seed0"
@@ -66,6 +68,8 @@ def test_a_diverged_source_net_leaves_figures_undrawn_and_the_page_says_why(dive
     assert left_out["filters"] == f"{SOURCE} has diverged: its weights are not all finite numbers"
     page = (RESULTS / "report.html").read_text()
     assert f"<b>tsne</b> ({left_out['tsne']})" in page
+    with pytest.raises(UserError, match="the run A2B/n0004/S1T/seed0 has diverged, and a net that has diverged"):
+        confusion.main(["experiments/quick.yaml", "A2B/n0004/S1T/seed0"])
     assert not plot.plot(diverged, "caffe"), "what could not be drawn is not tried again"
 
 
@@ -78,6 +82,16 @@ def test_scores_and_retention_leave_out_what_a_diverged_net_says(diverged: Exper
         "models/quick/A2B/n0004/S1T/seed0: left out: it has diverged",
     ]
     assert read_csv(RESULTS / "scores.csv") == read_csv(RESULTS / "retention.csv") == []
+
+
+def test_a_diverged_run_is_no_fault_for_verify_and_has_no_predictions(diverged: Experiment) -> None:
+    """Its layers are the source net's: no number, bit by bit."""
+    run = find_run(diverged, "caffe", "A2B/n0004/S1T/seed0")
+    manifest = load_json(run.manifest)
+    files = provable(diverged, run, manifest)
+    assert len(files) == 3 and copy_fault(diverged, run, manifest, files) == ""
+    with pytest.raises(UserError, match=f"{run.folder} has diverged: its net has no scores"):
+        predict.main(["experiments/quick.yaml", run.key])
 
 
 def test_a_run_that_learned_after_its_source_net_diverged_is_left_out_of_retention(

@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from caffeformat import FormatError
 from caffeformat.blobs import layer_blob_bytes
 from tools.caffe_log import LogReader
@@ -164,6 +166,7 @@ def copy_fault(exp: Experiment, run: Run, manifest: dict[str, Any], files: list[
     """What the two nets and the log show that is not as the run's condition says; empty if all is.
 
     Copied and frozen layers are the source net's, bit by bit, also after training. Layers that started random are not.
+    Two that are not numbers, of nets that diverged, show nothing.
     The log names exactly the renamed layers as ignored. (Copied layers that learn have changed: only the start showed
     that they were copied. The manifest has that proof.)
     """
@@ -188,7 +191,8 @@ def copy_fault(exp: Experiment, run: Run, manifest: dict[str, Any], files: list[
         for row in rendered.plan:
             if row.copied and row.frozen and at_end[row.name] != theirs[row.layer]:
                 return f"layer {row.name} was copied and frozen, and is not the source net's {row.layer}"
-            if not row.copied and at_end[row.name][0] == theirs[row.layer][0]:
+            ours = at_end[row.name][0]
+            if not row.copied and ours == theirs[row.layer][0] and np.isfinite(np.frombuffer(ours, "<f4")).all():
                 return f"layer {row.name} started random, and is the source net's {row.layer}"
     except (UserError, FormatError, KeyError) as error:
         return f"its copied layers cannot be proven: {error}"
