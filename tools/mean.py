@@ -13,7 +13,7 @@ import numpy as np
 from caffeformat import FormatError, blobs, datum, lmdb_file
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import lock, read_json, sha256, write_atomic, write_record
+from tools.common.files import lock, read_record, sha256, write_atomic, write_record
 from tools.common.progress import progress
 from tools.common.workers import parallel_map
 from tools.datasets.present import PresentImages
@@ -36,7 +36,7 @@ def mean(exp: Experiment, seed: int) -> bool:
         if stage.is_complete:
             return False
         present_split(exp, seed, images)
-        recorded = (stage.record or {"means": {}})["means"]
+        recorded = (read_record(place.means, means=dict) or {"means": {}})["means"]
         digests = {name: digest for name, digest in recorded.items() if _is_unchanged(mean_file(place, name), digest)}
         missing = [name for name in place.train_sets(train_sizes(exp)) if name not in digests]
         entries = {name: _entries(exp, place, name) for name in missing}
@@ -79,7 +79,7 @@ def _is_unchanged(path: Path, digest: str) -> bool:
 
 
 def _entries(exp: Experiment, place: Split, name: str) -> int:
-    record = read_json(place.lmdb(name) / "pack.json")
+    record = read_record(place.lmdb(name) / "pack.json", entries=int)
     if record is None:
         raise UserError(f"{place.lmdb(name)}: no LMDB yet; run `python -m tools pack {exp.file}` first")
     return int(record["entries"])

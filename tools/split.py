@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from tools import cli
-from tools.common.files import load_json, lock, read_json, write_if_changed, write_record
+from tools.common.files import load_json, lock, read_record, write_if_changed, write_record
 from tools.common.shuffle import shuffled
 from tools.datasets import open_dataset
 from tools.datasets.checked import CheckedImages, bad_images_error
@@ -113,7 +113,7 @@ def _write_lists(
 
 def _sizes(exp: Experiment, place: Split, train: Images) -> list[Size]:
     """The sizes of `exp`, and those of existing lists of other experiments that can still be drawn."""
-    record = read_json(place.marker) or {"lists": {}}
+    record = read_record(place.marker, lists=dict) or {"lists": {}}
     others: list[Size] = []
     for name in record["lists"]:
         match = re.fullmatch(r"A/n(all|\d+)\.txt", name)

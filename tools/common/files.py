@@ -80,6 +80,16 @@ def read_json(path: Path) -> Any | None:
         return None
 
 
+def read_record(path: Path, **kinds: type) -> dict[str, Any] | None:
+    """The JSON object in a file, if it has these keys with values of these types; None otherwise, as if it were absent.
+
+    `read_record(marker, lists=dict)`: a mark that is `{}` or damaged in another way counts as no mark.
+    """
+    value = read_json(path)
+    whole = isinstance(value, dict) and all(isinstance(value.get(key), kind) for key, kind in kinds.items())
+    return value if whole else None
+
+
 def load_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file that must be there. Raises UserError where it is absent or something else."""
     value = read_json(path)

@@ -8,10 +8,9 @@ Example:
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from tools.common.errors import UserError
-from tools.common.files import read_json
+from tools.common.files import read_record
 from tools.datasets.base import DataSet, Scan
 from tools.datasets.decode import BadImage
 from tools.protocol.experiment import Experiment
@@ -57,8 +56,8 @@ def named_folder(exp: Experiment) -> Path | None:
 
 def fetched(exp: Experiment) -> Path | None:
     """The folder that fetch recorded in fetch.json, if it is still there and of what `path:` names."""
-    record: Any = read_json(dataset_folder(exp) / "fetch.json")
-    if not isinstance(record, dict) or not {"folder", "path"} <= record.keys():
+    record = read_record(dataset_folder(exp) / "fetch.json", folder=str)
+    if record is None or "path" not in record:
         return None
     if exp.path is not None and record["path"] != str(Path(exp.path).resolve()):
         return None

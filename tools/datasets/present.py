@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.common.errors import UserError
-from tools.common.files import read_json
+from tools.common.files import read_record
 from tools.datasets import DataSet, Scan, open_dataset
 from tools.datasets.checked import CheckedImages
 from tools.protocol.experiment import Experiment
@@ -89,9 +89,8 @@ def _named(exp: Experiment) -> list[Path]:
     """Where the experiment's images are, or were: the folder that it names, and the one that fetch made."""
     folder = dataset_folder(exp)
     named = [_resolved(folder if exp.path is None else exp.path)]
-    record: Any = read_json(folder / "fetch.json")
-    known = isinstance(record, dict) and {"folder", "path"} <= record.keys()
-    if known and (exp.path is None or record["path"] == str(_resolved(exp.path))):
+    record = read_record(folder / "fetch.json", folder=str)
+    if record is not None and (exp.path is None or record.get("path") == str(_resolved(exp.path))):
         named.append(_resolved(folder / record["folder"]))
     return named
 

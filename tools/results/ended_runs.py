@@ -58,10 +58,12 @@ def run_of(experiment: str, key: str) -> Run | None:
 
 
 def _read(run: Run, path: Path) -> EndedRun | None:
-    """None if the file is absent or not a JSON object: such a run has not ended."""
+    """None if the file is absent, or not a JSON object with the attempts: such a run has not ended."""
     try:
         data = path.read_bytes()
         content = json.loads(data)
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
-    return EndedRun(run, hashlib.sha256(data).hexdigest(), content) if isinstance(content, dict) else None
+    is_whole = isinstance(content, dict) and isinstance(content.get("attempts"), int)
+    is_whole = is_whole and isinstance(content.get("result") or {}, dict)
+    return EndedRun(run, hashlib.sha256(data).hexdigest(), content) if is_whole else None

@@ -151,3 +151,14 @@ def test_a_temporary_folder_is_in_use_while_its_writer_runs(tmp_path):
         assert files.in_use(place) == [folder]
         assert files.in_use(tmp_path / "other") == []
     assert files.in_use(place) == [] and not folder.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", "null", "3", '{"lists": 5}', '{"lists": null}', '{"lists": {', "[" * 100_000]
+)
+def test_a_record_without_what_it_must_have_counts_as_absent(tmp_path: Path, text: str) -> None:
+    (tmp_path / "mark.json").write_text(text)
+    assert files.read_record(tmp_path / "mark.json", lists=dict) is None
+    assert files.read_record(tmp_path / "none.json", lists=dict) is None
+    (tmp_path / "mark.json").write_text('{"lists": {}, "more": 1}')
+    assert files.read_record(tmp_path / "mark.json", lists=dict) == {"lists": {}, "more": 1}
