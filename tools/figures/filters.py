@@ -16,6 +16,7 @@ from tools.figures import NoData, curves, style
 from tools.figures.tiles import tiled
 from tools.protocol.experiment import Experiment
 from tools.results.columns import Row, size_order
+from tools.training.inputs import is_own_net
 
 NAME = "filters"
 CAPTION = (
@@ -80,8 +81,11 @@ def _first_filters(row: Row) -> np.ndarray:
     manifest = read_json(Path(row["run"]) / "manifest.json")
     if manifest is None:
         raise NoData(f"{row['run']}/manifest.json is not there")
+    net = Path(row["run"]) / manifest["model"]["file"]
+    if net.is_file() and not is_own_net(net, manifest):
+        raise NoData(f"{net} is not the net that its manifest.json names")
     try:
-        blobs = read_caffemodel(Path(row["run"]) / manifest["model"]["file"]).values()
+        blobs = read_caffemodel(net).values()
     except FormatError as error:
         raise NoData(str(error)) from None
     convolutions = [layer[0] for layer in blobs if layer[0].ndim == 4 and max(layer[0].shape[2:]) > 1]

@@ -26,6 +26,7 @@ from tools.protocol.runs import source_net
 from tools.protocol.weighted_layers import weighted_blocks
 from tools.training.engine import find_engine
 from tools.training.features import layer_features
+from tools.training.inputs import is_own_net
 
 NAME = "tsne"
 CAPTION = (
@@ -120,6 +121,8 @@ def _weights(run: Run) -> tuple[Path, str]:
     manifest = read_json(run.manifest)
     if manifest is None or not (run.folder / manifest["model"]["file"]).is_file():
         raise NoData(f"{run.folder} has no trained net")
+    if not is_own_net(run.folder / manifest["model"]["file"], manifest):
+        raise NoData(f"{run.folder / manifest['model']['file']} is not the net that its manifest.json names")
     status = manifest["result"]["status"]
     if status == "diverged":
         raise NoData(f"{run.folder} has diverged, so its features mean nothing")

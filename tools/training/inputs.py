@@ -106,6 +106,11 @@ def has_diverged(run: Run) -> bool:
     return manifest is not None and manifest["result"]["status"] == "diverged"
 
 
+def is_own_net(net: Path, manifest: Record) -> bool:
+    """Whether the caffemodel `net` is the one that the run's manifest names, byte by byte."""
+    return net.is_file() and sha256(net) == manifest["model"]["sha256"]
+
+
 def put_back_manifest(exp: Experiment, run: Run, engine: Engine) -> None:
     """Renames a manifest that was set aside back into place, if it is up to date after all.
 

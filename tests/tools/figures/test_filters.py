@@ -1,5 +1,6 @@
 """The figure filters: the first layer of a net as pictures."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 from caffeformat.blobs import caffemodel_bytes, read_caffemodel
 from tests.helpers.figure_files import is_whole, rows
-from tools.figures import NoData, filters
+from tools.common.files import load_json, sha256, write_json
+from tools.figures import NoData, filters, tsne
 from tools.protocol.experiment import Experiment
 from tools.results.columns import read_csv
 from tools.summarize import summarize
@@ -58,6 +60,19 @@ def make_one_weight_infinite(model: Path) -> None:
     net = {name: [blob.copy() for blob in blobs] for name, blobs in read_caffemodel(model).items()}
     net["conv1"][0].flat[0] = np.inf
     model.write_bytes(caffemodel_bytes(net))
+    manifest = load_json(model.parent / "manifest.json")
+    manifest["model"]["sha256"] = sha256(model)
+    write_json(model.parent / "manifest.json", manifest)
+
+
+def test_a_net_that_was_exchanged_is_not_drawn(trained: Experiment) -> None:
+    summarize(trained, "caffe")
+    source, other = (Path(f"models/quick/{key}/n0012/base/seed0/net_iter_40.caffemodel") for key in ("B2A", "A2B"))
+    shutil.copy(other, source)
+    with pytest.raises(NoData, match=r"net_iter_40\.caffemodel is not the net that its manifest\.json names"):
+        filters.draw(trained, read_csv(Path("results/quick/runs.csv")), Path())
+    with pytest.raises(NoData, match=r"net_iter_40\.caffemodel is not the net that its manifest\.json names"):
+        tsne.draw(trained, "caffe", Path())
 
 
 def test_without_nets_there_is_no_figure(trained: Experiment) -> None:
