@@ -13,7 +13,7 @@ from typing import Any
 
 from tools import cli
 from tools.common.files import load_json, lock, write_json
-from tools.datasets import fetched, reader
+from tools.datasets import Scan, fetched, named_folder, reader
 from tools.datasets.bring import bring
 from tools.planning.stages import fetch_stage
 from tools.protocol.experiment import Experiment
@@ -24,8 +24,10 @@ from tools.protocol.register import card, check_classes
 def fetch(exp: Experiment) -> bool:
     """Fetches the data set and writes fetch.json; returns False if it was there already. Raises UserError."""
     folder = dataset_folder(exp)
+    if _is_complete(exp):  # asked before the lock: the disk may be read-only
+        return False
     with lock(folder / ".fetch.lock"):
-        if fetch_stage(exp).is_complete:
+        if _is_complete(exp):
             return False
         brought = bring(exp, folder)
         scan = reader(exp.dataset)(brought.folder).scan()
@@ -35,16 +37,26 @@ def fetch(exp: Experiment) -> bool:
             "path": None if exp.path is None else str(Path(exp.path).resolve()),
             "folder": str(brought.folder.relative_to(folder) if inside else brought.folder),
             "files": brought.files,
-            "counts": {
-                "classes": len(scan.classes),
-                "train": sum(map(len, scan.train.values())),
-                "val": sum(map(len, scan.val.values())),
-            },
+            "counts": _counts(scan),
             "missing": len(scan.missing),
             "class_list": check_classes(exp.dataset, scan.classes),
         }
         write_json(folder / "fetch.json", record)
     return True
+
+
+def _is_complete(exp: Experiment) -> bool:
+    """Whether the data set is here and, if it is a folder that `path:` names, has as many images as before."""
+    stage = fetch_stage(exp)
+    if not stage.is_complete:
+        return False
+    named, record = named_folder(exp), stage.record
+    return named is None or (record is not None and record.get("counts") == _counts(reader(exp.dataset)(named).scan()))
+
+
+def _counts(scan: Scan) -> dict[str, int]:
+    train, val = (sum(map(len, part.values())) for part in (scan.train, scan.val))
+    return {"classes": len(scan.classes), "train": train, "val": val}
 
 
 def main(argv: list[str]) -> None:

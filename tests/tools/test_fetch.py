@@ -350,3 +350,14 @@ def test_files_that_lie_in_data_already_are_used_offline(fashion: Path, server: 
     fetch(experiment("fashion-mnist"))
     assert origins() == {"already there"}
     assert server.asked == []
+
+
+def test_a_folder_that_has_grown_is_counted_again(tmp_path: Path) -> None:
+    for name in ("train/cat/1.png", "train/dog/1.png", "val/cat/1.png", "val/dog/1.png"):
+        save(tmp_path / "mine" / name)
+    exp = experiment("folder", tmp_path / "mine")
+    assert fetch(exp) and not fetch(exp)
+    save(tmp_path / "mine/train/cat/more.jpg")
+    assert fetch(exp) and not fetch(exp)
+    record = read_json(next(Path("data").glob("folder-mine-*/fetch.json")))
+    assert record["counts"] == {"classes": 2, "train": 3, "val": 2}
