@@ -22,16 +22,9 @@ from tools.training.snapshots import iteration, last_caffemodel, name_own_net
 from tools.training.used import Confirmation
 
 LOG = "caffe.log"
-START = ("start*",)  # what the proof of the start leaves
-TRAINED = (
-    "net_iter_*",
-    LOG,
-    "train.csv",
-    "test*.csv",
-    "curves.csv",
-    "predict*",
-    ".*.partial",
-)  # what a training leaves
+# What the proof of the start leaves in the run's folder, and what a training leaves.
+START = ("start*",)
+TRAINED = ("net_iter_*", LOG, "train.csv", "test*.csv", "curves.csv", "predict*", ".*.partial")
 
 
 class CaffeTrain:
