@@ -62,7 +62,7 @@ class ImageWalk:
                         continue
                     reference = f"{inside}/{entry.name}"
                     if is_folder(entry):
-                        waiting.append(reference)
+                        waiting.insert(0 if entry.is_symlink() else len(waiting), reference)  # links last
                     elif self._is_image(entry, reference):
                         found[reference] = entry.is_symlink()
         return sorted(self._each_once(found))

@@ -32,11 +32,12 @@ def test_what_is_no_file_does_not_hang(folder: Path) -> None:
 def test_a_link_that_leads_back_into_its_class_counts_no_image_twice(folder: Path, target: str) -> None:
     for number in range(3):  # three links, each below each other, would multiply the images without end
         (folder / f"train/cat/deeper/loop{number}").symlink_to(folder / target)
+    (folder / "train/cat/zoo").symlink_to("deeper")  # would be walked before the folder, by its name
     (folder / "train/cat/self").symlink_to("self")
     (folder / "train/cat/again.jpg").symlink_to("1 one.jpg")
     scan = Folder(folder).scan()
     assert scan.train["cat"] == ["train/cat/1 one.jpg", "train/cat/2.PNG", "train/cat/deeper/3.bmp"]
-    assert "passed over, links back into their own class, so that each image counts once: 4" in scan.notes[-1]
+    assert "passed over, links back into their own class, so that each image counts once: 5" in scan.notes[-1]
 
 
 @pytest.mark.parametrize(
