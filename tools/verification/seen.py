@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from tools.common.files import read_json, sha256, write_json
+from tools.common.files import read_json, remove_leftovers, sha256, write_json
 
 _INTERVAL = 2.0  # seconds between two writes, at the least
 
@@ -41,6 +41,8 @@ class Seen:
         return result
 
     def ended(self) -> None:
+        """Removes the record, and what killed walks left beside it."""
+        remove_leftovers(self._record.parent)
         self._record.unlink(missing_ok=True)
 
 
