@@ -41,6 +41,7 @@ MAY_IMPORT = {
         *("tools.common", "tools.protocol", "tools.nets", "tools.results", "tools.stats", "tools.training"),
         *("tools.caffe_log", "tools.planning"),
     },
+    "torchcaffe.warm": set(),
     "torchcaffe.random": set(),
     "torchcaffe.common": {"torchcaffe.random"},
     "torchcaffe.data": {"torchcaffe.common", "torchcaffe.random"},

@@ -11,13 +11,19 @@ Exit codes: 0; 1 for a wrong flag or if PyTorch is missing; 134, as of a process
 PyTorch is imported only when a command runs, so that --version answers at once.
 """
 
+import gc
+import os
 import signal
 import sys
 from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from caffeformat import FormatError
 from torchcaffe import __version__
-from torchcaffe.flags import USAGE, BadFlag, Flags, parse
+
+if TYPE_CHECKING:
+    from torchcaffe.flags import Flags
 
 _ABORTED = 134
 _COMMANDS = ("device_query", "test", "time", "train")
@@ -29,10 +35,24 @@ class _NoPyTorch(Exception):
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command in `arguments` (by default, those of the process) and returns the exit code."""
-    if arguments is None:
-        _restore_default_signals()
+    if arguments is not None:
+        return _main(arguments)
+    _restore_default_signals()
     try:
-        flags, switches, words = parse(sys.argv[1:] if arguments is None else arguments)
+        if os.environ.get("TORCHCAFFE_WARM") and not set(_COMMANDS).isdisjoint(sys.argv):
+            status = _run_warm()
+            if status is not None:
+                return status
+        return _main(sys.argv[1:])
+    finally:
+        gc.freeze()  # Python looks for garbage as it ends, among all objects of PyTorch: 0.5 s
+
+
+def _main(arguments: list[str]) -> int:
+    from torchcaffe.flags import USAGE, BadFlag, parse
+
+    try:
+        flags, switches, words = parse(arguments)
     except BadFlag as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
@@ -50,7 +70,51 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
 
 
-def _run_logged(command: str, flags: Flags) -> int:
+def _run_warm() -> int | None:
+    """Runs the command in a worker of the warm parent (torchcaffe/warm), and returns the exit code.
+
+    Returns None if there is no warm parent. This process has then left one behind, if it can. A worker begins in the
+    middle of this function, with the arguments of its caller in sys.argv, and ends here.
+    """
+    from torchcaffe.warm import client, owner
+    from torchcaffe.warm.call import this_call
+
+    ancestor = owner.find_owner()
+    call = this_call() if ancestor else None
+    if ancestor is None or call is None:
+        return None
+    status = client.run_warm(call, ancestor)
+    if status is not None:
+        return status
+    import numpy  # noqa: F401
+
+    from torchcaffe.warm import parent
+
+    threads = parent.thread_count()
+    try:
+        _import_commands()
+    except ModuleNotFoundError:  # the command reports it
+        return None
+    if parent.thread_count() == threads and parent.leave(call, ancestor):
+        code = _main(sys.argv[1:])
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # Python's own end takes longer than the rest: it touches, and so copies, all of PyTorch
+    return None
+
+
+def _import_commands() -> ModuleType:
+    """The module that needs PyTorch. Nothing that an import makes is garbage, so the collector, which would look at all
+    of PyTorch several times, is off meanwhile."""
+    gc.disable()
+    try:
+        from torchcaffe import commands
+    finally:
+        gc.enable()
+    return commands
+
+
+def _run_logged(command: str, flags: "Flags") -> int:
     """Runs a command with the log switched on. An error becomes the line of a failed CHECK."""
     from torchcaffe.common import log
 
@@ -74,7 +138,7 @@ def _run_logged(command: str, flags: Flags) -> int:
         log.Logger.enabled = False
 
 
-def _run(command: str, flags: Flags) -> int:
+def _run(command: str, flags: "Flags") -> int:
     from torchcaffe.common import log
 
     if command not in _COMMANDS:
@@ -85,7 +149,7 @@ def _run(command: str, flags: Flags) -> int:
     import numpy as np
 
     try:
-        from torchcaffe import commands
+        commands = _import_commands()
     except ModuleNotFoundError as error:
         if error.name == "torch":
             raise _NoPyTorch from None

@@ -83,6 +83,7 @@ def _command(folder: Path, jobs: int) -> list[str]:
 def _environment(engine: Engine, jobs: int) -> dict[str, str]:
     threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
     environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ
+    environment = {"TORCHCAFFE_WARM": str(os.getpid())} | environment  # docs/torchcaffe.md, "A warm start"
     environment |= {"GPUS": ",".join(selected_gpus(engine)), "PYTHONUNBUFFERED": "1"}
     environment |= {PYTHON: sys.executable, "PYTHONPATH": str(CHECKOUT)}
     return environment | ({"TOOLS_PLAIN": "1"} if jobs > 1 else {})
