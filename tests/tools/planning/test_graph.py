@@ -58,3 +58,21 @@ def test_what_snakemake_says_is_kept_for_an_end_that_nothing_explains(
     outcome = carry_out(trained, engine, make_plan(trained, engine), 1)
     assert outcome.status == 1 and not outcome.failed
     assert outcome.messages.startswith("Snakemake: exit 1\n") and "run" in outcome.messages
+
+
+@pytest.mark.parametrize("given", [None, "0"])
+def test_the_jobs_engines_may_start_warm_for_as_long_as_the_sweep_runs(
+    trained: Experiment, engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str | None
+) -> None:
+    """TORCHCAFFE_WARM is the sweep's process id, unless the user has set it."""
+    find_run(trained, "caffe", "A2B/n0004/base/seed0").manifest.unlink()
+    monkeypatch.delenv("TORCHCAFFE_WARM", raising=False)
+    if given is not None:
+        monkeypatch.setenv("TORCHCAFFE_WARM", given)
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$TORCHCAFFE_WARM" > {tmp_path}/given\nexit 1\n')
+    python.chmod(0o755)
+    monkeypatch.setattr("tools.planning.graph.PYTHON", "NOT_USED")
+    monkeypatch.setenv("TOOLS_PYTHON", str(python))
+    carry_out(trained, engine, make_plan(trained, engine), 1)
+    assert (tmp_path / "given").read_text().strip() == (given or str(os.getpid()))

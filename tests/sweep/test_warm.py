@@ -1,0 +1,81 @@
+"""A sweep starts torchcaffe warm, with the same results, and takes the warm parent with it, also when it is killed."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.helpers import trained_project
+from tests.helpers.warm_calls import wait_for
+
+pytestmark = pytest.mark.slow
+
+TOOLS = [sys.executable, "-m", "tools"]
+EXPERIMENT = ["experiments/quick.yaml", "--set", "sizes=[4]"]
+
+
+@pytest.fixture
+def environment(tmp_path: Path, checkout: Path) -> dict[str, str]:
+    engine = tmp_path / "bin" / "torchcaffe"
+    engine.parent.mkdir()
+    engine.write_text(f"#!/bin/sh\nexec '{sys.executable}' -P -m torchcaffe \"$@\"\n")
+    engine.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if name != "TORCHCAFFE_WARM"}
+    return kept | {"CAFFE": str(engine), "PYTHONPATH": str(checkout), "GPUS": ""}
+
+
+def warm_parents(sweep: int) -> list[psutil.Process]:
+    """The warm parents of a sweep."""
+    found = [process for process in psutil.process_iter(["name"]) if process.info["name"] == "torchcaffe-warm"]
+    return [process for process in found if process.environ().get("TORCHCAFFE_WARM") == str(sweep)]
+
+
+def wait_for_a_worker(sweep: int) -> list[psutil.Process]:
+    """The sweep's warm parent, and its workers, once it has one."""
+    found: list[psutil.Process] = []
+    while len(found) < 2:
+        time.sleep(0.05)
+        with suppress(psutil.NoSuchProcess):
+            found = [process for parent in warm_parents(sweep) for process in (parent, *parent.children())]
+    return found
+
+
+def net(run: str) -> str:
+    manifest = json.loads(Path("models/quick+engine=torchcaffe", run, "manifest.json").read_text())
+    return str(manifest["model"]["sha256"])
+
+
+def test_a_sweep_starts_warm_trains_the_same_nets_and_leaves_no_process_behind(
+    environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    trained_project.write_project(tmp_path / "images")
+    sweep = [*TOOLS, "sweep", *EXPERIMENT, "--jobs", "2"]
+    with open("out", "w") as out:
+        process = subprocess.Popen(sweep, env=environment, stdout=out, stderr=subprocess.STDOUT)
+        wait_for_a_worker(process.pid)
+        assert process.wait() == 0, Path("out").read_text()
+    wait_for(lambda: not warm_parents(process.pid))
+
+    runs = ("B2A/n0012/base/seed0", "A2B/n0004/S1T/seed0")
+    warm = [net(run) for run in runs]
+    shutil.rmtree("models")
+    threads = str(max(1, len(os.sched_getaffinity(0)) // 2))
+    for run in runs:  # no sweep: each start is cold
+        command = [*TOOLS, "run", *EXPERIMENT[:1], run, *EXPERIMENT[1:]]
+        subprocess.run(command, env={"OMP_NUM_THREADS": threads} | environment, check=True)
+    assert [net(run) for run in runs] == warm
+
+    shutil.rmtree("models")
+    process = subprocess.Popen(sweep, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    family = wait_for_a_worker(process.pid)
+    process.kill()
+    process.wait()
+    wait_for(lambda: not any(member.is_running() for member in family))
