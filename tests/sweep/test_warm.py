@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.helpers import trained_project
-from tests.helpers.warm_calls import wait_for
+from tests.helpers.warm_calls import is_alive, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -33,18 +33,20 @@ def environment(tmp_path: Path, checkout: Path) -> dict[str, str]:
 
 def warm_parents(sweep: int) -> list[psutil.Process]:
     """The warm parents of a sweep."""
-    found = [process for process in psutil.process_iter(["name"]) if process.info["name"] == "torchcaffe-warm"]
-    return [process for process in found if process.environ().get("TORCHCAFFE_WARM") == str(sweep)]
+    found = [process for process in psutil.process_iter(["name", "environ"]) if process.info["environ"]]
+    own = [process for process in found if process.info["environ"].get("TORCHCAFFE_WARM") == str(sweep)]
+    return [process for process in own if process.info["name"] == "torchcaffe-warm"]
 
 
-def wait_for_a_worker(sweep: int) -> list[psutil.Process]:
-    """The sweep's warm parent, and its workers, once it has one."""
-    found: list[psutil.Process] = []
-    while len(found) < 2:
+def wait_for_a_worker(sweep: "subprocess.Popen[bytes]") -> list[int]:
+    """The process ids of the sweep's warm parent, and of its workers, once it has one."""
+    while sweep.poll() is None:
         time.sleep(0.05)
-        with suppress(psutil.NoSuchProcess):
-            found = [process for parent in warm_parents(sweep) for process in (parent, *parent.children())]
-    return found
+        for parent in warm_parents(sweep.pid):
+            with suppress(psutil.NoSuchProcess):
+                if workers := parent.children():
+                    return [process.pid for process in (parent, *workers)]
+    raise AssertionError("the sweep ended without a warm start")
 
 
 def net(run: str) -> str:
@@ -60,7 +62,7 @@ def test_a_sweep_starts_warm_trains_the_same_nets_and_leaves_no_process_behind(
     sweep = [*TOOLS, "sweep", *EXPERIMENT, "--jobs", "2"]
     with open("out", "w") as out:
         process = subprocess.Popen(sweep, env=environment, stdout=out, stderr=subprocess.STDOUT)
-        wait_for_a_worker(process.pid)
+        wait_for_a_worker(process)
         assert process.wait() == 0, Path("out").read_text()
     wait_for(lambda: not warm_parents(process.pid))
 
@@ -75,7 +77,7 @@ def test_a_sweep_starts_warm_trains_the_same_nets_and_leaves_no_process_behind(
 
     shutil.rmtree("models")
     process = subprocess.Popen(sweep, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    family = wait_for_a_worker(process.pid)
+    family = wait_for_a_worker(process)
     process.kill()
     process.wait()
-    wait_for(lambda: not any(member.is_running() for member in family))
+    wait_for(lambda: not any(map(is_alive, family)))

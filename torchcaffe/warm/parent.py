@@ -20,7 +20,6 @@ _WAITING = 256  # calls that wait to be heard
 _NAME = "torchcaffe-warm"  # 15 letters: the most that the kernel keeps
 _PROGRAM = ("torchcaffe", "caffeformat")
 
-
 Stamp = tuple[int, int, int]
 
 
@@ -209,7 +208,11 @@ def _become(taken: Taken) -> None:
     """Makes this process, a new worker, what a cold start would be, and waits until the caller agrees."""
     connection, alive = take_place(taken.call, taken.files, [taken.connection])
     die_at_end_of(alive)
-    if os.read(connection, len(GO)) != GO:  # it did not wait, and starts cold
+    try:
+        agreed = os.read(connection, len(GO)) == GO
+    except ConnectionResetError:
+        agreed = False
+    if not agreed:  # it did not wait, and starts cold
         os._exit(1)
     os.close(connection)
 
