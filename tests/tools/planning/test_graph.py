@@ -60,7 +60,7 @@ def test_what_snakemake_says_is_kept_for_an_end_that_nothing_explains(
     assert outcome.messages.startswith("Snakemake: exit 1\n") and "run" in outcome.messages
 
 
-@pytest.mark.parametrize("given", [None, "0"])
+@pytest.mark.parametrize("given", [None, pytest.param("0", marks=pytest.mark.slow)])
 def test_the_jobs_engines_may_start_warm_for_as_long_as_the_sweep_runs(
     trained: Experiment, engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, given: str | None
 ) -> None:

@@ -81,6 +81,7 @@ def test_a_caller_dies_with_a_killed_warm_parent_and_says_so(warm: int, tmp_path
     wait_for(lambda: not is_alive(worker))
 
 
+@pytest.mark.slow
 def test_a_stopped_warm_parent_does_not_hold_up_a_call_for_long(warm: int) -> None:
     os.kill(warm, signal.SIGSTOP)
     began = time.monotonic()
