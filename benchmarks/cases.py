@@ -11,7 +11,7 @@ from tools.common.checkout import CHECKOUT
 from tools.nets.surgery import set_condition
 from tools.protocol.conditions import Condition
 from tools.protocol.experiment import load
-from tools.protocol.weighted_layers import weighted_blocks
+from tools.protocol.weighted_layers import weighted_layers
 
 
 @dataclass(frozen=True)
@@ -64,10 +64,10 @@ def write_net(case: Case, folder: Path) -> NetParameter:
     data = net.layer[0]
     data.data_param.source, data.data_param.batch_size = case.images, case.batch
     data.transform_param.mean_file = f"{case.images}.binaryproto"
-    blocks = weighted_blocks(net, file)
-    blocks[-1].main.inner_product_param.num_output = case.classes
+    weighted = weighted_layers(net, file)
+    weighted.blocks[-1].main.inner_product_param.num_output = case.classes
     exp = load(CHECKOUT / "experiments" / "tiny.yaml", f"model={case.template}")
-    set_condition(exp, net, blocks, Condition.parse(case.condition))
+    set_condition(exp, net, weighted, Condition.parse(case.condition))
     (folder / f"{case.file}.prototxt").write_text(prototxt.to_text(net))
     return net
 

@@ -31,7 +31,8 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
     """Runs what is left of the experiment, `jobs` trainings at a time; returns the exit status, 1 if a run failed."""
     results = layout.results_folder(exp, engine.name)
     for place in (layout.dataset_folder(exp).parts[0], MODELS, RESULTS):
-        Path(place).mkdir(exist_ok=True)  # or an OSError that names it: a link to a disk that is not there, a file
+        if os.path.lexists(place):
+            Path(place).mkdir(exist_ok=True)  # or an OSError that names it: a link to a disk that is not there, a file
     for folder in (layout.dataset_folder(exp), MODELS / results.name, results):
         remove_leftovers(folder)
     plan = make_plan(exp, engine)
