@@ -32,6 +32,11 @@ def experiment(file: Path, overrides: str = "", **keys: object) -> Experiment:
     return load(file, overrides)
 
 
+def folder_experiment(root: Path, overrides: str = "", **keys: object) -> Experiment:
+    """Writes exp.yaml for the user's own images in `root`, and loads it."""
+    return experiment(Path("exp.yaml"), overrides, dataset="folder", path=root.resolve(), **keys)
+
+
 def image_folder(root: Path, train: dict[str, int], val: int = 1) -> Path:
     """A data set `folder`: train[name] images of class `name` and `val` validation images of each."""
     for name, count in train.items():

@@ -4,27 +4,21 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.helpers.file_stamp import stamp
-from tests.helpers.image_projects import experiment, image_folder, inside, packed, read_list, tiny, verb
+from tests.helpers.image_projects import experiment, folder_experiment, image_folder, inside, read_list, verb
 from tools.common.errors import UserError
 from tools.common.files import sha256
 from tools.datasets import checked
-from tools.mean import mean
-from tools.pack import pack
-from tools.planning.stages import mean_stage, pack_stage, split_stage
+from tools.planning.stages import split_stage
 from tools.protocol.experiment import Experiment
-from tools.protocol.layout import dataset_folder, split_of, train_sizes
+from tools.protocol.layout import split_of, train_sizes
 from tools.split import split
 
 
@@ -32,10 +26,6 @@ from tools.split import split
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def made(root: Path, overrides: str = "", **keys: object) -> Experiment:
-    return experiment(Path("exp.yaml"), overrides, dataset="folder", path=root.resolve(), **keys)
 
 
 def contents(exp: Experiment, seed: int) -> dict[str, bytes]:
@@ -62,7 +52,7 @@ def test_any_data_set_is_divided_as_the_protocol_says(
     train = {f"class {i}": count for i, count in enumerate(counts)}
     sizes = data.draw(st.lists(st.integers(1, min(counts)), min_size=1, max_size=3, unique=True))
     with tempfile.TemporaryDirectory() as folder, inside(Path(folder)):
-        exp = made(image_folder(Path("images"), train), sizes=sizes, nested=nested, seeds=[seed])
+        exp = folder_experiment(image_folder(Path("images"), train), sizes=sizes, nested=nested, seeds=[seed])
         assert split(exp, seed)
         place, classes = split_of(exp, seed), record(exp, seed)["classes"]
         assert sorted(classes["A"] + classes["B"]) == sorted(train)
@@ -96,7 +86,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_another_division(ti
 
 def test_the_draw_is_the_same_on_every_machine(project: Path) -> None:
     """`printf '7|images|train/c/0.png' | sha256sum` and so on: the lowest two of a class are drawn."""
-    exp = made(image_folder(Path("images"), dict.fromkeys("abcd", 5)), sizes=[2], subsample_seed=7)
+    exp = folder_experiment(image_folder(Path("images"), dict.fromkeys("abcd", 5)), sizes=[2], subsample_seed=7)
     split(exp, 0)
     assert record(exp)["classes"] == {"A": ["c", "d"], "B": ["a", "b"]}
     assert read_list(split_of(exp, 0).train_list("A", 2)) == [
@@ -175,7 +165,7 @@ def test_split_json_tells_seeds_classes_counts_and_the_checksum_of_every_list(ti
 
 
 def test_a_second_call_does_nothing(project: Path) -> None:
-    exp = made(image_folder(Path("images"), {"a": 3, "b": 3}))
+    exp = folder_experiment(image_folder(Path("images"), {"a": 3, "b": 3}))
     assert not split_stage(exp, 0).is_complete
     assert split(exp, 0)
     before = stamp(split_of(exp, 0).marker)
@@ -185,7 +175,7 @@ def test_a_second_call_does_nothing(project: Path) -> None:
 
 
 def test_lists_stay_complete_when_the_images_are_gone(project: Path) -> None:
-    exp = made(image_folder(Path("images"), {"a": 3, "b": 3}))
+    exp = folder_experiment(image_folder(Path("images"), {"a": 3, "b": 3}))
     split(exp, 0)
     Path("images").rename("elsewhere")
     assert split_stage(exp, 0).is_complete
@@ -193,7 +183,7 @@ def test_lists_stay_complete_when_the_images_are_gone(project: Path) -> None:
 
 @pytest.mark.parametrize("damage", [lambda f: f.unlink(), lambda f: f.write_text("train/a/0.png 0\n")])
 def test_a_list_that_was_lost_or_edited_is_written_again(project: Path, damage: object) -> None:
-    exp = made(image_folder(Path("images"), {"a": 3, "b": 3}), sizes=[2])
+    exp = folder_experiment(image_folder(Path("images"), {"a": 3, "b": 3}), sizes=[2])
     split(exp, 0)
     before = contents(exp, 0)
     damage(split_of(exp, 0).train_list("B", 2))
@@ -204,7 +194,7 @@ def test_a_list_that_was_lost_or_edited_is_written_again(project: Path, damage: 
 
 def test_an_experiment_with_other_sizes_adds_its_lists_to_those_that_are_there(project: Path) -> None:
     root = image_folder(Path("images"), {"a": 5, "b": 5})
-    first, second = made(root, sizes=[4, 2]), made(root, "sizes=[3]")
+    first, second = folder_experiment(root, sizes=[4, 2]), folder_experiment(root, "sizes=[3]")
     split(first, 0)
     stamps = {f: stamp(f) for f in split_of(first, 0).folder.glob("A/*.txt")}
     assert not split_stage(second, 0).is_complete
@@ -240,114 +230,18 @@ def test_two_at_once_do_the_work_once(tiny_sample: Path, project: Path) -> None:
     assert said == ["complete already", "written"]
 
 
-# images that changed after the split ----------------------------------------------------------------------------------
-
-
-def replace_keeping_size_and_time(root: Path) -> None:
-    """Another image of the same size in bytes, with the time of the old one, as `cp -p` and `rsync -t` leave it."""
-    image = root / "train/a/0.png"
-    before, pixels = image.stat(), cv2.imread(str(image))
-    for value in range(256):
-        data = cv2.imencode(".png", np.full_like(pixels, value))[1].tobytes()
-        if len(data) == before.st_size and data != image.read_bytes():
-            break
-    image.write_bytes(data)
-    os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
-    assert image.stat().st_size == before.st_size and image.stat().st_mtime_ns == before.st_mtime_ns
-
-
-def add_classes(root: Path) -> None:
-    for name in ("c", "d"):
-        for part in ("train", "val"):
-            shutil.copytree(root / part / "a", root / part / name)
-
-
-CHANGES = {
-    "an image more": lambda root: shutil.copy(root / "train/a/0.png", root / "train/a/more.png"),
-    "an image less": lambda root: (root / "train/a/0.png").unlink(),
-    "an image replaced": replace_keeping_size_and_time,
-    "a validation image replaced": lambda root: cv2.imwrite(str(root / "val/b/0.png"), np.zeros((3, 2, 3), np.uint8)),
-    "two classes more": add_classes,
-    "a class less in train": lambda root: shutil.rmtree(root / "train/a"),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_images_that_changed_are_noticed_by_every_stage(project: Path, change: Callable[[Path], object]) -> None:
-    root = image_folder(Path("images"), {"a": 4, "b": 4})
-    exp = made(root, sizes=[2], image_size=4)
-    for stage in (split, pack, mean):
-        assert stage(exp, 0) and not stage(exp, 0)
-    change(root)
-    assert not any(stage(exp, 0).is_complete for stage in (split_stage, pack_stage, mean_stage))
-    for stage in (pack, mean):
-        with pytest.raises(
-            UserError, match=r"the images in \S+ are not those that it was made of; run `python -m tools s"
-        ):
-            stage(exp, 0)
-    if (root / "train/a").exists():
-        assert split(exp, 0) and pack(exp, 0)
-        mean(exp, 0)
-        assert all(stage(exp, 0).is_complete for stage in (split_stage, pack_stage, mean_stage))
-
-
-def test_only_lmdbs_of_lists_with_a_replaced_image_are_packed_again(project: Path) -> None:
-    root = image_folder(Path("images"), {"a": 4, "b": 4})
-    exp = packed(made(root, sizes=[2], image_size=4))
-    before = {file: stamp(file) for file in Path("data").rglob("data.mdb")}
-    half = "A" if record(exp)["classes"]["A"] == ["a"] else "B"
-    replace_keeping_size_and_time(root)
-    packed(exp)
-    drawn = ("train/a/0.png", 0) in read_list(split_of(exp, 0).train_list(half, 2))
-    changed = {f"{file.parent.parent.name}/{file.parent.name}" for file in before if stamp(file) != before[file]}
-    assert changed == {f"{half}/nall", *([f"{half}/n0002"] if drawn else [])}
-
-
-@pytest.mark.parametrize("name", ["touched", "copied elsewhere and back"])
-def test_files_with_other_times_and_the_same_bytes_are_the_same_images(project: Path, name: str) -> None:
-    root = image_folder(Path("images"), {"a": 3, "b": 3})
-    exp = made(root)
-    split(exp, 0)
-    if name == "touched":
-        for image in root.rglob("*.png"):
-            os.utime(image, (1, 1))
-    else:
-        shutil.copytree(root, "copy")
-        shutil.rmtree(root)
-        shutil.move("copy", root)
-    assert split_stage(exp, 0).is_complete and not split(exp, 0)
-
-
-def test_a_mistyped_path_is_not_complete_because_another_one_was_split(tiny_sample: Path, project: Path) -> None:
-    exp = tiny(tiny_sample, full_size=5, sizes=[5])
-    for stage in (split, pack, mean):
-        stage(exp, 0)
-    typo = tiny(Path("/data/tiny-imagenet-200-typo"), full_size=5, sizes=[5])
-    for stage in (split, pack, mean):
-        with pytest.raises(UserError, match="/data/tiny-imagenet-200-typo"):
-            stage(typo, 0)
-
-
-@pytest.mark.parametrize("damage", ["{}", "[]", "", '{"files": {}}'])
-def test_a_record_of_read_images_that_is_damaged_counts_as_none(project: Path, damage: str) -> None:
-    exp = made(image_folder(Path("images"), {"a": 3, "b": 3}), seeds=[0, 1])
-    split(exp, 0)
-    (dataset_folder(exp) / "checked.json").write_text(damage)
-    assert split_stage(exp, 0).is_complete and split(exp, 1)
-
-
 # what cannot be divided -----------------------------------------------------------------------------------------------
 
 
 def test_an_odd_number_of_classes_is_refused_with_its_line(project: Path) -> None:
-    exp = made(image_folder(Path("images"), {"a": 3, "b": 3, "c": 3}))
+    exp = folder_experiment(image_folder(Path("images"), {"a": 3, "b": 3, "c": 3}))
     with pytest.raises(UserError, match=r"^exp.yaml:6: path: 3 classes in .*; two halves of equal size need an even"):
         split(exp, 0)
     assert not split_of(exp, 0).marker.exists()
 
 
 def test_more_classes_than_there_are_are_refused_with_their_line(project: Path) -> None:
-    exp = made(image_folder(Path("images"), {"a": 3, "b": 3}), classes=4)
+    exp = folder_experiment(image_folder(Path("images"), {"a": 3, "b": 3}), classes=4)
     with pytest.raises(UserError, match=r"^exp.yaml:\d+: classes: 4; at most the 2 classes of the data set"):
         split(exp, 0)
 
@@ -357,7 +251,7 @@ def test_more_classes_than_there_are_are_refused_with_their_line(project: Path) 
     [({"sizes": [2, 4]}, "exp.yaml:2: sizes"), ({"sizes": [2], "full_size": 4}, "exp.yaml:7: full_size")],
 )
 def test_a_size_above_a_class_names_the_class_and_its_count(project: Path, keys: dict, line: str) -> None:
-    exp = made(image_folder(Path("images"), {"a": 5, "b": 3}), **keys)
+    exp = folder_experiment(image_folder(Path("images"), {"a": 5, "b": 3}), **keys)
     with pytest.raises(UserError, match=f"^{re.escape(line)}: 4 images a class, but class b has 3; give at most 3"):
         split(exp, 0)
 
@@ -365,7 +259,7 @@ def test_a_size_above_a_class_names_the_class_and_its_count(project: Path, keys:
 def test_a_class_whose_validation_images_are_all_unreadable_is_named(project: Path) -> None:
     root = image_folder(Path("images"), {"a": 3, "b": 3})
     (root / "val/b/0.png").write_bytes(b"no image")
-    exp = made(root, on_bad_image="skip")
+    exp = folder_experiment(root, on_bad_image="skip")
     with pytest.raises(UserError, match=r"^exp.yaml:6: path: class b has no validation image"):
         split(exp, 0)
 
@@ -383,7 +277,7 @@ def damaged(project: Path) -> Path:
 
 
 def test_unreadable_images_are_refused_each_by_name(damaged: Path) -> None:
-    exp = made(damaged)
+    exp = folder_experiment(damaged)
     with pytest.raises(UserError) as caught:
         split(exp, 0)
     text = str(caught.value)
@@ -400,7 +294,7 @@ def test_of_many_bad_images_twenty_are_shown_and_a_file_lists_all(project: Path)
     for path in bad:
         path.write_bytes(b"?")
     with pytest.raises(UserError) as caught:
-        split(made(root), 0)
+        split(folder_experiment(root), 0)
     text = str(caught.value)
     assert text.count(str(root.resolve())) == 20
     assert "... and 5 more" in text
@@ -409,7 +303,7 @@ def test_of_many_bad_images_twenty_are_shown_and_a_file_lists_all(project: Path)
 
 
 def test_skipped_images_are_counted_and_in_no_list(damaged: Path) -> None:
-    exp = made(damaged, on_bad_image="skip", sizes=[3])
+    exp = folder_experiment(damaged, on_bad_image="skip", sizes=[3])
     split(exp, 0)
     told = record(exp)
     assert told["unreadable"] == {"count": 2, "first": ["train/b/1.png", "train/b/3.png"]}
@@ -420,12 +314,12 @@ def test_skipped_images_are_counted_and_in_no_list(damaged: Path) -> None:
 
 def test_a_size_above_what_is_left_of_a_class_is_refused(damaged: Path) -> None:
     with pytest.raises(UserError, match=r"sizes: 4 images a class, but class b has 3 left \(2 images of the data set"):
-        split(made(damaged, on_bad_image="skip", sizes=[4]), 0)
+        split(folder_experiment(damaged, on_bad_image="skip", sizes=[4]), 0)
 
 
 def test_a_split_that_skipped_images_is_not_complete_where_they_are_an_error(damaged: Path) -> None:
-    split(made(damaged, on_bad_image="skip"), 0)
-    strict = made(damaged)
+    split(folder_experiment(damaged, on_bad_image="skip"), 0)
+    strict = folder_experiment(damaged)
     assert not split_stage(strict, 0).is_complete
     with pytest.raises(UserError, match="2 images are missing or cannot be read"):
         split(strict, 0)
@@ -453,7 +347,7 @@ def test_files_that_a_list_names_but_the_disk_lacks_are_counted_before_sizes_are
 
 
 def test_images_are_decoded_once_for_all_seeds(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    exp = made(image_folder(Path("images"), {"a": 3, "b": 3}), seeds=[0, 1])
+    exp = folder_experiment(image_folder(Path("images"), {"a": 3, "b": 3}), seeds=[0, 1])
     split(exp, 0)
     monkeypatch.setattr(checked, "_fault", lambda *_: pytest.fail("decoded again"))
     assert split(exp, 1)
@@ -463,7 +357,7 @@ def test_images_are_decoded_once_for_all_seeds(project: Path, monkeypatch: pytes
 
 
 def test_the_command_splits_every_seed_and_says_so(project: Path) -> None:
-    exp = made(image_folder(Path("images"), {"a": 3, "b": 3}), sizes=[2], seeds=[0, 5])
+    exp = folder_experiment(image_folder(Path("images"), {"a": 3, "b": 3}), sizes=[2], seeds=[0, 5])
     said = [verb("split", exp.file).communicate()[0].splitlines() for _ in range(2)]
     places = [split_of(exp, seed).folder for seed in (0, 5)]
     assert said[0] == [f"{place}: 1 + 1 classes, lists nall, n0002 and val: written" for place in places]
@@ -471,7 +365,7 @@ def test_the_command_splits_every_seed_and_says_so(project: Path) -> None:
 
 
 def test_a_users_mistake_is_one_line_and_exit_code_2(project: Path) -> None:
-    exp = made(image_folder(Path("images"), {"a": 3, "b": 3, "c": 3}))
+    exp = folder_experiment(image_folder(Path("images"), {"a": 3, "b": 3, "c": 3}))
     process = verb("split", exp.file)
     out, error = process.communicate()
     assert (process.returncode, out) == (2, "")
