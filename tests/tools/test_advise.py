@@ -229,26 +229,26 @@ def test_with_one_seed_a_target_has_no_interval_or_one_that_it_warns_of():
     text = "\n".join(target_lines(tables, curve(160, "base")))
     assert "about 80 a class (no interval).\n" in text and "[" not in text
     assert "One seed and no predictions: no interval can be given. Run more seeds." in text
-    published = Tables(CHECKOUT / "docs/results/demo")
-    assert "They do not cover another split, draw or start" in "\n".join(target_lines(published, 0.85))
+    published = Tables(CHECKOUT / "docs/results/tiny-small")
+    assert "They do not cover another split, draw or start" in "\n".join(target_lines(published, 0.17))
 
 
 @pytest.mark.filterwarnings("error")
 def test_the_command_ends_with_0_while_a_condition_is_answered_and_else_not(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(CHECKOUT)
-    command = ["python -m tools", "advise", "experiments/demo.yaml", "--target", "0.85", "--from"]
-    monkeypatch.setattr(sys, "argv", [*command, "docs/results/demo"])
+    command = ["python -m tools", "advise", "experiments/tiny-small.yaml", "--target", "0.17", "--from"]
+    monkeypatch.setattr(sys, "argv", [*command, "docs/results/tiny-small"])
     assert run_verb() == 0
     done = capsys.readouterr()
     assert done.err == ""
-    assert done.out.startswith("To reach an accuracy of 0.85, S3T needs the fewest images: about ")
-    assert "no answer for S2T: its accuracy falls from 0.8614 at 60 to 0.8356 at 6000 images a class" in done.out
-    rows = [row for row in Tables(CHECKOUT / "docs/results/demo").runs if row["size"] != 60]
+    assert done.out.startswith("To reach an accuracy of 0.17, FTall needs the fewest images: about ")
+    assert "no answer for S1T: its accuracy falls from 0.1764 at 200 to 0.1671 at 300 images a class" in done.out
+    rows = [row for row in Tables(CHECKOUT / "docs/results/tiny-small").runs if row["size"] in (50, 500)]
     write_atomic(tmp_path / "runs.csv", csv_text(RUN_COLUMNS, with_columns(RUN_COLUMNS, rows)))
     monkeypatch.setattr(sys, "argv", [*command, str(tmp_path)])
     assert run_verb() == 2
     refused = capsys.readouterr()
-    assert refused.out == "" and "  base: measured at 10 and 6000 images a class; a curve needs three" in refused.err
+    assert refused.out == "" and "  base: measured at 50 and 500 images a class; a curve needs three" in refused.err
 
 
 @pytest.mark.parametrize(

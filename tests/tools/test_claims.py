@@ -96,7 +96,7 @@ def test_each_file_of_claims_is_a_family_with_its_own_correction(capsys: pytest.
 
 def test_a_file_of_claims_that_is_not_there_is_refused_with_those_that_are():
     small_sweep()
-    with pytest.raises(UserError, match=r"SET: claims: own; a file of experiments/claims/, .*: budget, thesis"):
+    with pytest.raises(UserError, match=r"SET: claims: own; a file of experiments/claims/, .*: budget, demo, thesis"):
         claims(demo("claims=[own]"))
 
 
