@@ -25,7 +25,9 @@ BODIES = {
     "BNLL": one("BNLL"),
     "BatchNorm": one("BatchNorm"),
     "BatchNorm of old": one("BatchNorm", "batch_norm_param { use_global_stats: true }"),
+    "BatchReindex": one("BatchReindex", "propagate_down: true propagate_down: false", "a label"),
     "Bias": one("Bias"),
+    "Clip": one("Clip", "clip_param { min: -1 max: 2 }"),
     "Concat": one("Concat", "", "a x"),
     "Convolution": one("Convolution", f"convolution_param {{ num_output: 6 kernel_size: 3 group: 2 {FILLED} }}"),
     "Crop": one("Split", "", "x", "x1 x2")
@@ -56,12 +58,17 @@ BODIES = {
     "Power": one("Power", "power_param { power: 3 scale: 0.1 shift: 2 }"),
     "ReLU": one("ReLU", "relu_param { negative_slope: 0.1 }"),
     "ReLU in place": one("ReLU", "", "a", "a") + one("Power"),
+    "Reduction": one("Reduction", "reduction_param { operation: ASUM axis: 3 }"),
+    "Reduction SUMSQ": one("Reduction", "reduction_param { operation: SUMSQ axis: 2 coeff: 0.1 }"),
     "Reshape": one("Reshape", "reshape_param { shape { dim: 0 dim: -1 dim: 2 } }"),
     "Scale": one("Scale", "scale_param { bias_term: true }"),
     "Sigmoid": one("Sigmoid"),
     "Slice": one("Slice", "slice_param { slice_point: 1 }", "a", "b rest") + one("Silence", "", "rest", ""),
     "Softmax": one("Softmax"),
+    "Swish": one("Swish"),
     "TanH": one("TanH"),
+    "Threshold": one("Threshold", "", "x", "t") + one("Eltwise", "eltwise_param { operation: PROD }", "a t"),
+    "Tile": one("Tile", "tile_param { axis: 2 tiles: 2 }"),
 }
 # From b, and the labels, to the loss.
 LOSSES = {

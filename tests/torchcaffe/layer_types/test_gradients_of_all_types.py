@@ -18,6 +18,7 @@ LAYERS = {
     "BNLL": "",
     "BatchNorm": "batch_norm_param { use_global_stats: false eps: 0.1 }",
     "Bias": "bias_param { axis: 2 num_axes: -1 }",
+    "Clip": "clip_param { min: -0.7 max: 1.1 }",
     "Convolution": "convolution_param { num_output: 4 kernel_size: 3 pad: 1 stride: 2 group: 2 }",
     "Convolution dilated": "convolution_param { num_output: 2 kernel_size: 2 dilation: 2 }",
     "Deconvolution": "convolution_param { num_output: 6 kernel_size: 3 pad: 1 stride: 2 group: 2 }",
@@ -36,11 +37,17 @@ LAYERS = {
     "Pooling MAX": "pooling_param { kernel_size: 3 stride: 2 pad: 1 }",
     "Power": "power_param { power: 3 scale: 0.5 shift: 9 }",
     "ReLU leaky": "relu_param { negative_slope: 0.3 }",
+    "Reduction": "reduction_param { axis: 2 coeff: 0.7 }",
+    "Reduction ASUM": "reduction_param { operation: ASUM axis: 1 }",
+    "Reduction MEAN": "reduction_param { operation: MEAN axis: -1 }",
+    "Reduction SUMSQ": "reduction_param { operation: SUMSQ }",
     "Reshape": "reshape_param { shape { dim: 0 dim: -1 dim: 3 } }",
     "Scale": "scale_param { num_axes: 2 bias_term: true }",
     "Sigmoid": "",
     "Softmax": "softmax_param { axis: 2 }",
+    "Swish": "swish_param { beta: 1.3 }",
     "TanH": "",
+    "Tile": "tile_param { axis: 1 tiles: 3 }",
 }
 # Of two bottoms of one shape.
 PAIRS = {
@@ -75,6 +82,7 @@ WITHOUT_GRADIENT = {
     "ImageData",
     "Input",
     "Silence",
+    "Threshold",
 }
 
 
@@ -88,7 +96,7 @@ def in_float64() -> Iterator[None]:
 
 
 def test_no_type_is_left_out() -> None:
-    names = [*LAYERS, *PAIRS, *OTHERS, *LOSSES, "EuclideanLoss"]
+    names = [*LAYERS, *PAIRS, *OTHERS, *LOSSES, "EuclideanLoss", "BatchReindex"]
     assert {name.split()[0] for name in names} == set(caffe.layer_type_list()) - WITHOUT_GRADIENT
 
 
@@ -134,6 +142,17 @@ def test_the_gradients_of_the_euclidean_loss(tmp_path: Path, figures: Figures) -
     net.forward()
     net.backward()
     check(net, random, lambda: float(net.core.forward()), figures)
+
+
+def test_the_gradient_of_images_in_another_order(tmp_path: Path, figures: Figures) -> None:
+    """Indices are not forced to have a gradient, so a layer below asks for that of the images."""
+    text = net_of(
+        'layer { name: "below" type: "Bias" bottom: "x" top: "a" propagate_down: true bias_param { axis: 0 } }\n'
+        'layer { name: "it" type: "BatchReindex" bottom: "a" bottom: "label" top: "y" loss_weight: 1 }',
+        x=(4, 3, 2),
+        label=(5,),
+    )
+    check_weighted_sum(tmp_path, figures, text.removeprefix("force_backward: true\n"), label=np.array([3, 0, 0, 2, 0]))
 
 
 def check_weighted_sum(tmp_path: Path, figures: Figures, text: str, **inputs: np.ndarray) -> None:
