@@ -47,9 +47,17 @@ BODIES = {
     "Flatten": one("Flatten"),
     "InnerProduct": one("InnerProduct", f"inner_product_param {{ num_output: 7 transpose: true {FILLED} }}"),
     "LRN": one("LRN"),
+    "LSTMUnit": one("Reshape", "reshape_param { shape { dim: 1 dim: 8 dim: -1 } }", "a", "gates")
+    + one("InnerProduct", f"inner_product_param {{ num_output: 81 axis: 2 {FILLED} }}", "gates", "cells")
+    + one("Reshape", "reshape_param { shape { dim: 1 dim: -1 } }", "label", "cont")
+    + one("LSTMUnit", "propagate_down: true propagate_down: true propagate_down: false", "cells gates cont", "c h")
+    + one("Concat", "concat_param { axis: 2 }", "c h", "ch")
+    + one("Reshape", "reshape_param { shape { dim: 8 dim: -1 } }", "ch"),
     "LRN within": one("LRN", "lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 }"),
     "Log": one("Log", "log_param { shift: 20 }"),
     "PReLU": one("PReLU"),
+    "Parameter": one("Parameter", "parameter_param { shape { dim: 8 dim: 4 dim: 9 dim: 9 } }", "", "p")
+    + one("Eltwise", "", "a p"),
     "Pooling": one("Pooling", "pooling_param { kernel_size: 3 stride: 2 }"),
     "Pooling AVE": one("Pooling", "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }"),
     "Pooling AVE padded": one("Pooling", "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 2 }"),

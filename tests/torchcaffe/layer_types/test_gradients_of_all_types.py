@@ -63,7 +63,12 @@ OTHERS = {
     "Slice": 'bottom: "x" top: "y" top: "z" slice_param { axis: 1 slice_point: 1 }',
     "Split": 'bottom: "x" top: "y" top: "z"',
     "Crop": 'bottom: "x" bottom: "size" top: "y" crop_param { axis: 1 offset: 1 }',
+    "Parameter": 'top: "y" parameter_param { shape { dim: 2 dim: 3 } }',
     "Embed": 'bottom: "label" top: "y" loss_weight: 1 embed_param { num_output: 3 input_dim: 4 }',
+}
+# Of the sequences x; the indicators of whether they go on have no gradient.
+SEQUENCES = {
+    "LSTMUnit": 'bottom: "c" bottom: "x" bottom: "cont" top: "y" top: "z"',
 }
 LOSSES = [
     "SigmoidCrossEntropyLoss",
@@ -96,7 +101,7 @@ def in_float64() -> Iterator[None]:
 
 
 def test_no_type_is_left_out() -> None:
-    names = [*LAYERS, *PAIRS, *OTHERS, *LOSSES, "EuclideanLoss", "BatchReindex"]
+    names = [*LAYERS, *PAIRS, *OTHERS, *SEQUENCES, *LOSSES, "EuclideanLoss", "BatchReindex"]
     assert {name.split()[0] for name in names} == set(caffe.layer_type_list()) - WITHOUT_GRADIENT
 
 
@@ -120,6 +125,16 @@ def test_the_gradients_of_layers_with_other_bottoms_or_tops(tmp_path: Path, figu
     if "label" in layer:  # indices have no gradient, and are not forced to have one
         text = text.removeprefix("force_backward: true\n")
     check_weighted_sum(tmp_path, figures, text, label=np.array([3, 0, 1, 3]))
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_the_gradients_of_sequences(tmp_path: Path, figures: Figures, name: str) -> None:
+    shapes = {"x": (1, 3, 8), "c": (1, 3, 2)}
+    layer = f'layer {{ name: "it" type: "{name.split()[0]}" {SEQUENCES[name]} }}'
+    cont = f"dummy_data_param {{ shape {{ dim: {shapes['x'][0]} dim: 3 }} data_filler {{ value: 1 }} }}"
+    text = f'layer {{ name: "cont" type: "DummyData" top: "cont" {cont} }}' + layer
+    used = {blob: shape for blob, shape in shapes.items() if f'bottom: "{blob}"' in layer}
+    check_weighted_sum(tmp_path, figures, net_of(text, **used))
 
 
 @pytest.mark.parametrize("loss_weight", [1, 3])
