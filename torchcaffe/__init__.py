@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from torchcaffe.common.context import set_device, set_mode_cpu, set_mode_gpu, set_precision, set_random_seed
-    from torchcaffe.pycaffe import Net, SGDSolver, get_solver, layer_type_list
+    from torchcaffe.pycaffe import Layer, Net, SGDSolver, get_solver, layer_type_list
 
 __version__ = "0.1.0"
 
 TRAIN, TEST = 0, 1
 
 _MODULES = {
+    "Layer": "torchcaffe.pycaffe",
     "Net": "torchcaffe.pycaffe",
     "SGDSolver": "torchcaffe.pycaffe",
     "get_solver": "torchcaffe.pycaffe",
@@ -34,6 +35,7 @@ _MODULES = {
 __all__ = [
     "TEST",
     "TRAIN",
+    "Layer",
     "Net",
     "SGDSolver",
     "get_solver",

@@ -125,17 +125,31 @@ def _run_logged(command: str, flags: "Flags") -> int:
         place = error.place if isinstance(error, log.Fatal) else ""
         log.fatal(place or "io.cpp:39", f"Check failed: {error}")
         return _ABORTED
-    except (MemoryError, RuntimeError) as error:
-        where = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
-        if "CUDA" in str(error):
-            log.fatal("syncedmem.cpp:71", f"Check failed: the GPU reports{where}: {_gpu_message(str(error))}")
-        elif _is_out_of_memory(error):
-            log.fatal("syncedmem.hpp:34", f"Check failed: allocation failed{where}: {error}")
-        else:
-            raise
-        return _ABORTED
+    except Exception as error:
+        return _report(error)
     finally:
         log.Logger.enabled = False
+
+
+def _report(error: Exception) -> int:
+    """Logs an error of a Python layer, with its traceback, or of PyTorch. Raises any other again."""
+    from torchcaffe.common import log
+
+    where = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
+    if layer := getattr(error, "python_layer", ""):
+        from torchcaffe.common.user_module import own_traceback
+
+        print(own_traceback(error), file=sys.stderr, end="")
+        log.fatal("python_layer.hpp:42", f"Check failed: {layer}: {type(error).__name__}: {error}")
+    elif not isinstance(error, MemoryError | RuntimeError):
+        raise error
+    elif "CUDA" in str(error):
+        log.fatal("syncedmem.cpp:71", f"Check failed: the GPU reports{where}: {_gpu_message(str(error))}")
+    elif _is_out_of_memory(error):
+        log.fatal("syncedmem.hpp:34", f"Check failed: allocation failed{where}: {error}")
+    else:
+        raise error
+    return _ABORTED
 
 
 def _run(command: str, flags: "Flags") -> int:

@@ -11,7 +11,10 @@ import numpy as np
 
 from caffeformat.caffeformat_pb2 import NetState, Phase, SolverParameter
 from torchcaffe.common.blob import Blob
-from torchcaffe.layer_types import Layer, known_types
+from torchcaffe.layer_types import Layer as CoreLayer
+from torchcaffe.layer_types import known_types
+from torchcaffe.layer_types.python import Python
+from torchcaffe.layer_types.python import UserLayer as Layer
 from torchcaffe.nets import reader
 from torchcaffe.nets.net import Net as CoreNet
 from torchcaffe.snapshots import weights
@@ -70,8 +73,9 @@ class Net:
         return OrderedDict((layer.name, layer.blobs) for layer in self.core.layers if layer.blobs)
 
     @property
-    def layers(self) -> list[Layer]:
-        return self.core.layers
+    def layers(self) -> list[CoreLayer | Layer]:
+        """A layer in Python is the object of the user's class."""
+        return [layer.user if isinstance(layer, Python) else layer for layer in self.core.layers]
 
     @property
     def inputs(self) -> list[str]:

@@ -45,6 +45,7 @@ class Layer:
     resized = False  # whether the last forward pass changed the size of the tops
     saved_for_backward: ClassVar[tuple[str, ...]] = ()  # attributes that forward sets and backward reads
     recordable: ClassVar[bool] = True  # False for a type that reads values back from the device
+    reshapes_itself: ClassVar[bool] = False  # whether a forward pass begins with `reshape`
     skip_filling_place: ClassVar[str] = ""  # file:line of Caffe's log line for parameters given in the prototxt
 
     def __init_subclass__(cls, **kwargs: object) -> None:

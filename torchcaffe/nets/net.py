@@ -207,21 +207,25 @@ class Net:
         """
         loss = torch.zeros((), dtype=self.context.dtype, device=self.context.device)
         last = len(self.layers) - 1 if end is None else end
+        resized = False  # whether a layer below has changed the size of its tops
         for index in range(start, last + 1):
             layer, top = self.layers[index], self.tops[index]
+            if resized and not layer.reshapes_itself:
+                self.reshape(index, index)
             with _layer_in_errors(layer):
                 (layer.compute if fetched else layer.forward)(self.bottoms[index], top)
             for blob, other in self._in_place_writes.get(index, ()):
                 other.value = blob.value.reshape(other.shape)
             if not self.layer_need_backward[index]:
                 layer.release_saved()
-            if layer.resized and not fetched:
-                self.reshape(index + 1)
+            resized |= layer.resized and not fetched
             for blob, weight in zip(top, layer.loss_weights, strict=True):
                 if weight:
                     loss = loss + _weighted(blob, weight)
             if self.debug_info:
                 debug_info.forward(layer, top)
+        if resized:
+            self.reshape(last + 1)
         return loss
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
@@ -237,9 +241,11 @@ class Net:
         if self.debug_info and start is None and end == 0:
             debug_info.all_params(self.params)
 
-    def reshape(self, start: int = 0) -> None:
-        """Computes the shapes of all blobs again, from layer `start` on, after an input has changed its shape."""
-        for index in range(start, len(self.layers)):
+    def reshape(self, start: int = 0, end: int | None = None) -> None:
+        """Computes the shapes of the tops of the layers from `start` to `end` (included) again, after an input has
+        changed its shape."""
+        last = len(self.layers) - 1 if end is None else end
+        for index in range(start, last + 1):
             self.layers[index].reshape(self.bottoms[index], self.tops[index])
 
     def output_values(self) -> Iterator[tuple[str, float, float]]:

@@ -86,6 +86,7 @@ WITHOUT_GRADIENT = {
     "HDF5Output",
     "ImageData",
     "Input",
+    "Python",  # the user's
     "Silence",
     "Threshold",
 }
