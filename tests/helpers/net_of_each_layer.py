@@ -30,6 +30,11 @@ BODIES = {
     "Clip": one("Clip", "clip_param { min: -1 max: 2 }"),
     "Concat": one("Concat", "", "a x"),
     "Convolution": one("Convolution", f"convolution_param {{ num_output: 6 kernel_size: 3 group: 2 {FILLED} }}"),
+    "Convolution larger than the map": one(
+        "Convolution", f"convolution_param {{ num_output: 3 kernel_size: 12 stride: 4 {FILLED} }}"
+    ),
+    "Convolution of vectors": one("Flatten", "", "a", "f")
+    + one("Convolution", f"convolution_param {{ num_output: 5 {FILLED} }}", "f"),
     "Crop": one("Split", "", "x", "x1 x2")
     + one("Pooling", "pooling_param { kernel_size: 4 }", "x1", "p")
     + one("Silence", "", "x2", "")
@@ -45,6 +50,7 @@ BODIES = {
     + one("Concat", "", "f e"),
     "Exp": one("Exp", "exp_param { scale: 0.1 }"),
     "Flatten": one("Flatten"),
+    "Im2col": one("Im2col", "convolution_param { kernel_size: 3 stride: 2 dilation: 2 pad: 1 }"),
     "InnerProduct": one("InnerProduct", f"inner_product_param {{ num_output: 7 transpose: true {FILLED} }}"),
     "LRN": one("LRN"),
     "LSTMUnit": one("Reshape", "reshape_param { shape { dim: 1 dim: 8 dim: -1 } }", "a", "gates")
