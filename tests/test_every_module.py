@@ -18,7 +18,10 @@ TESTED_BY = {
     "torchcaffe/layer_types/base_conv.py": "torchcaffe/layer_types/test_conv.py",
     "torchcaffe/layer_types/base_data.py": "torchcaffe/layer_types/test_data.py",
     "torchcaffe/layer_types/loss.py": "torchcaffe/layer_types/test_softmax_loss.py",
+    "torchcaffe/layer_types/lstm.py": "torchcaffe/layer_types/test_recurrent.py",
     "torchcaffe/layer_types/neuron.py": "torchcaffe/layer_types/test_relu.py",
+    "torchcaffe/layer_types/rnn.py": "torchcaffe/layer_types/test_recurrent.py",
+    "torchcaffe/layer_types/unrolled.py": "torchcaffe/layer_types/test_recurrent.py",
 }
 MODULES = sorted(
     str(path.relative_to(CHECKOUT))

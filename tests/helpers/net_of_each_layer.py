@@ -19,6 +19,12 @@ def one(type_: str, settings: str = "", bottoms: str = "a", tops: str = "b") -> 
     return f'layer {{ name: "it" type: "{type_}" {names} {settings} }}\n'
 
 
+# From a to t, two timesteps, and cont, whether the second goes on.
+SEQUENCE = (
+    one("Reshape", "reshape_param { shape { dim: 2 dim: 4 dim: -1 } }", "a", "t")
+    + one("Reshape", "reshape_param { shape { dim: 2 dim: 4 } }", "label", "l")
+    + one("Threshold", "", "l", "cont")
+)
 # From a to b.
 BODIES = {
     "AbsVal": one("AbsVal"),
@@ -53,6 +59,9 @@ BODIES = {
     "Im2col": one("Im2col", "convolution_param { kernel_size: 3 stride: 2 dilation: 2 pad: 1 }"),
     "InnerProduct": one("InnerProduct", f"inner_product_param {{ num_output: 7 transpose: true {FILLED} }}"),
     "LRN": one("LRN"),
+    "LSTM": SEQUENCE
+    + one("LSTM", f"recurrent_param {{ num_output: 6 {FILLED} }}", "t cont", "h")
+    + one("Reshape", "reshape_param { shape { dim: 8 dim: 6 } }", "h"),
     "LSTMUnit": one("Reshape", "reshape_param { shape { dim: 1 dim: 8 dim: -1 } }", "a", "gates")
     + one("InnerProduct", f"inner_product_param {{ num_output: 81 axis: 2 {FILLED} }}", "gates", "cells")
     + one("Reshape", "reshape_param { shape { dim: 1 dim: -1 } }", "label", "cont")
@@ -70,6 +79,9 @@ BODIES = {
     "Pooling global": one("Pooling", "pooling_param { pool: AVE global_pooling: true }"),
     "Pooling padded": one("Pooling", "pooling_param { kernel_size: 3 stride: 2 pad: 2 }", "a", "b places"),
     "Power": one("Power", "power_param { power: 3 scale: 0.1 shift: 2 }"),
+    "RNN": SEQUENCE
+    + one("RNN", f"recurrent_param {{ num_output: 6 {FILLED} }}", "t cont", "h")
+    + one("Reshape", "reshape_param { shape { dim: 8 dim: 6 } }", "h"),
     "ReLU": one("ReLU", "relu_param { negative_slope: 0.1 }"),
     "ReLU in place": one("ReLU", "", "a", "a") + one("Power"),
     "Reduction": one("Reduction", "reduction_param { operation: ASUM axis: 3 }"),

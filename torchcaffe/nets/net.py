@@ -6,15 +6,17 @@ Source followed: BVLC Caffe's net.cpp, in all details, so that a prototxt means 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 
-from caffeformat.caffeformat_pb2 import LayerParameter, NetState, ParamSpec
+from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter, NetState, ParamSpec
 from torchcaffe import layer_types
 from torchcaffe.common import log
 from torchcaffe.common.blob import Blob
 from torchcaffe.common.context import Context, current
 from torchcaffe.common.log import Fatal, check, number, shape_string
+from torchcaffe.layer_types.recurrent import RecurrentLayer
 from torchcaffe.nets import debug_info
 from torchcaffe.nets.params import Params
 from torchcaffe.nets.parsed_net import ParsedNet, filtered
@@ -22,18 +24,19 @@ from torchcaffe.nets.splits import with_splits
 
 
 class Net:
-    """The net in `parsed`, built for `state`. Raises Fatal.
+    """The net in `parsed`, built for `state`; without one, for that in `parsed`. Raises Fatal.
 
     `layers[i]` reads `bottoms[i]` and writes `tops[i]`. `blobs` are all blobs, in the order in which layers produce
     them; `by_name` finds one by its name. `params` are the parameters. `outputs` are the names of the blobs that no
     layer reads, in alphabetical order. With `debug_info`, the log shows the mean of every blob and gradient.
     """
 
-    def __init__(self, parsed: ParsedNet, state: NetState, context: Context | None = None):
+    def __init__(self, parsed: ParsedNet, state: NetState | None, context: Context | None = None):
         self.context = replace(context or current())
-        self.phase = state.phase
         self.debug_info = parsed.param.debug_info
-        parsed.param.state.CopyFrom(state)
+        if state is not None:
+            parsed.param.state.CopyFrom(state)
+        self.phase = parsed.param.state.phase
         parsed = filtered(parsed)
         log.info("net.cpp:53", f"Initializing net from parameters: \n{log.debug_string(parsed.param)}")
         parsed = with_splits(parsed)
@@ -84,6 +87,8 @@ class Net:
         self.layers.append(layer)
         self.bottoms.append(bottom)
         self.tops.append(top)
+        if isinstance(layer, RecurrentLayer):
+            layer.build_net = partial(self._unrolled, layer.where)
         with _layer_in_errors(layer):
             layer.setup(bottom, top)
         self._log_setup(layer, top)
@@ -103,6 +108,14 @@ class Net:
         self.layer_need_backward.append(need_backward)
         if need_backward:
             self._backward_blobs.update(id(blob) for blob in top)
+
+    def _unrolled(self, where: str, param: NetParameter) -> "Net":
+        """The net inside a recurrent layer, which is at `where`."""
+        return Net(ParsedNet(param, [where] * len(param.layer)), None, self.context)
+
+    def owned(self) -> list[tuple[layer_types.Layer, int]]:
+        """Layer and index of each parameter that is not another layer's."""
+        return [(param.layer, param.index) for param in self.params.learnable]
 
     def _record_same_memory(self, layer: layer_types.Layer, bottom: list[Blob], top: list[Blob]) -> None:
         """In Caffe the tops of some layers (Split, Flatten, ...) share the memory of their bottom. A later layer that

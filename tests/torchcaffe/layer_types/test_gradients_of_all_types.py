@@ -71,7 +71,10 @@ OTHERS = {
 }
 # Of the sequences x; the indicators of whether they go on have no gradient.
 SEQUENCES = {
+    "LSTM": 'bottom: "x" bottom: "cont" top: "y" recurrent_param { num_output: 2 }',
+    "LSTM static": 'bottom: "x" bottom: "cont" bottom: "static" top: "y" recurrent_param { num_output: 2 }',
     "LSTMUnit": 'bottom: "c" bottom: "x" bottom: "cont" top: "y" top: "z"',
+    "RNN": 'bottom: "x" bottom: "cont" top: "y" recurrent_param { num_output: 2 }',
 }
 LOSSES = [
     "SigmoidCrossEntropyLoss",
@@ -133,10 +136,18 @@ def test_the_gradients_of_layers_with_other_bottoms_or_tops(tmp_path: Path, figu
 
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_the_gradients_of_sequences(tmp_path: Path, figures: Figures, name: str) -> None:
-    shapes = {"x": (1, 3, 8), "c": (1, 3, 2)}
+    steps = 1 if name == "LSTMUnit" else 3
+    shapes = {"x": (steps, 3, 8), "c": (1, 3, 2), "static": (3, 2)}
     layer = f'layer {{ name: "it" type: "{name.split()[0]}" {SEQUENCES[name]} }}'
-    cont = f"dummy_data_param {{ shape {{ dim: {shapes['x'][0]} dim: 3 }} data_filler {{ value: 1 }} }}"
-    text = f'layer {{ name: "cont" type: "DummyData" top: "cont" {cont} }}' + layer
+    # All sequences begin with the first of several timesteps, or a pass would depend on the one before.
+    rows = {"goes_on": (1, 1)} if steps == 1 else {"begins": (1, 0), "goes_on": (steps - 1, 1)}
+    text = "".join(
+        f'layer {{ name: "{blob}" type: "DummyData" top: "{blob}" dummy_data_param {{ shape {{ dim: {count} dim: 3 }} '
+        f"data_filler {{ value: {value} }} }} }}"
+        for blob, (count, value) in rows.items()
+    )
+    bottoms = "".join(f'bottom: "{blob}" ' for blob in rows)
+    text += f'layer {{ name: "cont" type: "Concat" {bottoms} top: "cont" concat_param {{ axis: 0 }} }} {layer}'
     used = {blob: shape for blob, shape in shapes.items() if f'bottom: "{blob}"' in layer}
     check_weighted_sum(tmp_path, figures, net_of(text, **used))
 
