@@ -53,7 +53,10 @@ MAY_IMPORT = {
         "torchcaffe.snapshots",
     },
 }
-FACES = {"torchcaffe.__main__", "torchcaffe.cli", "torchcaffe.commands", "torchcaffe.flags", "torchcaffe.pycaffe"}
+FACES = {
+    *("torchcaffe.__main__", "torchcaffe.cli", "torchcaffe.commands", "torchcaffe.flags"),
+    *("torchcaffe.pycaffe", "torchcaffe.pysolver", "torchcaffe.pyglobals"),
+}
 FREE = {"layers", "io", "net_spec", "draw", "coord_map", "classifier", "detector", "proto"}  # pycaffe's own names
 
 

@@ -56,6 +56,7 @@ class Context:
 
 
 _current: Context | None = None
+_gpu = 0  # index of the GPU that set_device chose last
 
 
 def current() -> Context:
@@ -96,14 +97,17 @@ def set_mode_cpu() -> None:
 
 
 def set_mode_gpu() -> None:
-    set_device(0)
+    """The GPU that set_device chose, else the first one. Raises Fatal if PyTorch sees none."""
+    set_device(_gpu)
 
 
 def set_device(index: int) -> None:
     """Raises Fatal if PyTorch sees no GPU with this index."""
+    global _gpu
     if not 0 <= index < torch.cuda.device_count():
         gpus = f"{torch.cuda.device_count()} GPUs found" if torch.cuda.is_available() else "no GPU is found"
         raise Fatal(f"cannot use GPU {index}: {gpus}; leave out --gpu and set solver_mode: CPU", "common.cpp:152")
+    _gpu = index
     torch.cuda.set_device(index)
     current().device = torch.device("cuda", index)
     set_precision(current().precision)

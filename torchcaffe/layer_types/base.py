@@ -42,6 +42,7 @@ class Layer:
     n_bottoms: ClassVar[Range] = (1, 1)
     n_tops: ClassVar[Range] = (1, 1)
     is_loss: ClassVar[bool] = False
+    shares_gradient: ClassVar[bool] = True  # whether gradients share memory in Caffe where `shares_memory`
     resized = False  # whether the last forward pass changed the size of the tops
     saved_for_backward: ClassVar[tuple[str, ...]] = ()  # attributes that forward sets and backward reads
     recordable: ClassVar[bool] = True  # False for a type that reads values back from the device

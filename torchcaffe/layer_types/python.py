@@ -5,7 +5,7 @@ Source followed: BVLC Caffe's python_layer.hpp, and GetPythonLayer in its layer_
 
 from caffeformat.blobs import blob_to_array
 from caffeformat.caffeformat_pb2 import LayerParameter
-from torchcaffe.common import log, user_module
+from torchcaffe.common import host_arrays, log, user_module
 from torchcaffe.common.context import Context
 from torchcaffe.layer_types.base import Blob, Fatal, Layer, to_device
 
@@ -111,8 +111,10 @@ class Python(Layer):
         self._call("backward", top, propagate_down, bottom)
 
     def _call(self, method: str, *arguments: list) -> None:
+        host_arrays.refresh()
         try:
             getattr(self.user, method)(*arguments)
+            host_arrays.push()
         except Exception as error:
             raise self._told(error, method) from None
 

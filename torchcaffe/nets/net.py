@@ -3,7 +3,7 @@
 Source followed: BVLC Caffe's net.cpp, in all details, so that a prototxt means the same in both.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -13,7 +13,7 @@ import torch
 from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter, NetState, ParamSpec
 from torchcaffe import layer_types
 from torchcaffe.common import log
-from torchcaffe.common.blob import Blob
+from torchcaffe.common.blob import Blob, ShapeError
 from torchcaffe.common.context import Context, current
 from torchcaffe.common.log import Fatal, check, number, shape_string
 from torchcaffe.layer_types.recurrent import RecurrentLayer
@@ -57,6 +57,14 @@ class Net:
         self._same_memory: dict[int, list[Blob]] = {}
         # index of a layer that works in place -> pairs of its top and another blob that it changes too
         self._in_place_writes: dict[int, list[tuple[Blob, Blob]]] = {}
+        self._same_gradient: dict[int, list[Blob]] = {}  # likewise for the memory of the gradients
+        # index of a layer -> the blobs whose values, and whose gradients, have the same memory once it ran
+        self._joins: dict[int, tuple[list[Blob], list[Blob]]] = {}
+        # What a script wants to be called with the index of each layer, before and after its passes.
+        self.before_forward: list[Callable[[int], None]] = []
+        self.after_forward: list[Callable[[int], None]] = []
+        self.before_backward: list[Callable[[int], None]] = []
+        self.after_backward: list[Callable[[int], None]] = []
         self._bytes = 0
         for layer, place in zip(parsed.param.layer, parsed.places, strict=True):
             if not layer.HasField("phase"):
@@ -127,10 +135,9 @@ class Net:
         if pairs:
             self._in_place_writes[len(self.layers) - 1] = pairs
         if layer.shares_memory(bottom, top):
-            group = self._same_memory.setdefault(id(bottom[0]), [bottom[0]])
-            for blob in top:
-                group.append(blob)
-                self._same_memory[id(blob)] = group
+            values = _joined(self._same_memory, bottom[0], top)
+            gradients = _joined(self._same_gradient, bottom[0], top) if layer.shares_gradient else []
+            self._joins[len(self.layers) - 1] = values, gradients
 
     def _bottom(self, layer: layer_types.Layer, index: int) -> Blob:
         name = layer.param.bottom[index]
@@ -213,22 +220,28 @@ class Net:
             if layer.resized:
                 self.reshape(index + 1)
 
-    def forward(self, start: int = 0, end: int | None = None, fetched: bool = False) -> torch.Tensor:
+    def forward(
+        self, start: int = 0, end: int | None = None, fetched: bool = False, reshapes: bool = False
+    ) -> torch.Tensor:
         """Runs the layers from `start` to `end` (included) and returns the loss, a tensor without axes.
 
-        With `fetched`, data layers use the batches that `fetch` has read.
+        With `fetched`, data layers use the batches that `fetch` has read. With `reshapes`, every layer first looks at
+        the shapes of its bottoms, which a script may have changed.
         """
         loss = torch.zeros((), dtype=self.context.dtype, device=self.context.device)
         last = len(self.layers) - 1 if end is None else end
         resized = False  # whether a layer below has changed the size of its tops
         for index in range(start, last + 1):
             layer, top = self.layers[index], self.tops[index]
-            if resized and not layer.reshapes_itself:
+            for call in self.before_forward:
+                call(index)
+            if (resized or reshapes) and not layer.reshapes_itself:
                 self.reshape(index, index)
             with _layer_in_errors(layer):
                 (layer.compute if fetched else layer.forward)(self.bottoms[index], top)
             for blob, other in self._in_place_writes.get(index, ()):
                 other.value = blob.value.reshape(other.shape)
+            self._join(index)
             if not self.layer_need_backward[index]:
                 layer.release_saved()
             resized |= layer.resized and not fetched
@@ -237,34 +250,68 @@ class Net:
                     loss = loss + _weighted(blob, weight)
             if self.debug_info:
                 debug_info.forward(layer, top)
+            for call in self.after_forward:
+                call(index)
         if resized:
             self.reshape(last + 1)
         return loss
+
+    def _join(self, index: int) -> None:
+        """Tells the blobs of a layer that ran which of them have the same memory in Caffe."""
+        values, gradients = self._joins.get(index, ((), ()))
+        for blob in values:
+            blob.same_memory = values
+        for blob in gradients:
+            blob.same_gradient = gradients
+
+    def settle_values(self, start: int, end: int) -> None:
+        """After a forward pass of some layers: blobs that have the same memory as a top in Caffe get its values."""
+        for blob in [blob for tops in self.tops[start : end + 1] for blob in tops]:
+            for other in blob.same_memory:
+                other.value = blob.value.reshape(other.shape)
+
+    def settle_gradients(self, start: int, end: int) -> None:
+        """After a backward pass of some layers: the same for the gradients of their bottoms."""
+        for blob in [blob for bottoms in self.bottoms[end : start + 1][::-1] for blob in bottoms]:
+            for other in blob.same_gradient:
+                other.grad = None if blob.grad is None else blob.grad.reshape(other.shape)
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Runs the backward passes of the layers from `start` down to `end` that need one. Gradients of parameters are
         added to those that the blobs hold."""
         first = len(self.layers) - 1 if start is None else start
         for index in range(first, end - 1, -1):
+            for call in self.before_backward:
+                call(index)
             if self.layer_need_backward[index]:
                 with _layer_in_errors(self.layers[index]):
                     self.layers[index].backward(self.tops[index], self._propagate_down[index], self.bottoms[index])
                 if self.debug_info:
                     debug_info.backward(self.layers[index], self.bottoms[index], self._propagate_down[index])
+            for call in self.after_backward:
+                call(index)
         if self.debug_info and start is None and end == 0:
             debug_info.all_params(self.params)
 
+    @property
+    def is_hooked(self) -> bool:
+        """Whether a script wants to be called around layers: then a pass cannot be replayed from a recording."""
+        return bool(self.before_forward or self.after_forward or self.before_backward or self.after_backward)
+
     def reshape(self, start: int = 0, end: int | None = None) -> None:
         """Computes the shapes of the tops of the layers from `start` to `end` (included) again, after an input has
-        changed its shape."""
+        changed its shape. Raises Fatal for a shape that a layer does not take."""
         last = len(self.layers) - 1 if end is None else end
         for index in range(start, last + 1):
-            self.layers[index].reshape(self.bottoms[index], self.tops[index])
+            try:
+                self.layers[index].reshape(self.bottoms[index], self.tops[index])
+            except ShapeError as error:
+                raise self.layers[index].refuse(str(error)) from None
 
     def output_values(self) -> Iterator[tuple[str, float, float]]:
         """Each value of each output blob: the blob's name, the value, the blob's loss weight."""
         for name in self.outputs:
-            for value in self.by_name[name].data.ravel():
+            for value in self.by_name[name].values().ravel():
                 yield name, value, self.loss_weights[name]
 
     def share_params_with(self, other: "Net") -> None:
@@ -286,6 +333,14 @@ class Net:
                         "net.cpp:688",
                     )
                 blob.value = source_blob.value
+
+
+def _joined(groups: dict[int, list[Blob]], bottom: Blob, top: list[Blob]) -> list[Blob]:
+    """The group of `bottom`, to which the tops now belong."""
+    group = groups.setdefault(id(bottom), [bottom])
+    group.extend(top)
+    groups.update((id(blob), group) for blob in top)
+    return group
 
 
 def _check_propagate_down(layer: LayerParameter, place: str) -> None:

@@ -5,6 +5,7 @@ Source followed: BVLC Caffe's Net::AppendParam.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from caffeformat.caffeformat_pb2 import ParamSpec
@@ -94,12 +95,29 @@ class _Reshaped(Blob):
     def __init__(self, owner: Blob, shape: tuple[int, ...]):
         self.name = ""
         self._spare = None
+        self._arrays = {}
         self._owner = owner
         self._shape = shape
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self._shape
+
+    @property
+    def data(self) -> np.ndarray:
+        return self._owner.data.reshape(self._shape)
+
+    @data.setter
+    def data(self, array: np.ndarray) -> None:
+        self.data[...] = array
+
+    @property
+    def diff(self) -> np.ndarray:
+        return self._owner.diff.reshape(self._shape)
+
+    @diff.setter
+    def diff(self, array: np.ndarray) -> None:
+        self.diff[...] = array
 
     @property
     def value(self) -> torch.Tensor:
@@ -124,6 +142,14 @@ class _SharesGradient(_Reshaped):
     def __init__(self, owner: Blob, shape: tuple[int, ...], value: torch.Tensor):
         super().__init__(owner, shape)
         self._own = value
+
+    @property
+    def data(self) -> np.ndarray:
+        return self._array("value")
+
+    @data.setter
+    def data(self, array: np.ndarray) -> None:
+        self.data[...] = array
 
     @property
     def value(self) -> torch.Tensor:

@@ -34,6 +34,7 @@ class SGD:
         self.current_step = 0
         self.history = [torch.zeros_like(each.blob.value) for each in params * self.histories]
         self._history_is_zero = [True] * len(params)
+        self.keeps_updates = param.snapshot_diff
         unknown = f"Unknown regularization type: {param.regularization_type}; L1 or L2"
         known = param.regularization_type in ("L1", "L2")
         check(known or not any(map(self._decay, params)), unknown, "sgd_solver.cpp:181")  # without decay it is not read
@@ -68,25 +69,25 @@ class SGD:
             return float(np.float32(p.base_lr * factors[policy]()))
 
     def apply(self, rate: float, iteration: int) -> None:
-        """Updates all parameters from their gradients. With snapshot_diff, the updates replace the gradients, as in
+        """Updates all parameters from their gradients. With `keeps_updates`, the updates replace the gradients, as in
         Caffe; without it, the gradients stay."""
         scale = self._clip_scale() / self.param.iter_size
-        update = self._update_and_keep if self.param.snapshot_diff else self._update
+        update = self._update_and_keep if self.keeps_updates else self._update
         for index, each in enumerate(self.params):
             local_rate = rate * each.lr_mult
             if self._history_is_zero[index] and self._is_unchanged(each, local_rate):
-                if self.param.snapshot_diff:
+                if self.keeps_updates:
                     each.blob.clear_gradient()
                 continue
             self._history_is_zero[index] = False
-            update(each, self.history[index :: len(self.params)], scale, local_rate, iteration)
+            update(each, self._histories(index, each.blob.value), scale, local_rate, iteration)
 
     def scalars(self, rate: float, iteration: int) -> tuple[float, ...] | None:
         """The host's numbers that an update depends on: a recorded update may be replayed while they stay the same.
 
-        None if the update needs host work (clipping, snapshot_diff) and so cannot be recorded.
+        None if the update needs host work (clipping, `keeps_updates`) and so cannot be recorded.
         """
-        needs_host = self.param.clip_gradients >= 0 or self.param.snapshot_diff
+        needs_host = self.param.clip_gradients >= 0 or self.keeps_updates
         return None if needs_host else (rate, *self._history_is_zero)
 
     def restore(self, history: list[np.ndarray], current_step: int, path: str) -> None:
@@ -103,6 +104,14 @@ class SGD:
         count = len(self.params)
         self._history_is_zero = [not any(array.any() for array in history[index::count]) for index in range(count)]
         self.current_step = current_step
+
+    def _histories(self, index: int, weight: torch.Tensor) -> list[torch.Tensor]:
+        """The history of parameter `index`, in the memory order of `weight`: fused steps walk through both side by
+        side, and a script's array changes the order of the weights."""
+        for place in range(index, len(self.history), len(self.params)):
+            if self.history[place].stride() != weight.stride():
+                self.history[place] = torch.empty_like(weight).copy_(self.history[place])
+        return self.history[index :: len(self.params)]
 
     def _clip_scale(self) -> float:
         """The factor by which clip_gradients scales all gradients."""

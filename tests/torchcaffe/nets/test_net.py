@@ -97,4 +97,4 @@ def test_a_label_that_is_no_class_is_refused(tmp_path: Path) -> None:
     net = caffe.Net(path, caffe.TEST)
     for label in ([0, 3], [-1, 0]):
         with pytest.raises(FormatError, match=r"layer 'loss'.*a label is (3|-1), but there are 3 classes"):
-            net.forward(label=np.array(label))
+            net.forward(x=np.zeros((2, 3)), label=np.array(label))
