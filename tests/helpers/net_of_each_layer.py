@@ -70,6 +70,8 @@ BODIES = {
     + one("Reshape", "reshape_param { shape { dim: 8 dim: -1 } }", "ch"),
     "LRN within": one("LRN", "lrn_param { norm_region: WITHIN_CHANNEL local_size: 3 }"),
     "Log": one("Log", "log_param { shift: 20 }"),
+    "MVN": one("MVN"),
+    "MVN across channels": one("MVN", "mvn_param { across_channels: true normalize_variance: false }"),
     "PReLU": one("PReLU"),
     "Parameter": one("Parameter", "parameter_param { shape { dim: 8 dim: 4 dim: 9 dim: 9 } }", "", "p")
     + one("Eltwise", "", "a p"),
@@ -78,6 +80,7 @@ BODIES = {
     "Pooling AVE padded": one("Pooling", "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 2 }"),
     "Pooling global": one("Pooling", "pooling_param { pool: AVE global_pooling: true }"),
     "Pooling padded": one("Pooling", "pooling_param { kernel_size: 3 stride: 2 pad: 2 }", "a", "b places"),
+    "Pooling stochastic": one("Pooling", "pooling_param { pool: STOCHASTIC kernel_size: 3 stride: 2 }"),
     "Power": one("Power", "power_param { power: 3 scale: 0.1 shift: 2 }"),
     "RNN": SEQUENCE
     + one("RNN", f"recurrent_param {{ num_output: 6 {FILLED} }}", "t cont", "h")
@@ -87,6 +90,7 @@ BODIES = {
     "Reduction": one("Reduction", "reduction_param { operation: ASUM axis: 3 }"),
     "Reduction SUMSQ": one("Reduction", "reduction_param { operation: SUMSQ axis: 2 coeff: 0.1 }"),
     "Reshape": one("Reshape", "reshape_param { shape { dim: 0 dim: -1 dim: 2 } }"),
+    "SPP": one("SPP", "spp_param { pyramid_height: 2 pool: AVE }"),
     "Scale": one("Scale", "scale_param { bias_term: true }"),
     "Sigmoid": one("Sigmoid"),
     "Slice": one("Slice", "slice_param { slice_point: 1 }", "a", "b rest") + one("Silence", "", "rest", ""),
@@ -98,9 +102,21 @@ BODIES = {
 }
 # From b, and the labels, to the loss.
 LOSSES = {
+    "ContrastiveLoss": SCORES.replace('top: "scores"', 'top: "y"')
+    + SCORES.replace('top: "scores"', 'top: "z"').replace('"scores"', '"others"')
+    + one("ContrastiveLoss", "contrastive_loss_param { margin: 3 }", "y z label", "loss"),
     "EuclideanLoss": one("InnerProduct", f"inner_product_param {{ num_output: 1 {FILLED} }}", "b", "y")
     + one("EuclideanLoss", "", "y label", "loss"),
+    "Filter": one("Filter", "", "b label label", "f chosen")
+    + SCORES.replace('"b"', '"f"')
+    + one("SoftmaxWithLoss", "propagate_down: true propagate_down: false", "scores chosen", "loss"),
     "HingeLoss": SCORES + one("HingeLoss", "hinge_loss_param { norm: L2 }", "scores label", "loss"),
+    "InfogainLoss": SCORES
+    + one("DummyData", "dummy_data_param { shape { dim: 5 dim: 5 } data_filler { value: 0.5 } }", "", "h")
+    + one("InfogainLoss", "loss_param { ignore_label: 3 }", "scores label h", "loss"),
+    "MultinomialLogisticLoss": SCORES
+    + one("Softmax", "", "scores", "p")
+    + one("MultinomialLogisticLoss", "", "p label", "loss"),
     "SigmoidCrossEntropyLoss": one("InnerProduct", f"inner_product_param {{ num_output: 1 {FILLED} }}", "b", "y")
     + one("SigmoidCrossEntropyLoss", "loss_param { ignore_label: 3 normalization: VALID }", "y label", "loss"),
     "SoftmaxWithLoss": SCORES + one("SoftmaxWithLoss", "loss_param { ignore_label: 3 }", "scores label", "loss"),

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import torchcaffe as caffe
+from caffeformat.blobs import array_to_blob
 from tests.helpers.both_engines import Figures, net_of
 from tests.helpers.gradient_check import built, check
 from torchcaffe.common import context
@@ -34,6 +35,9 @@ LAYERS = {
     "LRN across": "lrn_param { local_size: 3 alpha: 2 beta: 0.75 k: 1.5 }",
     "LRN within": "lrn_param { local_size: 3 alpha: 2 beta: 0.6 norm_region: WITHIN_CHANNEL }",
     "Log": "log_param { base: 3 scale: 0.5 shift: 9 }",
+    "MVN": "",
+    "MVN across channels": "mvn_param { across_channels: true }",
+    "MVN of the mean": "mvn_param { normalize_variance: false }",
     "PReLU": "",
     "PReLU shared": "prelu_param { channel_shared: true }",
     "Pooling AVE": "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 2 }",
@@ -45,6 +49,8 @@ LAYERS = {
     "Reduction MEAN": "reduction_param { operation: MEAN axis: -1 }",
     "Reduction SUMSQ": "reduction_param { operation: SUMSQ }",
     "Reshape": "reshape_param { shape { dim: 0 dim: -1 dim: 3 } }",
+    "SPP": "spp_param { pool: AVE pyramid_height: 2 }",
+    "SPP MAX": "spp_param { pyramid_height: 2 }",
     "Scale": "scale_param { num_axes: 2 bias_term: true }",
     "Sigmoid": "",
     "Softmax": "softmax_param { axis: 2 }",
@@ -78,11 +84,13 @@ SEQUENCES = {
 }
 LOSSES = [
     "SigmoidCrossEntropyLoss",
+    "MultinomialLogisticLoss",
     "HingeLoss",
     "HingeLoss hinge_loss_param { norm: L2 }",
     "SoftmaxWithLoss",
     "SoftmaxWithLoss loss_param { ignore_label: 1 normalization: BATCH_SIZE }",
 ]
+ALONE = ["EuclideanLoss", "ContrastiveLoss", "InfogainLoss", "BatchReindex", "Filter"]  # in a test of their own
 WITHOUT_GRADIENT = {
     "Accuracy",
     "ArgMax",
@@ -108,7 +116,7 @@ def in_float64() -> Iterator[None]:
 
 
 def test_no_type_is_left_out() -> None:
-    names = [*LAYERS, *PAIRS, *OTHERS, *SEQUENCES, *LOSSES, "EuclideanLoss", "BatchReindex"]
+    names = [*LAYERS, *PAIRS, *OTHERS, *SEQUENCES, *LOSSES, *ALONE]
     assert {name.split()[0] for name in names} == set(caffe.layer_type_list()) - WITHOUT_GRADIENT
 
 
@@ -158,9 +166,34 @@ def test_the_gradient_of_a_loss(tmp_path: Path, figures: Figures, loss: str, los
     type_, _, settings = loss.partition(" ")
     bottoms = 'bottom: "x" bottom: "label" propagate_down: true propagate_down: false'
     layer = f'layer {{ name: "it" type: "{type_}" {bottoms} top: "y" loss_weight: {loss_weight} {settings} }}'
-    shape = {"HingeLoss": (3,), "SoftmaxWithLoss": (3, 2)}.get(type_, (3, 4, 2))
+    shape = {"HingeLoss": (3,), "MultinomialLogisticLoss": (3,), "SoftmaxWithLoss": (3, 2)}.get(type_, (3, 4, 2))
     net, random = built(tmp_path, net_of(layer, x=(3, 4, 2), label=shape))
+    if type_ == "MultinomialLogisticLoss":  # of probabilities
+        net.blobs["x"].data = np.abs(net.blobs["x"].data) + 0.1
     net.blobs["label"].data = random.integers(0, 4 if type_ == "SoftmaxWithLoss" else 2, shape).astype(float)
+    net.forward()
+    net.backward()
+    check(net, random, lambda: float(net.core.forward()), figures)
+
+
+@pytest.mark.parametrize("settings_", ["", "contrastive_loss_param { margin: 9 legacy_version: true }"])
+def test_the_gradients_of_the_contrastive_loss(tmp_path: Path, figures: Figures, settings_: str) -> None:
+    """Its divisor, distance + 1e-4 in place of the distance, is Caffe's: the gradient is 1e-4 wrong, relatively."""
+    layer = f'layer {{ name: "it" type: "ContrastiveLoss" bottom: "x" bottom: "z" bottom: "label" {settings_} }}'
+    net, random = built(tmp_path, net_of(layer, x=(6, 3), z=(6, 3), label=(6,)))
+    net.blobs["label"].data = np.array([1, 0, 0, 1, 0, 0]) if settings_ else np.ones(6)
+    net.forward()
+    net.backward()
+    check(net, random, lambda: float(net.core.forward()), figures)
+
+
+def test_the_gradient_of_the_infogain_loss(tmp_path: Path, figures: Figures) -> None:
+    (tmp_path / "H").write_bytes(array_to_blob(np.random.default_rng(1).random((4, 4))).SerializeToString())
+    settings_ = f'infogain_loss_param {{ source: "{tmp_path}/H" }} loss_param {{ ignore_label: 1 }}'
+    down = "propagate_down: true propagate_down: false"
+    layer = f'layer {{ name: "it" type: "InfogainLoss" bottom: "x" bottom: "label" {down} {settings_} }}'
+    net, random = built(tmp_path, net_of(layer, x=(6, 4), label=(6,)))
+    net.blobs["label"].data = np.array([1, 0, 3, 2, 1, 0])
     net.forward()
     net.backward()
     check(net, random, lambda: float(net.core.forward()), figures)
@@ -174,15 +207,19 @@ def test_the_gradients_of_the_euclidean_loss(tmp_path: Path, figures: Figures) -
     check(net, random, lambda: float(net.core.forward()), figures)
 
 
-def test_the_gradient_of_images_in_another_order(tmp_path: Path, figures: Figures) -> None:
-    """Indices are not forced to have a gradient, so a layer below asks for that of the images."""
+@pytest.mark.parametrize("type_", ["BatchReindex", "Filter"])
+def test_the_gradient_of_chosen_images(tmp_path: Path, figures: Figures, type_: str) -> None:
+    """What chooses them has no gradient, and is not forced to have one: a layer below asks for that of the images."""
     text = net_of(
         'layer { name: "below" type: "Bias" bottom: "x" top: "a" propagate_down: true bias_param { axis: 0 } }\n'
-        'layer { name: "it" type: "BatchReindex" bottom: "a" bottom: "label" top: "y" loss_weight: 1 }',
+        f'layer {{ name: "it" type: "{type_}" bottom: "a" bottom: "label" top: "y" }}'
+        'layer { name: "loss" type: "Reduction" bottom: "y" top: "loss" reduction_param { operation: SUMSQ } '
+        "loss_weight: 1 }",
         x=(4, 3, 2),
-        label=(5,),
+        label=(4,),
     )
-    check_weighted_sum(tmp_path, figures, text.removeprefix("force_backward: true\n"), label=np.array([3, 0, 0, 2, 0]))
+    text = text.removeprefix("force_backward: true\n")
+    check_weighted_sum(tmp_path, figures, text, label=np.array([3, 0, 0, 2]))
 
 
 def check_weighted_sum(tmp_path: Path, figures: Figures, text: str, **inputs: np.ndarray) -> None:
