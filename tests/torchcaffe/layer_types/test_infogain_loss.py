@@ -76,7 +76,7 @@ def test_a_label_that_is_no_class_is_refused(tmp_path, source, label) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(net_of(layer("InfogainLoss", f"infogain_loss_param {{ {source} }}", "x l"), x=(2, 4), l=(2,)))
     with pytest.raises(FormatError, match=rf"layer 'it'.*a label is {label}, but there are 4 classes"):
-        caffe.Net(path, caffe.TEST).forward(l=np.array([0, label], np.float32))
+        caffe.Net(path, caffe.TEST).forward(x=np.zeros((2, 4)), l=np.array([0, label]))
 
 
 def test_gradients_of_labels_and_of_h_are_refused(real_caffe, tmp_path) -> None:
