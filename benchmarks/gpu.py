@@ -193,7 +193,7 @@ def caffe_times(bench: Bench, condition: str) -> Times:
 
 def times_in_log(bench: Bench, command: list[str], solver: str) -> Times:
     """Runs `caffe train` and reads the times of the windows from its log."""
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")])}
     command = [*command, f"--solver={solver}"]
     result = subprocess.run(command, cwd=bench.folder, env=environment, stderr=subprocess.PIPE, text=True)
     if result.returncode:

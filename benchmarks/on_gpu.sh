@@ -171,7 +171,7 @@ environment() {
   nproc --all
   nvidia-smi 2>/dev/null || echo 'no nvidia-smi'
   "$python" -c 'import sys, torch, numpy, cv2; print(sys.version, torch.__version__, numpy.__version__, cv2.__version__)'
-  echo "unpacked: $(tr '\n' ' ' <"$work/missing")"
+  echo "unpacked: $(sed 's|.*/||; s|-py.*||; s|-cp.*||' "$work/missing" | tr '\n' ' ')"
 }
 
 gpu_tests() { (cd "$checkout" && limited "$python" -m pytest -q -p no:cacheprovider tests/torchcaffe/test_gpu.py); }
