@@ -12,7 +12,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torchcaffe import classifier, coord_map, detector, draw, io, net_spec, proto, pycaffe
+    from torchcaffe.classifier import Classifier
     from torchcaffe.common.context import set_device, set_mode_cpu, set_mode_gpu, set_precision, set_random_seed
+    from torchcaffe.detector import Detector
+    from torchcaffe.net_spec import NetSpec, layers, params, to_proto
     from torchcaffe.pycaffe import Layer, Net, layer_type_list
     from torchcaffe.pyglobals import (
         NCCL,
@@ -42,13 +46,16 @@ TRAIN, TEST = 0, 1
 
 # Module -> the names that it gives to this package. "log=write_log": the name here is log.
 _NAMES = {
+    "torchcaffe.classifier": "Classifier",
     "torchcaffe.common.context": "set_device set_mode_cpu set_mode_gpu set_precision set_random_seed",
+    "torchcaffe.detector": "Detector",
+    "torchcaffe.net_spec": "NetSpec layers params to_proto",
     "torchcaffe.pycaffe": "Layer Net layer_type_list",
     "torchcaffe.pyglobals": "NCCL Timer has_nccl init_log log=write_log set_multiprocess set_solver_count "
     "set_solver_rank solver_count solver_rank",
     "torchcaffe.pysolver": "AdaDeltaSolver AdaGradSolver AdamSolver NesterovSolver RMSPropSolver SGDSolver get_solver",
 }
-_SUBMODULES: tuple[str, ...] = ()
+_SUBMODULES = ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "proto", "pycaffe")
 _PLACES = {
     name.partition("=")[0]: (module, name.rpartition("=")[2])
     for module, names in _NAMES.items()
@@ -62,17 +69,30 @@ __all__ = [
     "AdaDeltaSolver",
     "AdaGradSolver",
     "AdamSolver",
+    "Classifier",
+    "Detector",
     "Layer",
     "NesterovSolver",
     "Net",
+    "NetSpec",
     "RMSPropSolver",
     "SGDSolver",
     "Timer",
+    "classifier",
+    "coord_map",
+    "detector",
+    "draw",
     "get_solver",
     "has_nccl",
     "init_log",
+    "io",
     "layer_type_list",
+    "layers",
     "log",
+    "net_spec",
+    "params",
+    "proto",
+    "pycaffe",
     "set_device",
     "set_mode_cpu",
     "set_mode_gpu",
@@ -83,6 +103,7 @@ __all__ = [
     "set_solver_rank",
     "solver_count",
     "solver_rank",
+    "to_proto",
 ]
 
 

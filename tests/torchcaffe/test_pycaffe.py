@@ -264,7 +264,7 @@ def test_the_log_of_a_script_is_on_from_its_first_net(
 
 
 def test_the_names_of_the_package_are_those_of_pycaffe(real_caffe: RealCaffe) -> None:
-    ours_alone = {"set_precision"}
+    ours_alone = {"set_precision", "draw", "coord_map"}  # pycaffe has the last two once they are imported
     right = real_caffe.run('out["names"] = np.array(dir(caffe))')["names"].tolist()
     assert set(caffe.__all__) - ours_alone <= set(right)
     for name in caffe.__all__:

@@ -76,8 +76,7 @@ class Python(Layer):
         kind = getattr(module, names.layer, None)
         if not (isinstance(kind, type) and issubclass(kind, UserLayer)):
             raise self.refuse(f"{file}: `{names.layer}` is to be a class of caffe.Layer; found {kind!r}")
-        missing = [name for name in METHODS if not hasattr(kind, name)]
-        self.check(not missing, f"{file}: class {names.layer} has no method {' and no '.join(missing)}")
+        self._file = file
         user: UserLayer = kind.__new__(kind)
         user._blobs = BlobVec(self.context)
         for index, proto in enumerate(self.param.blobs):
@@ -93,7 +92,11 @@ class Python(Layer):
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.user.param_str = self.param.python_param.param_str
         self.user.phase = int(self.phase)
-        self._call("setup", bottom, top)
+        missing = [name for name in METHODS if not hasattr(self.user, name)]
+        if "setup" not in missing:
+            self._call("setup", bottom, top)  # first, as in Caffe: what it raises tells more
+        name = type(self.user).__name__
+        self.check(not missing, f"{self._file}: class {name} has no method {' and no '.join(missing)}")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._call("reshape", bottom, top)
