@@ -19,6 +19,7 @@ from torchcaffe.common import host_arrays, log
 from torchcaffe.common.blob import Blob
 from torchcaffe.layer_types import Layer as CoreLayer
 from torchcaffe.layer_types import known_types
+from torchcaffe.layer_types.memory_data import MemoryData
 from torchcaffe.layer_types.python import Python
 from torchcaffe.layer_types.python import UserLayer as Layer
 from torchcaffe.nets import reader
@@ -315,6 +316,14 @@ class Net:
     def save_hdf5(self, path: str | Path) -> None:
         host_arrays.push()
         hdf5.save_weights(self.core, str(path))
+
+    def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
+        """Gives the MemoryData layer, which is the net's first, its data (n, C, H, W) and labels (n,) or (n, 1, 1, 1),
+        float32. Raises RuntimeError for other arrays, and if there is no such layer."""
+        layer = self.core.layers[0]
+        if not isinstance(layer, MemoryData):
+            raise RuntimeError("set_input_arrays may only be called if the first layer is a MemoryDataLayer")
+        layer.reset(data, labels[:, None, None, None] if labels.ndim == 1 else labels)
 
     def share_with(self, other: "Net") -> None:
         """Uses the weights of `other`, the same memory, in the layers of the same names."""

@@ -100,9 +100,11 @@ WITHOUT_GRADIENT = {
     "HDF5Output",
     "ImageData",
     "Input",
+    "MemoryData",
     "Python",  # the user's
     "Silence",
     "Threshold",
+    "WindowData",
 }
 
 
