@@ -63,6 +63,7 @@ class Pooling(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
+        self.check(len(shape) == 4 and min(shape[2:]) > 0, f"a bottom of {shape}; (N, C, H, W) with pixels is needed")
         if self.param.pooling_param.global_pooling:
             self._kernel = list(shape[2:])
         self._bottom_size = shape[2:]
