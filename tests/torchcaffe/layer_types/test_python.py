@@ -68,6 +68,19 @@ def test_a_data_layer_that_changes_the_size_of_its_batches(real_caffe, tmp_path,
     equal_batches(figures, "Python", *batches_of_both(real_caffe, tmp_path, text, torchcaffe.TRAIN, count=9))
 
 
+def test_arrays_that_a_layer_keeps_are_the_nets_memory_also_between_layers_in_place(
+    real_caffe, tmp_path, figures
+) -> None:
+    text = (
+        layer("DummyData", 'dummy_data_param { shape { dim: 2 dim: 3 dim: 4 dim: 4 } data_filler { type: "gaussian" }}',
+              "", "x", "x")
+        + layer("Pooling", "pooling_param { kernel_size: 2 }", "x", "p", "p")
+        + layer("Python", python("KeepsItsArrays"), "p", "y")
+        + layer("ReLU", "", "y", "y", "relu")
+    )  # fmt: skip
+    equal_batches(figures, "Python", *batches_of_both(real_caffe, tmp_path, text, torchcaffe.TRAIN, count=5))
+
+
 TRAINING = f"""
 layer {{ name: "x" type: "DummyData" top: "x" dummy_data_param {{ shape {{ dim: 6 dim: 4 dim: 3 dim: 3 }}
   data_filler {{ type: "gaussian" }} }} }}
