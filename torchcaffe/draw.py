@@ -115,12 +115,19 @@ def draw_net(
     phase: int | None = None,
     display_lrm: bool = False,
 ) -> bytes:
-    """The picture of the net in the format `ext`, such as png, pdf, svg, or raw, the graph as Graphviz's text."""
+    """The picture of the net in the format `ext`, such as png, pdf, svg, or raw, the graph as Graphviz's text.
+
+    Raises FileNotFoundError without Graphviz's program dot, ValueError if it has no such format.
+    """
     graph = get_pydot_graph(caffe_net, rankdir, phase=phase, display_lrm=display_lrm)
+    if ext == "raw":
+        return str(graph.to_string()).encode()
     try:
         picture: bytes = graph.create(format=ext)
     except FileNotFoundError:
         raise FileNotFoundError("caffe.draw needs Graphviz's program dot: install the package graphviz") from None
+    except AssertionError as error:  # pydot's, with what dot said
+        raise ValueError(f"Graphviz's program dot draws no {ext}: {error}") from None
     return picture
 
 

@@ -64,7 +64,11 @@ def test_the_picture_is_written_or_the_missing_program_is_named(
     if shutil.which("dot"):
         draw.draw_net_to_file(net, tmp_path / "net.svg")
         assert "kernel size: 3" in (tmp_path / "net.svg").read_text()
+        with pytest.raises(ValueError, match=r"(?s)draws no nosuch: .*returned code"):
+            draw.draw_net_to_file(net, tmp_path / "net.nosuch")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FileNotFoundError, match="needs Graphviz's program dot"):
         draw.draw_net_to_file(net, tmp_path / "net.png")
     assert not (tmp_path / "net.png").exists()
+    draw.draw_net_to_file(net, tmp_path / "net.raw")
+    assert (tmp_path / "net.raw").read_text().startswith("digraph it {")
