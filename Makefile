@@ -68,10 +68,14 @@ venv:
 caffe:
 	@sh $(PROJECT)/setup/get_caffe.sh .caffe
 
-# torchcaffe, and PyTorch in the build that fits the machine.
+# torchcaffe, PyTorch in the build that fits the machine, and what `torchcaffe export` writes and checks with.
+EXPORT ?= onnx==1.23.2 onnxruntime==1.32.0 safetensors==0.8.0
 torchcaffe: venv
 	@TORCH='$(TORCH)' sh setup/get_torch.sh $(PYTHON)
 	@[ -x $(VENV)/bin/torchcaffe ] || $(PYTHON) -m pip install -q --no-deps --no-build-isolation -e .
+	@$(PYTHON) -c 'import onnx, onnxruntime, safetensors' 2>/dev/null || { \
+	  echo 'torchcaffe: installing $(EXPORT), for torchcaffe export'; $(PYTHON) -m pip install -q $(EXPORT) || \
+	  echo 'torchcaffe: not installed, so `torchcaffe export` does not work; all else does'; }
 
 # Installs an engine if tools/training/engine.py would find none.
 engine: venv

@@ -49,6 +49,9 @@ MAY_IMPORT = {
     "torchcaffe.layer_types": {"torchcaffe.common", "torchcaffe.random", "torchcaffe.data"},
     "torchcaffe.nets": {"torchcaffe.common", "torchcaffe.random", "torchcaffe.data", "torchcaffe.layer_types"},
     "torchcaffe.snapshots": {"torchcaffe.common", "torchcaffe.layer_types", "torchcaffe.nets"},
+    "torchcaffe.export": {
+        *("torchcaffe.common", "torchcaffe.layer_types", "torchcaffe.nets", "torchcaffe.snapshots"),
+    },
     "torchcaffe.solvers": {
         *("torchcaffe.common", "torchcaffe.random", "torchcaffe.data", "torchcaffe.layer_types", "torchcaffe.nets"),
         "torchcaffe.snapshots",
