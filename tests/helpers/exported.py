@@ -18,7 +18,8 @@ def weighted(folder: Path, text: str, weights_of: str | None = None) -> tuple[Pa
     model.write_text(text)
     source = folder / "weights.prototxt"
     source.write_text(weights_of or text)
-    net, random = caffe.Net(source, caffe.TEST), np.random.default_rng(1)
+    with quiet():
+        net, random = caffe.Net(source, caffe.TEST), np.random.default_rng(1)
     for layer in net.layers:
         for blob in layer.blobs:
             blob.data = random.standard_normal(blob.shape).astype(np.float32)
@@ -74,6 +75,8 @@ MAPS = net_of(
     + layer("BatchNorm", "bn", "conv")
     + layer("BatchNorm", "bn_always", "conv", "batch_norm_param { use_global_stats: true eps: 0.01 }")
     + layer("BatchNorm", "bn_batch", "conv", "batch_norm_param { use_global_stats: false }")
+    + layer("MVN", "mvn")
+    + layer("MVN", "centred", settings="mvn_param { normalize_variance: false across_channels: true }")
     + layer("InnerProduct", "fc", settings="inner_product_param { num_output: 3 }")
     + layer("InnerProduct", "turned", "max",
             "inner_product_param { num_output: 3 axis: 2 transpose: true bias_term: false }"),
@@ -90,6 +93,7 @@ VALUES = net_of(
     + layer("Scale", "biased", settings="scale_param { axis: 1 num_axes: 2 bias_term: true }")
     + layer("Scale", "by_blob", "x channels", "scale_param { axis: 0 }")
     + layer("Bias", "plus_blob", "x channels", "bias_param { axis: 0 }")
+    + layer("Threshold", "threshold", settings="threshold_param { threshold: 0.5 }")
     + layer("Eltwise", "sum", "x leaky line", "eltwise_param { coeff: 1 coeff: -0.5 coeff: 2 }")
     + layer("Eltwise", "product", "x leaky line", "eltwise_param { operation: PROD }")
     + layer("Eltwise", "largest", "x leaky line", "eltwise_param { operation: MAX }"),
@@ -108,9 +112,17 @@ SHAPES = net_of(
     + layer("ArgMax", "pair", "flat", "argmax_param { top_k: 2 out_max_val: true }")
     + layer("ArgMax", "along", "conv", "argmax_param { axis: 1 }")
     + layer("Split", "s1 s2", "conv")
+    + layer("Tile", "tiled", "conv", "tile_param { axis: 2 tiles: 3 }")
+    + layer("Reduction", "total", "conv", "reduction_param { axis: 1 operation: SUM coeff: 0.5 }")
+    + layer("Reduction", "squares", "conv", "reduction_param { axis: 2 operation: SUMSQ }")
+    + layer("Reduction", "absolute", "conv", "reduction_param { axis: -1 operation: ASUM }")
+    + layer("Reduction", "mean", "conv", "reduction_param { axis: 1 operation: MEAN }")
+    + layer("Parameter", "learned", "", "parameter_param { shape { dim: 3 dim: 2 } }")
+    + layer("BatchReindex", "picked", "conv index")
     + layer("Embed", "embed", "word", "embed_param { num_output: 3 input_dim: 7 }"),
     x=(2, 4, 6, 7),
     word=(2, 5),
+    index=(3,),
 ).replace(
     layer("Concat", "joined", "conv conv2"),
     layer("Convolution", "conv2", settings="convolution_param { num_output: 2 kernel_size: 3 }")

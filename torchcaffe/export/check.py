@@ -48,7 +48,7 @@ def random_inputs(trace: Trace, seed: int, batch: int | None = None, deviation: 
     `batch` replaces the batch size where that varies.
     """
     random = np.random.default_rng(seed)
-    limits = _index_limits(trace)
+    limits = _index_limits(trace, batch)
     inputs = {}
     for value in trace.inputs:
         shape = tuple(
@@ -62,7 +62,7 @@ def random_inputs(trace: Trace, seed: int, batch: int | None = None, deviation: 
     return inputs
 
 
-def _index_limits(trace: Trace) -> dict[str, int]:
+def _index_limits(trace: Trace, batch: int | None) -> dict[str, int]:
     """The inputs that are indices, and how many values they may have."""
     above = {
         top.name: step.bottoms[0].name for step in trace.steps if step.layer.type in _SAME_VALUES for top in step.tops
@@ -75,7 +75,8 @@ def _index_limits(trace: Trace) -> dict[str, int]:
         name = step.bottoms[0 if is_embed else 1].name
         while name in above:
             name = above[name]
-        limits[name] = step.layer.param.embed_param.input_dim if is_embed else step.bottoms[0].shape[0]
+        images = batch if batch and step.bottoms[0].varies[0] else step.bottoms[0].shape[0]
+        limits[name] = step.layer.param.embed_param.input_dim if is_embed else images
     return limits
 
 

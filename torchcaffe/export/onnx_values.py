@@ -149,3 +149,17 @@ def _learned(step: Step, graph: OnnxGraph, index: int) -> str:
     if any(step.bottoms[0].varies[_axis(step) : _axis(step) + len(shape)]):
         raise NeedsFixedBatch("its parameters are as many as the images of a batch")
     return graph.weights(step, index, (*shape, *[1] * missing))
+
+
+@writes("Clip")
+def clip(step: Step, graph: OnnxGraph) -> None:
+    param = step.layer.param.clip_param
+    limits = [graph.constant(np.float32(value), name) for value, name in ((param.min, "min"), (param.max, "max"))]
+    graph.op("Clip", [step.bottoms[0].name, *limits], step.tops[0])
+
+
+@writes("Swish")
+def swish(step: Step, graph: OnnxGraph) -> None:
+    beta, x = step.layer.param.swish_param.beta, step.bottoms[0].name
+    gate = graph.op("Sigmoid", [_affine(graph, x, beta, 0) if beta != 1 else x])
+    graph.op("Mul", [x, gate], step.tops[0])

@@ -103,7 +103,7 @@ def _computed(
     with torch.set_grad_enabled(bool(case.diffs)):
         found = net.blobs(*(torch.from_numpy(np.array(array)).to(dtype) for array in case.inputs.values()))
     if not case.diffs:
-        return {name: blob.numpy() for name, blob in found.items() if name not in case.inputs}
+        return {name: blob.detach().numpy() for name, blob in found.items() if name not in case.inputs}
     diffs = [torch.from_numpy(diff).to(dtype) for diff in case.diffs.values()]
     torch.autograd.backward([found[name] for name in case.diffs], diffs)
     parameters, arrays = dict(net.named_parameters(remove_duplicate=False)), {}

@@ -129,3 +129,14 @@ def eltwise(step: Step, source: TorchSource) -> None:
         coeff = list(param.coeff) or [1.0] * count
         text = " + ".join(f"{{{i}}}" if c == 1 else f"{number(c)} * {{{i}}}" for i, c in enumerate(coeff))
     source.line(step, text)
+
+
+@writes("Clip")
+def clip(step: Step, source: TorchSource) -> None:
+    param = step.layer.param.clip_param
+    source.line(step, f"{{0}}.clamp({number(param.min)}, {number(param.max)})")
+
+
+@writes("Swish")
+def swish(step: Step, source: TorchSource) -> None:
+    source.line(step, f"{{0}} * ({_affine(step.layer.param.swish_param.beta, 0)}).sigmoid()")

@@ -13,12 +13,12 @@ from torchcaffe.export import onnx_file
 @pytest.mark.parametrize("to", ["onnx", "pytorch"])
 def test_they_compute_what_torchcaffe_does_for_two_batch_sizes(tmp_path: Path, to: str) -> None:
     said = export(tmp_path, to, SHAPES)
-    assert "32 blobs checked against torchcaffe" in said[1]
+    assert "46 blobs checked against torchcaffe" in said[1]
 
 
 @pytest.mark.slow
 def test_they_compute_what_caffe_does(tmp_path: Path, pycaffe: Path) -> None:
-    assert "32 blobs checked against BVLC Caffe 1.0.0" in export(tmp_path, "onnx", SHAPES, pycaffe=pycaffe)[1]
+    assert "46 blobs checked against BVLC Caffe 1.0.0" in export(tmp_path, "onnx", SHAPES, pycaffe=pycaffe)[1]
 
 
 def test_of_equal_values_argmax_takes_the_last_as_caffe_does(tmp_path: Path) -> None:
