@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 
 import torch
 
-from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter
+from caffeformat.caffeformat_pb2 import TRAIN, LayerParameter, NetParameter
 from torchcaffe.common import log
 from torchcaffe.common.context import Context
 from torchcaffe.layer_types.base import Blob, Fatal, Layer
@@ -167,10 +167,18 @@ class RecurrentLayer(Layer):
 
     def _bind(self) -> None:
         """Lets the unrolled net use this layer's parameters, which may have become another layer's."""
-        if any(blob is not bound for blob, bound in zip(self.blobs, self._bound, strict=True)):
-            for layer, index, mine in self._users:
-                layer.blobs[index] = self.blobs[mine]
-            self._bound = list(self.blobs)
+        others = [index for index, blob in enumerate(self.blobs) if blob is not self._bound[index]]
+        if not others:
+            return
+        used = [mine for _, _, mine in self._users]
+        stale = self.phase == TRAIN and any(used.count(index) > 1 for index in others)
+        how = (
+            "shares the weights of its hidden state with another layer; when BVLC Caffe trains, it uses the shared ones"
+        )
+        self.check(not stale, f"{how} in the first timestep only: give each layer its own")
+        for layer, index, mine in self._users:
+            layer.blobs[index] = self.blobs[mine]
+        self._bound = list(self.blobs)
 
     def release_saved(self) -> None:
         for layer in self._net.layers:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import torchcaffe
+from caffeformat import FormatError
 from tests.helpers import engine_runs
 from tests.helpers.both_engines import Both, net_of
 from tests.helpers.layer_checks import initial_parameters_are_caffes
@@ -72,6 +73,27 @@ def test_a_pass_begins_where_the_last_one_ended_also_with_other_streams(real_caf
 def test_parameters_begin_as_caffes(real_caffe, tmp_path, type_, static) -> None:
     inputs = {"x": (T, N, 6), "cont": (T, N)} | ({"static": (N, 7)} if static else {})
     initial_parameters_are_caffes(real_caffe, tmp_path, net_of(recurrent(type_, bottoms=" ".join(inputs)), **inputs))
+
+
+def sharing(type_: str, names: str) -> str:
+    params = "".join(f'param {{ name: "{name}" }} ' if name != "-" else "param { } " for name in names.split())
+    layers = [recurrent(type_, tops=top).replace('name: "it"', f'name: "{top}" {params}', 1) for top in ("y", "z")]
+    return net_of("".join(layers), x=(T, N, 6), cont=(T, N))
+
+
+@pytest.mark.parametrize(
+    ("type_", "names", "wrong"), [("LSTM", "a b -", ""), ("LSTM", "a b c", "z"), ("RNN", "- - - d", "z")]
+)
+def test_two_layers_share_parameters_by_name(real_caffe, tmp_path, figures, type_, names, wrong) -> None:
+    """In training, Caffe leaves the weights of a hidden state as they were but in the first timestep."""
+    text = sharing(type_, names)
+    Both(real_caffe, text, tmp_path, torchcaffe.TEST, cont=CONT).agree(figures, type_)
+    if wrong:
+        net = torchcaffe.Net(tmp_path / "net.prototxt", torchcaffe.TRAIN)
+        with pytest.raises(FormatError, match=rf"layer '{wrong}' \({type_}\): shares the weights of its hidden state"):
+            net.forward()
+    else:
+        Both(real_caffe, text, tmp_path, torchcaffe.TRAIN, cont=CONT).agree(figures, type_)
 
 
 CAPTIONS = """
