@@ -8,6 +8,7 @@ import torch
 from caffeformat import FormatError
 from torchcaffe.common.context import Context
 from torchcaffe.common.host_arrays import HostArray, Side
+from torchcaffe.common.rounded import Rounded
 
 _MOST_AXES, _MOST_VALUES = 32, 2**31 - 1  # Caffe's kMaxBlobAxes and INT_MAX
 
@@ -25,6 +26,8 @@ class Blob:
 
     `same_memory` are the blobs whose values have the same memory in Caffe, such as the bottom and the tops of a Split;
     `same_gradient` those whose gradients have, such as the bottom and the top of a Flatten layer.
+
+    `rounded` holds the copies of a parameter's values that products in bfloat16 read.
     """
 
     same_memory: Sequence["Blob"] = ()
@@ -36,8 +39,11 @@ class Blob:
         self._context = context
         self._shape = tuple(shape)
         self._value: torch.Tensor | None = None
-        self.grad: torch.Tensor | None = None
+        self.rounded = Rounded()
+        self._grad: torch.Tensor | None = None
         self._spare: torch.Tensor | None = None  # memory of the last gradient, kept by clear_gradient for reuse
+        self._product: torch.Tensor | None = None  # memory of the last product in bfloat16
+        self._is_product = False  # whether the gradient is `_product`, and `_grad` is not written yet
         self._arrays: dict[Side, HostArray] = {}
 
     @property
@@ -58,6 +64,22 @@ class Blob:
     def value(self, tensor: torch.Tensor) -> None:
         self._value = tensor
 
+    @property
+    def grad(self) -> torch.Tensor | None:
+        if self._is_product:
+            assert self._product is not None
+            spare = torch.empty_like(self.value) if self._spare is None else self._spare
+            self._grad, self._spare, self._is_product = spare.copy_(self._product), None, False
+        return self._grad
+
+    @grad.setter
+    def grad(self, tensor: torch.Tensor | None) -> None:
+        self._grad, self._is_product = tensor, False
+
+    def grad_or_product(self) -> torch.Tensor | None:
+        """`grad`; or in bfloat16, if it is one product in bfloat16 and nobody has asked for `grad` yet."""
+        return self._product if self._is_product else self._grad
+
     def gradient(self) -> torch.Tensor:
         """`grad`; zeros if it is None."""
         if self.grad is None and self._spare is not None:
@@ -74,13 +96,21 @@ class Blob:
         """As add_gradient(a @ b), but in the memory of the last gradient: fresh memory pages for a large gradient
         (64 MB) take as long as the product."""
         if a.dtype != self.value.dtype:
-            self.add_gradient((a @ b).to(self.value.dtype))
+            self._add_rounded_product(a, b)
         elif self.grad is not None:
             self.grad = self.grad.addmm_(a, b)
         elif self._spare is not None:
             self.grad, self._spare = torch.mm(a, b, out=self._spare), None
         else:
             self.grad = a @ b
+
+    def _add_rounded_product(self, a: torch.Tensor, b: torch.Tensor) -> None:
+        before = self.grad
+        self._product = torch.mm(a, b) if self._product is None else torch.mm(a, b, out=self._product)
+        if before is None:
+            self._is_product = True
+        else:
+            before.add_(self._product)
 
     def tensors(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """The tensors of value and gradient, for a later `attach`."""
@@ -92,8 +122,9 @@ class Blob:
 
     def clear_gradient(self) -> None:
         """Sets the gradient to zero: `grad` is None afterwards."""
-        if self.grad is not None:
-            self.grad, self._spare = None, self.grad
+        if self._grad is not None:
+            self._spare = self._grad
+        self.grad = None
 
     def reshape(self, *shape: int) -> None:
         """Gives the blob a new shape. Keeps the values that have room, in Caffe's order; with more room than before,
@@ -106,7 +137,7 @@ class Blob:
             self._value = self._value.reshape(-1)[:count].reshape(shape)
         else:
             self._value = None
-        self.grad = self._spare = None
+        self.grad = self._spare = self._product = None
         self._shape = tuple(shape)
 
     @property
@@ -176,6 +207,7 @@ class Blob:
                 other.value = tensor.view(other.shape)
 
     def _array(self, side: Side) -> np.ndarray:
+        self.rounded.exposed |= side == "value"
         if side not in self._arrays:
             self._arrays[side] = HostArray(self, side)
         return self._arrays[side].get()

@@ -18,6 +18,7 @@ from torchcaffe.common import log
 from torchcaffe.common.blob import Blob, ShapeError, laid_out, to_device
 from torchcaffe.common.context import Context
 from torchcaffe.common.log import Fatal
+from torchcaffe.common.rounded import same_order
 from torchcaffe.random import fillers
 from torchcaffe.random.rng import State
 
@@ -179,6 +180,13 @@ class Layer:
     def operand(self, tensor: torch.Tensor) -> torch.Tensor:
         """`tensor` in the type in which products are computed (bfloat16 for --precision=bf16)."""
         return tensor.to(self.context.operands)
+
+    def weight_operand(self, index: int) -> torch.Tensor:
+        """Parameter blob `index` as `operand` gives it; on a CPU in memory that is kept, and rounded once an update."""
+        value = self.blobs[index].value
+        if self.context.on_gpu or self.context.operands != torch.bfloat16:
+            return self.operand(value)
+        return self.blobs[index].rounded.of(value, same_order)
 
     def result(self, tensor: torch.Tensor) -> torch.Tensor:
         """A product, in the type of the blobs."""

@@ -11,8 +11,9 @@ from torchcaffe.layer_types.base import Blob, Range
 from torchcaffe.layer_types.columns import ColumnProducts
 from torchcaffe.layer_types.sliding_windows import SlidingWindowsLayer
 from torchcaffe.layer_types.small_maps import Geometry, SmallMaps, is_faster
+from torchcaffe.layer_types.small_maps_bf16 import SmallMapsBf16
 
-_PLACES_AT_ONCE = 2048  # positions: for a parameter gradient, oneDNN adds up at most this many at once
+_PLACES_AT_ONCE = 2048  # positions: for a parameter gradient in float32, oneDNN adds up at most this many at once
 _MOST_SPATIAL_AXES = 3  # of PyTorch's convolutions
 
 
@@ -68,15 +69,14 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
         raise NotImplementedError
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        bias = self.operand(self.blobs[1].value) if len(self.blobs) > 1 else None
-        weight = self.operand(self._weight())
+        bias = self.blobs[1].value if len(self.blobs) > 1 else None
         for below, above in zip(bottom, top, strict=True):
             maps = self.maps(below.value)
             if products := self._products(maps):
                 y = products.forward(maps, bias)
             else:
-                x = self.operand(self.laid_out(maps))
-                y = self.result(torch.convolution(x, weight, bias, *self._geometry()))
+                x, rounded = self.operand(self.laid_out(maps)), None if bias is None else self.operand(bias)
+                y = self.result(torch.convolution(x, self._weight_operand(), rounded, *self._geometry()))
             above.value = self._like(y, below.value)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -98,22 +98,30 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
         weight = self.blobs[0].value
         return weight if self._spatial else weight[..., None]
 
+    def _weight_operand(self) -> torch.Tensor:
+        """The same in the type in which products are computed."""
+        weight = self.weight_operand(0)
+        return weight if self._spatial else weight[..., None]
+
     def _like(self, y: torch.Tensor, bottom: torch.Tensor) -> torch.Tensor:
         """The maps `y` with the axes of `bottom` for images."""
         if self._channel_axis == 1 and self._spatial:
             return y
         return y.reshape(*bottom.shape[: self._channel_axis], y.shape[1], *(y.shape[2:] if self._spatial else ()))
 
-    def _products(self, maps: torch.Tensor) -> SmallMaps | ColumnProducts | None:
+    def _products(self, maps: torch.Tensor) -> SmallMaps | SmallMapsBf16 | ColumnProducts | None:
         """The convolution as products of matrices, if PyTorch has no such convolution or a slower one, else None."""
-        groups = self.param.convolution_param.group
+        groups, operands = self.param.convolution_param.group, self.context.operands
         if self._spatial > _MOST_SPATIAL_AXES or 0 in self._dilation or self._is_larger(maps.shape[2:]):
             sizes = [list(maps.shape[2:]), self._output_sizes(tuple(maps.shape[2:]))]
             image, places = reversed(sizes) if self._transposed else sizes
-            return ColumnProducts(self.windows(image, places), self.blobs[0].value, groups, self._transposed)
+            windows = self.windows(image, places)
+            return ColumnProducts(windows, self.blobs[0].value, groups, self._transposed, operands)
         weight = self._weight()
-        if self.context.operands != weight.dtype or not is_faster(maps, weight, self._geometry()):
+        if not is_faster(maps, weight, self._geometry()):
             return None
+        if operands == torch.bfloat16:
+            return SmallMapsBf16(maps.shape[2:], self.blobs[0], groups)
         return SmallMaps(maps.shape[2:], weight, groups)
 
     def _is_larger(self, sizes: tuple[int, ...]) -> bool:
@@ -122,7 +130,11 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
         return not self._transposed and any(size + 2 * pad <= dil * (side - 1) for size, side, pad, dil in sides)
 
     def _backward_products(
-        self, products: SmallMaps | ColumnProducts, diff: torch.Tensor, x: torch.Tensor, wanted: list[bool]
+        self,
+        products: SmallMaps | SmallMapsBf16 | ColumnProducts,
+        diff: torch.Tensor,
+        x: torch.Tensor,
+        wanted: list[bool],
     ) -> torch.Tensor | None:
         if wanted[1]:
             products.add_weight_gradient(x, diff, self.blobs[0].gradient())
@@ -147,7 +159,7 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
         """The gradients of bottom, weights and bias; None for each that is not wanted."""
         sizes = [self.param.convolution_param.num_output] if wanted[2] else None
         *geometry, groups = self._geometry()
-        weight = self.operand(self._weight())
+        weight = self._weight_operand()
         gradients = torch.ops.aten.convolution_backward(diff, x, weight, sizes, *geometry, groups, wanted)
         return [gradient if want else None for gradient, want in zip(gradients, wanted, strict=True)]
 
@@ -155,9 +167,9 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
         """The number of images over which a parameter gradient is summed at once, at all positions of `maps`.
 
         oneDNN sums over the whole batch in one go. For 30,000 products in float32, the error of that sum is ten times
-        that of Caffe, which sums up image by image.
+        that of Caffe, which sums up image by image. Rounding the sum to bfloat16 makes a much larger one.
         """
-        if maps.device.type != "cpu":
+        if maps.device.type != "cpu" or maps.dtype == torch.bfloat16:
             return len(maps)
         return max(1, _PLACES_AT_ONCE * len(maps) // max(1, maps[:, 0].numel()))
 

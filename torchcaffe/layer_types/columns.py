@@ -61,13 +61,14 @@ class ColumnProducts:
     """A convolution, or its transpose, and the gradients, of any geometry: for those that PyTorch does not have.
 
     `weight` is (outputs, channels / group, *kernel). Of a convolution the bottom's maps are `windows.image` and the
-    top's `windows.places`; `transposed`, the other way round.
+    top's `windows.places`; `transposed`, the other way round. What is multiplied has the type `operands`, and each
+    product is then rounded to it.
     """
 
-    def __init__(self, windows: Windows, weight: torch.Tensor, groups: int, transposed: bool):
+    def __init__(self, windows: Windows, weight: torch.Tensor, groups: int, transposed: bool, operands: torch.dtype):
         self._windows, self._groups, self._transposed = windows, groups, transposed
         self._channels = weight.shape[1] * groups
-        self._weight = weight.reshape(groups, weight.shape[0] // groups, -1)
+        self._weight = weight.reshape(groups, weight.shape[0] // groups, -1).to(operands)
 
     def forward(self, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
         """The top, from the bottom `x` and the bias, (num_output,)."""
@@ -82,20 +83,23 @@ class ColumnProducts:
         """Adds the gradient of the weights to `gradient`, from the bottom `x` and the gradient of the top."""
         image, places = (diff, x) if self._transposed else (x, diff)
         products = self._in_groups(places) @ self._columns(image).transpose(2, 3)
-        gradient.add_(products.sum(0).reshape(gradient.shape))
+        gradient.add_(products.to(gradient.dtype).sum(0).reshape(gradient.shape))
 
     def _to_places(self, image: torch.Tensor) -> torch.Tensor:
-        return (self._weight @ self._columns(image)).reshape(len(image), -1, *self._windows.places)
+        products = self._weight @ self._columns(image)
+        return products.to(image.dtype).reshape(len(image), -1, *self._windows.places)
 
     def _to_image(self, places: torch.Tensor) -> torch.Tensor:
         columns = self._weight.transpose(1, 2) @ self._in_groups(places)
         shape = (len(places), self._channels, *self._windows.kernel, *self._windows.places)
-        return col2im(columns.reshape(shape), self._windows)
+        return col2im(columns.to(places.dtype).reshape(shape), self._windows)
 
     def _columns(self, image: torch.Tensor) -> torch.Tensor:
         """(N, groups, channels / group * elements of the kernel, places)"""
-        return im2col(image, self._windows).reshape(len(image), self._groups, self._weight.shape[2], -1)
+        return im2col(image.to(self._weight.dtype), self._windows).reshape(
+            len(image), self._groups, self._weight.shape[2], -1
+        )
 
     def _in_groups(self, places: torch.Tensor) -> torch.Tensor:
         """(N, groups, outputs / group, places)"""
-        return places.reshape(len(places), self._groups, self._weight.shape[1], -1)
+        return places.reshape(len(places), self._groups, self._weight.shape[1], -1).to(self._weight.dtype)

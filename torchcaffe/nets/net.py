@@ -332,7 +332,7 @@ class Net:
                         f"shape is {shape_string(source_blob.shape)}; target param shape is {shape_string(blob.shape)}",
                         "net.cpp:688",
                     )
-                blob.value = source_blob.value
+                blob.value, blob.rounded = source_blob.value, source_blob.rounded
 
 
 def _joined(groups: dict[int, list[Blob]], bottom: Blob, top: list[Blob]) -> list[Blob]:

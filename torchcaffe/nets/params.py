@@ -12,6 +12,7 @@ from caffeformat.caffeformat_pb2 import ParamSpec
 from torchcaffe.common import log
 from torchcaffe.common.blob import Blob
 from torchcaffe.common.log import check, shape_string
+from torchcaffe.common.rounded import Rounded
 from torchcaffe.layer_types import Layer
 
 
@@ -94,6 +95,7 @@ class _Reshaped(Blob):
 
     def __init__(self, owner: Blob, shape: tuple[int, ...]):
         self.name = ""
+        self.rounded = Rounded()
         self._spare = None
         self._arrays = {}
         self._owner = owner
@@ -134,6 +136,12 @@ class _Reshaped(Blob):
     @grad.setter
     def grad(self, tensor: torch.Tensor | None) -> None:
         self._owner.grad = None if tensor is None else tensor.reshape(self._owner.shape)
+
+    def add_product(self, a: torch.Tensor, b: torch.Tensor) -> None:
+        self.add_gradient((a @ b).to(self.value.dtype))
+
+    def clear_gradient(self) -> None:
+        self._owner.clear_gradient()
 
 
 class _SharesGradient(_Reshaped):

@@ -18,6 +18,8 @@ from torchcaffe.common.blob import Blob
 from torchcaffe.common.log import check, number
 from torchcaffe.nets.params import Param
 
+_PIECE = 1 << 19  # weights that are updated and rounded at once: they and their history fit the processor's cache
+
 
 class SGD:
     """The update rule for the learnable `params`.
@@ -81,6 +83,7 @@ class SGD:
                 continue
             self._history_is_zero[index] = False
             update(each, self._histories(index, each.blob.value), scale, local_rate, iteration)
+            each.blob.rounded.write(each.blob.value)
 
     def scalars(self, rate: float, iteration: int) -> tuple[float, ...] | None:
         """The host's numbers that an update depends on: a recorded update may be replayed while they stay the same.
@@ -140,9 +143,11 @@ class SGD:
             torch.mul(self._regularized(each, scale), local_rate, out=history[0])
             weight.sub_(history[0])
         elif self.param.regularization_type == "L2":
-            self._accelerate(weight, _scaled(each.blob, scale), history[0], decay, local_rate)
+            product = each.blob.grad_or_product() if scale == 1 else None
+            gradient = product if product is not None and product.dtype != weight.dtype else _scaled(each.blob, scale)
+            self._accelerate(each.blob, gradient, history[0], decay, local_rate)
         else:
-            self._accelerate(weight, self._regularized(each, scale), history[0], 0.0, local_rate)
+            self._accelerate(each.blob, self._regularized(each, scale), history[0], 0.0, local_rate)
 
     def _update_and_keep(
         self, each: Param, history: list[torch.Tensor], scale: float, local_rate: float, iteration: int
@@ -158,13 +163,13 @@ class SGD:
         weight.sub_(blob.grad)
 
     def _accelerate(
-        self, weight: torch.Tensor, gradient: torch.Tensor, history: torch.Tensor, decay: float, local_rate: float
+        self, blob: Blob, gradient: torch.Tensor, history: torch.Tensor, decay: float, local_rate: float
     ) -> None:
         """PyTorch's rule is h = momentum * h + (1 - dampening) * (g + decay * w); w -= lr * h.
 
         With lr = 1 and dampening = 1 - rate, the history contains the rate, as in Caffe.
         """
-        _fused(weight, gradient, history, decay, self.param.momentum, dampening=1.0 - local_rate)
+        _fused(blob, gradient, history, decay, self.param.momentum, dampening=1.0 - local_rate)
 
     def _decay(self, each: Param) -> float:
         return self.param.weight_decay * each.decay_mult
@@ -182,10 +187,17 @@ class Nesterov(SGD):
     """SGD with Nesterov's momentum. With the new h, its update is also w -= momentum * h + rate * g."""
 
     def _accelerate(
-        self, weight: torch.Tensor, gradient: torch.Tensor, history: torch.Tensor, decay: float, local_rate: float
+        self, blob: Blob, gradient: torch.Tensor, history: torch.Tensor, decay: float, local_rate: float
     ) -> None:
         """PyTorch's Nesterov rule, for a gradient that is multiplied by the rate before."""
-        _fused(weight, gradient * local_rate, history, decay * local_rate, self.param.momentum, nesterov=True)
+        _fused(
+            blob,
+            gradient.to(history.dtype) * local_rate,
+            history,
+            decay * local_rate,
+            self.param.momentum,
+            nesterov=True,
+        )
 
 
 def _scaled(blob: Blob, scale: float) -> torch.Tensor:
@@ -197,7 +209,7 @@ def _scaled(blob: Blob, scale: float) -> torch.Tensor:
 
 
 def _fused(
-    weight: torch.Tensor,
+    blob: Blob,
     gradient: torch.Tensor,
     history: torch.Tensor,
     decay: float,
@@ -205,16 +217,26 @@ def _fused(
     dampening: float = 0.0,
     nesterov: bool = False,
 ) -> None:
-    """PyTorch's fused SGD step: one pass over memory."""
-    torch._fused_sgd_(
-        [weight],
-        [gradient],
-        [history],
-        weight_decay=decay,
-        momentum=momentum,
-        lr=1.0,
-        dampening=dampening,
-        nesterov=nesterov,
-        maximize=False,
-        is_first_step=False,
-    )
+    """PyTorch's fused SGD step, and the weights' copy in bfloat16 if they have one: one pass over memory.
+
+    With a copy the pass goes piece by piece, so that the weights are in the processor's cache when they are rounded.
+    """
+    weight, copy = blob.value, blob.rounded.copy_to_write(blob.value)
+    tensors = [weight, gradient, history] if copy is None else [weight, gradient, history, copy]
+    in_pieces = copy is not None and all(tensor.is_contiguous() for tensor in tensors)
+    pieces = zip(*(tensor.view(-1).split(_PIECE) for tensor in tensors), strict=True) if in_pieces else [tensors]
+    for some_weight, some_gradient, some_history, *some_copy in pieces:
+        torch._fused_sgd_(
+            [some_weight],
+            [some_gradient.to(some_weight.dtype)],
+            [some_history],
+            weight_decay=decay,
+            momentum=momentum,
+            lr=1.0,
+            dampening=dampening,
+            nesterov=nesterov,
+            maximize=False,
+            is_first_step=False,
+        )
+        for target in some_copy:
+            target.copy_(some_weight)

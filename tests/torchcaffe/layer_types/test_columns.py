@@ -36,7 +36,7 @@ def test_products_are_pytorchs_convolution_and_its_gradients(transposed: bool) -
     function = functional.conv_transpose2d if transposed else functional.conv2d
     y = function(x, weight, bias, groups=2, **GEOMETRY)
     y.backward(diff)
-    products = ColumnProducts(WINDOWS, weight.detach(), 2, transposed)
+    products = ColumnProducts(WINDOWS, weight.detach(), 2, transposed, weight.dtype)
     torch.testing.assert_close(products.forward(x.detach(), bias), y.detach())
     torch.testing.assert_close(products.backward(diff), x.grad)
     gradient = torch.ones_like(weight)
