@@ -13,7 +13,7 @@ from tools import cli
 from tools.planning.state import make_plan
 from tools.protocol import layout
 from tools.protocol.layout import Run, size_name
-from tools.training.engine import find_engine
+from tools.training.engine import engine_of
 
 MARKS = {
     "done": "done",
@@ -38,7 +38,7 @@ def table(states: dict[Run, str]) -> str:
 
 def main(argv: list[str]) -> None:
     exp = cli.experiment("status", __doc__, argv)
-    engine = find_engine()
+    engine = engine_of(exp)
     plan = make_plan(exp, engine)
     print(table(plan.runs))
     counts = Counter(state.split(":")[0] for state in plan.runs.values())

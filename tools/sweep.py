@@ -23,7 +23,7 @@ from tools.planning.state import Plan, check_templates, make_plan, set_aside_sta
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import MODELS, RESULTS
-from tools.training.engine import Engine, find_engine
+from tools.training.engine import Engine, engine_of
 from tools.training.gpus import runs_per_gpu, selected_gpus
 
 
@@ -136,7 +136,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--dry-run", action="store_true", help="list the runs, what is done, and the time left")
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
-    engine = find_engine()
+    engine = engine_of(exp)
     if arguments.jobs < 0:
         raise UserError(f"--jobs {arguments.jobs}: the number of trainings at a time; at least 1")
     jobs = arguments.jobs or default_jobs(engine)

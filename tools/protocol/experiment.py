@@ -74,6 +74,9 @@ class Experiment(BaseModel):
     snapshot: Count | None = None
     base_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
+    # the engine
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"  # of products of matrices; BVLC Caffe has fp32 alone
+
     claims: list[ClaimsName] = Field(["thesis"], min_length=1)  # files of experiments/claims/, each a family of claims
 
     # this machine
