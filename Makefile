@@ -27,7 +27,7 @@ option = $(if $($1),--$(shell echo $1 | tr A-Z a-z) $(call quoted,$($1)))
 exists = $(shell test -e $(call quoted,$1) && echo yes)
 FILE = $(call experiment,$(EXPERIMENT))
 
-.PHONY: help new venv caffe torchcaffe engine test test-fast parity equivalence bench bench-gpu doctor status verify \
+.PHONY: help new venv caffe torchcaffe engine test test-fast parity equivalence precision bench bench-gpu doctor status verify \
   summarize plot report tensorboard tensorboard-packages browser retain scores controls-sweep claims confusion publish \
   advise reliability lint requirements protos
 .PHONY: image image-cuda image-base test-image test-image-cuda
@@ -57,7 +57,7 @@ help:
 	@echo 'make lint               ruff, mypy, hadolint, pip-audit;  make protos: caffeformat/*_pb2.py'
 	@echo 'make requirements       requirements.txt again, from requirements.in'
 	@echo 'make bench              the benchmarks;  make bench-gpu: on a GPU'
-	@echo 'make parity, make equivalence        torchcaffe compared with Caffe: docs/parity.md'
+	@echo 'make parity, make equivalence        torchcaffe compared with Caffe: docs/parity.md;  make precision: bf16'
 	@echo 'make image              the Docker image for CPUs;  make image-cuda: for GPUs'
 	@echo 'make docker-demo-sweep  the same in the image; also: docker-NAME-sweep;  IMAGE=cuda: on the GPUs'
 	@echo 'make test-image         build it, and test what is inside;  make test-image-cuda'
@@ -182,6 +182,12 @@ equivalence: venv torchcaffe
 	@$(PYTHON) -m benchmarks.equivalence results docs/parity-seeds.csv; \
 	  code=$$?; $(PYTHON) -m benchmarks.parity_report docs/parity.md && exit $$code
 
+# Twenty seeds of the same training in fp32 and in bf16: 20 to 60 minutes. After a kill it continues where it was.
+precision: venv torchcaffe
+	@for verb in fetch split pack mean; do CAFFE=torchcaffe $(TOOLS) $$verb $(EQUIVALENCE) || exit 1; done
+	@nice -n 19 $(PYTHON) -m benchmarks.precision docs/parity-precision.csv
+	@$(PYTHON) -m benchmarks.parity_report docs/parity.md
+
 # requirements.txt and docker/requirements.txt from their .in files: all packages that these need, with the sha256 of
 # every file of each version. With Python 3.11, the oldest that the project supports: newer ones need no more packages.
 # PIP_TOOLS_FLAGS=--upgrade takes newer versions of what the .in files do not pin.
@@ -242,6 +248,7 @@ test-image-cuda: venv
 # two minutes of training instead of twelve.
 bench: venv engine torchcaffe
 	@$(PYTHON) benchmarks/parse.py
+	@$(PYTHON) benchmarks/bf16.py
 	@$(PYTHON) benchmarks/train.py $(if $(filter-out 0,$(QUICK)),--quick)
 ifneq ($(EXPERIMENT),demo)
 	@$(PYTHON) benchmarks/pack.py $(FILE) --set "$$SET" --work results/bench
