@@ -8,6 +8,7 @@
 PyTorch is imported when one of these names is first used, so that `torchcaffe --version` answers at once.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,12 @@ if TYPE_CHECKING:
     )
 
 __version__ = "0.1.0"
+
+# Threads of PyTorch's OpenMP (libgomp) wait for one another in a loop, some milliseconds long, that takes a core from
+# the thread they wait for if the cores have other work. This many turns last as long as the gaps between two products.
+# libgomp reads it when it is loaded, with PyTorch. docs/torchcaffe.md, "Threads".
+if "GOMP_SPINCOUNT" not in os.environ and "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["GOMP_SPINCOUNT"] = "5000"
 
 TRAIN, TEST = 0, 1
 
