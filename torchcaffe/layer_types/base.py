@@ -213,8 +213,15 @@ class Layer:
             len(self.loss_weights) == len(top),
             f"loss_weight must be unspecified or specified once per top blob; found {len(weights)} for {len(top)}",
         )
+        self.keep_loss_weights(top)
+
+    def keep_loss_weights(self, top: list[Blob]) -> None:
+        """Fills the gradient of each top that has a loss_weight with it, if the top has none of its present shape.
+
+        After a reshape to fewer values Caffe keeps these gradients, too; after one to more, its new memory has zeros.
+        """
         for blob, weight in zip(top, self.loss_weights, strict=True):
-            if weight:
+            if weight and (blob.grad is None or blob.grad.shape != blob.shape):
                 blob.grad = torch.full(blob.shape, weight, dtype=self.context.dtype, device=self.context.device)
 
 

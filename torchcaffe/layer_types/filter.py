@@ -41,6 +41,7 @@ class Filter(Layer):
         for below, above in zip(bottom, top, strict=False):
             above.value = below.value.index_select(0, self._selected)
         self.resized = [blob.shape for blob in top] != before
+        self.keep_loss_weights(top)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if propagate_down[-1]:

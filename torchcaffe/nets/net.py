@@ -303,10 +303,12 @@ class Net:
         changed its shape. Raises Fatal for a shape that a layer does not take."""
         last = len(self.layers) - 1 if end is None else end
         for index in range(start, last + 1):
+            layer, top = self.layers[index], self.tops[index]
             try:
-                self.layers[index].reshape(self.bottoms[index], self.tops[index])
+                layer.reshape(self.bottoms[index], top)
             except ShapeError as error:
-                raise self.layers[index].refuse(str(error)) from None
+                raise layer.refuse(str(error)) from None
+            layer.keep_loss_weights(top)
 
     def output_values(self) -> Iterator[tuple[str, float, float]]:
         """Each value of each output blob: the blob's name, the value, the blob's loss weight."""

@@ -95,3 +95,26 @@ def test_a_label_that_is_no_class_is_refused(tmp_path: Path) -> None:
     for label in ([0, 3], [-1, 0]):
         with pytest.raises(FormatError, match=r"layer 'loss'.*a label is (3|-1), but there are 3 classes"):
             net.forward(x=np.zeros((2, 3)), label=np.array(label))
+
+
+RESHAPED = """
+net = caffe.Net(given["path"], 0)
+for rows in given["batches"]:
+    net.blobs["x"].reshape(rows, 3)
+    net.reshape()
+    net.blobs["x"].data[...] = 1
+    net.forward()
+    net.backward()
+    out[str(rows)] = net.blobs["x"].diff.copy()
+"""
+
+
+def test_a_top_with_a_loss_weight_keeps_it_in_a_smaller_batch(real_caffe, tmp_path: Path) -> None:
+    """And in a larger one, where Caffe's new memory has zeros and nothing learns any more."""
+    path, batches = tmp_path / "net.prototxt", [4, 2, 3]
+    squares = "loss_weight: 0.5 reduction_param { axis: 1 operation: SUMSQ }"
+    path.write_text(net_of(f'layer {{ name: "it" type: "Reduction" bottom: "x" top: "y" {squares} }}', x=(4, 3)))
+    caffes, ours = real_caffe.run(RESHAPED, path=str(path), batches=batches), {}
+    exec(RESHAPED, {"caffe": caffe, "given": {"path": path, "batches": [*batches, 6]}, "out": ours})
+    assert [found.tolist() for found in ours.values()] == [[[1] * 3] * rows for rows in (4, 2, 3, 6)]
+    assert [right.tolist() for right in caffes.values()] == [[[1] * 3] * rows for rows in batches]
