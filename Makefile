@@ -2,7 +2,8 @@
 #   make demo-sweep                     everything, from a fresh checkout to the figure, on real Caffe
 #   make test                           the test suite;  make test-fast: the part that takes two minutes
 # Settings: CAFFE (the engine's executable), JOBS (trainings at a time), GPUS (0,1; empty: the CPU), PER_GPU,
-# SET="max_iter=200 sizes=[50,100]" (keys of the experiment file to override), DRY_RUN=1, EXPERIMENT=demo.
+# SET="max_iter=200 sizes=[50,100]" (keys of the experiment file to override), DRY_RUN=1, EXPERIMENT=demo,
+# EXECUTOR=slurm (train on a cluster: experiments/profiles/slurm.yaml).
 SHELL := /bin/sh
 EXPERIMENT ?= demo
 # What a user writes is no text for make: a $ in it stays a $.
@@ -29,7 +30,7 @@ FILE = $(call experiment,$(EXPERIMENT))
 
 .PHONY: help new venv caffe torchcaffe engine test test-fast parity equivalence precision bench bench-gpu doctor status verify \
   summarize plot report tensorboard tensorboard-packages browser retain scores controls-sweep claims confusion publish \
-  advise reliability lint requirements protos
+  advise reliability lint requirements protos slurm
 .PHONY: image image-cuda image-base test-image test-image-cuda
 .DEFAULT_GOAL := help
 
@@ -39,6 +40,7 @@ help:
 	@echo '                        NAME-sweep for your own experiments/NAME.yaml'
 	@echo 'make tiny-sweep DRY_RUN=1            list the runs, what is done, and the time left'
 	@echo 'make tiny-sweep SET="max_iter=200 sizes=[50,100] conditions=[base,S2T]"'
+	@echo 'make tiny-sweep EXECUTOR=slurm       on a cluster: docs/scaling.md'
 	@echo 'make controls-sweep     controls of the demo: selffers, random layers, subsets of filters, retention, scores'
 	@echo 'make new NAME=mine DATA=/my/images   an experiment file for your own images'
 	@echo 'make status EXPERIMENT=demo          done, running, waiting, failed'
@@ -87,7 +89,7 @@ engine: venv
 %-sweep: venv engine
 	@$(call SWEEP,$*)
 
-SWEEP = $(TOOLS) sweep $(call experiment,$1) --set "$$SET" $(call option,JOBS) \
+SWEEP = $(TOOLS) sweep $(call experiment,$1) --set "$$SET" $(call option,JOBS) $(call option,EXECUTOR) \
   $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
 # The sweep of experiments/demo-controls.yaml, then the two verbs that need its nets.
@@ -146,7 +148,7 @@ doctor: venv
 	@$(TOOLS) doctor
 
 # The tests compare with real Caffe: the tools and pycaffe of .caffe/, or those in the folder of the executable CAFFE.
-test: venv torchcaffe tensorboard-packages browser
+test: venv torchcaffe tensorboard-packages browser slurm
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 --dist worksteal tests)
 
@@ -154,6 +156,10 @@ test: venv torchcaffe tensorboard-packages browser
 test-fast: venv torchcaffe tensorboard-packages
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m 'not slow' -n 2 --dist worksteal tests
+
+# Some tests start a Slurm of several nodes on this machine. They are skipped, with a message, if it cannot be installed.
+slurm:
+	@sh setup/get_slurm.sh
 
 # Some tests open the page in a browser. They are skipped, with a message, if it cannot be installed.
 browser:

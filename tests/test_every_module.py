@@ -13,6 +13,7 @@ PACKAGES = ("caffeformat", "tools", "torchcaffe")
 # Modules without a test file of their own -> the file that tests them: base classes by a class that extends them.
 TESTED_BY = {
     "caffeformat/errors.py": "caffeformat/test_prototxt.py",
+    "tools/cluster/executor.py": "tools/cluster/test_slurm.py",
     "tools/datasets/base.py": "tools/datasets/test_folder.py",
     "tools/datasets/bring.py": "tools/test_fetch.py",
     "torchcaffe/export/gradients.py": "torchcaffe/export/test_torch_export.py",

@@ -37,6 +37,7 @@ MAY_IMPORT = {
         *("tools.common", "tools.protocol", "tools.datasets", "tools.nets", "tools.results", "tools.stats"),
         *("tools.training", "tools.caffe_log", "tools.page"),
     },
+    "tools.cluster": {"tools.common", "tools.protocol", "tools.training", "tools.planning"},
     "tools.verification": {
         *("tools.common", "tools.protocol", "tools.nets", "tools.results", "tools.stats", "tools.training"),
         *("tools.caffe_log", "tools.planning"),
