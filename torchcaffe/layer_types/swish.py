@@ -7,6 +7,7 @@ import torch
 
 from torchcaffe.layer_types.base import Blob
 from torchcaffe.layer_types.neuron import NeuronLayer
+from torchcaffe.layer_types.sigmoid import sigmoid
 
 
 class Swish(NeuronLayer):
@@ -17,7 +18,7 @@ class Swish(NeuronLayer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x = bottom[0].value
-        self._sigmoid = torch.sigmoid(x * self.param.swish_param.beta)
+        self._sigmoid = sigmoid(x * self.param.swish_param.beta)
         top[0].value = x * self._sigmoid
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
