@@ -2,7 +2,8 @@
 #   make demo-sweep                     everything, from a fresh checkout to the figure, on real Caffe
 #   make test                           the test suite;  make test-fast: the part that takes two minutes
 # Settings: CAFFE (the engine's executable), JOBS (trainings at a time), GPUS (0,1; empty: the CPU), PER_GPU,
-# SET="max_iter=200 sizes=[50,100]" (keys of the experiment file to override), DRY_RUN=1, EXPERIMENT=demo.
+# SET="max_iter=200 sizes=[50,100]" (keys of the experiment file to override), DRY_RUN=1, EXPERIMENT=demo,
+# EXECUTOR=slurm (train on a cluster: experiments/profiles/slurm.yaml).
 SHELL := /bin/sh
 EXPERIMENT ?= demo
 # What a user writes is no text for make: a $ in it stays a $.
@@ -27,9 +28,9 @@ option = $(if $($1),--$(shell echo $1 | tr A-Z a-z) $(call quoted,$($1)))
 exists = $(shell test -e $(call quoted,$1) && echo yes)
 FILE = $(call experiment,$(EXPERIMENT))
 
-.PHONY: help new venv caffe torchcaffe engine test test-fast parity equivalence bench bench-gpu doctor status verify \
+.PHONY: help new venv caffe torchcaffe engine test test-fast parity equivalence precision bench bench-gpu doctor status verify \
   summarize plot report tensorboard tensorboard-packages browser retain scores controls-sweep claims confusion publish \
-  advise reliability lint requirements protos
+  advise reliability lint requirements protos slurm
 .PHONY: image image-cuda image-base test-image test-image-cuda
 .DEFAULT_GOAL := help
 
@@ -39,6 +40,7 @@ help:
 	@echo '                        NAME-sweep for your own experiments/NAME.yaml'
 	@echo 'make tiny-sweep DRY_RUN=1            list the runs, what is done, and the time left'
 	@echo 'make tiny-sweep SET="max_iter=200 sizes=[50,100] conditions=[base,S2T]"'
+	@echo 'make tiny-sweep EXECUTOR=slurm       on a cluster: docs/scaling.md'
 	@echo 'make controls-sweep     controls of the demo: selffers, random layers, subsets of filters, retention, scores'
 	@echo 'make new NAME=mine DATA=/my/images   an experiment file for your own images'
 	@echo 'make status EXPERIMENT=demo          done, running, waiting, failed'
@@ -57,7 +59,7 @@ help:
 	@echo 'make lint               ruff, mypy, hadolint, pip-audit;  make protos: caffeformat/*_pb2.py'
 	@echo 'make requirements       requirements.txt again, from requirements.in'
 	@echo 'make bench              the benchmarks;  make bench-gpu: on a GPU'
-	@echo 'make parity, make equivalence        torchcaffe compared with Caffe: docs/parity.md'
+	@echo 'make parity, make equivalence        torchcaffe compared with Caffe: docs/parity.md;  make precision: bf16'
 	@echo 'make image              the Docker image for CPUs;  make image-cuda: for GPUs'
 	@echo 'make docker-demo-sweep  the same in the image; also: docker-NAME-sweep;  IMAGE=cuda: on the GPUs'
 	@echo 'make test-image         build it, and test what is inside;  make test-image-cuda'
@@ -68,10 +70,14 @@ venv:
 caffe:
 	@sh $(PROJECT)/setup/get_caffe.sh .caffe
 
-# torchcaffe, and PyTorch in the build that fits the machine.
+# torchcaffe, PyTorch in the build that fits the machine, and what `torchcaffe export` writes and checks with.
+EXPORT ?= onnx==1.23.2 onnxruntime==1.32.0 safetensors==0.8.0
 torchcaffe: venv
 	@TORCH='$(TORCH)' sh setup/get_torch.sh $(PYTHON)
 	@[ -x $(VENV)/bin/torchcaffe ] || $(PYTHON) -m pip install -q --no-deps --no-build-isolation -e .
+	@$(PYTHON) -c 'import onnx, onnxruntime, safetensors' 2>/dev/null || { \
+	  echo 'torchcaffe: installing $(EXPORT), for torchcaffe export'; $(PYTHON) -m pip install -q $(EXPORT) || \
+	  echo 'torchcaffe: not installed, so `torchcaffe export` does not work; all else does'; }
 
 # Installs an engine if tools/training/engine.py would find none.
 engine: venv
@@ -83,7 +89,7 @@ engine: venv
 %-sweep: venv engine
 	@$(call SWEEP,$*)
 
-SWEEP = $(TOOLS) sweep $(call experiment,$1) --set "$$SET" $(call option,JOBS) \
+SWEEP = $(TOOLS) sweep $(call experiment,$1) --set "$$SET" $(call option,JOBS) $(call option,EXECUTOR) \
   $(if $(filter-out 0,$(DRY_RUN)),--dry-run)
 
 # The sweep of experiments/demo-controls.yaml, then the two verbs that need its nets.
@@ -142,7 +148,7 @@ doctor: venv
 	@$(TOOLS) doctor
 
 # The tests compare with real Caffe: the tools and pycaffe of .caffe/, or those in the folder of the executable CAFFE.
-test: venv torchcaffe tensorboard-packages browser
+test: venv torchcaffe tensorboard-packages browser slurm
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 --dist worksteal tests)
 
@@ -150,6 +156,10 @@ test: venv torchcaffe tensorboard-packages browser
 test-fast: venv torchcaffe tensorboard-packages
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
 	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m 'not slow' -n 2 --dist worksteal tests
+
+# Some tests start a Slurm of several nodes on this machine. They are skipped, with a message, if it cannot be installed.
+slurm:
+	@sh setup/get_slurm.sh
 
 # Some tests open the page in a browser. They are skipped, with a message, if it cannot be installed.
 browser:
@@ -177,6 +187,12 @@ equivalence: venv torchcaffe
 	@OMP_NUM_THREADS=1 $(PYTHON) -m benchmarks.full_width "$${CAFFE:-.caffe/caffe}" docs/parity-alexnet.csv
 	@$(PYTHON) -m benchmarks.equivalence results docs/parity-seeds.csv; \
 	  code=$$?; $(PYTHON) -m benchmarks.parity_report docs/parity.md && exit $$code
+
+# Twenty seeds of the same training in fp32 and in bf16: 20 to 60 minutes. After a kill it continues where it was.
+precision: venv torchcaffe
+	@for verb in fetch split pack mean; do CAFFE=torchcaffe $(TOOLS) $$verb $(EQUIVALENCE) || exit 1; done
+	@nice -n 19 $(PYTHON) -m benchmarks.precision docs/parity-precision.csv
+	@$(PYTHON) -m benchmarks.parity_report docs/parity.md
 
 # requirements.txt and docker/requirements.txt from their .in files: all packages that these need, with the sha256 of
 # every file of each version. With Python 3.11, the oldest that the project supports: newer ones need no more packages.
@@ -238,6 +254,7 @@ test-image-cuda: venv
 # two minutes of training instead of twelve.
 bench: venv engine torchcaffe
 	@$(PYTHON) benchmarks/parse.py
+	@$(PYTHON) benchmarks/bf16.py
 	@$(PYTHON) benchmarks/train.py $(if $(filter-out 0,$(QUICK)),--quick)
 ifneq ($(EXPERIMENT),demo)
 	@$(PYTHON) benchmarks/pack.py $(FILE) --set "$$SET" --work results/bench

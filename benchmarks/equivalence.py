@@ -30,7 +30,7 @@ class Verdict:
 
     means: dict[str, float]
     sds: dict[str, float]
-    difference: float  # torchcaffe - caffe
+    difference: float  # of the means: torchcaffe - caffe, or bf16 - fp32
     interval: tuple[float, float]  # 90 %
     p: float
     n: int
@@ -41,8 +41,8 @@ class Verdict:
 
 
 def tost(accuracies: dict[str, np.ndarray], margin: float = MARGIN) -> Verdict:
-    """The verdict. `accuracies`: engine -> its accuracies in the order of the seeds."""
-    ours, theirs = accuracies["torchcaffe"], accuracies["caffe"]
+    """The verdict on the second against the first. `accuracies`: name -> accuracies in the order of the seeds."""
+    theirs, ours = accuracies.values()
     differences = ours - theirs
     above = stats.ttest_1samp(differences, -margin, alternative="greater")
     below = stats.ttest_1samp(differences, margin, alternative="less")
@@ -82,16 +82,6 @@ def read(path: Path) -> dict[str, np.ndarray]:
 def section(path: Path) -> str:
     """The part of docs/parity.md about `path`, a CSV of `collect`."""
     verdict = tost(read(path))
-    low, high = (f"{100 * end:+.2f}" for end in verdict.interval)
-    answer = "equivalent" if verdict.equivalent else "equivalence is not shown"
-    outside = not verdict.interval[0] < 0 < verdict.interval[1]
-    remark = (
-        " The interval does not contain 0:\nthe difference is small, but may be more than chance." if outside else ""
-    )
-    rows = "".join(
-        f"| {engine} | {verdict.n} | {100 * verdict.means[engine]:.2f} % | {100 * verdict.sds[engine]:.2f} |\n"
-        for engine in ENGINES
-    )
     return f"""
 ## Where nets learn: final accuracies
 
@@ -99,12 +89,32 @@ Written by `make equivalence` from experiments/equivalence.yaml: {verdict.n} see
 Fashion-MNIST, the net of prototxt/mini. The accuracy of each seed is in [{path.name}]({path.name}). Runs of
 one seed start from the same weights and see the same crops, mirrors and dropout masks. Rounding separates them in time.
 
-| engine | runs | mean accuracy | sd, points |
-|---|---|---|---|
-{rows}
-torchcaffe - Caffe, paired by seed: {100 * verdict.difference:+.2f} points, 90 % interval {low} to {high}. Two one-sided
-t-tests with a margin of {100 * MARGIN:g} point, p = {verdict.p:.2g}: {answer}.{remark}
+{table(verdict, "engine")}
+torchcaffe - Caffe, {sentence(verdict)}
 """
+
+
+def table(verdict: Verdict, what: str) -> str:
+    """The means and standard deviations as a table, whose first column is called `what`."""
+    rows = "".join(
+        f"| {name} | {verdict.n} | {100 * verdict.means[name]:.2f} % | {100 * verdict.sds[name]:.2f} |\n"
+        for name in verdict.means
+    )
+    return f"| {what} | runs | mean accuracy | sd, points |\n|---|---|---|---|\n{rows}"
+
+
+def sentence(verdict: Verdict) -> str:
+    """The difference, its interval and what they mean."""
+    low, high = (f"{100 * end:+.2f}" for end in verdict.interval)
+    answer = "equivalent" if verdict.equivalent else "equivalence is not shown"
+    outside = not verdict.interval[0] < 0 < verdict.interval[1]
+    remark = (
+        " The interval does not contain 0:\nthe difference is small, but may be more than chance." if outside else ""
+    )
+    return (
+        f"paired by seed: {100 * verdict.difference:+.2f} points, 90 % interval {low} to {high}. Two one-sided\n"
+        f"t-tests with a margin of {100 * MARGIN:g} point, p = {verdict.p:.2g}: {answer}.{remark}"
+    )
 
 
 if __name__ == "__main__":

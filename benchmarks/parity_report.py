@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import equivalence, full_width
+from benchmarks import equivalence, full_width, precision
 from tools.common.files import write_atomic
 
 HEAD = """\
@@ -65,7 +65,11 @@ def with_sections(page: str, folder: Path) -> str:
     """The whole page: the summary, the table of `page`, and the sections from the CSVs in `folder`."""
     table = page.partition(COLUMNS)[2].partition("\n\n")[0].rstrip("\n") + "\n"
     rows = [Row(what, int(count), float(allowed), float(worst)) for what, count, allowed, worst in _ROW.findall(table)]
-    sections = {"parity-alexnet.csv": full_width.section, "parity-seeds.csv": equivalence.section}
+    sections = {
+        "parity-alexnet.csv": full_width.section,
+        "parity-seeds.csv": equivalence.section,
+        "parity-precision.csv": precision.section,
+    }
     parts = [write(folder / name) for name, write in sections.items() if (folder / name).exists()]
     answers = "".join(f"| {question} | {answer} |\n" for question, answer in _answers(rows, folder).items())
     return HEAD + answers + TABLE + COLUMNS + table + "".join(parts)
@@ -92,7 +96,11 @@ def _answers(rows: list[Row], folder: Path) -> dict[str, str]:
     if (folder / "parity-alexnet.csv").exists():
         answers["And AlexNet in its full width?"] = _full_width(folder / "parity-alexnet.csv")
     if (folder / "parity-seeds.csv").exists():
-        answers["Do trained nets have the same accuracy?"] = _trained(folder / "parity-seeds.csv")
+        verdict = equivalence.tost(equivalence.read(folder / "parity-seeds.csv"))
+        answers["Do trained nets have the same accuracy?"] = f"torchcaffe - Caffe is {_apart(verdict, 'engine')}"
+    if (folder / "parity-precision.csv").exists():
+        verdict = equivalence.tost(precision.read(folder / "parity-precision.csv"))
+        answers["And with `--precision=bf16`?"] = f"bf16 - fp32 is {_apart(verdict, 'precision')}"
     return answers
 
 
@@ -111,13 +119,13 @@ def _full_width(path: Path) -> str:
     return f"in {full_width.ITERATIONS} iterations the first printed loss that differs from Caffe's: {'; '.join(ends)}"
 
 
-def _trained(path: Path) -> str:
-    verdict = equivalence.tost(equivalence.read(path))
+def _apart(verdict: equivalence.Verdict, what: str) -> str:
+    """The difference of the means of each `what`."""
     low, high = (f"{100 * end:+.2f}" for end in verdict.interval)
-    what = "equivalent" if verdict.equivalent else "equivalence is not shown"
+    answer = "equivalent" if verdict.equivalent else "equivalence is not shown"
     return (
-        f"torchcaffe - Caffe is {100 * verdict.difference:+.2f} points of accuracy (90 % interval {low} to {high}), "
-        f"{verdict.n} seeds in each engine; within {100 * equivalence.MARGIN:g} point: {what}"
+        f"{100 * verdict.difference:+.2f} points of accuracy (90 % interval {low} to {high}), "
+        f"{verdict.n} seeds in each {what}; within {100 * equivalence.MARGIN:g} point: {answer}"
     )
 
 

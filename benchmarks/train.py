@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -45,11 +45,11 @@ CAFFE_FLOPS = 45e9  # its floating point operations per second, for this estimat
 QUICK = ("alexnet, base, batch 64", "alexnet, S3T, batch 64", "alexnet_quarter", "mini")
 
 GEMM = """
-import time, torch
+import sys, time, torch
 from torchcaffe.layer_types.products import linear
 best = 0
 for rows, columns, inner in ((2048, 2048, 2048), (1024, 4096, 1024)):
-    a, b = torch.rand(rows, inner), torch.rand(columns, inner)
+    a, b = (torch.rand(size, inner).to(getattr(torch, sys.argv[1])) for size in (rows, columns))
     for product in (lambda: linear(a, b), lambda: a @ b.t()):
         for _ in range(12):
             started = time.perf_counter()
@@ -65,34 +65,38 @@ _DISPLAY = re.compile(rb"Iteration \d+ \((\S+) iter/s, \S+s/(\d+) iters\)")
 class Measured:
     """The best measurements of one engine's processes."""
 
-    rate: float = 0.0  # iterations per second
+    rates: list[float] = field(default_factory=list)  # iterations per second, of each display
     cpu: float = float("inf")  # CPU seconds per iteration
     memory: int = 0  # bytes
 
+    @property
+    def rate(self) -> float:
+        return max(self.rates, default=0.0)
+
     def add(self, other: "Measured") -> None:
-        self.rate, self.cpu = max(self.rate, other.rate), min(self.cpu, other.cpu)
+        self.rates += other.rates
+        self.cpu = min(self.cpu, other.cpu)
         self.memory = max(self.memory, other.memory)
 
 
 class Benchmark:
-    """Runs the engines in `folder`, which has nets, images and the weights that target nets start from."""
+    """Runs `engines`, name -> command, in `folder`, which has nets, images and weights that target nets start from."""
 
-    def __init__(self, folder: Path, threads: int, rounds: int) -> None:
-        self._folder, self._rounds = folder, rounds
-        caffe = find_engine()
-        if caffe.name == "torchcaffe":
-            raise UserError("CAFFE names torchcaffe; name BVLC Caffe, or unset it")
-        self._engines = {"Caffe": [str(caffe.path)], "torchcaffe": [sys.executable, "-m", "torchcaffe"]}
+    def __init__(
+        self, folder: Path, threads: int, rounds: int, engines: dict[str, list[str]], displays: int = DISPLAYS
+    ) -> None:
+        self._folder, self._rounds, self._engines, self._displays = folder, rounds, engines, displays
         self._environment = {
             **os.environ,
             "OPENBLAS_NUM_THREADS": str(threads),
             "OMP_NUM_THREADS": str(threads),
-            "PYTHONPATH": str(CHECKOUT),
+            "PYTHONPATH": os.pathsep.join([str(CHECKOUT), os.environ.get("PYTHONPATH", "")]),
         }
 
-    def gemm(self) -> float:
+    def gemm(self, dtype: str = "float32") -> float:
         """The speed of a matrix product, in floating point operations per second."""
-        result = subprocess.run([sys.executable, "-c", GEMM], env=self._environment, capture_output=True, check=True)
+        command = [sys.executable, "-c", GEMM, dtype]
+        result = subprocess.run(command, env=self._environment, capture_output=True, check=True)
         return float(result.stdout)
 
     def compare(self, case: Case) -> tuple[int, dict[str, Measured]]:
@@ -102,7 +106,7 @@ class Benchmark:
         operations = training_flops_per_image(write_net(case, self._folder), case.shape[0])
         display = max(1, round(DISPLAY_SECONDS * CAFFE_FLOPS / operations / case.batch))
         arguments = ["--weights=" + self._source(case)] if case.condition != "base" else []
-        solver = write_solver(case, self._folder, DISPLAYS * display + 1, display)
+        solver = write_solver(case, self._folder, self._displays * display + 1, display)
         measured = {name: Measured() for name in self._engines}
         for _ in range(self._rounds):
             for name, command in self._engines.items():
@@ -115,7 +119,7 @@ class Benchmark:
         name = f"{base.file}_iter_0.caffemodel"
         if not (self._folder / name).exists():
             write_net(base, self._folder)
-            self._train(self._engines["Caffe"], write_solver(base, self._folder, 0, 0, base.file), [])
+            self._train(next(iter(self._engines.values())), write_solver(base, self._folder, 0, 0, base.file), [])
         return name
 
     def _train(self, command: list[str], solver: str, arguments: list[str]) -> Measured:
@@ -135,7 +139,7 @@ class Benchmark:
             raise UserError(f"{' '.join(command)} ended with {process.returncode}:\n{b''.join(log[-20:]).decode()}")
         measured = Measured(memory=memory)
         for (*_, before), (rate, iterations, after) in pairwise(displays):
-            measured.add(Measured(rate, (after - before) / iterations))
+            measured.add(Measured([rate], (after - before) / iterations))
         return measured
 
 
@@ -150,6 +154,13 @@ def _highest_resident(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     fields = dict(line.split(":", 1) for line in status.splitlines())
     return int(fields["VmHWM"].removesuffix("kB")) * 1024
+
+
+def engines() -> dict[str, list[str]]:
+    caffe = find_engine()
+    if caffe.name == "torchcaffe":
+        raise UserError("CAFFE names torchcaffe; name BVLC Caffe, or unset it")
+    return {"Caffe": [str(caffe.path)], "torchcaffe": [sys.executable, "-m", "torchcaffe"]}
 
 
 def row(case: Case, operations: int, limit: float, measured: dict[str, Measured]) -> str:
@@ -177,7 +188,7 @@ def main() -> None:
     wanted = QUICK if arguments.quick else (arguments.only,)
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        benchmark = Benchmark(Path(folder), arguments.threads, arguments.rounds)
+        benchmark = Benchmark(Path(folder), arguments.threads, arguments.rounds, engines())
         limit = benchmark.gemm()
         print(f"{arguments.threads} threads, product of matrices: {limit / 1e9:.0f} GFLOP/s; load {os.getloadavg()[0]}")
         print("| net | MFLOP an image | Caffe, iter/s (images/s) | torchcaffe | ratio | CPU ms an iteration | ", end="")

@@ -37,9 +37,14 @@ def blob_to_array(blob: BlobProto, name: str = "blob") -> np.ndarray:
     return _array(PackedBlob.FromString(blob.SerializeToString()), name)
 
 
+def read_blob(path: str | Path, kind: str = "blob") -> np.ndarray:
+    """The array in a binaryproto file: float32, of any shape. Raises FormatError, which calls the file a `kind`."""
+    return _array(_parse(path, PackedBlob(), f"{kind} (binaryproto)"), f"{path}: not a {kind}")
+
+
 def read_mean(path: str | Path) -> np.ndarray:
     """The mean image in a binaryproto file: float32, CHW, BGR. Raises FormatError."""
-    mean = _array(_parse(path, PackedBlob(), "mean image (binaryproto)"), f"{path}: not a mean image")
+    mean = read_blob(path, "mean image")
     if mean.ndim != 4 or mean.shape[0] != 1 or 0 in mean.shape:
         raise FormatError(
             f"{path}: not a mean image: its shape is {mean.shape}; it must be 1, channels, height, width, as "

@@ -22,10 +22,13 @@ def encode(image: np.ndarray, label: int) -> bytes:
     return b"".join((_head(image.shape), image.tobytes(), _tail(label)))
 
 
-def decode(data: bytes, read: Callable[[bytes], np.ndarray] | None = None) -> tuple[np.ndarray, int]:
+def decode(
+    data: bytes, read: Callable[[bytes], np.ndarray] | None = None, floats: bool = False
+) -> tuple[np.ndarray, int]:
     """The image (uint8, CHW, read-only) and the label of a Datum. Raises FormatError.
 
-    `read` decodes a JPEG or PNG file into an image (uint8, CHW). Without it, a Datum with such a file is an error.
+    `read` decodes a JPEG or PNG file into an image (uint8, CHW). Without it, a Datum with such a file is an error. With
+    `floats`, a Datum of floats and without pixels is an image of float32; else it is an error, too.
     """
     datum = _parsed(data)
     if datum.encoded and read:
@@ -34,6 +37,12 @@ def decode(data: bytes, read: Callable[[bytes], np.ndarray] | None = None) -> tu
         raise FormatError("the Datum holds a JPEG or PNG file; pack it again without --encoded")
     shape = (datum.channels, datum.height, datum.width)
     pixels = datum.data
+    if datum.float_data and not pixels:  # beside pixels Caffe ignores them
+        if not floats:
+            raise FormatError("the Datum holds floats; only uint8 pixels are supported")
+        if len(datum.float_data) != shape[0] * shape[1] * shape[2] or min(shape) < 1:
+            raise FormatError(f"a Datum of shape {shape} with {len(datum.float_data)} floats")
+        return np.array(datum.float_data, np.float32).reshape(shape), datum.label
     if len(pixels) != shape[0] * shape[1] * shape[2] or min(shape) < 1:
         raise FormatError(f"a Datum of shape {shape} with {len(pixels)} bytes of pixels")
     return np.frombuffer(pixels, np.uint8).reshape(shape), datum.label
@@ -41,12 +50,9 @@ def decode(data: bytes, read: Callable[[bytes], np.ndarray] | None = None) -> tu
 
 def _parsed(data: bytes) -> Datum:
     try:
-        datum = Datum.FromString(data)
+        return Datum.FromString(data)
     except DecodeError:
         raise FormatError(f"{len(data)} bytes that are not a Datum") from None
-    if datum.float_data and not datum.data:  # beside pixels Caffe ignores them
-        raise FormatError("the Datum holds floats; only uint8 pixels are supported")
-    return datum
 
 
 # A database has few different shapes and labels. Their bytes are cached, so encoding an image copies its pixels once.

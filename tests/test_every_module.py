@@ -13,12 +13,23 @@ PACKAGES = ("caffeformat", "tools", "torchcaffe")
 # Modules without a test file of their own -> the file that tests them: base classes by a class that extends them.
 TESTED_BY = {
     "caffeformat/errors.py": "caffeformat/test_prototxt.py",
+    "tools/cluster/executor.py": "tools/cluster/test_slurm.py",
     "tools/datasets/base.py": "tools/datasets/test_folder.py",
     "tools/datasets/bring.py": "tools/test_fetch.py",
+    "torchcaffe/export/gradients.py": "torchcaffe/export/test_torch_export.py",
+    "torchcaffe/export/onnx_file.py": "torchcaffe/export/test_onnx_export.py",
+    "torchcaffe/export/onnx_graph.py": "torchcaffe/export/test_onnx_export.py",
+    "torchcaffe/export/refusal.py": "torchcaffe/export/test_onnx_export.py",
+    "torchcaffe/export/torch_maps.py": "torchcaffe/export/test_onnx_maps.py",
+    "torchcaffe/export/torch_shapes.py": "torchcaffe/export/test_onnx_shapes.py",
+    "torchcaffe/export/torch_values.py": "torchcaffe/export/test_onnx_values.py",
     "torchcaffe/layer_types/base_conv.py": "torchcaffe/layer_types/test_conv.py",
     "torchcaffe/layer_types/base_data.py": "torchcaffe/layer_types/test_data.py",
     "torchcaffe/layer_types/loss.py": "torchcaffe/layer_types/test_softmax_loss.py",
+    "torchcaffe/layer_types/lstm.py": "torchcaffe/layer_types/test_recurrent.py",
     "torchcaffe/layer_types/neuron.py": "torchcaffe/layer_types/test_relu.py",
+    "torchcaffe/layer_types/rnn.py": "torchcaffe/layer_types/test_recurrent.py",
+    "torchcaffe/layer_types/unrolled.py": "torchcaffe/layer_types/test_recurrent.py",
 }
 MODULES = sorted(
     str(path.relative_to(CHECKOUT))

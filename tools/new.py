@@ -64,6 +64,7 @@ EXPLAINED = {
     "display": "iterations between two lines of the log",
     "snapshot": "iterations between two snapshots; 0: only at the end",
     "base_lr": "learning rate at the start",
+    "precision": "bf16: faster with torchcaffe on a CPU that has it (docs/torchcaffe.md)",
     "claims": "files of experiments/claims/ that `claims` tests on the tables",
     "keep_models": "sources: keeps only nets that others copy from; none: keeps no net",
     "resume": "true: a killed training goes on from its last snapshot (docs/settings.md)",
@@ -179,6 +180,7 @@ def _held(values: dict[str, Any], scan: Scan) -> dict[str, object]:
         "train_batch_size": train.data_param.batch_size,
         **{key: getattr(solver, key) for key in ("max_iter", "test_interval", "display", "snapshot")},
         "base_lr": f"{solver.base_lr:g}",
+        "precision": Experiment.model_fields["precision"].default,
     }
 
 

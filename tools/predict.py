@@ -28,7 +28,7 @@ from tools.protocol.layout import Run
 from tools.protocol.runs import find_run
 from tools.results.columns import PREDICTIONS, read_csv
 from tools.results.tables import npz_bytes
-from tools.training.engine import Engine, find_engine
+from tools.training.engine import Engine, engine_of
 from tools.training.engine_outputs import layers_above, output_values
 from tools.training.process import Contradiction, RunFailed
 
@@ -104,7 +104,8 @@ def main(argv: list[str]) -> None:
     parser = cli.parser("predict", __doc__)
     cli.add_run(parser)
     arguments = parser.parse_args(argv)
-    exp, engine = load(arguments.experiment, arguments.set), find_engine()
+    exp = load(arguments.experiment, arguments.set)
+    engine = engine_of(exp)
     run = find_run(exp, engine.name, arguments.run)
     with lock(run.lock):
         training = read_json(run.folder / "train.json")

@@ -21,7 +21,7 @@ from tools.protocol.layout import Run, experiment_name, results_folder
 from tools.results.columns import CURVE_COLUMNS, CURVES, MANIFESTS, PREDICTIONS, csv_text, label_key, with_columns
 from tools.results.ended_runs import run_of
 from tools.results.tables import PUBLISHED, Tables, npz_bytes
-from tools.training.engine import Engine, find_engine
+from tools.training.engine import Engine, engine_of
 
 
 def restore(exp: Experiment, engine: Engine, folder: Path) -> list[Run]:
@@ -71,7 +71,8 @@ def main(argv: list[str]) -> None:
     parser = cli.parser("restore", __doc__)
     cli.add_from(parser)
     arguments = parser.parse_args(argv)
-    exp, engine = load(arguments.experiment, arguments.set), find_engine()
+    exp = load(arguments.experiment, arguments.set)
+    engine = engine_of(exp)
     folder = arguments.tables or PUBLISHED / results_folder(exp, engine.name).name
     restored = restore(exp, engine, folder)
     print(f"models/{experiment_name(exp, engine.name)}/: {len(restored)} runs restored from {folder}/")

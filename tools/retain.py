@@ -33,7 +33,7 @@ from tools.protocol.runs import condition_of, retain_run, runs_of, source_net_of
 from tools.results.columns import RETENTION, RETENTION_COLUMNS, Row, csv_text, row_of
 from tools.results.ended_runs import run_order
 from tools.run import run_one
-from tools.training.engine import Engine, find_engine
+from tools.training.engine import Engine, engine_of
 from tools.training.engine_outputs import layers_producing, output_values
 from tools.training.inputs import has_diverged, run_inputs, trained_weights
 from tools.training.process import RunFailed
@@ -154,6 +154,7 @@ def _line(row: Row) -> str:
 
 
 def main(argv: list[str]) -> None:
-    exp, engine = cli.experiment("retain", __doc__, argv, {RETENTION: RETENTION_COLUMNS}), find_engine()
+    exp = cli.experiment("retain", __doc__, argv, {RETENTION: RETENTION_COLUMNS})
+    engine = engine_of(exp)
     rows = retain(exp, engine)
     print(f"{results_folder(exp, engine.name) / RETENTION}: {len(rows)} runs")

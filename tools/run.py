@@ -21,7 +21,7 @@ from tools.protocol.runs import find_run, is_copied_from, runs_of, train_set
 from tools.results.columns import PREDICTIONS
 from tools.training.attempts import attempts
 from tools.training.caffe_train import LOG
-from tools.training.engine import Engine, find_engine
+from tools.training.engine import Engine, engine_of
 from tools.training.inputs import lacks_predictions, put_back_manifest, run_stage
 from tools.training.learning import Chance, chance_of
 from tools.training.outcome import outcome
@@ -188,7 +188,7 @@ def main(argv: list[str]) -> None:
     cli.add_run(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
-    engine = find_engine()
+    engine = engine_of(exp)
     run = find_run(exp, engine.name, arguments.run)
     began = time.monotonic()
     manifest = run_one(exp, run, engine)

@@ -38,7 +38,7 @@ from tools.results.ended_runs import run_order
 from tools.stats import transferability
 from tools.stats.probe import linear_cka, probe
 from tools.stats.rank_correlation import correlations
-from tools.training.engine import Engine, find_engine
+from tools.training.engine import Engine, engine_of
 from tools.training.inputs import has_diverged, run_inputs, trained_weights
 from tools.training.set_features import features_net
 from tools.training.used import checked_weights
@@ -180,6 +180,7 @@ def main(argv: list[str]) -> None:
     arguments = parser.parse_args(argv)
     if arguments.images < 2:
         raise UserError(f"--images {arguments.images}: two images or more can be scored")
-    exp, engine = load(arguments.experiment, arguments.set), find_engine()
+    exp = load(arguments.experiment, arguments.set)
+    engine = engine_of(exp)
     print(report(*scores(exp, engine, arguments.images)))
     print(f"{results_folder(exp, engine.name) / SCORES}, {CORRELATIONS}: written")

@@ -2,7 +2,8 @@
 
     python -m tools status experiments/demo.yaml
 
-`unscored` runs are trained, but their predictions are missing; `stale` ones were made from other inputs than now.
+`unscored` runs are trained, but their predictions are missing; `stale` ones were made from other inputs than now. Of a
+sweep on a cluster it shows the jobs that are there, and which runs were killed with their job, and why.
 """
 
 from collections import Counter
@@ -10,10 +11,12 @@ from collections import Counter
 from tabulate import tabulate
 
 from tools import cli
+from tools.cluster import fate
+from tools.cluster.order import queue
 from tools.planning.state import make_plan
 from tools.protocol import layout
 from tools.protocol.layout import Run, size_name
-from tools.training.engine import find_engine
+from tools.training.engine import engine_of
 
 MARKS = {
     "done": "done",
@@ -38,7 +41,7 @@ def table(states: dict[Run, str]) -> str:
 
 def main(argv: list[str]) -> None:
     exp = cli.experiment("status", __doc__, argv)
-    engine = find_engine()
+    engine = engine_of(exp)
     plan = make_plan(exp, engine)
     print(table(plan.runs))
     counts = Counter(state.split(":")[0] for state in plan.runs.values())
@@ -46,6 +49,9 @@ def main(argv: list[str]) -> None:
     stages = (f"{stage} {plan.stage_state(stage)}" for stage in plan.stages)
     print(f"stages: {', '.join(stages)}")
     for run, state in plan.runs.items():
-        if state.startswith(("failed", "stale")):
-            print(f"  {run.folder}: {state}")
+        killed = fate.told(run) if state in ("waiting", "failed") else ""
+        if state.startswith(("failed", "stale")) or killed:
+            print(f"  {run.folder}: {': '.join(filter(None, (state, killed)))}")
+    for line in queue(exp, engine):
+        print(line)
     print(f"results: {layout.results_folder(exp, engine.name)}/")

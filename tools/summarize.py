@@ -64,7 +64,7 @@ from tools.results.columns import (
 from tools.results.ended_runs import EndedRun, ended_runs, runs_on_disk
 from tools.results.tables import npz_bytes
 from tools.stats.learning_state import LEARNING, PAST_BEST
-from tools.training.engine import Engine, NoEngine, find_engine
+from tools.training.engine import Engine, NoEngine, engine_of
 from tools.training.inputs import put_back_manifest
 from tools.training.outcome import FLAGS
 
@@ -239,7 +239,7 @@ def main(argv: list[str]) -> None:
     tables = {RUNS: RUN_COLUMNS, SUMMARY: SUMMARY_COLUMNS, CURVES: CURVE_COLUMNS, CLASSES: CLASS_COLUMNS}
     exp = cli.experiment("summarize", __doc__, argv, tables)
     with contextlib.suppress(NoEngine):  # its version is among the inputs: without it nothing is put back
-        put_back_manifests(exp, find_engine())
+        put_back_manifests(exp, engine_of(exp))
     folder = results_folder(exp, engine_name())
     written = summarize(exp, engine_name())
     print(report(folder))

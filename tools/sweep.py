@@ -15,6 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tools import cli, summarize
+from tools.cluster.order import jobs_of, write_manifest
+from tools.cluster.profile import KubernetesProfile, Profile, load_profile
+from tools.cluster.submit import carry_out_on
 from tools.common.errors import UserError
 from tools.common.files import remove_leftovers
 from tools.planning import estimate
@@ -23,12 +26,15 @@ from tools.planning.state import Plan, check_templates, make_plan, set_aside_sta
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import MODELS, RESULTS
-from tools.training.engine import Engine, find_engine
+from tools.training.engine import Engine, engine_of
 from tools.training.gpus import runs_per_gpu, selected_gpus
 
 
-def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
-    """Runs what is left of the experiment, `jobs` trainings at a time; returns the exit status, 1 if a run failed."""
+def sweep(exp: Experiment, engine: Engine, jobs: int, profile: Profile | None = None) -> int:
+    """Runs what is left of the experiment; returns the exit status, 1 if a run failed.
+
+    `jobs` trainings at a time on this machine, or with a profile on its cluster.
+    """
     results = layout.results_folder(exp, engine.name)
     for place in (layout.dataset_folder(exp).parts[0], MODELS, RESULTS):
         if os.path.lexists(place):
@@ -43,13 +49,13 @@ def sweep(exp: Experiment, engine: Engine, jobs: int) -> int:
             if plan.stage_state(verb) == "not needed":
                 print(f"  what `{verb}` made is not here any more; nothing needs it, unless runs are added")
         return 0
-    print(header(exp, engine, jobs))
-    print(f"{len(plan.remaining)} of {len(plan.runs)} runs to do.{_may_follow(plan)}")
-    if not selected_gpus(engine) and plan.remaining:
+    print(header(exp, engine, jobs, profile))
+    print(f"{len(plan.remaining)} of {len(plan.runs)} runs to do.{_may_follow(plan)}", flush=True)
+    if not profile and not selected_gpus(engine) and plan.remaining:
         print(f"No GPU here. {estimate.time_left(exp, engine, plan, jobs)}", flush=True)
     set_aside_stale_manifests(exp, engine, plan)
     began = time.monotonic()
-    outcome = carry_out(exp, engine, plan, jobs)
+    outcome = carry_out_on(profile, exp, engine, plan) if profile else carry_out(exp, engine, plan, jobs)
     after = make_plan(exp, engine)
     took = f"{(time.monotonic() - began) / 60:.1f} min"
     if outcome.status == 0 and not after.remaining:
@@ -93,13 +99,14 @@ def _delete_source_nets(exp: Experiment, engine: Engine, plan: Plan) -> None:
                 weights.unlink()
 
 
-def header(exp: Experiment, engine: Engine, jobs: int) -> str:
+def header(exp: Experiment, engine: Engine, jobs: int, profile: Profile | None = None) -> str:
     """The first lines of the log: everything that is needed to repeat the sweep."""
-    gpus = selected_gpus(engine)
+    gpus = [] if profile else selected_gpus(engine)
     where = f"GPUs {', '.join(gpus)}" if gpus else "the CPU"
+    where = f"in each of {profile.pilots} jobs of {profile.executor}" if profile else f"on {where}"
     values = "\n".join(f"  {key}: {value}" for key, value in exp.model_dump().items() if value is not None)
     overrides = f' with SET="{exp.overrides}"' if exp.overrides else ""
-    return f"{exp.file}{overrides}, {engine.version} ({engine.path}), {jobs} at a time on {where}\n{values}"
+    return f"{exp.file}{overrides}, {engine.version} ({engine.path}), {jobs} at a time {where}\n{values}"
 
 
 def default_jobs(engine: Engine) -> int:
@@ -133,15 +140,22 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--jobs", type=int, default=0, help="trainings at a time; default: one a core, or a place on a GPU"
     )
+    parser.add_argument("--executor", metavar="NAME", help="train on the cluster of experiments/profiles/NAME.yaml")
     parser.add_argument("--dry-run", action="store_true", help="list the runs, what is done, and the time left")
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
-    engine = find_engine()
+    engine = engine_of(exp)
     if arguments.jobs < 0:
         raise UserError(f"--jobs {arguments.jobs}: the number of trainings at a time; at least 1")
-    jobs = arguments.jobs or default_jobs(engine)
+    profile = load_profile(arguments.executor) if arguments.executor else None
+    if profile and arguments.jobs:
+        profile = profile.model_copy(update={"jobs": arguments.jobs})
+    jobs = jobs_of(profile) if profile else arguments.jobs or default_jobs(engine)
     check_templates(exp, engine)
+    if isinstance(profile, KubernetesProfile):
+        print(write_manifest(exp, engine, profile))
+        return 0
     if arguments.dry_run:
         dry_run(exp, engine, jobs)
         return 0
-    return sweep(exp, engine, jobs)
+    return sweep(exp, engine, jobs, profile)

@@ -23,7 +23,7 @@ from tools.protocol.runs import condition_of, find_run, source_run
 from tools.training import filter_subset, proofs
 from tools.training.attempts import count_attempt
 from tools.training.caffe_train import LOG, START, CaffeTrain, clear
-from tools.training.engine import Engine, find_engine
+from tools.training.engine import Engine, engine_of
 from tools.training.gpus import gpu_slot
 from tools.training.inputs import has_same_images, run_inputs, trained_weights
 from tools.training.machine import machine
@@ -129,7 +129,7 @@ def main(argv: list[str]) -> None:
     cli.add_run(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
-    engine = find_engine()
+    engine = engine_of(exp)
     run = find_run(exp, engine.name, arguments.run)
     with lock(run.lock):
         training = train(exp, run, engine)

@@ -22,9 +22,9 @@ import secrets
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.protocol.experiment import load
+from tools.protocol.experiment import Experiment, load
 from tools.results.columns import engine_name
-from tools.training.engine import Engine, NoEngine, find_engine
+from tools.training.engine import Engine, NoEngine, engine_of
 from tools.verification import rerun
 from tools.verification.commands import Commands
 from tools.verification.findings import Findings
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
     cli.add_from(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
-    engine = _engine()
+    engine = _engine(exp)
     commands = Commands(exp, engine.name if engine else engine_name(), cli.interpreter())
     if arguments.tables:
         if arguments.rerun:
@@ -73,8 +73,8 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _engine() -> Engine | None:
+def _engine(exp: Experiment) -> Engine | None:
     try:
-        return find_engine()
+        return engine_of(exp)
     except NoEngine:
         return None

@@ -5,8 +5,10 @@
     torchcaffe test --model=net.prototxt --weights=a.caffemodel [--iterations=50] [--gpu=0]
     torchcaffe time --model=net.prototxt [--iterations=50] [--phase=TEST] [--gpu=0]
     torchcaffe device_query [--gpu=all]
+    torchcaffe export net.prototxt a.caffemodel --to onnx|pytorch|safetensors --output PATH
 
-Three flags are not Caffe's: --precision, --data and --step. common/context.py explains them.
+`export` (torchcaffe/export) is not Caffe's, nor are its flags, nor --precision, --data and --step, which
+common/context.py explains.
 Exit codes: 0; 1 for a wrong flag or if PyTorch is missing; 134, as of a process that aborted, for every other error.
 PyTorch is imported only when a command runs, so that --version answers at once.
 """
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from torchcaffe.flags import Flags
 
 _ABORTED = 134
-_COMMANDS = ("device_query", "test", "time", "train")
+_COMMANDS = ("device_query", "export", "test", "time", "train")
 
 
 class _NoPyTorch(Exception):
@@ -59,11 +61,11 @@ def _main(arguments: list[str]) -> int:
     if "version" in switches:
         print(f"torchcaffe version {__version__}")
         return 0
-    if "help" in switches or len(words) != 1:
+    if "help" in switches or (len(words) != 1 and words[:1] != ["export"]):
         print(USAGE, file=sys.stderr)
         return 1 if "help" in switches else 0
     try:
-        return _run_logged(words[0], flags)
+        return _run_logged(words[0], flags, words[1:])
     except _NoPyTorch:
         hint = "run `pip install torch`, or `make torchcaffe` in a checkout"
         print(f"ERROR: torchcaffe needs PyTorch, which is not installed: {hint}", file=sys.stderr)
@@ -114,31 +116,45 @@ def _import_commands() -> ModuleType:
     return commands
 
 
-def _run_logged(command: str, flags: "Flags") -> int:
+def _run_logged(command: str, flags: "Flags", files: list[str]) -> int:
     """Runs a command with the log switched on. An error becomes the line of a failed CHECK."""
     from torchcaffe.common import log
 
     log.Logger.enabled = True
     try:
-        return _run(command, flags)
+        return _run(command, flags, files)
     except FormatError as error:
         place = error.place if isinstance(error, log.Fatal) else ""
         log.fatal(place or "io.cpp:39", f"Check failed: {error}")
         return _ABORTED
-    except (MemoryError, RuntimeError) as error:
-        where = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
-        if "CUDA" in str(error):
-            log.fatal("syncedmem.cpp:71", f"Check failed: the GPU reports{where}: {_gpu_message(str(error))}")
-        elif _is_out_of_memory(error):
-            log.fatal("syncedmem.hpp:34", f"Check failed: allocation failed{where}: {error}")
-        else:
-            raise
-        return _ABORTED
+    except Exception as error:
+        return _report(error)
     finally:
         log.Logger.enabled = False
 
 
-def _run(command: str, flags: "Flags") -> int:
+def _report(error: Exception) -> int:
+    """Logs an error of a Python layer, with its traceback, or of PyTorch. Raises any other again."""
+    from torchcaffe.common import log
+
+    where = "".join(f" ({note})" for note in getattr(error, "__notes__", []))
+    if layer := getattr(error, "python_layer", ""):
+        from torchcaffe.common.user_module import own_traceback
+
+        print(own_traceback(error), file=sys.stderr, end="")
+        log.fatal("python_layer.hpp:42", f"Check failed: {layer}: {type(error).__name__}: {error}")
+    elif not isinstance(error, MemoryError | RuntimeError):
+        raise error
+    elif "CUDA" in str(error):
+        log.fatal("syncedmem.cpp:71", f"Check failed: the GPU reports{where}: {_gpu_message(str(error))}")
+    elif _is_out_of_memory(error):
+        log.fatal("syncedmem.hpp:34", f"Check failed: allocation failed{where}: {error}")
+    else:
+        raise error
+    return _ABORTED
+
+
+def _run(command: str, flags: "Flags", files: list[str]) -> int:
     from torchcaffe.common import log
 
     if command not in _COMMANDS:
@@ -154,9 +170,9 @@ def _run(command: str, flags: "Flags") -> int:
         if error.name == "torch":
             raise _NoPyTorch from None
         raise
-    run: Callable[[Flags], int] = getattr(commands, command)
+    run: Callable[..., int] = getattr(commands, command)
     with np.errstate(all="ignore"):  # as in C: overflow gives inf and 0 / 0 gives nan, without a warning
-        return run(flags)
+        return run(flags, files) if command == "export" else run(flags)
 
 
 def _gpu_message(text: str) -> str:

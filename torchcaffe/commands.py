@@ -1,16 +1,20 @@
-"""The commands `train`, `test`, `time` and `device_query`. Source followed: BVLC Caffe's tools/caffe.cpp."""
+"""The commands `train`, `test`, `time` and `device_query`, which follow BVLC Caffe's tools/caffe.cpp, and `export`."""
 
 import time as clock
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetState, Phase, SolverParameter
+from torchcaffe import __version__
 from torchcaffe.common import context, log, memory
 from torchcaffe.common.log import Fatal, check, number, weighted_loss
 from torchcaffe.common.signals import Signals
+from torchcaffe.export import command
+from torchcaffe.export.exporter import Options
 from torchcaffe.flags import Flags
 from torchcaffe.nets import reader
 from torchcaffe.nets.net import Net
@@ -120,6 +124,19 @@ def _log_times(net: Net, forward: np.ndarray, backward: np.ndarray, count: int) 
     log.info("caffe.cpp:412", f"Average Forward-Backward: {number(total / count)} ms.")
     log.info("caffe.cpp:414", f"Total Time: {number(total)} ms.")
     log.info("caffe.cpp:415", "*** Benchmark ends ***")
+
+
+def export(flags: Flags, files: list[str]) -> int:
+    """Prints what was written, on standard output."""
+    options = Options(
+        *(Path(), Path(), flags.to, Path(flags.output), flags.shape, flags.preprocess, flags.channels, flags.pycaffe),
+        level=flags.level,
+        stages=tuple(filter(None, _stages(flags))),
+        program=f"torchcaffe {__version__}",
+    )
+    for line in command.run(files or [name for name in (flags.model, flags.weights) if name], options):
+        print(line)
+    return 0
 
 
 def device_query(flags: Flags) -> int:

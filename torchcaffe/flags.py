@@ -16,21 +16,29 @@ commands:
   test            score a model
   device_query    show GPU diagnostic information
   time            benchmark model execution time
+  export          write a model as ONNX, PyTorch code or safetensors: export NET.prototxt WEIGHTS.caffemodel
 
   Flags:
+    -channels (export: of the images that an ONNX graph takes, BGR or RGB) default: "BGR"
     -data (where data sets are: streamed, resident on the device, or auto: resident on a GPU if it fits) default: "auto"
     -gpu (run on this GPU; `all` for device_query) default: ""
     -iterations (the number of iterations to run) default: 50
     -level (the net's level) default: 0
     -model (the net's prototxt) default: ""
     -precision (of matrix products: fp32, tf32 or bf16) default: "fp32"
+    -output (export: the file to write, or the folder for pytorch) default: ""
     -phase (TRAIN or TEST, for `time`) default: ""
+    -preprocess (export: mean and scale as part of an ONNX graph: `net`, as the net's data layer has them, or the fields
+      of a transform_param) default: ""
+    -pycaffe (export: the Python of BVLC Caffe to check against; `none`: torchcaffe) default: pycaffe, .caffe/pycaffe
+    -shape (export: shapes of inputs, data:1,3,227,227;more:1,10) default: ""
     -sighup_effect (what SIGHUP does: snapshot, stop or none) default: "snapshot"
     -sigint_effect (what SIGINT does: snapshot, stop or none) default: "stop"
     -snapshot (the solverstate to resume from) default: ""
     -solver (the solver's prototxt) default: ""
     -step (how an iteration runs: eager, static, or auto: static, as CUDA graphs, on a GPU) default: "auto"
     -stage (the net's stages, separated by ',') default: ""
+    -to (export: onnx, pytorch or safetensors) default: ""
     -weights (caffemodels to start from, separated by ','; not with -snapshot) default: ""
 """
 
@@ -53,6 +61,12 @@ class Flags:
     step: str = "auto"
     sigint_effect: str = "stop"
     sighup_effect: str = "snapshot"
+    to: str = ""
+    output: str = ""
+    shape: str = ""
+    preprocess: str = ""
+    channels: str = ""
+    pycaffe: str = ""
 
 
 class BadFlag(Exception):

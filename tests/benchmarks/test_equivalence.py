@@ -48,7 +48,7 @@ def test_a_seed_counts_where_both_engines_ended_well(tmp_path: Path) -> None:
 def test_the_published_page_is_that_of_the_published_figures() -> None:
     page = (DOCS / "parity.md").read_text()
     assert page == with_sections(page, DOCS)
-    assert page.count("\n## ") == 3
+    assert page.count("\n## ") == 4
 
 
 def test_the_page_opens_with_what_its_table_shows(tmp_path: Path) -> None:

@@ -26,6 +26,17 @@ def test_an_array_comes_back_from_a_blob_bit_for_bit(array):
     assert (found.dtype, found.shape, found.tobytes()) == (np.float32, array.shape, array.tobytes())
 
 
+@pytest.mark.parametrize("shape", [(), (3, 2), (1, 1, 3, 3)])
+def test_a_blob_in_a_file_is_read_in_its_shape(tmp_path, shape):
+    array = np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
+    (tmp_path / "H").write_bytes(blobs.array_to_blob(array).SerializeToString())
+    found = blobs.read_blob(tmp_path / "H")
+    assert (found.shape, found.tolist()) == (shape, array.tolist())
+    (tmp_path / "H").write_bytes(b"no blob")
+    with pytest.raises(FormatError, match=r"H: not a matrix H \(binaryproto\)"):
+        blobs.read_blob(tmp_path / "H", "matrix H")
+
+
 def test_a_blob_is_what_protobuf_makes_of_the_same_values():
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     assert blobs.array_to_blob(array) == BlobProto(shape=BlobShape(dim=[2, 3]), data=range(6))

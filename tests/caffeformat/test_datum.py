@@ -70,6 +70,15 @@ def test_a_datum_without_plain_pixels_is_refused(message, phrase):
     assert phrase in str(error.value)
 
 
+def test_floats_are_read_where_they_are_asked_for():
+    record = Datum(channels=1, height=1, width=2, float_data=[0.5, -1.5], label=3)
+    image, label = datum.decode(record.SerializeToString(), floats=True)
+    assert (image.dtype, image.tolist(), label) == (np.float32, [[[0.5, -1.5]]], 3)
+    record.width = 3
+    with pytest.raises(FormatError, match=r"a Datum of shape \(1, 1, 3\) with 2 floats"):
+        datum.decode(record.SerializeToString(), floats=True)
+
+
 @pytest.mark.parametrize("encoded", [False, True])
 def test_floats_beside_pixels_are_not_read(encoded):
     pixels = np.arange(6, dtype=np.uint8).reshape(1, 2, 3)

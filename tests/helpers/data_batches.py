@@ -26,14 +26,19 @@ def batches_of_both(
     real: RealCaffe, folder: Path, text: str, phase: int, count: int, seed: int = 3
 ) -> tuple[Arrays, Arrays]:
     """The outputs of `count` forward passes, ours and Caffe's: `0 data`, ..."""
+    found = batches(folder, text, phase, count, seed)
+    return found, real.run(BATCHES, net=str(folder / "net.prototxt"), phase=phase, count=count, seed=seed)
+
+
+def batches(folder: Path, text: str, phase: int, count: int, seed: int = 3) -> Arrays:
+    """Ours alone."""
     path = folder / "net.prototxt"
     path.write_text(text)
     torchcaffe.set_mode_cpu()
     torchcaffe.set_random_seed(seed)
     forget_earlier_runs()
     net = torchcaffe.Net(path, phase)
-    found = {f"{i} {name}": array.copy() for i in range(count) for name, array in net.forward().items()}
-    return found, real.run(BATCHES, net=str(path), phase=phase, count=count, seed=seed)
+    return {f"{i} {name}": array.copy() for i in range(count) for name, array in net.forward().items()}
 
 
 def forget_earlier_runs() -> None:

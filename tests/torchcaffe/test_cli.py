@@ -1,5 +1,6 @@
 """The command line beside Caffe's: exit codes and messages, also without PyTorch or a GPU."""
 
+import os
 import re
 import signal
 import subprocess
@@ -20,6 +21,17 @@ def test_the_version_is_told_without_loading_pytorch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=engine_runs.CHECKOUT)
     assert (done.returncode, done.stdout) == (0, f"torchcaffe version {torchcaffe.__version__}\n")
+
+
+def test_threads_spin_for_a_bounded_time_unless_the_caller_says_otherwise() -> None:
+    program = "import os, torchcaffe; print(os.environ.get('GOMP_SPINCOUNT'))"
+    bare = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    wanted = [({}, "5000\n"), ({"GOMP_SPINCOUNT": "7"}, "7\n"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None\n")]
+    for given, count in wanted:
+        done = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, cwd=engine_runs.CHECKOUT, env=bare | given
+        )
+        assert done.stdout == count, done.stderr
 
 
 # Runs `python -m torchcaffe` as it is without PyTorch.

@@ -24,7 +24,7 @@ from tools.protocol.experiment import Experiment
 from tools.protocol.layout import HALVES, Half, Run, Split, experiment_name, split_of
 from tools.protocol.runs import source_net
 from tools.protocol.weighted_layers import weighted_blocks
-from tools.training.engine import find_engine
+from tools.training.engine import Engine, engine_of
 from tools.training.features import layer_features
 from tools.training.inputs import is_own_net
 
@@ -49,7 +49,7 @@ def draw(exp: Experiment, engine: str, folder: Path, layer: str | None = None) -
     weights, status = _weights(run)
     try:
         name = layer or weighted_blocks(prototxt.read_net(run.folder / NET), run.folder / NET)[-2].main.name
-        pixels, labels, features = _both_halves(split, run, weights, name)
+        pixels, labels, features = _both_halves(engine_of(exp), split, run, weights, name)
     except (UserError, FormatError) as error:
         raise NoData(str(error)) from None
     flag = f" ({status})" if status != "ok" else ""
@@ -129,9 +129,10 @@ def _weights(run: Run) -> tuple[Path, str]:
     return run.folder / manifest["model"]["file"], status
 
 
-def _both_halves(split: Split, run: Run, weights: Path, layer: str) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+def _both_halves(
+    engine: Engine, split: Split, run: Run, weights: Path, layer: str
+) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """Of both validation sets: pixels (images x values, float32), labels of each half, features (images x values)."""
-    engine = find_engine()
     pixels, labels, features = [], [], []
     for half in HALVES:
         with lmdb_file.open_reader(split.val_lmdb(half)) as reader:

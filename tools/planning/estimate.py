@@ -84,7 +84,7 @@ def seconds_per_iteration(exp: Experiment, engine: Engine, jobs: int) -> float:
     net = _net_without_data(exp)
     threads = os.environ.get("OPENBLAS_NUM_THREADS") or str(max(1, len(os.sched_getaffinity(0)) // jobs))
     where = ",".join(selected_gpus(engine)) or f"cpu, {threads} threads"
-    key = sha256(f"{net}{engine.version}{where}{jobs}".encode()).hexdigest()[:16]
+    key = sha256(f"{net}{engine.version}{''.join(engine.flags)}{where}{jobs}".encode()).hexdigest()[:16]
     file = layout.results_folder(exp, engine.name) / MEASURED
     measured = read_json(file)
     if not isinstance(measured, dict):
@@ -130,7 +130,7 @@ def _measure(exp: Experiment, engine: Engine, net: str, threads: str, jobs: int)
         (Path(folder) / "net.prototxt").write_text(net)
         (Path(folder) / "solver.prototxt").write_text(_solver_of_measurement(exp, Path(folder), ITERATIONS))
         (Path(folder) / "long.prototxt").write_text(_solver_of_measurement(exp, Path(folder), 1 << 30))
-        command: list[str | Path] = [engine.path, "train", *(["--gpu=0"] if gpus else [])]
+        command: list[str | Path] = [engine.path, "train", *engine.flags, *(["--gpu=0"] if gpus else [])]
         others = 0 if gpus else jobs - 1
         try:
             with _trainings_beside([*command, f"--solver={folder}/long.prototxt"], environment, others):

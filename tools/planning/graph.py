@@ -85,7 +85,8 @@ def _environment(engine: Engine, jobs: int) -> dict[str, str]:
     environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ
     environment = {"TORCHCAFFE_WARM": str(os.getpid())} | environment  # docs/torchcaffe.md, "A warm start"
     environment |= {"GPUS": ",".join(selected_gpus(engine)), "PYTHONUNBUFFERED": "1"}
-    environment |= {PYTHON: sys.executable, "PYTHONPATH": str(CHECKOUT)}
+    paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment |= {PYTHON: sys.executable, "PYTHONPATH": os.pathsep.join(paths)}
     return environment | ({"TOOLS_PLAIN": "1"} if jobs > 1 else {})
 
 

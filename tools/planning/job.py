@@ -43,7 +43,8 @@ def main() -> int:
         how = describe(status)
         if status < 0:
             print(f"error: {' '.join(filter(None, (verb, run)))}: {how}", file=sys.stderr)
-        Path(mark + NOTE).write_text(how, encoding="utf-8")
+        with contextlib.suppress(FileNotFoundError):  # an interrupted sweep removes its folder: nobody reads the note
+            Path(mark + NOTE).write_text(how, encoding="utf-8")
         return status if status > 0 else 128 - status
     _age(graph, mark)
     Path(mark).touch()

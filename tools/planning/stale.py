@@ -9,7 +9,7 @@ from tools.planning.state import STALE, run_state
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, experiment_name
 from tools.results.ended_runs import runs_on_disk
-from tools.training.engine import Engine, find_engine
+from tools.training.engine import Engine, engine_of
 
 
 def stale_runs(exp: Experiment, engine: Engine) -> list[Run]:
@@ -28,7 +28,7 @@ def stale_runs(exp: Experiment, engine: Engine) -> list[Run]:
 def note_stale_runs(exp: Experiment) -> None:
     """Prints a note on stderr if there are any. Without an engine, whose version is an input, nothing is known."""
     with contextlib.suppress(UserError):
-        stale = stale_runs(exp, find_engine())
+        stale = stale_runs(exp, engine_of(exp))
         if stale:
             print(
                 f"note: {len(stale)} of the runs in these tables {'is' if len(stale) == 1 else 'are'} stale: made from "

@@ -8,18 +8,17 @@ An override of a key that selects runs, or of one that concerns only this machin
 other override becomes part of the name, so that a trial never uses or overwrites a real run.
 """
 
-import difflib
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, field_validator
-from pydantic_core import ErrorDetails
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from tools.common.errors import UserError
 from tools.common.yaml_file import read_value, read_yaml
+from tools.common.yaml_model import validated
 from tools.protocol.conditions import Condition
 from tools.protocol.register import check_name
 
@@ -73,6 +72,9 @@ class Experiment(BaseModel):
     display: Positive | None = None
     snapshot: Count | None = None
     base_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+
+    # the engine
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"  # of products of matrices; BVLC Caffe has fp32 alone
 
     claims: list[ClaimsName] = Field(["thesis"], min_length=1)  # files of experiments/claims/, each a family of claims
 
@@ -130,10 +132,7 @@ def load(file: Path, overrides: str = "") -> Experiment:
     content = read_yaml(Path(file), "an experiment file", "experiments/demo.yaml")
     changes = _parse_overrides(overrides)
     places = {key: content.place(key) for key in content.values} | dict.fromkeys(changes, "SET")
-    try:
-        experiment = Experiment(**content.values | changes)
-    except ValidationError as error:
-        raise UserError("\n".join(_explain(e, content.file, places) for e in error.errors())) from None
+    experiment = validated(Experiment, content.values | changes, content.file, places, "experiments/demo.yaml")
     experiment._file, experiment._places, experiment._set = content.file, places, overrides
     experiment._name = _name(content.file, changes)
     _check_name(content.file, experiment.name)
@@ -161,19 +160,6 @@ def _parse_overrides(text: str) -> dict[str, Any]:
             ) from None
         rest = rest[match.end() :]
     return changes
-
-
-def _explain(error: ErrorDetails, file: Path, places: dict[str, str]) -> str:
-    key = str(error["loc"][0])
-    place = places.get(key, str(file))
-    if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, Experiment.model_fields, 1)
-        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(Experiment.model_fields)}"
-        return f"{place}: {key}: unknown key; {hint}"
-    if error["type"] == "missing":
-        return f"{place}: {key}: missing; every experiment file gives it (see experiments/demo.yaml)"
-    text = str(error.get("ctx", {}).get("error", error["msg"]))
-    return f"{place}: {key}: found {error['input']!r}; {text[0].lower()}{text[1:]}"
 
 
 def _name(file: Path, changes: dict[str, Any]) -> str:

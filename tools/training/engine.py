@@ -3,12 +3,13 @@
 import os
 import shutil
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
+from tools.protocol.experiment import Experiment
 from tools.training.output import OutputFault, answer_of
 
 
@@ -19,6 +20,12 @@ class NoEngine(UserError):
 @dataclass(frozen=True)
 class Engine:
     path: Path
+    precision: str = "fp32"  # of products of matrices: fp32, tf32 or bf16
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What the commands `train` and `test` get besides their arguments. BVLC Caffe has no such flag."""
+        return () if self.precision == "fp32" else (f"--precision={self.precision}",)
 
     @property
     def name(self) -> str:
@@ -57,3 +64,12 @@ def find_engine() -> Engine:
         if path:
             return Engine(Path(path).absolute())
     raise NoEngine("no Caffe: neither CAFFE nor a `caffe` on the PATH nor .caffe/caffe; run `make caffe`")
+
+
+def engine_of(exp: Experiment) -> Engine:
+    """`find_engine()` with the precision of `exp`. Raises NoEngine, and UserError if the engine does not have it."""
+    engine = replace(find_engine(), precision=exp.precision)
+    if engine.flags and engine.version.startswith("caffe "):
+        found = f"{exp.precision}, but {engine.path} is BVLC Caffe ({engine.version}), which computes in fp32 alone"
+        raise exp.fault("precision", found, "leave it out, or choose CAFFE=torchcaffe")
+    return engine

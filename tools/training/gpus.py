@@ -18,6 +18,7 @@ from tools.training.engine import Engine
 from tools.training.output import OutputFault, answer_of
 
 SLOTS = Path("models") / ".slots"
+GPU_GIVEN = "TOOLS_GPU_GIVEN"  # set in the environment of a run whose caller has chosen its GPU, as a pilot does
 
 
 @cache
@@ -42,7 +43,7 @@ def runs_per_gpu() -> int:
 def gpu_slot(engine: Engine) -> Iterator[str | None]:
     """Waits for a free slot and yields its GPU (None: the CPU). The kernel releases the slot even after `kill -9`."""
     names = selected_gpus(engine)
-    if not names or "SLURM_JOB_ID" in os.environ:
+    if not names or "SLURM_JOB_ID" in os.environ or GPU_GIVEN in os.environ:
         yield names[0] if names else None
         return
     SLOTS.mkdir(parents=True, exist_ok=True)

@@ -61,7 +61,8 @@ def _used_images(record: Record) -> dict[str, str]:
 
 
 def run_inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
-    """Name -> sha256 of everything that the run's result depends on, and the engine's version line.
+    """Name -> sha256 of everything that the run's result depends on, the engine's version line, and its precision
+    unless that is fp32.
 
     Raises NotReady if an input does not exist yet.
     """
@@ -86,6 +87,8 @@ def run_inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
     if source:
         inputs["weights"] = trained_weights(source)[1]
     inputs["engine"] = engine.version
+    if engine.precision != "fp32":
+        inputs["precision"] = engine.precision
     return inputs
 
 

@@ -40,7 +40,7 @@ def run_engine(
     (by default ENGINE_SILENCE, or an hour) or more than `most` bytes (by default 1 GB); of such a log the beginning and
     the end are kept. An OutputFault of `on_line` is the same.
     """
-    command = [str(engine.path), *arguments, *([] if gpu is None else ["--gpu=0"])]
+    command = [str(engine.path), *arguments, *engine.flags, *([] if gpu is None else ["--gpu=0"])]
     environment = os.environ | {"GLOG_logtostderr": "1", "TZ": "UTC"}  # UTC: no hour is skipped or repeated in the log
     environment |= {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
     silence = silence or output.silence_allowed()

@@ -1,10 +1,14 @@
 """Blob: an array with its gradient, Caffe's `data` and `diff`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
 from caffeformat import FormatError
 from torchcaffe.common.context import Context
+from torchcaffe.common.host_arrays import HostArray, Side
+from torchcaffe.common.rounded import Rounded
 
 _MOST_AXES, _MOST_VALUES = 32, 2**31 - 1  # Caffe's kMaxBlobAxes and INT_MAX
 
@@ -17,9 +21,17 @@ class Blob:
     """Two tensors of the same shape. Axes are in Caffe's order (N, C, H, W); the memory layout is the context's.
 
     `value` and `grad` are the tensors. `grad` is None while all its values are zero. Layers replace both tensors.
-    `data` and `diff` are the same values as numpy arrays, and can be assigned to. On the CPU they are writable views of
-    the present tensors, which a layer may replace later. From a GPU they are copies.
+    `data` and `diff` are pycaffe's arrays of the same values (host_arrays.py), and can be assigned to. They put the
+    tensors into Caffe's memory order; `values` and `diff_values` do not, and are for reading only.
+
+    `same_memory` are the blobs whose values have the same memory in Caffe, such as the bottom and the tops of a Split;
+    `same_gradient` those whose gradients have, such as the bottom and the top of a Flatten layer.
+
+    `rounded` holds the copies of a parameter's values that products in bfloat16 read.
     """
+
+    same_memory: Sequence["Blob"] = ()
+    same_gradient: Sequence["Blob"] = ()
 
     def __init__(self, context: Context, shape: tuple[int, ...] = (), name: str = ""):
         check_shape(shape)
@@ -27,8 +39,12 @@ class Blob:
         self._context = context
         self._shape = tuple(shape)
         self._value: torch.Tensor | None = None
-        self.grad: torch.Tensor | None = None
+        self.rounded = Rounded()
+        self._grad: torch.Tensor | None = None
         self._spare: torch.Tensor | None = None  # memory of the last gradient, kept by clear_gradient for reuse
+        self._product: torch.Tensor | None = None  # memory of the last product in bfloat16
+        self._is_product = False  # whether the gradient is `_product`, and `_grad` is not written yet
+        self._arrays: dict[Side, HostArray] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,6 +64,22 @@ class Blob:
     def value(self, tensor: torch.Tensor) -> None:
         self._value = tensor
 
+    @property
+    def grad(self) -> torch.Tensor | None:
+        if self._is_product:
+            assert self._product is not None
+            spare = torch.empty_like(self.value) if self._spare is None else self._spare
+            self._grad, self._spare, self._is_product = spare.copy_(self._product), None, False
+        return self._grad
+
+    @grad.setter
+    def grad(self, tensor: torch.Tensor | None) -> None:
+        self._grad, self._is_product = tensor, False
+
+    def grad_or_product(self) -> torch.Tensor | None:
+        """`grad`; or in bfloat16, if it is one product in bfloat16 and nobody has asked for `grad` yet."""
+        return self._product if self._is_product else self._grad
+
     def gradient(self) -> torch.Tensor:
         """`grad`; zeros if it is None."""
         if self.grad is None and self._spare is not None:
@@ -64,13 +96,21 @@ class Blob:
         """As add_gradient(a @ b), but in the memory of the last gradient: fresh memory pages for a large gradient
         (64 MB) take as long as the product."""
         if a.dtype != self.value.dtype:
-            self.add_gradient((a @ b).to(self.value.dtype))
+            self._add_rounded_product(a, b)
         elif self.grad is not None:
             self.grad = self.grad.addmm_(a, b)
         elif self._spare is not None:
             self.grad, self._spare = torch.mm(a, b, out=self._spare), None
         else:
             self.grad = a @ b
+
+    def _add_rounded_product(self, a: torch.Tensor, b: torch.Tensor) -> None:
+        before = self.grad
+        self._product = torch.mm(a, b) if self._product is None else torch.mm(a, b, out=self._product)
+        if before is None:
+            self._is_product = True
+        else:
+            before.add_(self._product)
 
     def tensors(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """The tensors of value and gradient, for a later `attach`."""
@@ -82,36 +122,95 @@ class Blob:
 
     def clear_gradient(self) -> None:
         """Sets the gradient to zero: `grad` is None afterwards."""
-        if self.grad is not None:
-            self.grad, self._spare = None, self.grad
+        if self._grad is not None:
+            self._spare = self._grad
+        self.grad = None
 
     def reshape(self, *shape: int) -> None:
-        """Gives the blob a new shape. Keeps the values if their number stays the same, else they become zeros."""
+        """Gives the blob a new shape. Keeps the values that have room, in Caffe's order; with more room than before,
+        all become zeros."""
         if tuple(shape) == self.shape:
             return
         check_shape(shape)
-        if self._value is not None and self._value.numel() == int(np.prod(shape, dtype=np.int64)):
-            self._value = self._value.reshape(shape)
+        count = int(np.prod(shape, dtype=np.int64))
+        if self._value is not None and count <= self._value.numel():
+            self._value = self._value.reshape(-1)[:count].reshape(shape)
         else:
             self._value = None
-        self.grad = self._spare = None
+        self.grad = self._spare = self._product = None
         self._shape = tuple(shape)
 
     @property
     def data(self) -> np.ndarray:
-        return self.value.numpy(force=True)
+        return self._array("value")
 
     @data.setter
     def data(self, array: np.ndarray) -> None:
-        self.value.copy_(_tensor(array).reshape(self.shape))
+        """Copies `array`, which numpy must be able to broadcast to the blob's shape: else ValueError."""
+        self.value.copy_(_tensor(np.broadcast_to(array, self.shape)))
 
     @property
     def diff(self) -> np.ndarray:
-        return self.gradient().numpy(force=True)
+        return self._array("grad")
 
     @diff.setter
     def diff(self, array: np.ndarray) -> None:
-        self.gradient().copy_(_tensor(array).reshape(self.shape))
+        self.gradient().copy_(_tensor(np.broadcast_to(array, self.shape)))
+
+    def values(self) -> np.ndarray:
+        """The values, in any memory order. Do not write to them."""
+        return self.value.numpy(force=True)
+
+    def diff_values(self) -> np.ndarray:
+        """The gradient, in any memory order. Do not write to it."""
+        return self.gradient().numpy(force=True)
+
+    @property
+    def num(self) -> int:
+        return self._legacy_size(0)
+
+    @property
+    def channels(self) -> int:
+        return self._legacy_size(1)
+
+    @property
+    def height(self) -> int:
+        return self._legacy_size(2)
+
+    @property
+    def width(self) -> int:
+        return self._legacy_size(3)
+
+    def _legacy_size(self, axis: int) -> int:
+        """The size of one of the four axes that blobs had until 2014. Axes that are missing at the end have size 1."""
+        if len(self.shape) > 4:
+            raise ValueError(f"blob '{self.name}' of {self.shape}: num, channels, height, width are of 4 axes at most")
+        return self.shape[axis] if axis < len(self.shape) else 1
+
+    def move(self, memory: torch.Tensor) -> None:
+        """Moves the values, of which `memory` is a copy, into it. The blobs with the same tensor move too: another
+        net's shared weights, the tops of a Split."""
+        self.value.set_(memory.untyped_storage(), memory.storage_offset(), memory.shape, memory.stride())
+        self.join_memory()
+
+    def move_gradient(self, memory: torch.Tensor) -> None:
+        """Makes `memory`, a copy of the gradient, the gradient of this blob and of those in `same_gradient`."""
+        for blob in [self, *self.same_gradient]:
+            if blob.count == self.count:
+                blob.grad = memory.view(blob.shape)
+
+    def join_memory(self) -> None:
+        """Gives the blobs in `same_memory` the memory of this one: it was a copy where the order in memory differed."""
+        tensor = self.value
+        for other in self.same_memory:
+            if other.value.data_ptr() != tensor.data_ptr() and other.count == self.count:
+                other.value = tensor.view(other.shape)
+
+    def _array(self, side: Side) -> np.ndarray:
+        self.rounded.exposed |= side == "value"
+        if side not in self._arrays:
+            self._arrays[side] = HostArray(self, side)
+        return self._arrays[side].get()
 
     def _zeros(self) -> torch.Tensor:
         return torch.zeros(self._shape, dtype=self._context.dtype, device=self._context.device)
@@ -149,7 +248,11 @@ def upload(array: np.ndarray, context: Context) -> torch.Tensor:
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.require(array, requirements="W"))
+    """`array` as a tensor. PyTorch takes neither negative strides nor memory that cannot be written to."""
+    whole = np.asarray(array)
+    if not whole.flags.writeable or any(stride < 0 for stride in whole.strides):
+        whole = whole.copy()
+    return torch.from_numpy(whole)
 
 
 def laid_out(tensor: torch.Tensor, context: Context) -> torch.Tensor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from torchcaffe.common import cpu, log
 from torchcaffe.common.log import Fatal, check
 from torchcaffe.random.c_rand import CRand
 from torchcaffe.random.rng import Generator
@@ -56,6 +57,7 @@ class Context:
 
 
 _current: Context | None = None
+_gpu = 0  # index of the GPU that set_device chose last
 
 
 def current() -> Context:
@@ -96,14 +98,17 @@ def set_mode_cpu() -> None:
 
 
 def set_mode_gpu() -> None:
-    set_device(0)
+    """The GPU that set_device chose, else the first one. Raises Fatal if PyTorch sees none."""
+    set_device(_gpu)
 
 
 def set_device(index: int) -> None:
     """Raises Fatal if PyTorch sees no GPU with this index."""
+    global _gpu
     if not 0 <= index < torch.cuda.device_count():
         gpus = f"{torch.cuda.device_count()} GPUs found" if torch.cuda.is_available() else "no GPU is found"
         raise Fatal(f"cannot use GPU {index}: {gpus}; leave out --gpu and set solver_mode: CPU", "common.cpp:152")
+    _gpu = index
     torch.cuda.set_device(index)
     current().device = torch.device("cuda", index)
     set_precision(current().precision)
@@ -113,11 +118,15 @@ def set_precision(name: str) -> None:
     """Sets the precision of matrix products, one of PRECISIONS. Choose the device first. Raises Fatal.
 
     fp32 is float32 throughout, without the TF32 that PyTorch's convolutions use by default. tf32 keeps 10 bits of an
-    operand's fraction. bf16 keeps 7, and rounds the results in the same way. Sums are float32 in all three.
+    operand's fraction. bf16 keeps 7, and rounds the results in the same way. Sums are float32 in all three. A processor
+    without bf16 computes the same, but slowly, and a warning says so.
     """
     check(name in PRECISIONS, f"--precision={name}: choose one of {', '.join(PRECISIONS)}", "common.cpp:152")
     needs_gpu = "--precision=tf32: a CPU has no TF32; use fp32 or bf16, or name a GPU: --gpu=0"
     check(name != "tf32" or current().on_gpu, needs_gpu, "common.cpp:152")
+    if name == "bf16" and not current().on_gpu and cpu.has_bf16() is False:
+        lacks = "this processor has neither avx512_bf16 nor amx_bf16"
+        log.warning("common.cpp:152", f"{lacks}: --precision=bf16 takes 2 to 70 times as long as fp32")
     current().precision = name
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name == "tf32"
     torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False

@@ -4,6 +4,7 @@ Each line names the place in BVLC Caffe's source (git 99bd997, shipped by Debian
 programs that read logs work for both engines. Lines go to standard error. Unlike glog, no copy is kept under /tmp.
 """
 
+import os
 import re
 import sys
 import threading
@@ -30,9 +31,23 @@ class Fatal(FormatError):
 
 
 class Logger:
-    """Lines are written only if `enabled`. The command line switches it on; a script may do so too."""
+    """Lines are written only if `enabled`, and of the severities from `level` on: 0 INFO, 1 WARNING, 2 ERROR, 3 FATAL.
+    The command line switches it on, and so does the first net or solver of a script."""
 
     enabled = False
+    level = 0
+
+
+def enable_for_script() -> None:
+    """Switches the log on, as it is in pycaffe from the start. The environment's GLOG_minloglevel is the level."""
+    if not Logger.enabled:
+        Logger.enabled, Logger.level = True, _level_of_environment()
+
+
+def _level_of_environment() -> int:
+    """As glog reads it: digits, after spaces and a sign; 0 without any."""
+    found = re.match(r"\s*[-+]?\d+", os.environ.get("GLOG_minloglevel", ""))  # noqa: SIM112
+    return int(found[0]) if found else 0
 
 
 def info(place: str, message: str) -> None:
@@ -53,7 +68,7 @@ def fatal(place: str, message: str) -> None:
 
 
 def _write(severity: str, place: str, message: str) -> None:
-    if Logger.enabled:
+    if Logger.enabled and "IWEF".index(severity) >= min(Logger.level, 3):
         now = datetime.now().strftime("%m%d %H:%M:%S.%f")
         sys.stderr.write(f"{severity}{now} {threading.get_native_id():5d} {place}] {message}\n")
         sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""The images of a Data layer: the records of an LMDB in the order of their keys, over and over, transformed.
+"""The images of a Data layer: the records of a database in the order of their keys, over and over, transformed.
 
 BVLC Caffe's prefetch thread reads `prefetch` batches (default 4) before the first one is used, and one more each time a
 batch has been used. When it passes the last record, it logs "Restarting data prefetching from start.". So the log
@@ -12,19 +12,20 @@ Source followed: BVLC Caffe's data_layer.cpp.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from caffeformat import FormatError, datum, lmdb_file
+from caffeformat import FormatError, datum, leveldb_file, lmdb_file
 from caffeformat.caffeformat_pb2 import DataParameter, LayerParameter
 from torchcaffe.data import images
-from torchcaffe.data.transformer import Shape, Transformer, own_generator, size
+from torchcaffe.data.transformer import SeveralSizes, Shape, Transformers, own_generator, size
 from torchcaffe.random.rng import Generator, State
 
 _PREFIX = "transformer."  # of the transformer's entries in a source's state
 
 
-class LmdbSource:
+class DatumSource:
     """The records that the Data layer `layer` names, beginning with the first.
 
     Draws from `rng`, the solver's generator, as often as Caffe's layer does: twice for a transformer that uses random
@@ -41,14 +42,17 @@ class LmdbSource:
             raise self._error("cannot set both force_color and force_gray")
         self._decode = partial(images.decode, color=color if color or gray else None)
         with self._named():
-            self._reader = lmdb_file.open_reader(param.source)
+            self._reader = _open(param)
         self._count = len(self._reader)
         if not self._count:
-            raise self._error(f"{param.source}: an LMDB without records")
-        self.image_shape = self._decoded(0)[0].shape
+            raise self._error(f"{param.source}: a database without records")
+        first = self._decoded(0)[0]
+        self.image_shape, self.image_type = first.shape, first.dtype
+        self._transformers = Transformers(
+            layer.transform_param, phase, own_generator(layer.transform_param, phase, rng)
+        )
         with self._named():
-            own = own_generator(layer.transform_param, phase, rng)
-            self.transform = Transformer(layer.transform_param, phase, self.image_shape, own)
+            self.transform = self._transformers.of(self.image_shape)
         rng.rand()
         self._ahead = param.prefetch * self.batch_size
         self._position = 0  # of the next record; it does not start again at 0 in a new round
@@ -62,17 +66,23 @@ class LmdbSource:
 
     @property
     def shape(self) -> Shape:
-        """Channels, height and width of a transformed image."""
+        """Channels, height and width of the first image, transformed."""
         return self.transform.shape
 
     def next_batch(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """The next `n` images (float32, NCHW) and their labels (float32, n). Raises FormatError."""
         images, labels = [], np.empty(n, np.float32)
         for i, index in enumerate(self._indices(n)):
-            image, labels[i] = self._read(int(index))
+            image, labels[i] = self._decoded(int(index))
             images.append(image)
+        start = self._position % self._count
         self._advance(n)
-        return self.transform(images), labels
+        try:
+            with self._named():
+                return self._transformers(images), labels
+        except SeveralSizes as error:
+            batch = f"{self._source}: from record {start} on: {error}"
+            raise self._error(f"{batch}; pack them in one size, or give a crop_size, or batch_size: 1") from None
 
     def next_choices(self, n: int) -> np.ndarray:
         """Index, mirror (0 or 1), row and column of the crop for each image of the next batch: (4, n) int64."""
@@ -94,16 +104,16 @@ class LmdbSource:
         return passed
 
     def records(self, start: int = 0, stop: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The images from `start` to `stop` as they are stored (uint8, NCHW), and their labels (int32).
+        """The images from `start` to `stop` as they are stored (uint8 or float32, NCHW), and their labels (int32).
 
-        Raises FormatError.
+        Raises SeveralSizes unless all have the first one's size and type, FormatError.
         """
         records = [self._read(i) for i in range(self._count)[start:stop]]
         return np.stack([image for image, _ in records]), np.array([label for _, label in records], np.int32)
 
     def state(self) -> State:
         """The arrays that determine the next batches: `position`, and the state of the transformer."""
-        inner = {_PREFIX + name: array for name, array in self.transform.state().items()}
+        inner = {_PREFIX + name: array for name, array in self._transformers.state().items()}
         return {"position": np.array(self._position, np.int64), **inner}
 
     def restore(self, state: State) -> None:
@@ -114,7 +124,7 @@ class LmdbSource:
                 "changed? Remove that file to begin with the first image again"
             )
         inner = {name.removeprefix(_PREFIX): array for name, array in state.items() if name.startswith(_PREFIX)}
-        self.transform.restore(inner)
+        self._transformers.restore(inner)
         self._start_at(int(state["position"]))
 
     def _start_at(self, position: int) -> None:
@@ -124,19 +134,17 @@ class LmdbSource:
         self._loaded = position + self._ahead
 
     def _check(self, param: DataParameter) -> None:
-        if param.backend != DataParameter.LMDB:
-            raise self._error("data_param needs backend: LMDB; LevelDB, which is Caffe's default, is not read")
         for name in ("batch_size", "prefetch"):
             if getattr(param, name) < 1:
                 raise self._error(f"data_param needs {name}: 1 or more; found {getattr(param, name)}")
 
     def _read(self, index: int) -> tuple[np.ndarray, int]:
-        """Image and label of the record at `index`. Raises FormatError unless the image has the first one's shape."""
+        """Image and label of the record at `index`. Raises SeveralSizes unless the image is of the first one's kind."""
         image, label = self._decoded(index)
-        if image.shape != self.image_shape:
-            raise self._error(
-                f"{self._source}: record {index} is an image of {size(image.shape)}, but the first is one of "
-                f"{size(self.image_shape)}; pack them in one size"
+        if image.shape != self.image_shape or image.dtype != self.image_type:
+            found, first = f"{image.dtype} {size(image.shape)}", f"{self.image_type} {size(self.image_shape)}"
+            raise SeveralSizes(
+                f"{self._source}: record {index} is an image of {found}, but the first is one of {first}"
             )
         return image, label
 
@@ -144,7 +152,7 @@ class LmdbSource:
         with self._named():
             key, value = self._reader.get(index)
             try:
-                return datum.decode(value, self._decode)
+                return datum.decode(value, self._decode, floats=True)
             except FormatError as error:
                 raise FormatError(f"{self._source}: record {index} ({key.decode(errors='replace')}): {error}") from None
 
@@ -153,8 +161,20 @@ class LmdbSource:
         """Adds the layer's name to errors."""
         try:
             yield
+        except SeveralSizes:
+            raise
         except FormatError as error:
             raise self._error(str(error)) from None
 
     def _error(self, text: str) -> FormatError:
         return FormatError(f"layer {self._name}: {text}")
+
+
+def _open(param: DataParameter) -> lmdb_file.Reader | leveldb_file.Reader:
+    """The database that a Data layer names. Raises FormatError."""
+    is_lmdb = param.backend == DataParameter.LMDB
+    other = Path(param.source) / (leveldb_file.NAME if is_lmdb else "data.mdb")
+    if other.is_file():
+        name, wrong = ("LEVELDB", "LMDB") if is_lmdb else ("LMDB", "LEVELDB, which is Caffe's default")
+        raise FormatError(f"{param.source}: the backend is {wrong}, but it holds {other.name}; write backend: {name}")
+    return (lmdb_file if is_lmdb else leveldb_file).open_reader(param.source)

@@ -5,7 +5,6 @@ util/io.cpp.
 """
 
 import re
-from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ import numpy as np
 from caffeformat import FormatError
 from caffeformat.caffeformat_pb2 import LayerParameter
 from torchcaffe.data.images import chw, opencv
-from torchcaffe.data.transformer import Shape, Transformer, is_random, size
+from torchcaffe.data.transformer import SeveralSizes, Shape, Transformers, is_random
 from torchcaffe.random.rng import Generator, State
 
 _NUMBER = re.compile(r"\s*[+-]?\d+")
@@ -29,8 +28,7 @@ class ImageSource:
     """
 
     def __init__(self, layer: LayerParameter, phase: int, rng: Generator):
-        self._name, self._param, self._phase = layer.name, layer.image_data_param, phase
-        self._transform_param = layer.transform_param
+        self._name, self._param = layer.name, layer.image_data_param
         self.batch_size = self._param.batch_size
         self._check()
         self._cv2 = opencv()
@@ -47,8 +45,12 @@ class ImageSource:
         self._require(self._position < len(self), skips_all)
         self._rng = Generator(rng.rand()) if transform_is_random else None
         rng.rand()
-        self._transformers: dict[Shape, Transformer] = {}
-        self.shape = self._transformer(self._read(self._order[self._position]).shape).shape
+        self._transformers = Transformers(layer.transform_param, phase, self._rng)
+        first = self._read(self._order[self._position])
+        try:
+            self.shape: Shape = self._transformers.of(first.shape).shape
+        except FormatError as error:
+            raise self._error(str(error)) from None
 
     def __len__(self) -> int:
         """The number of images."""
@@ -135,19 +137,13 @@ class ImageSource:
 
     def _transformed(self, images: list[np.ndarray]) -> np.ndarray:
         """The batch (float32, NCHW) of `images`, whose sizes may differ if they are cropped to one size."""
-        runs = [self._transformer(shape)(list(run)) for shape, run in groupby(images, lambda image: image.shape)]
-        shapes: set[Shape] = {run.shape[1:] for run in runs}
-        several = f"{self._param.source}: images of {' and '.join(sorted(map(size, shapes)))} in one batch"
-        self._require(len(shapes) == 1, f"{several}; give new_height and new_width, a crop_size, or batch_size: 1")
-        return np.concatenate(runs)
-
-    def _transformer(self, shape: Shape) -> Transformer:
-        if shape not in self._transformers:
-            try:
-                self._transformers[shape] = Transformer(self._transform_param, self._phase, shape, self._rng)
-            except FormatError as error:
-                raise self._error(str(error)) from None
-        return self._transformers[shape]
+        try:
+            return self._transformers(images)
+        except SeveralSizes as error:
+            mend = "give new_height and new_width, a crop_size, or batch_size: 1"
+            raise self._error(f"{self._param.source}: {error}; {mend}") from None
+        except FormatError as error:
+            raise self._error(str(error)) from None
 
     def _require(self, condition: object, text: str) -> None:
         if not condition:

@@ -1,4 +1,4 @@
-"""A data set held on the device: all images as uint8. The device crops, mirrors and subtracts the mean.
+"""A data set held on the device: all images as they are stored. The device crops, mirrors and subtracts the mean.
 
 The host's transformer draws the random numbers, as it does for batches that the host makes. So both ways give the same
 batches, bit for bit.
@@ -9,16 +9,16 @@ import torch
 
 from torchcaffe.common.blob import laid_out, upload
 from torchcaffe.common.context import Context
-from torchcaffe.data.data_source import LmdbSource
+from torchcaffe.data.data_source import DatumSource
 
 SHARE = 0.25  # share of a GPU's free memory that a data set may use; several runs may share the GPU
 
 _PIECE = 1024  # records read at a time
 
 
-def bytes_of(source: LmdbSource) -> int:
+def bytes_of(source: DatumSource) -> int:
     """The memory that the images and labels of `source` take, in bytes."""
-    return len(source) * (int(np.prod(source.image_shape)) + 4)
+    return len(source) * (int(np.prod(source.image_shape)) * source.image_type.itemsize + 4)
 
 
 def room(device: torch.device) -> int:
@@ -27,12 +27,13 @@ def room(device: torch.device) -> int:
 
 
 class ResidentImages:
-    """The images of `source`, read once. Raises FormatError if an image has another shape than the first."""
+    """The images of `source`, read once. Raises SeveralSizes if an image has another size or type than the first."""
 
-    def __init__(self, source: LmdbSource, context: Context):
+    def __init__(self, source: DatumSource, context: Context):
         self._context, device = context, context.device
         count, (_, height, width) = len(source), source.shape
-        self._images = torch.empty((count, *source.image_shape), dtype=torch.uint8, device=device)
+        kind = torch.uint8 if source.image_type == np.uint8 else torch.float32
+        self._images = torch.empty((count, *source.image_shape), dtype=kind, device=device)
         self._labels = torch.empty(count, dtype=context.dtype, device=device)
         for start in range(0, count, _PIECE):
             images, labels = (torch.from_numpy(array) for array in source.records(start, start + _PIECE))
@@ -46,7 +47,7 @@ class ResidentImages:
         self._choices = torch.zeros((4, source.batch_size), dtype=torch.int64, device=device)
 
     def choose(self, choices: np.ndarray) -> None:
-        """Sets which images the next batch has, and how they are cropped and mirrored: LmdbSource.next_choices()."""
+        """Sets which images the next batch has, and how they are cropped and mirrored: DatumSource.next_choices()."""
         self._choices.copy_(upload(choices, self._context))
 
     def batch(self) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""Crop, mirror, mean and scale, for images of uint8.
+"""Crop, mirror, mean and scale.
 
 For each image, the transformer draws from its own generator: for the mirror a number modulo 2, for the crop a
 number modulo (height - crop_size + 1) and another modulo (width - crop_size + 1). It draws for the mirror in both
@@ -7,6 +7,8 @@ centre. The mean is subtracted from the cropped pixels, then come mirror and sca
 
 Source followed: BVLC Caffe's data_transformer.cpp.
 """
+
+from itertools import groupby
 
 import numpy as np
 
@@ -57,7 +59,7 @@ class Transformer:
         return mirror, top, left
 
     def __call__(self, images: list[np.ndarray]) -> np.ndarray:
-        """Transforms `images` (uint8, CHW, each of the given shape): float32, NCHW."""
+        """Transforms `images` (uint8 or float32, CHW, each of the given shape): float32, NCHW."""
         out = np.empty((len(images), *self.shape), np.float32)
         _, height, width = self.shape
         choices = np.stack(self.draw(len(images)), axis=1).tolist()
@@ -71,6 +73,33 @@ class Transformer:
         if self.scale != 1:
             out *= self.scale
         return out
+
+
+class SeveralSizes(FormatError):
+    """Images of several sizes where they must have one."""
+
+
+class Transformers:
+    """Transforms images of several sizes, as `Transformer` does those of one; all draw from `rng` in turn."""
+
+    def __init__(self, param: TransformationParameter, phase: int, rng: Generator | None):
+        self._param, self._phase, self._rng = param, phase, rng
+        self._of: dict[Shape, Transformer] = {}
+
+    def of(self, shape: Shape) -> Transformer:
+        """The transformer of images of `shape`. Raises FormatError if crop or mean do not fit."""
+        if shape not in self._of:
+            self._of[shape] = Transformer(self._param, self._phase, shape, self._rng)
+        return self._of[shape]
+
+    def __call__(self, images: list[np.ndarray]) -> np.ndarray:
+        """The batch (float32, NCHW) of `images` (CHW). Their sizes may differ if they are cropped to one. Raises
+        SeveralSizes if they are not, FormatError if crop or mean do not fit."""
+        runs = [self.of(shape)(list(run)) for shape, run in groupby(images, lambda image: image.shape)]
+        shapes: set[Shape] = {run.shape[1:] for run in runs}
+        if len(shapes) > 1:
+            raise SeveralSizes(f"images of {' and '.join(sorted(map(size, shapes)))} in one batch")
+        return np.concatenate(runs) if len(runs) > 1 else runs[0]
 
     def state(self) -> State:
         """The arrays that determine the next random choices; empty if nothing is random."""

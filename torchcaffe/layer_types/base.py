@@ -18,6 +18,7 @@ from torchcaffe.common import log
 from torchcaffe.common.blob import Blob, ShapeError, laid_out, to_device
 from torchcaffe.common.context import Context
 from torchcaffe.common.log import Fatal
+from torchcaffe.common.rounded import same_order
 from torchcaffe.random import fillers
 from torchcaffe.random.rng import State
 
@@ -42,9 +43,11 @@ class Layer:
     n_bottoms: ClassVar[Range] = (1, 1)
     n_tops: ClassVar[Range] = (1, 1)
     is_loss: ClassVar[bool] = False
+    shares_gradient: ClassVar[bool] = True  # whether gradients share memory in Caffe where `shares_memory`
     resized = False  # whether the last forward pass changed the size of the tops
     saved_for_backward: ClassVar[tuple[str, ...]] = ()  # attributes that forward sets and backward reads
     recordable: ClassVar[bool] = True  # False for a type that reads values back from the device
+    reshapes_itself: ClassVar[bool] = False  # whether a forward pass begins with `reshape`
     skip_filling_place: ClassVar[str] = ""  # file:line of Caffe's log line for parameters given in the prototxt
 
     def __init_subclass__(cls, **kwargs: object) -> None:
@@ -178,6 +181,13 @@ class Layer:
         """`tensor` in the type in which products are computed (bfloat16 for --precision=bf16)."""
         return tensor.to(self.context.operands)
 
+    def weight_operand(self, index: int) -> torch.Tensor:
+        """Parameter blob `index` as `operand` gives it; on a CPU in memory that is kept, and rounded once an update."""
+        value = self.blobs[index].value
+        if self.context.on_gpu or self.context.operands != torch.bfloat16:
+            return self.operand(value)
+        return self.blobs[index].rounded.of(value, same_order)
+
     def result(self, tensor: torch.Tensor) -> torch.Tensor:
         """A product, in the type of the blobs."""
         return tensor.to(self.context.dtype)
@@ -203,8 +213,15 @@ class Layer:
             len(self.loss_weights) == len(top),
             f"loss_weight must be unspecified or specified once per top blob; found {len(weights)} for {len(top)}",
         )
+        self.keep_loss_weights(top)
+
+    def keep_loss_weights(self, top: list[Blob]) -> None:
+        """Fills the gradient of each top that has a loss_weight with it, if the top has none of its present shape.
+
+        After a reshape to fewer values Caffe keeps these gradients, too; after one to more, its new memory has zeros.
+        """
         for blob, weight in zip(top, self.loss_weights, strict=True):
-            if weight:
+            if weight and (blob.grad is None or blob.grad.shape != blob.shape):
                 blob.grad = torch.full(blob.shape, weight, dtype=self.context.dtype, device=self.context.device)
 
 

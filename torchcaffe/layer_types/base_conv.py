@@ -3,22 +3,26 @@
 Source followed: BVLC Caffe's base_conv_layer.cpp.
 """
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
 
-from torchcaffe.layer_types.base import Blob, Layer, Range
+from torchcaffe.layer_types.base import Blob, Range
+from torchcaffe.layer_types.columns import ColumnProducts
+from torchcaffe.layer_types.sliding_windows import SlidingWindowsLayer
 from torchcaffe.layer_types.small_maps import Geometry, SmallMaps, is_faster
+from torchcaffe.layer_types.small_maps_bf16 import SmallMapsBf16
 
-_PLACES_AT_ONCE = 2048  # positions: for a parameter gradient, oneDNN adds up at most this many at once
+_PLACES_AT_ONCE = 2048  # positions: for a parameter gradient in float32, oneDNN adds up at most this many at once
+_MOST_SPATIAL_AXES = 3  # of PyTorch's convolutions
 
 
-class BaseConvolutionLayer(Layer):
-    """Filters over one to three spatial axes, in groups, with padding, stride and dilation.
+class BaseConvolutionLayer(SlidingWindowsLayer):
+    """Filters over all axes after that of the channels, in groups, with padding, stride and dilation.
 
-    Several bottoms share the filters; bottom i gives top i. The blobs are the weights and, with bias_term, the bias
-    (num_output,).
+    The axes before are those of images. Without an axis after the channels, as for a bottom (N, C), a filter has one
+    place. Several bottoms share the filters; bottom i gives top i. The blobs are the weights and, with bias_term, the
+    bias (num_output,).
     """
 
     n_bottoms: ClassVar[Range] = (1, None)
@@ -29,20 +33,9 @@ class BaseConvolutionLayer(Layer):
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         param = self.param.convolution_param
-        axes = len(bottom[0].shape)
         self.check_not_in_place(bottom, top)
-        self.check(self.axis(param.axis, bottom[0]) == 1, f"axis {param.axis}; only 1 (channels) is supported")
-        self.check(3 <= axes <= 5, f"a bottom of {axes} axes; 3 to 5 are supported")
-        self._spatial = axes - 2
-        self._kernel = self._sizes("kernel_size", param.kernel_size, ("kernel_h", "kernel_w"), 0)
-        self._stride = self._sizes("stride", param.stride, ("stride_h", "stride_w"), 1)
-        self._pad = self._sizes("pad", param.pad, ("pad_h", "pad_w"), 0)
-        self._dilation = self._sizes("dilation", param.dilation, (), 1)
-        self.check(min(self._kernel) > 0, "Filter dimensions must be nonzero: give kernel_size")
-        self.check(min(self._stride) > 0, "Stride dimensions must be nonzero")
-        self.check(min(self._dilation) > 0, "Dilation dimensions must be nonzero")
-        self.check_sizes(self._kernel + self._stride + self._pad + self._dilation)
-        channels, self._channels = bottom[0].shape[1], bottom[0].shape[1]
+        self.read_geometry(bottom[0])
+        channels = self._channels = bottom[0].shape[self._channel_axis]
         self.check(param.num_output > 0, "num_output is not given, or 0")
         self.check(
             param.group > 0 and channels % param.group == 0 and param.num_output % param.group == 0,
@@ -56,43 +49,35 @@ class BaseConvolutionLayer(Layer):
         """The first two sizes of the weights, for a bottom of `channels`."""
         raise NotImplementedError
 
-    def _sizes(self, name: str, given: Sequence[int], pair: tuple[str, ...], default: int) -> list[int]:
-        """A size for each spatial axis: from the field `name`, with one size or one per axis, or from its _h and _w."""
-        param = self.param.convolution_param
-        if any(param.HasField(side) for side in pair):
-            self.check(self._spatial == 2, f"{pair[0]} & {pair[1]} can only be used for 2D convolution")
-            self.check(not given, f"Either {name} or {pair[0]}/{pair[1][-1]} should be specified; not both")
-            return [getattr(param, side) for side in pair]
-        self.check(
-            len(given) in (0, 1, self._spatial),
-            f"{name} must be specified once, or once per spatial dimension; found {len(given)} for {self._spatial}",
-        )
-        sizes = list(given) or [default]
-        return sizes * self._spatial if len(sizes) == 1 else sizes
-
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         self.check(len(bottom) == len(top), f"{len(bottom)} bottoms, but {len(top)} tops")
+        axis = self._channel_axis
         for below, above in zip(bottom, top, strict=True):
             shape = below.shape
-            self.check(shape[1:2] == (self._channels,), f"bottom '{below.name}' of {shape}; {self._channels} channels")
+            axes = axis + 1 + self._spatial
+            self.check(len(shape) == axes, f"bottom '{below.name}' of {shape}; num_axes may not change from {axes}")
+            fits = shape[axis] == self._channels
+            self.check(fits, f"bottom '{below.name}' of {shape}; the filters are for {self._channels} channels")
             self.check(shape == bottom[0].shape, f"shape mismatch: {bottom[0].shape} vs. {shape}")
-            sizes = self._output_sizes(shape[2:])
-            self.check(min(sizes) > 0, f"a bottom of {shape} gives an empty top: the {self._too_large} is larger")
-            above.reshape(shape[0], self.param.convolution_param.num_output, *sizes)
+            sizes = self._output_sizes(shape[axis + 1 :])
+            empty = f"a bottom of {shape} gives an empty top: the {self._too_large} is larger"
+            self.check(min(sizes, default=1) > 0, empty)
+            above.reshape(*shape[:axis], self.param.convolution_param.num_output, *sizes)
 
     def _output_sizes(self, sizes: tuple[int, ...]) -> list[int]:
         """The top's sizes of the spatial axes from the bottom's."""
         raise NotImplementedError
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        bias = self.operand(self.blobs[1].value) if len(self.blobs) > 1 else None
-        weight = self.operand(self.blobs[0].value)
+        bias = self.blobs[1].value if len(self.blobs) > 1 else None
         for below, above in zip(bottom, top, strict=True):
-            if products := self._small_maps(below):
-                above.value = products.forward(below.value, bias)
+            maps = self.maps(below.value)
+            if products := self._products(maps):
+                y = products.forward(maps, bias)
             else:
-                x = self.operand(self.laid_out(below.value))
-                above.value = self.result(torch.convolution(x, weight, bias, *self._geometry()))
+                x, rounded = self.operand(self.laid_out(maps)), None if bias is None else self.operand(bias)
+                y = self.result(torch.convolution(x, self._weight_operand(), rounded, *self._geometry()))
+            above.value = self._like(y, below.value)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         learns = [*self.learns, False][:2]
@@ -100,46 +85,81 @@ class BaseConvolutionLayer(Layer):
             wanted = [down, *learns]
             if not any(wanted):
                 continue
-            if products := self._small_maps(below):
-                self._backward_small(products, above, below, wanted)
+            maps, diff = self.maps(below.value), self.maps(above.gradient())
+            if products := self._products(maps):
+                gradient = self._backward_products(products, diff, maps, wanted)
             else:
-                self._backward_one(above, below, wanted)
+                gradient = self._backward_one(diff, maps, wanted)
+            if gradient is not None:
+                below.grad = gradient.reshape(below.shape)
 
-    def _small_maps(self, below: Blob) -> SmallMaps | None:
-        """The convolution as products of matrices, if that is faster, else None."""
+    def _weight(self) -> torch.Tensor:
+        """The weights with at least one axis for the maps."""
         weight = self.blobs[0].value
-        if self.context.operands != weight.dtype or not is_faster(below.value, weight, self._geometry()):
+        return weight if self._spatial else weight[..., None]
+
+    def _weight_operand(self) -> torch.Tensor:
+        """The same in the type in which products are computed."""
+        weight = self.weight_operand(0)
+        return weight if self._spatial else weight[..., None]
+
+    def _like(self, y: torch.Tensor, bottom: torch.Tensor) -> torch.Tensor:
+        """The maps `y` with the axes of `bottom` for images."""
+        if self._channel_axis == 1 and self._spatial:
+            return y
+        return y.reshape(*bottom.shape[: self._channel_axis], y.shape[1], *(y.shape[2:] if self._spatial else ()))
+
+    def _products(self, maps: torch.Tensor) -> SmallMaps | SmallMapsBf16 | ColumnProducts | None:
+        """The convolution as products of matrices, if PyTorch has no such convolution or a slower one, else None."""
+        groups, operands = self.param.convolution_param.group, self.context.operands
+        if self._spatial > _MOST_SPATIAL_AXES or 0 in self._dilation or self._is_larger(maps.shape[2:]):
+            sizes = [list(maps.shape[2:]), self._output_sizes(tuple(maps.shape[2:]))]
+            image, places = reversed(sizes) if self._transposed else sizes
+            windows = self.windows(image, places)
+            return ColumnProducts(windows, self.blobs[0].value, groups, self._transposed, operands)
+        weight = self._weight()
+        if not is_faster(maps, weight, self._geometry()):
             return None
-        return SmallMaps(below.shape[2:], weight, self.param.convolution_param.group)
+        if operands == torch.bfloat16:
+            return SmallMapsBf16(maps.shape[2:], self.blobs[0], groups)
+        return SmallMaps(maps.shape[2:], weight, groups)
 
-    def _backward_small(self, products: SmallMaps, above: Blob, below: Blob, wanted: list[bool]) -> None:
-        diff = above.gradient()
+    def _is_larger(self, sizes: tuple[int, ...]) -> bool:
+        """Whether the kernel is larger than a padded map of `sizes`."""
+        sides = zip(sizes, self._kernel, self._pad, self._dilation, strict=False)  # without an axis no window is larger
+        return not self._transposed and any(size + 2 * pad <= dil * (side - 1) for size, side, pad, dil in sides)
+
+    def _backward_products(
+        self,
+        products: SmallMaps | SmallMapsBf16 | ColumnProducts,
+        diff: torch.Tensor,
+        x: torch.Tensor,
+        wanted: list[bool],
+    ) -> torch.Tensor | None:
         if wanted[1]:
-            products.add_weight_gradient(below.value, diff, self.blobs[0].gradient())
+            products.add_weight_gradient(x, diff, self.blobs[0].gradient())
         if wanted[2]:
-            self.blobs[1].add_gradient(diff.sum((0, 2, 3)))
-        if wanted[0]:
-            below.grad = products.backward(diff)
+            self.blobs[1].add_gradient(diff.sum([axis for axis in range(diff.dim()) if axis != 1]))
+        return products.backward(diff) if wanted[0] else None
 
-    def _backward_one(self, above: Blob, below: Blob, wanted: list[bool]) -> None:
-        diff, x = self.operand(above.gradient()), self.operand(self.laid_out(below.value))
-        if wanted[0]:
-            gradient = self._gradients(diff, x, [True, False, False])[0]
-            below.grad = None if gradient is None else self.result(gradient)
-        if not any(wanted[1:]):
-            return
-        images = self._images_at_once(x if self._transposed else diff)
-        for some_diff, some_x in zip(diff.split(images), x.split(images), strict=True):
-            _, *gradients = self._gradients(some_diff, some_x, [False, *wanted[1:]])
-            for blob, gradient in zip(self.blobs, gradients, strict=False):
-                if gradient is not None:
-                    blob.add_gradient(self.result(gradient))
+    def _backward_one(self, diff: torch.Tensor, maps: torch.Tensor, wanted: list[bool]) -> torch.Tensor | None:
+        """Adds the gradients of the parameters, and returns that of the bottom if it is wanted."""
+        diff, x = self.operand(diff), self.operand(self.laid_out(maps))
+        below = self._gradients(diff, x, [True, False, False])[0] if wanted[0] else None
+        if any(wanted[1:]):
+            images = self._images_at_once(x if self._transposed else diff)
+            for some_diff, some_x in zip(diff.split(images), x.split(images), strict=True):
+                _, *gradients = self._gradients(some_diff, some_x, [False, *wanted[1:]])
+                for blob, gradient in zip(self.blobs, gradients, strict=False):
+                    if gradient is not None:
+                        blob.add_gradient(self.result(gradient).reshape(blob.shape))
+        return None if below is None else self.result(below)
 
     def _gradients(self, diff: torch.Tensor, x: torch.Tensor, wanted: list[bool]) -> list[torch.Tensor | None]:
         """The gradients of bottom, weights and bias; None for each that is not wanted."""
         sizes = [self.param.convolution_param.num_output] if wanted[2] else None
         *geometry, groups = self._geometry()
-        weight = self.operand(self.blobs[0].value)
+        weight = self._weight_operand()
         gradients = torch.ops.aten.convolution_backward(diff, x, weight, sizes, *geometry, groups, wanted)
         return [gradient if want else None for gradient, want in zip(gradients, wanted, strict=True)]
 
@@ -147,12 +167,13 @@ class BaseConvolutionLayer(Layer):
         """The number of images over which a parameter gradient is summed at once, at all positions of `maps`.
 
         oneDNN sums over the whole batch in one go. For 30,000 products in float32, the error of that sum is ten times
-        that of Caffe, which sums up image by image.
+        that of Caffe, which sums up image by image. Rounding the sum to bfloat16 makes a much larger one.
         """
-        if maps.device.type != "cpu":
+        if maps.device.type != "cpu" or maps.dtype == torch.bfloat16:
             return len(maps)
         return max(1, _PLACES_AT_ONCE * len(maps) // max(1, maps[:, 0].numel()))
 
     def _geometry(self) -> Geometry:
-        groups = self.param.convolution_param.group
-        return self._stride, self._pad, self._dilation, self._transposed, [0] * self._spatial, groups
+        axes, groups = max(1, self._spatial), self.param.convolution_param.group
+        stride, pad, dilation = self._stride or [1], self._pad or [0], self._dilation or [1]
+        return stride, pad, dilation, self._transposed, [0] * axes, groups

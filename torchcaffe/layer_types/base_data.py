@@ -40,7 +40,7 @@ class BaseDataLayer(Layer):
 
 
 class Source(Protocol):
-    """The interface of a source of batches: LmdbSource or ImageSource."""
+    """The interface of a source of batches: DatumSource or ImageSource."""
 
     batch_size: int
 
@@ -63,6 +63,8 @@ class Source(Protocol):
 
 class BasePrefetchingDataLayer(BaseDataLayer):
     """Batches of images and, if there is a second top, of labels.
+
+    Where images are neither cropped nor resized, each batch has their size, and the net is reshaped to it.
 
     A thread prepares the next batch while the net works on this one. It draws nothing from the solver's generator.
     """
@@ -96,6 +98,8 @@ class BasePrefetchingDataLayer(BaseDataLayer):
             log.info("data_transformer.cpp:25", f"Loading mean file from: {self.param.transform_param.mean_file}")
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
+        if self.resized:
+            return
         top[0].reshape(self.source.batch_size, *self.source.shape)
         if len(top) > 1:
             top[1].reshape(self.source.batch_size)
@@ -105,10 +109,12 @@ class BasePrefetchingDataLayer(BaseDataLayer):
         self.compute(bottom, top)
 
     def fetch(self, top: list[Blob]) -> None:
+        before = top[0].shape
         batch = self._next or self._worker.submit(self._load)
         images, labels, restarts, self._state = batch.result()
         self._next = self._worker.submit(self._load)
         self.set_tops(top, to_device(images, self.context), to_device(labels, self.context))
+        self.resized = top[0].shape != before
         self.log_restarts(restarts)
 
     def _load(self) -> _Batch:

@@ -1,4 +1,4 @@
-"""Convolution: filters over one to three spatial axes.
+"""Convolution: filters that slide over maps.
 
 Source followed: BVLC Caffe's conv_layer.cpp.
 """
@@ -7,7 +7,8 @@ from torchcaffe.layer_types.base_conv import BaseConvolutionLayer
 
 
 class Convolution(BaseConvolutionLayer):
-    """Weights are (num_output, channels / group, kernel h, kernel w). The sizes of the top are rounded down."""
+    """Weights are (num_output, channels / group, kernel h, kernel w): after the first two, a size for each axis
+    of the maps. The sizes of the top are rounded down."""
 
     _transposed = False
     _too_large = "kernel"
@@ -16,9 +17,4 @@ class Convolution(BaseConvolutionLayer):
         return self.param.convolution_param.num_output, channels // self.param.convolution_param.group
 
     def _output_sizes(self, sizes: tuple[int, ...]) -> list[int]:
-        return [
-            (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
-            for size, pad, dilation, kernel, stride in zip(
-                sizes, self._pad, self._dilation, self._kernel, self._stride, strict=True
-            )
-        ]
+        return self.window_places(sizes)

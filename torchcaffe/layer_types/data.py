@@ -1,12 +1,14 @@
-"""Data: batches of images from an LMDB.
+"""Data: batches of images from an LMDB or a LevelDB.
 
 Source followed: BVLC Caffe's data_layer.cpp.
 """
 
+from caffeformat.caffeformat_pb2 import DataParameter
 from torchcaffe.common import log
 from torchcaffe.data import resident
-from torchcaffe.data.data_source import LmdbSource
+from torchcaffe.data.data_source import DatumSource
 from torchcaffe.data.resident import ResidentImages
+from torchcaffe.data.transformer import SeveralSizes
 from torchcaffe.layer_types.base import Blob
 from torchcaffe.layer_types.base_data import BasePrefetchingDataLayer
 
@@ -20,29 +22,44 @@ class Data(BasePrefetchingDataLayer):
 
     n_tops = (1, 2)
     size_place, source_place = "data_layer.cpp:45", "db_lmdb.cpp:15"
-    source: LmdbSource
+    source: DatumSource
 
-    def open_source(self) -> LmdbSource:
-        source = LmdbSource(self.param, self.phase, self.context.rng)
-        log.info("db_lmdb.cpp:35", f"Opened lmdb {self.param.data_param.source}")
+    def open_source(self) -> DatumSource:
+        is_lmdb = self.param.data_param.backend == DataParameter.LMDB
+        place, name = ("db_lmdb.cpp:35", "lmdb") if is_lmdb else ("db_leveldb.cpp:18", "leveldb")
+        source = DatumSource(self.param, self.phase, self.context.rng)
+        log.info(place, f"Opened {name} {self.param.data_param.source}")
         return source
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         super().layer_setup(bottom, top)
-        self._resident = ResidentImages(self.source, self.context) if self._is_held() else None
+        self._resident = self._held() if self._is_to_be_held() else None
 
-    def _is_held(self) -> bool:
-        """Whether the device will hold the data set. Logs that it does, or why a GPU does not."""
+    def _held(self) -> ResidentImages | None:
+        """The data set on the device; None if its images are of several sizes."""
+        try:
+            held = ResidentImages(self.source, self.context)
+        except SeveralSizes as error:
+            self.check(self.context.data == "auto", f"{error}; --data=resident needs images of one kind")
+            log.info(self.size_place, f"{error}: they are read batch by batch")
+            return None
+        log.info(self.size_place, f"{self._images()} are held on the {'GPU' if self.context.on_gpu else 'CPU'}")
+        return held
+
+    def _images(self) -> str:
+        megabytes = resident.bytes_of(self.source) / 1e6
+        return f"{self.param.data_param.source}: {len(self.source)} images of {megabytes:.4g} MB"
+
+    def _is_to_be_held(self) -> bool:
+        """Whether the device is to hold the data set. Logs why a GPU is not."""
         gpu = self.context.on_gpu
         if self.context.data == "streamed" or (self.context.data == "auto" and not gpu):
             return False
         needed = resident.bytes_of(self.source)
-        images = f"{self.param.data_param.source}: {len(self.source)} images of {needed / 1e6:.4g} MB"
         if self.context.data == "auto" and needed > (room := resident.room(self.context.device)):
             share = f"{resident.SHARE:.0%} of the memory that is free, {room / 1e6:.4g} MB"
-            log.info("data_layer.cpp:45", f"{images} are more than {share}: they are read batch by batch")
+            log.info("data_layer.cpp:45", f"{self._images()} are more than {share}: they are read batch by batch")
             return False
-        log.info("data_layer.cpp:45", f"{images} are held on the {'GPU' if gpu else 'CPU'}")
         return True
 
     @property

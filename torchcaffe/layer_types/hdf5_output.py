@@ -42,7 +42,8 @@ class HDF5Output(Layer):
         log.info("hdf5_output_layer.cpp:33", f"Saving HDF5 file {path}")
         with new_file(path) as file:
             for name, blob in zip(("data", "label"), bottom, strict=True):
-                file[name] = blob.data.astype(np.float32, copy=False).reshape(*blob.shape, *[1] * (4 - len(blob.shape)))
+                values = blob.values().astype(np.float32, copy=False)
+                file[name] = values.reshape(*blob.shape, *[1] * (4 - len(blob.shape)))
         log.info("hdf5_output_layer.cpp:38", f"Successfully saved {bottom[0].shape[0]} rows")
         self._written = True
 

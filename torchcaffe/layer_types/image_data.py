@@ -10,10 +10,7 @@ from torchcaffe.layer_types.base_data import BasePrefetchingDataLayer
 
 
 class ImageData(BasePrefetchingDataLayer):
-    """Images (N, C, H, W) and labels (N,).
-
-    If the layer neither crops nor resizes, each batch has the size of its images, and the net is reshaped to it.
-    """
+    """Images (N, C, H, W) and labels (N,)."""
 
     n_tops = (2, 2)
     size_place, source_place = "image_data_layer.cpp:90", "image_data_layer.cpp:77"
@@ -35,12 +32,3 @@ class ImageData(BasePrefetchingDataLayer):
         log.info("image_data_layer.cpp:63", f"A total of {len(self.source)} images.")
         if self.source.skipped is not None:
             log.info("image_data_layer.cpp:70", f"Skipping first {self.source.skipped} data points.")
-
-    def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
-        if not self.resized:
-            super().reshape(bottom, top)
-
-    def fetch(self, top: list[Blob]) -> None:
-        before = top[0].shape
-        super().fetch(top)
-        self.resized = top[0].shape != before

@@ -60,5 +60,5 @@ class InnerProduct(Layer):
         return self.operand(bottom.value.reshape(-1, self._inputs))
 
     def _weight(self) -> torch.Tensor:
-        weight = self.operand(self.blobs[0].value)
+        weight = self.weight_operand(0)
         return weight.t() if self.param.inner_product_param.transpose else weight

@@ -23,7 +23,7 @@ class LossLayer(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         first, second = bottom[0].shape, bottom[1].shape
         same = first[:1] == second[:1]
-        self.check(same, f"The data and label should have the same first dimension: {first} and {second}")
+        self.check(first and same, f"The data and label should have the same first dimension: {first} and {second}")
         self.check_not_empty(bottom[0])
         top[0].reshape()
 
@@ -85,3 +85,11 @@ def sum_in_order(losses: torch.Tensor) -> torch.Tensor:
     if not context.is_exact(losses) or losses.dtype != torch.float32:
         return losses.sum()
     return torch.tensor(np.add.accumulate(losses.numpy().ravel())[-1])
+
+
+def softmax(x: torch.Tensor, axis: int) -> torch.Tensor:
+    """The softmax along `axis`."""
+    if not context.is_exact(x):
+        return torch.softmax(x, axis)
+    powers = correctly_rounded(torch.exp, x - x.amax(axis, keepdim=True))
+    return powers / powers.sum(axis, keepdim=True)

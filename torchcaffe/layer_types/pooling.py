@@ -1,17 +1,22 @@
-"""Pooling: the maximum or the mean of windows, or of the whole plane.
+"""Pooling: the maximum or the mean of windows, or a value drawn from them, or of the whole plane.
 
 The sizes of the top are rounded up unless round_mode is FLOOR. With padding, a last window that would begin beyond the
 image is dropped. A mean counts the padding as part of its window, up to the padded border.
 
+STOCHASTIC draws a value in the train phase, and takes the expected one in the test phase, on the CPU too. BVLC Caffe
+has it on a GPU only: on a CPU it stops at the first forward pass.
+
 Source followed: BVLC Caffe's pooling_layer.cpp.
 """
 
-from math import ceil
+from math import ceil, prod
 
 import torch
 from torch.nn import functional
 
-from caffeformat.caffeformat_pb2 import PoolingParameter
+from caffeformat.caffeformat_pb2 import TRAIN, PoolingParameter
+from torchcaffe.common import context
+from torchcaffe.layer_types import stochastic_pooling
 from torchcaffe.layer_types.base import Blob, Layer
 
 _LOWEST = -torch.finfo(torch.float32).max
@@ -27,17 +32,16 @@ class Pooling(Layer):
         param = self.param.pooling_param
         self.check_not_in_place(bottom, top)
         self.check(len(bottom[0].shape) == 4, f"a bottom of {len(bottom[0].shape)} axes; 4 are needed (N, C, H, W)")
-        self.check(
-            param.pool != PoolingParameter.STOCHASTIC,
-            "pool: STOCHASTIC is not supported (BVLC Caffe has it on a GPU only)",
-        )
         self._max = param.pool == PoolingParameter.MAX
+        self._stochastic = param.pool == PoolingParameter.STOCHASTIC
         self.check(self._max or len(top) == 1, "a second top is for pool: MAX")
         if param.global_pooling:
             sized = [name for name in ("kernel_size", "kernel_h", "kernel_w") if param.HasField(name)]
             self.check(not sized, "With global_pooling: true Filter size cannot be specified")
         self._stride = self._pair("stride", param.stride)
         self._pad = self._pair("pad", param.pad)
+        unpadded = "Padding implemented only for average and max pooling."
+        self.check(not (self._stochastic and any(self._pad)), unpadded)
         self.check(min(self._stride) > 0, "Stride dimensions cannot be zero")
         self.check_sizes(self._stride + self._pad)
         if param.global_pooling:
@@ -59,6 +63,7 @@ class Pooling(Layer):
 
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         shape = bottom[0].shape
+        self.check(len(shape) == 4 and min(shape[2:]) > 0, f"a bottom of {shape}; (N, C, H, W) with pixels is needed")
         if self.param.pooling_param.global_pooling:
             self._kernel = list(shape[2:])
         self._bottom_size = shape[2:]
@@ -85,7 +90,9 @@ class Pooling(Layer):
         self._direct = all(2 * pad <= kernel for pad, kernel in zip(self._pad, self._kernel, strict=True))
         if not self._direct:
             x = functional.pad(x, self._margins(x), value=_LOWEST if self._max else 0)
-        if self._max:
+        if self._stochastic:
+            self._forward_stochastic(x, top[0])
+        elif self._max:
             top[0].value, self._places = torch.ops.aten.max_pool2d_with_indices(x, *self._max_geometry())
             if len(top) > 1:
                 top[1].value = self._in_bottom(bottom[0].shape, x.shape[3]).to(x.dtype)
@@ -101,13 +108,27 @@ class Pooling(Layer):
         margins = [0] * 4 if self._direct else self._margins(x)
         if not self._direct:
             x = functional.pad(x, margins)
-        if self._max:
+        if self._max or self._stochastic:
+            self.check(self._max or self.phase == TRAIN, "pool: STOCHASTIC has no gradient in the test phase")
             backward = torch.ops.aten.max_pool2d_with_indices_backward
             bottom_diff = backward(diff, x, *self._max_geometry(), self._places)
         else:
             diff = diff if self._direct else diff / self._counts(x)
             bottom_diff = torch.ops.aten.avg_pool2d_backward(diff, x, *self._mean_geometry())
         bottom[0].grad = bottom_diff if self._direct else functional.pad(bottom_diff, [-side for side in margins])
+
+    def _forward_stochastic(self, x: torch.Tensor, top: Blob) -> None:
+        geometry = self._kernel, self._stride, self._sizes
+        if self.phase != TRAIN:
+            top.value = stochastic_pooling.expected(x, *geometry)
+            return
+        shape = (*x.shape[:2], *self._sizes)
+        if context.is_exact(x):
+            numbers = torch.from_numpy(self.context.rng.uniform(prod(shape), 0, 1)).reshape(shape).to(x.dtype)
+        else:
+            numbers = torch.rand(shape, dtype=x.dtype, device=x.device)
+        self._places = stochastic_pooling.drawn(x, *geometry, numbers)
+        top.value = x.flatten(2).gather(2, self._places.flatten(2)).reshape(shape)
 
     # PyTorch refuses a padding of more than half the kernel, such as kernel 3 and pad 2. Then `_direct` is False, and
     # the bottom is padded or cut to what the windows cover before it is pooled.

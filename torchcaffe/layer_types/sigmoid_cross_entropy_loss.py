@@ -10,6 +10,7 @@ import torch
 from caffeformat.caffeformat_pb2 import LossParameter
 from torchcaffe.layer_types.base import Blob
 from torchcaffe.layer_types.loss import LossLayer, correctly_rounded, normalizer, sum_in_order
+from torchcaffe.layer_types.sigmoid import sigmoid
 
 
 class SigmoidCrossEntropyLoss(LossLayer):
@@ -39,7 +40,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
         self.check_no_label_gradient(propagate_down, "loss_layer.hpp:46")
         if not propagate_down[0]:
             return
-        diff = torch.sigmoid(bottom[0].value).sub_(self._target)
+        diff = sigmoid(bottom[0].value).sub_(self._target)
         if self._ignored is not None:
             diff.masked_fill_(self._ignored, 0)
         bottom[0].grad = diff.mul_(top[0].gradient() / self._divisor)

@@ -16,6 +16,7 @@ from torchcaffe.layer_types.loss import (
     correctly_rounded,
     label_axis,
     normalizer,
+    softmax,
     sum_in_order,
 )
 
@@ -37,7 +38,7 @@ class SoftmaxWithLoss(LossLayer):
         self._axis = label_axis(self, self.param.softmax_param.axis, bottom)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self._prob = _softmax(bottom[0].value, self._axis)
+        self._prob = softmax(bottom[0].value, self._axis)
         self._set_labels(bottom)
         losses = correctly_rounded(torch.log, self._prob.gather(self._axis, self._label).clamp_(min=_TINY)).neg_()
         if self._ignored is not None:
@@ -77,10 +78,3 @@ class SoftmaxWithLoss(LossLayer):
         if param.HasField("normalize") and not param.HasField("normalization"):
             return LossParameter.VALID if param.normalize else LossParameter.BATCH_SIZE
         return param.normalization
-
-
-def _softmax(x: torch.Tensor, axis: int) -> torch.Tensor:
-    if not context.is_exact(x):
-        return torch.softmax(x, axis)
-    powers = correctly_rounded(torch.exp, x - x.amax(axis, keepdim=True))
-    return powers / powers.sum(axis, keepdim=True)

@@ -10,6 +10,7 @@ class Split(Layer):
     """The tops share the bottom's memory. The bottom's gradient is the sum of those of the tops."""
 
     n_tops = (1, None)
+    shares_gradient = False
 
     def shares_memory(self, bottom: list[Blob], top: list[Blob]) -> bool:
         return True

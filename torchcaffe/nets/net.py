@@ -3,18 +3,20 @@
 Source followed: BVLC Caffe's net.cpp, in all details, so that a prototxt means the same in both.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 
-from caffeformat.caffeformat_pb2 import LayerParameter, NetState, ParamSpec
+from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter, NetState, ParamSpec
 from torchcaffe import layer_types
 from torchcaffe.common import log
-from torchcaffe.common.blob import Blob
+from torchcaffe.common.blob import Blob, ShapeError
 from torchcaffe.common.context import Context, current
 from torchcaffe.common.log import Fatal, check, number, shape_string
+from torchcaffe.layer_types.recurrent import RecurrentLayer
 from torchcaffe.nets import debug_info
 from torchcaffe.nets.params import Params
 from torchcaffe.nets.parsed_net import ParsedNet, filtered
@@ -22,18 +24,19 @@ from torchcaffe.nets.splits import with_splits
 
 
 class Net:
-    """The net in `parsed`, built for `state`. Raises Fatal.
+    """The net in `parsed`, built for `state`; without one, for that in `parsed`. Raises Fatal.
 
     `layers[i]` reads `bottoms[i]` and writes `tops[i]`. `blobs` are all blobs, in the order in which layers produce
     them; `by_name` finds one by its name. `params` are the parameters. `outputs` are the names of the blobs that no
     layer reads, in alphabetical order. With `debug_info`, the log shows the mean of every blob and gradient.
     """
 
-    def __init__(self, parsed: ParsedNet, state: NetState, context: Context | None = None):
+    def __init__(self, parsed: ParsedNet, state: NetState | None, context: Context | None = None):
         self.context = replace(context or current())
-        self.phase = state.phase
         self.debug_info = parsed.param.debug_info
-        parsed.param.state.CopyFrom(state)
+        if state is not None:
+            parsed.param.state.CopyFrom(state)
+        self.phase = parsed.param.state.phase
         parsed = filtered(parsed)
         log.info("net.cpp:53", f"Initializing net from parameters: \n{log.debug_string(parsed.param)}")
         parsed = with_splits(parsed)
@@ -54,6 +57,14 @@ class Net:
         self._same_memory: dict[int, list[Blob]] = {}
         # index of a layer that works in place -> pairs of its top and another blob that it changes too
         self._in_place_writes: dict[int, list[tuple[Blob, Blob]]] = {}
+        self._same_gradient: dict[int, list[Blob]] = {}  # likewise for the memory of the gradients
+        # index of a layer -> the blobs whose values, and whose gradients, have the same memory once it ran
+        self._joins: dict[int, tuple[list[Blob], list[Blob]]] = {}
+        # What a script wants to be called with the index of each layer, before and after its passes.
+        self.before_forward: list[Callable[[int], None]] = []
+        self.after_forward: list[Callable[[int], None]] = []
+        self.before_backward: list[Callable[[int], None]] = []
+        self.after_backward: list[Callable[[int], None]] = []
         self._bytes = 0
         for layer, place in zip(parsed.param.layer, parsed.places, strict=True):
             if not layer.HasField("phase"):
@@ -84,6 +95,8 @@ class Net:
         self.layers.append(layer)
         self.bottoms.append(bottom)
         self.tops.append(top)
+        if isinstance(layer, RecurrentLayer):
+            layer.build_net = partial(self._unrolled, layer.where)
         with _layer_in_errors(layer):
             layer.setup(bottom, top)
         self._log_setup(layer, top)
@@ -104,6 +117,14 @@ class Net:
         if need_backward:
             self._backward_blobs.update(id(blob) for blob in top)
 
+    def _unrolled(self, where: str, param: NetParameter) -> "Net":
+        """The net inside a recurrent layer, which is at `where`."""
+        return Net(ParsedNet(param, [where] * len(param.layer)), None, self.context)
+
+    def owned(self) -> list[tuple[layer_types.Layer, int]]:
+        """Layer and index of each parameter that is not another layer's."""
+        return [(param.layer, param.index) for param in self.params.learnable]
+
     def _record_same_memory(self, layer: layer_types.Layer, bottom: list[Blob], top: list[Blob]) -> None:
         """In Caffe the tops of some layers (Split, Flatten, ...) share the memory of their bottom. A later layer that
         works in place on one of these blobs changes them all."""
@@ -114,10 +135,9 @@ class Net:
         if pairs:
             self._in_place_writes[len(self.layers) - 1] = pairs
         if layer.shares_memory(bottom, top):
-            group = self._same_memory.setdefault(id(bottom[0]), [bottom[0]])
-            for blob in top:
-                group.append(blob)
-                self._same_memory[id(blob)] = group
+            values = _joined(self._same_memory, bottom[0], top)
+            gradients = _joined(self._same_gradient, bottom[0], top) if layer.shares_gradient else []
+            self._joins[len(self.layers) - 1] = values, gradients
 
     def _bottom(self, layer: layer_types.Layer, index: int) -> Blob:
         name = layer.param.bottom[index]
@@ -200,52 +220,100 @@ class Net:
             if layer.resized:
                 self.reshape(index + 1)
 
-    def forward(self, start: int = 0, end: int | None = None, fetched: bool = False) -> torch.Tensor:
+    def forward(
+        self, start: int = 0, end: int | None = None, fetched: bool = False, reshapes: bool = False
+    ) -> torch.Tensor:
         """Runs the layers from `start` to `end` (included) and returns the loss, a tensor without axes.
 
-        With `fetched`, data layers use the batches that `fetch` has read.
+        With `fetched`, data layers use the batches that `fetch` has read. With `reshapes`, every layer first looks at
+        the shapes of its bottoms, which a script may have changed.
         """
         loss = torch.zeros((), dtype=self.context.dtype, device=self.context.device)
         last = len(self.layers) - 1 if end is None else end
+        resized = False  # whether a layer below has changed the size of its tops
         for index in range(start, last + 1):
             layer, top = self.layers[index], self.tops[index]
+            for call in self.before_forward:
+                call(index)
+            if (resized or reshapes) and not layer.reshapes_itself:
+                self.reshape(index, index)
             with _layer_in_errors(layer):
                 (layer.compute if fetched else layer.forward)(self.bottoms[index], top)
             for blob, other in self._in_place_writes.get(index, ()):
                 other.value = blob.value.reshape(other.shape)
+            self._join(index)
             if not self.layer_need_backward[index]:
                 layer.release_saved()
-            if layer.resized and not fetched:
-                self.reshape(index + 1)
+            resized |= layer.resized and not fetched
             for blob, weight in zip(top, layer.loss_weights, strict=True):
                 if weight:
                     loss = loss + _weighted(blob, weight)
             if self.debug_info:
                 debug_info.forward(layer, top)
+            for call in self.after_forward:
+                call(index)
+        if resized:
+            self.reshape(last + 1)
         return loss
+
+    def _join(self, index: int) -> None:
+        """Tells the blobs of a layer that ran which of them have the same memory in Caffe."""
+        values, gradients = self._joins.get(index, ((), ()))
+        for blob in values:
+            blob.same_memory = values
+        for blob in gradients:
+            blob.same_gradient = gradients
+
+    def settle_values(self, start: int, end: int) -> None:
+        """After a forward pass of some layers: blobs that have the same memory as a top in Caffe get its values."""
+        for blob in [blob for tops in self.tops[start : end + 1] for blob in tops]:
+            for other in blob.same_memory:
+                other.value = blob.value.reshape(other.shape)
+
+    def settle_gradients(self, start: int, end: int) -> None:
+        """After a backward pass of some layers: the same for the gradients of their bottoms."""
+        for blob in [blob for bottoms in self.bottoms[end : start + 1][::-1] for blob in bottoms]:
+            for other in blob.same_gradient:
+                other.grad = None if blob.grad is None else blob.grad.reshape(other.shape)
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Runs the backward passes of the layers from `start` down to `end` that need one. Gradients of parameters are
         added to those that the blobs hold."""
         first = len(self.layers) - 1 if start is None else start
         for index in range(first, end - 1, -1):
+            for call in self.before_backward:
+                call(index)
             if self.layer_need_backward[index]:
                 with _layer_in_errors(self.layers[index]):
                     self.layers[index].backward(self.tops[index], self._propagate_down[index], self.bottoms[index])
                 if self.debug_info:
                     debug_info.backward(self.layers[index], self.bottoms[index], self._propagate_down[index])
+            for call in self.after_backward:
+                call(index)
         if self.debug_info and start is None and end == 0:
             debug_info.all_params(self.params)
 
-    def reshape(self, start: int = 0) -> None:
-        """Computes the shapes of all blobs again, from layer `start` on, after an input has changed its shape."""
-        for index in range(start, len(self.layers)):
-            self.layers[index].reshape(self.bottoms[index], self.tops[index])
+    @property
+    def is_hooked(self) -> bool:
+        """Whether a script wants to be called around layers: then a pass cannot be replayed from a recording."""
+        return bool(self.before_forward or self.after_forward or self.before_backward or self.after_backward)
+
+    def reshape(self, start: int = 0, end: int | None = None) -> None:
+        """Computes the shapes of the tops of the layers from `start` to `end` (included) again, after an input has
+        changed its shape. Raises Fatal for a shape that a layer does not take."""
+        last = len(self.layers) - 1 if end is None else end
+        for index in range(start, last + 1):
+            layer, top = self.layers[index], self.tops[index]
+            try:
+                layer.reshape(self.bottoms[index], top)
+            except ShapeError as error:
+                raise layer.refuse(str(error)) from None
+            layer.keep_loss_weights(top)
 
     def output_values(self) -> Iterator[tuple[str, float, float]]:
         """Each value of each output blob: the blob's name, the value, the blob's loss weight."""
         for name in self.outputs:
-            for value in self.by_name[name].data.ravel():
+            for value in self.by_name[name].values().ravel():
                 yield name, value, self.loss_weights[name]
 
     def share_params_with(self, other: "Net") -> None:
@@ -266,7 +334,15 @@ class Net:
                         f"shape is {shape_string(source_blob.shape)}; target param shape is {shape_string(blob.shape)}",
                         "net.cpp:688",
                     )
-                blob.value = source_blob.value
+                blob.value, blob.rounded = source_blob.value, source_blob.rounded
+
+
+def _joined(groups: dict[int, list[Blob]], bottom: Blob, top: list[Blob]) -> list[Blob]:
+    """The group of `bottom`, to which the tops now belong."""
+    group = groups.setdefault(id(bottom), [bottom])
+    group.extend(top)
+    groups.update((id(blob), group) for blob in top)
+    return group
 
 
 def _check_propagate_down(layer: LayerParameter, place: str) -> None:

@@ -5,12 +5,14 @@ Source followed: BVLC Caffe's Net::AppendParam.
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from caffeformat.caffeformat_pb2 import ParamSpec
 from torchcaffe.common import log
 from torchcaffe.common.blob import Blob
 from torchcaffe.common.log import check, shape_string
+from torchcaffe.common.rounded import Rounded
 from torchcaffe.layer_types import Layer
 
 
@@ -93,13 +95,31 @@ class _Reshaped(Blob):
 
     def __init__(self, owner: Blob, shape: tuple[int, ...]):
         self.name = ""
+        self.rounded = Rounded()
         self._spare = None
+        self._arrays = {}
         self._owner = owner
         self._shape = shape
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self._shape
+
+    @property
+    def data(self) -> np.ndarray:
+        return self._owner.data.reshape(self._shape)
+
+    @data.setter
+    def data(self, array: np.ndarray) -> None:
+        self.data[...] = array
+
+    @property
+    def diff(self) -> np.ndarray:
+        return self._owner.diff.reshape(self._shape)
+
+    @diff.setter
+    def diff(self, array: np.ndarray) -> None:
+        self.diff[...] = array
 
     @property
     def value(self) -> torch.Tensor:
@@ -117,6 +137,12 @@ class _Reshaped(Blob):
     def grad(self, tensor: torch.Tensor | None) -> None:
         self._owner.grad = None if tensor is None else tensor.reshape(self._owner.shape)
 
+    def add_product(self, a: torch.Tensor, b: torch.Tensor) -> None:
+        self.add_gradient((a @ b).to(self.value.dtype))
+
+    def clear_gradient(self) -> None:
+        self._owner.clear_gradient()
+
 
 class _SharesGradient(_Reshaped):
     """Another blob's gradient, and values of its own."""
@@ -124,6 +150,14 @@ class _SharesGradient(_Reshaped):
     def __init__(self, owner: Blob, shape: tuple[int, ...], value: torch.Tensor):
         super().__init__(owner, shape)
         self._own = value
+
+    @property
+    def data(self) -> np.ndarray:
+        return self._array("value")
+
+    @data.setter
+    def data(self, array: np.ndarray) -> None:
+        self.data[...] = array
 
     @property
     def value(self) -> torch.Tensor:

@@ -42,9 +42,9 @@ def save_weights(net: Net, path: str, with_diff: bool = False) -> None:
             diff = file.create_group(f"diff/{layer.name}") if with_diff else None
             for index, blob in enumerate(layer.blobs):
                 if (layer.name, index) in owned:
-                    data[str(index)] = blob.data.astype(np.float32, copy=False)
+                    data[str(index)] = blob.values().astype(np.float32, copy=False)
                 if diff is not None:
-                    diff[str(index)] = blob.diff.astype(np.float32, copy=False)
+                    diff[str(index)] = blob.diff_values().astype(np.float32, copy=False)
 
 
 def load_weights(net: Net, path: str | Path) -> None:

@@ -75,7 +75,7 @@ def _copy(blob: Blob, array: np.ndarray, name: str, path: str | Path) -> None:
             "from a saved net, rename the layer.",
             "net.cpp:759",
         )
-    blob.data = array
+    blob.data = array.reshape(blob.shape)
 
 
 def save(net: Net, path: str | Path, with_diff: bool = False) -> None:
@@ -95,9 +95,9 @@ def save(net: Net, path: str | Path, with_diff: bool = False) -> None:
 
 def _packed(blob: Blob, with_diff: bool) -> PackedBlob:
     """A BlobProto whose values are copied from memory as one block."""
-    packed = PackedBlob(data=[_bytes(blob.data)], shape=BlobShape(dim=blob.shape))
+    packed = PackedBlob(data=[_bytes(blob.values())], shape=BlobShape(dim=blob.shape))
     if with_diff:
-        packed.diff.append(_bytes(blob.diff))
+        packed.diff.append(_bytes(blob.diff_values()))
     return packed
 
 

@@ -18,6 +18,8 @@ from torchcaffe.common.blob import Blob
 from torchcaffe.common.log import check, number
 from torchcaffe.nets.params import Param
 
+_PIECE = 1 << 19  # weights that are updated and rounded at once: they and their history fit the processor's cache
+
 
 class SGD:
     """The update rule for the learnable `params`.
@@ -34,6 +36,7 @@ class SGD:
         self.current_step = 0
         self.history = [torch.zeros_like(each.blob.value) for each in params * self.histories]
         self._history_is_zero = [True] * len(params)
+        self.keeps_updates = param.snapshot_diff
         unknown = f"Unknown regularization type: {param.regularization_type}; L1 or L2"
         known = param.regularization_type in ("L1", "L2")
         check(known or not any(map(self._decay, params)), unknown, "sgd_solver.cpp:181")  # without decay it is not read
@@ -68,25 +71,26 @@ class SGD:
             return float(np.float32(p.base_lr * factors[policy]()))
 
     def apply(self, rate: float, iteration: int) -> None:
-        """Updates all parameters from their gradients. With snapshot_diff, the updates replace the gradients, as in
+        """Updates all parameters from their gradients. With `keeps_updates`, the updates replace the gradients, as in
         Caffe; without it, the gradients stay."""
         scale = self._clip_scale() / self.param.iter_size
-        update = self._update_and_keep if self.param.snapshot_diff else self._update
+        update = self._update_and_keep if self.keeps_updates else self._update
         for index, each in enumerate(self.params):
             local_rate = rate * each.lr_mult
             if self._history_is_zero[index] and self._is_unchanged(each, local_rate):
-                if self.param.snapshot_diff:
+                if self.keeps_updates:
                     each.blob.clear_gradient()
                 continue
             self._history_is_zero[index] = False
-            update(each, self.history[index :: len(self.params)], scale, local_rate, iteration)
+            update(each, self._histories(index, each.blob.value), scale, local_rate, iteration)
+            each.blob.rounded.write(each.blob.value)
 
     def scalars(self, rate: float, iteration: int) -> tuple[float, ...] | None:
         """The host's numbers that an update depends on: a recorded update may be replayed while they stay the same.
 
-        None if the update needs host work (clipping, snapshot_diff) and so cannot be recorded.
+        None if the update needs host work (clipping, `keeps_updates`) and so cannot be recorded.
         """
-        needs_host = self.param.clip_gradients >= 0 or self.param.snapshot_diff
+        needs_host = self.param.clip_gradients >= 0 or self.keeps_updates
         return None if needs_host else (rate, *self._history_is_zero)
 
     def restore(self, history: list[np.ndarray], current_step: int, path: str) -> None:
@@ -103,6 +107,14 @@ class SGD:
         count = len(self.params)
         self._history_is_zero = [not any(array.any() for array in history[index::count]) for index in range(count)]
         self.current_step = current_step
+
+    def _histories(self, index: int, weight: torch.Tensor) -> list[torch.Tensor]:
+        """The history of parameter `index`, in the memory order of `weight`: fused steps walk through both side by
+        side, and a script's array changes the order of the weights."""
+        for place in range(index, len(self.history), len(self.params)):
+            if self.history[place].stride() != weight.stride():
+                self.history[place] = torch.empty_like(weight).copy_(self.history[place])
+        return self.history[index :: len(self.params)]
 
     def _clip_scale(self) -> float:
         """The factor by which clip_gradients scales all gradients."""
@@ -131,9 +143,11 @@ class SGD:
             torch.mul(self._regularized(each, scale), local_rate, out=history[0])
             weight.sub_(history[0])
         elif self.param.regularization_type == "L2":
-            self._accelerate(weight, _scaled(each.blob, scale), history[0], decay, local_rate)
+            product = each.blob.grad_or_product() if scale == 1 else None
+            gradient = product if product is not None and product.dtype != weight.dtype else _scaled(each.blob, scale)
+            self._accelerate(each.blob, gradient, history[0], decay, local_rate)
         else:
-            self._accelerate(weight, self._regularized(each, scale), history[0], 0.0, local_rate)
+            self._accelerate(each.blob, self._regularized(each, scale), history[0], 0.0, local_rate)
 
     def _update_and_keep(
         self, each: Param, history: list[torch.Tensor], scale: float, local_rate: float, iteration: int
@@ -149,13 +163,13 @@ class SGD:
         weight.sub_(blob.grad)
 
     def _accelerate(
-        self, weight: torch.Tensor, gradient: torch.Tensor, history: torch.Tensor, decay: float, local_rate: float
+        self, blob: Blob, gradient: torch.Tensor, history: torch.Tensor, decay: float, local_rate: float
     ) -> None:
         """PyTorch's rule is h = momentum * h + (1 - dampening) * (g + decay * w); w -= lr * h.
 
         With lr = 1 and dampening = 1 - rate, the history contains the rate, as in Caffe.
         """
-        _fused(weight, gradient, history, decay, self.param.momentum, dampening=1.0 - local_rate)
+        _fused(blob, gradient, history, decay, self.param.momentum, dampening=1.0 - local_rate)
 
     def _decay(self, each: Param) -> float:
         return self.param.weight_decay * each.decay_mult
@@ -173,10 +187,17 @@ class Nesterov(SGD):
     """SGD with Nesterov's momentum. With the new h, its update is also w -= momentum * h + rate * g."""
 
     def _accelerate(
-        self, weight: torch.Tensor, gradient: torch.Tensor, history: torch.Tensor, decay: float, local_rate: float
+        self, blob: Blob, gradient: torch.Tensor, history: torch.Tensor, decay: float, local_rate: float
     ) -> None:
         """PyTorch's Nesterov rule, for a gradient that is multiplied by the rate before."""
-        _fused(weight, gradient * local_rate, history, decay * local_rate, self.param.momentum, nesterov=True)
+        _fused(
+            blob,
+            gradient.to(history.dtype) * local_rate,
+            history,
+            decay * local_rate,
+            self.param.momentum,
+            nesterov=True,
+        )
 
 
 def _scaled(blob: Blob, scale: float) -> torch.Tensor:
@@ -188,7 +209,7 @@ def _scaled(blob: Blob, scale: float) -> torch.Tensor:
 
 
 def _fused(
-    weight: torch.Tensor,
+    blob: Blob,
     gradient: torch.Tensor,
     history: torch.Tensor,
     decay: float,
@@ -196,16 +217,26 @@ def _fused(
     dampening: float = 0.0,
     nesterov: bool = False,
 ) -> None:
-    """PyTorch's fused SGD step: one pass over memory."""
-    torch._fused_sgd_(
-        [weight],
-        [gradient],
-        [history],
-        weight_decay=decay,
-        momentum=momentum,
-        lr=1.0,
-        dampening=dampening,
-        nesterov=nesterov,
-        maximize=False,
-        is_first_step=False,
-    )
+    """PyTorch's fused SGD step, and the weights' copy in bfloat16 if they have one: one pass over memory.
+
+    With a copy the pass goes piece by piece, so that the weights are in the processor's cache when they are rounded.
+    """
+    weight, copy = blob.value, blob.rounded.copy_to_write(blob.value)
+    tensors = [weight, gradient, history] if copy is None else [weight, gradient, history, copy]
+    in_pieces = copy is not None and all(tensor.is_contiguous() for tensor in tensors)
+    pieces = zip(*(tensor.view(-1).split(_PIECE) for tensor in tensors), strict=True) if in_pieces else [tensors]
+    for some_weight, some_gradient, some_history, *some_copy in pieces:
+        torch._fused_sgd_(
+            [some_weight],
+            [some_gradient.to(some_weight.dtype)],
+            [some_history],
+            weight_decay=decay,
+            momentum=momentum,
+            lr=1.0,
+            dampening=dampening,
+            nesterov=nesterov,
+            maximize=False,
+            is_first_step=False,
+        )
+        for target in some_copy:
+            target.copy_(some_weight)

@@ -36,7 +36,9 @@ def read_solver(path: str | Path) -> SolverParameter:
 class Solver:
     """`net` is the train net, `iter` the number of updates so far. `where` names the solver's file in errors.
 
-    Between iterations it calls `requested_action`, which may ask for a snapshot or a stop. Raises FormatError.
+    Between iterations it calls `requested_action`, which may ask for a snapshot or a stop. In each iteration it calls
+    all `on_start` before the passes and all `on_gradients_ready` before the update. With `keeps_updates`, the gradients
+    of parameters are the updates after `step`, as in Caffe. Raises FormatError.
     """
 
     def __init__(self, param: SolverParameter, where: str = "solver"):
@@ -59,6 +61,9 @@ class Solver:
             hdf5.check_possible(self.net, where)
         self.smoothed = SmoothedLoss(param.average_loss)
         self._step = step.create(self.net, self.updater, param)
+        self.on_start: list[Callable[[], None]] = []
+        self.on_gradients_ready: list[Callable[[], None]] = []
+        self.keeps_updates = False
         self._early_exit = False
         self._resumed_exactly = False
 
@@ -155,22 +160,32 @@ class Solver:
                 self.test_all()
                 if self._early_exit:
                     break
+            for call in self.on_start:
+                call()
             display = p.display and self.iter % p.display == 0
             self.net.debug_info = bool(display and p.debug_info)
             self.smoothed.add(self._step.forward_backward(), self.iter)
             if display:
                 self._log_train()
-            rate = self.updater.learning_rate(self.iter)
-            if display:
-                log.info("sgd_solver.cpp:112", f"Iteration {self.iter}, lr = {number(rate)}")
-            self._step.update(rate, self.iter)
-            self.iter += 1
+            for call in self.on_gradients_ready:
+                call()
+            self.apply_update(self.keeps_updates and self.iter == stop - 1)
             action = self.requested_action()
             if (p.snapshot and self.iter % p.snapshot == 0) or action is Action.SNAPSHOT:
                 self.snapshot()
             if action is Action.STOP:
                 self._early_exit = True
                 break
+
+    def apply_update(self, keep_updates: bool) -> None:
+        """Updates the weights by their gradients, and counts the iteration. With `keep_updates`, or snapshot_diff, the
+        gradients are the updates afterwards."""
+        rate = self.updater.learning_rate(self.iter)
+        if self.param.display and self.iter % self.param.display == 0:
+            log.info("sgd_solver.cpp:112", f"Iteration {self.iter}, lr = {number(rate)}")
+        self.updater.keeps_updates = keep_updates or self.param.snapshot_diff
+        self._step.update(rate, self.iter)
+        self.iter += 1
 
     def solve(self) -> None:
         """Trains up to max_iter, with Caffe's log lines before, and its last snapshot and test after."""

@@ -101,7 +101,7 @@ class StaticStep(Step):
         self._net.fetch()
         self._fill_buffers()
         adds = index > 0
-        if self._iterations < _WARM_UP:
+        if self._iterations < _WARM_UP or self._net.is_hooked:
             return self._compute()
         if adds not in self._recorded_passes:
             blobs = [*self._net.blobs, *self._parameters]

@@ -43,6 +43,7 @@ def test_selecting_overrides_keep_the_name_and_others_become_part_of_it(tmp_path
     file = written(tmp_path, GOOD)
     assert load(file, "sizes=[10] conditions=[base,S2T] seeds=[3] directions=[A2B] path=elsewhere").name == "trial"
     assert load(file, "nested=false max_iter=200").name == "trial+max_iter=200+nested=false"
+    assert load(file, "precision=bf16").name == "trial+precision=bf16"
     assert load(file, "model=prototxt/mine").name == "trial+model=prototxt%2Fmine"
     assert load(file, "sizes=[10] max_iter=200").sizes == [10]
 

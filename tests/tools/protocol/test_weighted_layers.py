@@ -11,7 +11,7 @@ from tools.common.errors import UserError
 from tools.protocol.weighted_layers import Block, blob_count, weighted_blocks, weighted_layers
 
 FILE = Path("net.prototxt")
-TEMPLATES = ("alexnet", "alexnet_quarter", "caffenet", "micro", "mini")
+TEMPLATES = ("alexnet", "alexnet_quarter", "alexnet_slim", "caffenet", "micro", "mini")
 
 
 def layer(name: str, type_: str, settings: str = "", bottom: str = 'bottom: "data"') -> str:

@@ -7,8 +7,9 @@ import pytest
 
 from tests.helpers.shell_scripts import stand_in
 from tools.common.errors import UserError
+from tools.protocol.experiment import load
 from tools.training import engine as module
-from tools.training.engine import Engine, NoEngine, find_engine
+from tools.training.engine import Engine, NoEngine, engine_of, find_engine
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -62,3 +63,21 @@ def test_a_program_that_does_not_start_or_says_nothing_is_no_engine(tmp_path: Pa
     ):
         with pytest.raises(NoEngine, match=message):
             Engine(program).version  # noqa: B018
+
+
+def test_another_precision_than_fp32_is_refused_for_bvlc_caffe(
+    caffe: Path, checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CAFFE", str(caffe))
+    demo = checkout / "experiments" / "demo.yaml"
+    assert engine_of(load(demo)).flags == ()
+    fp32_alone = rf"bf16, but {caffe} is BVLC Caffe \(caffe version 1.0.0\), which computes in fp32 alone"
+    with pytest.raises(UserError, match=rf"^SET: precision: {fp32_alone}; leave it out, or choose CAFFE=torchcaffe$"):
+        engine_of(load(demo, "precision=bf16"))
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(demo.read_text() + "precision: bf16\n")
+    line = len(mine.read_text().splitlines())
+    with pytest.raises(UserError, match=rf"mine.yaml:{line}: precision: {fp32_alone}"):
+        engine_of(load(mine))
+    monkeypatch.setenv("CAFFE", str(stand_in(tmp_path / "bin", "torchcaffe", "echo torchcaffe version 0.1.0")))
+    assert engine_of(load(mine)).flags == ("--precision=bf16",)

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -153,3 +154,12 @@ def test_predictions_are_lacking_where_the_net_could_still_make_them(run: Run, t
     assert not lacks_predictions(run, manifest | {"result": {"status": "diverged"}})
     (run.folder / "net_iter_40.caffemodel").unlink()
     assert not lacks_predictions(run, manifest)
+
+
+def test_a_precision_is_an_input_unless_it_is_fp32(trained: Experiment, run: Run, engine: Engine) -> None:
+    rounding = replace(engine, precision="bf16")
+    assert run_inputs(trained, run, rounding) == run_inputs(trained, run, engine) | {"precision": "bf16"}
+    manifest = load_json(run.manifest)
+    assert run_stage(trained, run, rounding).changed(manifest) == ["precision"]
+    manifest["inputs"]["precision"] = "bf16"
+    assert run_stage(trained, run, engine).changed(manifest) == ["precision"]

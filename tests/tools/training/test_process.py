@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,9 @@ def test_the_engine_dies_with_a_caller_that_is_killed(tmp_path: Path, checkout: 
     while stat.exists() and stat.read_text().rpartition(") ")[2][0] != "Z":
         assert time.monotonic() < give_up, "the engine is still there"
         time.sleep(0.02)
+
+
+def test_the_engine_gets_the_precision_unless_it_is_fp32(engine: Engine, tmp_path: Path) -> None:
+    rounding = replace(engine, precision="bf16")
+    _, command = run_engine(rounding, ["train", "--solver=x"], "5", tmp_path / "log", lambda line: None)
+    assert command == f"{engine.path} train --solver=x --precision=bf16 --gpu=0"

@@ -45,13 +45,15 @@ def test_on_the_cpu_data_and_diff_are_views_that_can_be_written_to() -> None:
     assert one.gradient()[1, 0] == 7
 
 
-def test_a_reshape_keeps_the_values_if_their_number_stays() -> None:
+def test_a_reshape_keeps_the_values_that_have_room() -> None:
     one = blob(2, 3)
-    one.data = np.arange(6)
+    one.data = np.arange(6).reshape(2, 3)
     one.reshape(3, 2)
     assert one.data.tolist() == [[0, 1], [2, 3], [4, 5]]
     one.reshape(4)
-    assert one.data.tolist() == [0, 0, 0, 0]
+    assert one.data.tolist() == [0, 1, 2, 3]
+    one.reshape(5)
+    assert one.data.tolist() == [0, 0, 0, 0, 0]
 
 
 def test_gradients_add_up_until_they_are_cleared_and_then_use_the_same_memory() -> None:
@@ -61,11 +63,11 @@ def test_gradients_add_up_until_they_are_cleared_and_then_use_the_same_memory() 
     memory = one.gradient().data_ptr()
     one.add_product(ones, ones)
     one.add_gradient(ones)
-    assert one.diff.tolist() == [[5, 5], [5, 5]]
+    assert one.gradient().tolist() == [[5, 5], [5, 5]]
     one.clear_gradient()
     assert one.grad is None
     one.add_product(ones, ones)
-    assert one.diff.tolist() == [[2, 2], [2, 2]]
+    assert one.gradient().tolist() == [[2, 2], [2, 2]]
     assert one.gradient().data_ptr() == memory
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from caffeformat import FormatError, blobs, datum, lmdb_file, prototxt
 from caffeformat.caffeformat_pb2 import TRAIN, Datum, LayerParameter
-from torchcaffe.data.data_source import LmdbSource
+from torchcaffe.data.data_source import DatumSource
 from torchcaffe.random.rng import Generator
 
 COUNT = 11
@@ -36,8 +36,8 @@ def layer_text(folder: Path, batch: int, more: str = "", transform: str = "") ->
         data_param {{ source: "{folder}" backend: LMDB batch_size: {batch} {more} }}"""
 
 
-def source(text: str, seed: int = 1) -> LmdbSource:
-    return LmdbSource(prototxt.parse(text, LayerParameter(), "layer"), TRAIN, Generator(seed))
+def source(text: str, seed: int = 1) -> DatumSource:
+    return DatumSource(prototxt.parse(text, LayerParameter(), "layer"), TRAIN, Generator(seed))
 
 
 # ---- What Caffe reads ----------------------------------------------------------------------------------------------
@@ -230,7 +230,7 @@ def test_an_lmdb_cut_off_is_refused(folder, tmp_path):
 
 def test_an_lmdb_without_records_is_refused(tmp_path):
     lmdb_file.write(tmp_path / "empty", [])
-    with pytest.raises(FormatError, match=r"^layer images: .*/empty: an LMDB without records"):
+    with pytest.raises(FormatError, match=r"^layer images: .*/empty: a database without records"):
         source(layer_text(tmp_path / "empty", 4))
 
 
@@ -245,10 +245,12 @@ def test_a_damaged_record_is_named(tmp_path):
 def test_an_image_of_another_size_is_named(tmp_path):
     lmdb_file.write(tmp_path / "mixed", [record(0, IMAGES[0], 1), record(1, IMAGES[1][:, 1:], 1)])
     reader = source(layer_text(tmp_path / "mixed", 2))
-    message = "layer images: .*/mixed: record 1 is an image of 3x7x7, but the first is one of 3x8x7; pack them"
-    with pytest.raises(FormatError, match=message):
+    message = (
+        "layer images: .*/mixed: from record 0 on: images of 3x7x7 and 3x8x7 in one batch; pack them in one size, "
+    )
+    with pytest.raises(FormatError, match=message + "or give a crop_size, or batch_size: 1"):
         reader.next_batch(2)
-    with pytest.raises(FormatError, match=message):
+    with pytest.raises(FormatError, match="record 1 is an image of uint8 3x7x7, but the first is one of uint8 3x8x7"):
         reader.records()
 
 
@@ -272,7 +274,10 @@ def test_a_batch_of_nothing_is_refused(batch, more, message, folder):
         source(layer_text(folder, batch, more))
 
 
-def test_leveldb_is_refused_also_where_it_is_meant_by_default(folder):
+def test_a_database_of_the_other_kind_is_named(folder, tmp_path):
     text = f'name: "images" type: "Data" top: "data" data_param {{ source: "{folder}" batch_size: 1 }}'
-    with pytest.raises(FormatError, match=r"^layer images: data_param needs backend: LMDB; LevelDB"):
+    with pytest.raises(FormatError, match=r"^layer images: .*: the backend is LEVELDB, .* write backend: LMDB"):
         source(text)
+    (tmp_path / "CURRENT").write_text("MANIFEST-000001")
+    with pytest.raises(FormatError, match=r"^layer images: .*: the backend is LMDB, .* write backend: LEVELDB"):
+        source(layer_text(tmp_path, 1))

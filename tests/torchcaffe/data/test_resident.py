@@ -13,7 +13,7 @@ from caffeformat import FormatError, blobs, datum, lmdb_file
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetParameter
 from torchcaffe.common.context import Context
 from torchcaffe.data import resident
-from torchcaffe.data.data_source import LmdbSource
+from torchcaffe.data.data_source import DatumSource
 from torchcaffe.data.resident import ResidentImages
 from torchcaffe.random.rng import Generator
 
@@ -31,10 +31,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def source(folder: Path, batch: int, transform: str, phase: int) -> LmdbSource:
+def source(folder: Path, batch: int, transform: str, phase: int) -> DatumSource:
     text = f"""layer {{ name: "d" type: "Data" top: "x" transform_param {{ {transform} }}
         data_param {{ source: "{folder}/lmdb" backend: LMDB batch_size: {batch} }} }}"""
-    return LmdbSource(text_format.Parse(text, NetParameter()).layer[0], phase, Generator(5))
+    return DatumSource(text_format.Parse(text, NetParameter()).layer[0], phase, Generator(5))
 
 
 TRANSFORMS = ["", "mean_value: 100", "mean_value: 90 mean_value: 100 mean_value: 110", "mean"]
@@ -85,5 +85,5 @@ def test_a_record_of_another_size_is_named_before_training_begins(tmp_path: Path
     images = [np.zeros(SHAPE, np.uint8), np.zeros((3, 9, 9), np.uint8)]
     items = [(lmdb_file.key(i, f"{i}.jpg"), datum.encode(image, i)) for i, image in enumerate(images)]
     lmdb_file.write(tmp_path / "lmdb", items)
-    with pytest.raises(FormatError, match=r"layer d: .*lmdb: record 1 is an image of 3x9x9"):
+    with pytest.raises(FormatError, match=r"lmdb: record 1 is an image of uint8 3x9x9, but the first is one of uint8"):
         ResidentImages(source(tmp_path, 1, "", TEST), Context())

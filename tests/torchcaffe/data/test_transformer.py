@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from caffeformat import FormatError, blobs, datum, lmdb_file, prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, TransformationParameter
 from tests.helpers.real_caffe import CaffeAborted, RealCaffe
-from torchcaffe.data.transformer import Transformer, own_generator
+from torchcaffe.data.transformer import SeveralSizes, Transformer, Transformers, own_generator
 from torchcaffe.random.rng import Generator
 
 PHASES = {"TRAIN": TRAIN, "TEST": TEST}
@@ -109,14 +109,17 @@ def test_how_images_are_divided_into_batches_changes_nothing():
     assert same_bits(np.concatenate(once), np.concatenate(often))
 
 
-def test_a_restored_state_draws_again_what_was_drawn():
-    transform = transformer("crop_size: 5 mirror: true", "TRAIN", Generator(1))
-    transform.draw(7)
+def test_images_of_several_sizes_are_transformed_in_turn_and_a_restored_state_does_it_again():
+    param = TransformationParameter(crop_size=5, mirror=True)
+    images = [image[:, i % 3 :, i % 2 :] for i, image in enumerate(IMAGES)]
+    transform, other = (Transformers(param, TRAIN, Generator(seed)) for seed in (1, 2))
+    transform(images)
     state = transform.state()
-    expected = transform.draw(100)
-    other = transformer("crop_size: 5 mirror: true", "TRAIN", Generator(2))
+    expected = transform(images)
     other.restore(state)
-    assert np.array_equal(other.draw(100), expected)
+    assert same_bits(other(images), expected)
+    with pytest.raises(SeveralSizes, match="images of 3x19x23 and 3x20x23 in one batch"):
+        Transformers(TransformationParameter(), TRAIN, None)([IMAGES[0], IMAGES[0][:, 1:]])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.helpers.both_engines import Both, Figures, distance, net_of
 from tests.helpers.layer_text import FILLERS, layer, quick
 from tests.helpers.real_caffe import RealCaffe
+from tests.helpers.refusals import refused
 
 CONVOLUTIONS = {
     "as AlexNet's first": "num_output: 8 kernel_size: 11 stride: 4",
@@ -58,6 +59,35 @@ def test_convolution_over_one_and_three_axes(real_caffe: RealCaffe, tmp_path: Pa
         Both(real_caffe, net_of(layer("Convolution", settings_), x=shape), tmp_path).agree(figures, "Convolution")
 
 
+AXES = {
+    "without a place": ((4, 6), "group: 3"),
+    "without a place, in one group": ((4, 6), "kernel_size: 7"),
+    "of one vector": ((6,), "axis: 0"),
+    "of one image": ((6, 5, 4), "axis: 0 kernel_size: 2 pad: 1"),
+    "of images along two axes": ((2, 3, 6, 5, 4), "axis: 2 kernel_size: 2 stride: 2 group: 2"),
+    "of rows": ((2, 3, 6, 5), "axis: -2 kernel_size: 2"),
+    "of columns along three axes": ((2, 3, 2, 6), "axis: 3 bias_term: false"),
+    "over four axes": ((2, 4, 3, 4, 3, 5), "kernel_size: 2 pad: 1 stride: 2 dilation: 2 group: 2"),
+    "over four axes, a size for each": (
+        (2, 4, 3, 4, 3, 5),
+        "kernel_size: 1 kernel_size: 2 kernel_size: 3 kernel_size: 2 stride: 1 stride: 3 stride: 2 stride: 1",
+    ),
+    "a window larger than the map": ((2, 4, 5, 5), "kernel_size: 6 stride: 2"),
+    "a window larger than the padded map": ((2, 4, 2, 3), "kernel_size: 6 stride: 5 pad: 1 group: 2"),
+    "the same value in all of a window": ((2, 4, 5, 5), "kernel_size: 3 dilation: 0 pad: 1"),
+    "almost all padding": ((2, 4, 2, 2), "kernel_size: 1 pad: 3 stride: 9"),
+}
+
+
+@pytest.mark.parametrize("type_", ["Convolution", "Deconvolution"])
+@pytest.mark.parametrize(("shape", "settings_"), AXES.values(), ids=AXES.keys())
+def test_convolution_along_other_axes_and_of_odd_geometry(
+    real_caffe, tmp_path, figures, shape, settings_, type_
+) -> None:
+    text = net_of(layer(type_, f"convolution_param {{ num_output: 6 {settings_} {FILLERS} }}"), x=shape)
+    Both(real_caffe, text, tmp_path).agree(figures, type_)
+
+
 def test_filter_gradients_summed_over_many_places_are_as_exact_as_caffes(real_caffe, tmp_path, figures) -> None:
     """28,800 products an element: one float32 sum of them all would be ten times as far from the truth."""
     settings_ = f"convolution_param {{ num_output: 16 kernel_size: 5 pad: 2 {FILLERS} }}"
@@ -73,3 +103,29 @@ def test_convolution_of_several_bottoms_shares_the_filters(real_caffe, tmp_path,
     settings_ = f"convolution_param {{ num_output: 4 kernel_size: 3 {FILLERS} }}"
     text = net_of(layer("Convolution", settings_, "x z", "y w"), x=(2, 3, 7, 7), z=(2, 3, 7, 7))
     Both(real_caffe, text, tmp_path).agree(figures, "Convolution")
+
+
+REFUSALS = {
+    "no kernel": (layer("Convolution", "convolution_param { num_output: 2 }"), "kernel_size"),
+    "an axis that is not there": (
+        layer("Convolution", "convolution_param { num_output: 2 axis: 4 }"),
+        "axis 4 of a bottom with 4 axes",
+    ),
+    "a height without an axis for it": (
+        layer("Convolution", "convolution_param { num_output: 2 axis: 2 kernel_h: 1 kernel_w: 1 }"),
+        "kernel_h & kernel_w can only be used for 2D",
+    ),
+    "sizes for other axes": (
+        layer("Convolution", "convolution_param { num_output: 2 axis: 3 kernel_size: 1 kernel_size: 1 }"),
+        "once per spatial dimension; found 2 for 0",
+    ),
+    "a window larger by more than the stride": (
+        layer("Convolution", "convolution_param { num_output: 2 kernel_size: 9 stride: 2 }"),
+        "the kernel is larger",
+    ),
+}
+
+
+@pytest.mark.parametrize(("layers", "message"), REFUSALS.values(), ids=REFUSALS.keys())
+def test_what_caffe_refuses_is_refused(real_caffe, tmp_path, layers, message) -> None:
+    refused(net_of(layers, x=(2, 4, 5, 5)), message, tmp_path, real_caffe)

@@ -37,7 +37,7 @@ def test_a_number_outside_is_refused(tmp_path: Path, number: int) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(embedding("", (2,)))
     with pytest.raises(FormatError, match=rf"layer 'it'.*an input is {number}, but input_dim is 7"):
-        caffe.Net(path, caffe.TEST).forward(x=np.array([0, number], np.float32))
+        caffe.Net(path, caffe.TEST).forward(x=np.array([0, number]), z=np.zeros((2, 4)))
 
 
 def test_a_gradient_of_numbers_is_refused(tmp_path: Path) -> None:

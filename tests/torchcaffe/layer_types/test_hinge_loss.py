@@ -33,7 +33,7 @@ def test_a_label_that_is_no_class_is_refused(tmp_path, label) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(net_of(layer("HingeLoss", DOWN, "x label"), x=(2, 3), label=(2,)))
     with pytest.raises(FormatError, match=rf"layer 'it'.*a label is {label}, but there are 3 classes"):
-        caffe.Net(path, caffe.TEST).forward(label=np.array([0, label], np.float32))
+        caffe.Net(path, caffe.TEST).forward(x=np.zeros((2, 3)), label=np.array([0, label]))
 
 
 def test_a_gradient_of_labels_is_refused(tmp_path) -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.helpers.both_engines import Both, Figures, net_of
 from tests.helpers.layer_text import layer, quick
 from tests.helpers.real_caffe import RealCaffe
+from tests.helpers.refusals import refused
 
 
 @quick
@@ -46,3 +47,8 @@ def test_among_equal_values_pooling_takes_the_first(real_caffe: RealCaffe, tmp_p
     x = np.random.default_rng(0).integers(0, 2, (2, 8, 9, 9))
     text = net_of(layer("Pooling", "pooling_param { kernel_size: 3 stride: 2 }"), x=x.shape)
     Both(real_caffe, text, tmp_path, x=x).agree(figures, "Pooling")
+
+
+def test_a_plane_without_pixels_is_refused_where_caffe_pools_nothing_to_0(tmp_path) -> None:
+    text = layer("Pooling", "pooling_param { pool: AVE kernel_size: 3 stride: 2 pad: 1 }")
+    refused(net_of(text, x=(2, 4, 1, 0)), r"a bottom of \(2, 4, 1, 0\)", tmp_path, None)

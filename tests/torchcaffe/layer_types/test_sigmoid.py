@@ -21,3 +21,10 @@ def test_sigmoid_far_from_zero_and_at_zero(real_caffe, tmp_path, figures) -> Non
 
 def test_two_bottoms_are_refused(real_caffe, tmp_path) -> None:
     refused(net_of(layer("Sigmoid", bottoms="x z"), x=(2, 3), z=(4,)), "2 bottom blobs", tmp_path, real_caffe)
+
+
+def test_the_gradient_near_the_ends_is_caffes_in_each_value(real_caffe, tmp_path) -> None:
+    """There 1 - y is a few units in the last digit of a float32, and one more or less would be a third of it."""
+    x = np.linspace(-20, 20, 1000)
+    both = Both(real_caffe, net_of(layer("Sigmoid"), x=x.shape), tmp_path, x=x)
+    np.testing.assert_allclose(both.found["diff x"], both.right["diff x"], rtol=1e-6, atol=1e-14)

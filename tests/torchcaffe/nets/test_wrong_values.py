@@ -31,6 +31,13 @@ LAYERS = {
     "Dropout": "dropout_param { dropout_ratio: 0.3 }",
     "DummyData": 'dummy_data_param { shape { dim: 2 dim: 3 } data_filler { type: "gaussian" std: 2 } }',
     "Slice": "slice_param { axis: 1 slice_point: 2 }",
+    "Im2col": "convolution_param { kernel_size: 3 pad: 1 stride: 2 dilation: 2 axis: 1 }",
+    "MVN": "mvn_param { normalize_variance: true across_channels: true eps: 0.1 }",
+    "Reduction": "reduction_param { operation: SUM axis: 1 coeff: 2 }",
+    "SPP": "spp_param { pyramid_height: 2 pool: AVE }",
+    "Tile": "tile_param { axis: 1 tiles: 2 }",
+    "Clip": "clip_param { min: -1 max: 1 }",
+    "Swish": "swish_param { beta: 2 }",
 }
 
 PAIRS = {
@@ -41,6 +48,8 @@ PAIRS = {
     "Accuracy": "accuracy_param { top_k: 2 axis: 1 }",
     "HingeLoss": "hinge_loss_param { norm: L2 }",
     "EuclideanLoss": "loss_weight: 2",
+    "Filter": "",
+    "MultinomialLogisticLoss": "loss_weight: 2",
 }
 
 NUMBERS = [0, -1, 1, 3, 100, 65536, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1, 0.5, 1e30, -1e30]

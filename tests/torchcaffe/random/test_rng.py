@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from caffeformat import datum, lmdb_file, prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, FillerParameter, LayerParameter
-from torchcaffe.data.data_source import LmdbSource
+from torchcaffe.data.data_source import DatumSource
 from torchcaffe.random import fillers
 from torchcaffe.random.rng import Generator
 
@@ -171,18 +171,18 @@ def test_data_fillers_and_dropout_of_a_train_and_a_test_net_draw_in_caffes_order
     conv, fc = (3, 3, 3, 3), (5, 3 * (size[0] - 2) * (size[1] - 2))
     layers = [prototxt.parse(source, LayerParameter(), "layer") for source in sources]
     start = [
-        ("train", LmdbSource(layers[0], TRAIN, rng)),
+        ("train", DatumSource(layers[0], TRAIN, rng)),
         ("train conv 0", fill("gaussian", conv, rng)),
         ("train conv 1", fill("constant", (3,), rng)),
         ("train fc 0", fill("xavier", fc, rng)),
         ("train fc 1", fill("gaussian", (5,), rng)),
-        ("test", LmdbSource(layers[1], TEST, rng)),
+        ("test", DatumSource(layers[1], TEST, rng)),
         ("test conv 0", fill("gaussian", conv, rng)),
         ("test conv 1", fill("constant", (3,), rng)),
         ("test fc 0", fill("xavier", fc, rng)),
         ("test fc 1", fill("gaussian", (5,), rng)),
     ]
-    sources = {name: thing for name, thing in start if isinstance(thing, LmdbSource)}
+    sources = {name: thing for name, thing in start if isinstance(thing, DatumSource)}
     found = {name: thing for name, thing in start if name not in sources}
     for i in range(2):
         found[f"test data {i}"] = sources["test"].next_batch(4)[0]

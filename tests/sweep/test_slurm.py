@@ -1,0 +1,186 @@
+"""Sweeps on a real Slurm of three nodes on this machine, and what happens to them when something dies."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import real_slurm, trained_project
+from tests.helpers.real_slurm import RealSlurm
+from tools import status
+from tools.cluster import fate
+from tools.cluster.order import Order, place_order
+from tools.cluster.profile import load_profile
+from tools.planning.state import make_plan, set_aside_stale_manifests
+from tools.protocol.experiment import load
+from tools.protocol.layout import Run
+from tools.protocol.runs import find_run
+from tools.training.engine import Engine
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(real_slurm.why_not()), reason=f"Slurm: {real_slurm.why_not()}"),
+]
+
+PROFILE = {"executor": "slurm", "pilots": 3, "cpus": 1, "memory": 0.6, "hours": 5, "poll": 0.5}
+PROFILE |= {"prepare_cpus": 1, "prepare_memory": 0.6, "prepare_hours": 0.2}
+LONG = "max_iter=1000000 test_interval=100000 display=100 snapshot=1000000"  # of the three small layers: minutes
+KEY = "A2B/n0012/base/seed0"
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealSlurm]:
+    cluster = RealSlurm(tmp_path_factory.mktemp("slurm"), nodes=3)
+    yield cluster
+    cluster.close()
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slurm: RealSlurm, caffe: Path, checkout: Path) -> Path:
+    """A project's root that all nodes see: the current folder."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("SLURM_CONF", "PATH"):
+        monkeypatch.setenv(name, slurm.environment[name])
+    for name, value in {"CAFFE": str(caffe), "GPUS": "", "PYTHONPATH": str(checkout), "OMP_NUM_THREADS": "1"}.items():
+        monkeypatch.setenv(name, value)
+    write_profile()
+    trained_project.write_project(tmp_path / "images")
+    return tmp_path
+
+
+@pytest.fixture
+def order(shared: Path, caffe: Path) -> Callable[..., Order]:
+    """`order(overrides, **profile)` places an order of the project, whose data are made here."""
+
+    def place(overrides: str = "", **profile: object) -> Order:
+        write_profile(**profile)
+        exp, engine = load(Path("experiments/quick.yaml"), overrides), Engine(caffe)
+        trained_project.prepare(exp)
+        plan = make_plan(exp, engine)
+        set_aside_stale_manifests(exp, engine, plan)
+        return place_order(exp, engine, load_profile("slurm"), plan)
+
+    return place
+
+
+def write_profile(**changes: object) -> None:
+    file = Path("experiments/profiles/slurm.yaml")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("".join(f"{key}: {value}\n" for key, value in (PROFILE | changes).items()))
+
+
+def send_pilots(order: Order, count: int, **more: object) -> str:
+    return order.executor.submit(order.job("pilot", count, **more))
+
+
+def run_of(order: Order, key: str = KEY) -> Run:
+    return find_run(order.exp, order.engine.name, key)
+
+
+def is_training(run: Run) -> bool:
+    log = run.folder / "caffe.log"
+    return log.exists() and "Iteration 100 " in log.read_text() and not run.manifest.exists()
+
+
+def start_sweep() -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tools", "sweep", "experiments/quick.yaml", "--executor", "slurm"]
+    return subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_a_whole_sweep_on_three_nodes_whose_submitter_is_killed_and_started_again(
+    shared: Path, slurm: RealSlurm
+) -> None:
+    """Killed while its jobs are queued and running. Nothing is sent twice, no run is trained twice, nothing is lost."""
+    before = slurm.states().keys()
+    logs = Path("results/quick/cluster")
+    first = start_sweep()
+    slurm.wait_for(lambda: len(slurm.states().keys() - before) == 5, "the jobs: data, three pilots, tables")
+    first.kill()
+    first.wait()
+    assert "RUNNING" in slurm.states().values() or "PENDING" in slurm.states().values()
+    second = start_sweep()
+    slurm.wait_for(lambda: "jobs: " in (second.stdout.readline() if second.stdout else ""), "a look at the queue")
+    rival = start_sweep()
+    said, _ = rival.communicate(timeout=60)
+    assert rival.returncode == 2 and "another process submits this sweep" in said
+    said, _ = second.communicate(timeout=300)
+    assert second.returncode == 0, said
+    assert "quick: done in" in said and Path("results/quick/report.html").exists()
+    manifests = [json.loads(path.read_text()) for path in Path("models").rglob("manifest.json")]
+    assert len(manifests) == 5 and {record["attempts"] for record in manifests} == {1}
+    new = {job: state for job, state in slurm.states().items() if job not in before}
+    assert sorted(re.sub(r"^[\d_]+\.|\.log$", "", log.name) for log in logs.glob("*.log")) == [
+        "data",
+        *["pilot"] * 3,
+        "tables",
+    ]
+    assert len(new) == 5 and set(new.values()) == {"COMPLETED"}
+    for path in Path("models").rglob("manifest.json"):
+        words = (path.parent / "job.log").read_text().splitlines()
+        log = Path(words[0].rpartition("; ")[2])
+        assert words[0].startswith("# job ") and words[-1] in log.read_text(), "the run names its job's log"
+
+
+def test_another_pilot_takes_the_run_of_a_node_that_died(order: Callable[..., Order], slurm: RealSlurm) -> None:
+    """The kernel frees the locks of the dead. Slurm puts its job back into the queue."""
+    placed = order(
+        "max_iter=40000 test_interval=20000 display=100 snapshot=1000000 sizes=[12] conditions=[base]", pilots=2
+    )
+    send_pilots(placed, 2)
+    run = run_of(placed)
+    slurm.wait_for(lambda: is_training(run), "training")
+    node = fate.record_of(run)["node"]
+    first = fate.record_of(run)["job"]
+    slurm.kill_node(node)
+    try:
+        slurm.wait_for(run.manifest.exists, "finished run")
+        manifest = json.loads(run.manifest.read_text())
+        assert manifest["attempts"] == 2 and manifest["result"]["iters"] == 40000
+        assert [(kill["job"], kill["why"]) for kill in fate.record_of(run)["kills"]] == [(first, "node")]
+    finally:
+        slurm.start_node(node)
+        slurm.call("scancel", "--me")
+
+
+def test_a_job_cancelled_by_hand_leaves_its_run_to_others(order: Callable[..., Order], slurm: RealSlurm) -> None:
+    placed = order("max_iter=40000 test_interval=20000 display=100 snapshot=1000000 sizes=[12] conditions=[base]")
+    first = send_pilots(placed, 1)
+    run = run_of(placed)
+    slurm.wait_for(lambda: is_training(run), "training")
+    slurm.call("scancel", first)
+    slurm.wait_for(lambda: slurm.states()[f"{first}_1"] == "CANCELLED", "end of the job")
+    assert not run.failed.exists() and not run.manifest.exists(), "no failure of the run"
+    send_pilots(placed, 1)
+    slurm.wait_for(run.manifest.exists, "finished run")
+    assert [(kill["job"], kill["why"]) for kill in fate.record_of(run)["kills"]] == [(f"{first}_1", "cancelled")]
+
+
+def test_a_run_whose_time_was_over_is_told_so_and_given_up_after_its_retries(
+    order: Callable[..., Order], slurm: RealSlurm, capsys: pytest.CaptureFixture
+) -> None:
+    """Slurm looks for jobs whose time is over every half minute."""
+    placed = order(f"{LONG} sizes=[12] conditions=[base]", retries=0)
+    run = run_of(placed)
+    first = f"{send_pilots(placed, 1)}_1"
+    slurm.wait_for(lambda: is_training(run), "training")
+    slurm.call("scontrol", "update", f"jobid={first}", "TimeLimit=0")
+    slurm.wait_for(lambda: slurm.states()[first] == "TIMEOUT", "end of the time")
+    log = f"results/{run.experiment}/cluster/{first}.pilot.log"
+    assert "DUE TO TIME LIMIT" in Path(log).read_text() and not run.failed.exists()
+    send_pilots(placed, 1)
+    slurm.wait_for(run.failed.exists, "a pilot that gives the run up")
+    status.main(["experiments/quick.yaml", "--set", placed.exp.overrides])
+    assert f"killed for time in job {first} ({log}); set more `hours` in the profile" in capsys.readouterr().out
+
+
+def test_a_job_that_took_too_much_memory_is_told_so(order: Callable[..., Order], slurm: RealSlurm) -> None:
+    placed = order("sizes=[12] conditions=[base] directions=[A2B]", memory=0.02)
+    job = send_pilots(placed, 1)
+    slurm.wait_for(lambda: slurm.states()[f"{job}_1"] not in ("PENDING", "RUNNING", "COMPLETING"), "end of the job")
+    log = placed.executor.log_file(placed.folder, "pilot", f"{job}_1")
+    assert placed.executor.ending(f"{job}_1", log) == "memory"

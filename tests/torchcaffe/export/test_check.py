@@ -1,0 +1,42 @@
+"""When an exported net counts as the same."""
+
+import numpy as np
+import pytest
+
+from caffeformat import FormatError
+from torchcaffe.export.check import Report, compare, distance
+
+
+def arrays(value: float) -> dict[str, np.ndarray]:
+    return {"y": np.array([1, 2 + value])}
+
+
+def never() -> dict[str, np.ndarray]:
+    raise AssertionError("float64 is not needed")
+
+
+def test_the_distance_is_relative_to_the_largest_value_and_infinite_where_nan_differ() -> None:
+    assert distance(np.array([1.0, 4.4]), np.array([1.0, 4.0])) == pytest.approx(0.1)
+    nan = np.array([np.nan, 1])
+    assert distance(nan, nan) == 0 and distance(nan, np.ones(2)) == np.inf and distance(np.ones(2), nan) == np.inf
+
+
+def test_close_values_are_noted_without_float64() -> None:
+    report = Report()
+    compare(report, arrays(1e-6), arrays(0), never)
+    assert report.where == "y" and report.worst == pytest.approx(5e-7)
+
+
+def test_more_is_allowed_where_the_original_is_as_far_from_float64() -> None:
+    report = Report()
+    compare(report, arrays(1e-2), arrays(0), lambda: arrays(5e-3))
+    assert "so is the original" in report.lines()[0]
+    with pytest.raises(FormatError, match="y differs from the original"):
+        compare(report, arrays(1e-2), arrays(0), lambda: arrays(0))
+
+
+def test_shapes_and_indices_are_equal() -> None:
+    with pytest.raises(FormatError, match="is of"):
+        compare(Report(), {"y": np.ones(3)}, arrays(0), never)
+    with pytest.raises(FormatError, match="50% of the indices"):
+        compare(Report(), arrays(1), arrays(0), never, {"y"})

@@ -1,0 +1,59 @@
+"""What is loaded before a net is exported; the files as a user calls it, and damaged ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from caffeformat import FormatError
+from tests.helpers.both_engines import net_of
+from tests.helpers.damaged_files import SNAPSHOT_PIECES, damaged, quick
+from tests.helpers.engine_runs import make_data
+from tests.helpers.exported import LENET, export, layer, weighted
+from torchcaffe.export import onnx_export, torch_export
+from torchcaffe.export.exporter import Options, load, quiet
+
+conv2 = "convolution_param { num_output: 2 kernel_size: 3 }"
+
+
+def test_layers_that_share_weights_need_them_once(tmp_path: Path) -> None:
+    conv = layer("Convolution", "a", settings='param { name: "w" } param { name: "v" } ' + conv2)
+    both = net_of(conv + conv.replace('"a"', '"b"'), x=(2, 3, 4, 4))
+    with quiet():
+        files = weighted(tmp_path, both, weights_of=net_of(conv, x=(2, 3, 4, 4)))
+        loaded = load(Options(*files, "onnx", tmp_path / "out"), None)
+    first, second = (layer.blobs[0].data for layer in loaded.net.layers if layer.blobs)
+    assert np.isfinite(first).all() and np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("to", ["onnx", "pytorch"])
+def test_real_inputs_are_checked_where_the_data_are(tmp_path: Path, to: str) -> None:
+    make_data(tmp_path)
+    text = (
+        'layer { name: "data" type: "Data" top: "data" transform_param { crop_size: 20 } '
+        f'data_param {{ source: "{tmp_path}/val" batch_size: 5 backend: LMDB }} }}'
+    )
+    text += layer("Convolution", "conv", "data", conv2)
+    assert "on random inputs and real inputs" in export(tmp_path, to, text)[1]
+
+
+PIECES = [b"layer { }", b'type: "Python"', b"dim: 0", b"dim: -1", b"kernel_size: 99999999999", b"\xff", b'name: ""']
+
+
+@quick(60)
+@given(st.data())
+def test_a_damaged_file_gives_one_error_and_nothing_is_written(tmp_path_factory: pytest.TempPathFactory, data) -> None:
+    folder = tmp_path_factory.mktemp("damaged")
+    model, caffemodel = weighted(folder, LENET)
+    which, pieces = data.draw(st.sampled_from([(model, PIECES), (caffemodel, SNAPSHOT_PIECES)]))
+    which.write_bytes(data.draw(damaged([which.read_bytes()], pieces)))
+    to = data.draw(st.sampled_from(["onnx", "pytorch"]))
+    run = onnx_export.export if to == "onnx" else torch_export.export
+    before = set(folder.iterdir())
+    with quiet(), np.errstate(all="ignore"):
+        try:
+            run(Options(model, caffemodel, to, folder / "out", pycaffe="none"))
+        except FormatError as error:
+            assert str(error) and set(folder.iterdir()) == before

@@ -1,0 +1,63 @@
+"""Which layers of a train_val prototxt are exported."""
+
+from pathlib import Path
+
+import pytest
+
+from caffeformat import FormatError
+from tests.helpers.exported import LENET, layer
+from torchcaffe.export.inference import inference_net
+from torchcaffe.nets import reader
+
+
+def inference(folder: Path, text: str):
+    (folder / "net.prototxt").write_text(text)
+    return inference_net(reader.read(folder / "net.prototxt"))
+
+
+def test_data_become_inputs_a_loss_its_prediction_and_accuracy_and_labels_go(tmp_path: Path) -> None:
+    net = inference(tmp_path, LENET)
+    assert [(x.type, list(x.top)) for x in net.parsed.param.layer] == [
+        ("Input", ["data"]),
+        ("Convolution", ["conv1"]),
+        ("Pooling", ["pool1"]),
+        ("ReLU", ["pool1"]),
+        ("InnerProduct", ["ip/2"]),
+        ("Softmax", ["prob"]),
+    ]
+    assert (net.outputs, list(net.data)) == (["prob"], ["data"])
+
+
+@pytest.mark.parametrize(
+    ("loss", "outputs"),
+    [
+        ("SigmoidCrossEntropyLoss", ["prob"]),
+        ("EuclideanLoss", ["ip/2"]),
+        ("HingeLoss", ["ip/2"]),
+        ("Accuracy", ["ip/2"]),
+    ],
+)
+def test_each_loss_has_its_prediction(tmp_path: Path, loss: str, outputs: list[str]) -> None:
+    body = LENET[: LENET.index('layer { name: "accuracy"')]
+    assert inference(tmp_path, body + layer(loss, "loss", "ip/2 label")).outputs == outputs
+
+
+def test_only_the_layers_of_the_phase_test_count_and_what_reads_a_loss_goes(tmp_path: Path) -> None:
+    more = layer("Power", "twice", "loss", "power_param { scale: 2 }") + layer(
+        "Power", "t", "ip/2", "include { phase: TRAIN }"
+    )
+    assert inference(tmp_path, LENET + more).outputs == ["prob"]
+
+
+def test_a_target_that_no_weights_lead_to_is_no_output(tmp_path: Path) -> None:
+    text = LENET[: LENET.index('layer { name: "accuracy"')].replace('top: "label"', "")
+    text = text.replace("shape { dim: 4 } }", "}").replace("num_output: 5 } }", "num_output: 144 } }")
+    text += layer("Flatten", "flat", "data") + layer("SigmoidCrossEntropyLoss", "loss", "ip/2 flat")
+    assert inference(tmp_path, text).outputs == ["prob"]
+
+
+def test_a_net_without_predictions_and_an_unknown_bottom_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="no output"):
+        inference(tmp_path, LENET[: LENET.index('layer { name: "conv1"')])
+    with pytest.raises(FormatError, match=r"net.prototxt:1: Unknown bottom blob 'x'"):
+        inference(tmp_path, layer("ReLU", "y"))

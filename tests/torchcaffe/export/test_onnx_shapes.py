@@ -1,0 +1,29 @@
+"""Layers that move values as ONNX and as PyTorch code: onnx_shapes.py and torch_shapes.py."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.helpers.both_engines import net_of
+from tests.helpers.exported import SHAPES, export, layer
+from torchcaffe.export import onnx_file
+
+
+@pytest.mark.parametrize("to", ["onnx", "pytorch"])
+def test_they_compute_what_torchcaffe_does_for_two_batch_sizes(tmp_path: Path, to: str) -> None:
+    said = export(tmp_path, to, SHAPES)
+    assert "46 blobs checked against torchcaffe" in said[1]
+
+
+@pytest.mark.slow
+def test_they_compute_what_caffe_does(tmp_path: Path, pycaffe: Path) -> None:
+    assert "46 blobs checked against BVLC Caffe 1.0.0" in export(tmp_path, "onnx", SHAPES, pycaffe=pycaffe)[1]
+
+
+def test_of_equal_values_argmax_takes_the_last_as_caffe_does(tmp_path: Path) -> None:
+    import onnx
+
+    export(tmp_path, "onnx", net_of(layer("ArgMax", "y", settings="argmax_param { top_k: 2 }"), x=(1, 4)))
+    model = onnx.load(tmp_path / "out")
+    assert onnx_file.run(model, {"x": np.array([[3, 5, 5, 1]], np.float32)})["y"].ravel().tolist() == [2, 1]

@@ -1,0 +1,75 @@
+"""A folder with PyTorch code: what it needs, what it computes, and that names in a prototxt are never code."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from caffeformat import FormatError
+from tests.helpers.exported import LENET, export
+from torchcaffe.export import torch_export
+
+
+@pytest.mark.slow
+def test_the_code_runs_where_neither_caffe_nor_torchcaffe_is(tmp_path: Path) -> None:
+    export(tmp_path, "pytorch", LENET)
+    program = """
+import sys
+sys.modules["torchcaffe"] = sys.modules["caffeformat"] = None
+import torch
+from net import Net
+net = Net()
+x = torch.ones(5, 1, 12, 12)
+assert net(x).shape == (5, 5) and list(net.blobs(x)) == ["data", "conv1", "pool1", "ip/2", "prob"]
+print([(g["lr"], g["weight_decay"]) for g in net.parameter_groups(0.1, 0.01)][:2])
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path / "out", capture_output=True, text=True)
+    assert done.stdout == "[(0.1, 0.01), (0.2, 0.0)]\n", done.stderr
+
+
+def test_it_is_one_line_a_layer_under_caffes_names(tmp_path: Path) -> None:
+    assert "4 gradients" in export(tmp_path, "pytorch", LENET)[2]
+    code = (tmp_path / "out" / torch_export.CODE).read_text()
+    assert "self.conv1 = nn.Conv2d(1, 3, 5)\n" in code and "self.ip_2 = nn.Linear(48, 5)\n" in code
+    assert "b['pool1'] = self.pool1(b['conv1'])\n        b['pool1'] = self.relu1(b['pool1'])\n" in code
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["net.py", "weights.safetensors"]
+
+
+def test_wrong_gradients_are_an_error_and_nothing_is_left(tmp_path: Path, monkeypatch) -> None:
+    computed = torch_export._computed
+    wrong = lambda *a: {k: v * (1.01 if "grad" in k else 1) for k, v in computed(*a).items()}  # noqa: E731
+    monkeypatch.setattr(torch_export, "_computed", wrong)
+    with pytest.raises(FormatError, match=r"differs from the original by 0.01 of its largest value in float64"):
+        export(tmp_path, "pytorch", LENET)
+    assert not [path for path in tmp_path.iterdir() if "out" in path.name]
+
+
+def test_a_folder_that_is_there_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(FormatError, match="exists already"):
+        export(tmp_path, "pytorch", LENET)
+
+
+NAMES = [
+    "'",
+    '"' * 3 + "\\nraise SystemExit\\n",
+    "{0}",
+    "\\n    import os",
+    "train",
+    "class",
+    "_modules",
+    "é",
+    "a/b",
+    "a_b",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_of_a_layer_a_blob_or_the_net_is_only_a_name(tmp_path: Path, name: str) -> None:
+    quoted = name.replace('"', '\\"')
+    text = LENET.replace('"conv1"', f'"{quoted}"').replace('"small"', f'"{quoted}"').replace('"data"', f'"{quoted}in"')
+    said = export(tmp_path, "pytorch", text)
+    assert "8 blobs checked" in said[1]
+    assert np.isfinite(float(said[1].split("difference is ")[1].split()[0]))

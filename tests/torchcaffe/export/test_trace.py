@@ -1,0 +1,44 @@
+"""The steps of a net, and which sizes depend on the batch size."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.both_engines import net_of
+from tests.helpers.exported import export, layer, weighted
+from torchcaffe.export.exporter import Options, load, quiet
+from torchcaffe.export.trace import Trace
+
+
+def traced(folder: Path, text: str) -> Trace:
+    with quiet():
+        return load(Options(*weighted(folder, text), "onnx", folder / "out"), None).traced
+
+
+def test_a_layer_in_place_writes_a_new_value_and_the_last_one_has_the_name(tmp_path: Path) -> None:
+    body = layer("Power", "y") + 'layer { name: "r" type: "ReLU" bottom: "y" top: "y" }'
+    steps = traced(tmp_path, net_of(body, x=(4, 3))).steps
+    assert [[top.name for top in step.tops] for step in steps] == [["x"], ["y/y"], ["y"]]
+    assert steps[2].bottoms[0].name == "y/y"
+
+
+def test_sizes_that_depend_on_the_batch_vary(tmp_path: Path) -> None:
+    body = layer("Reshape", "rows", settings="reshape_param { shape { dim: -1 dim: 2 } }")
+    net = traced(tmp_path, net_of(body, x=(4, 6)))
+    assert (net.outputs[0].varies, net.outputs[0].shape, net.fixed) == ((True, False), (6, 2), "")
+
+
+def test_a_reshape_to_a_fixed_size_keeps_the_batch_of_the_prototxt(tmp_path: Path) -> None:
+    body = layer("Reshape", "y", settings="reshape_param { shape { dim: 3 dim: 8 } }")
+    net = traced(tmp_path, net_of(body, x=(4, 6)))
+    assert net.outputs[0].is_fixed and net.inputs[0].shape == (4, 6) and "count" in net.fixed
+
+
+@pytest.mark.parametrize("to", ["onnx", "pytorch"])
+def test_a_layer_in_place_on_shared_memory_changes_the_other_blob_too(tmp_path: Path, to: str) -> None:
+    body = (
+        layer("Power", "p")
+        + layer("Flatten", "flat", "p")
+        + 'layer { name: "r" type: "ReLU" bottom: "flat" top: "flat" }'
+    )
+    export(tmp_path, to, net_of(body + layer("Power", "z", "p", "power_param { scale: 2 }"), x=(4, 3, 2, 2)))

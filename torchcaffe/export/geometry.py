@@ -1,0 +1,110 @@
+"""Kernels, strides and pads of Convolution and Pooling, and the statistics of BatchNorm, as the exports need them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from caffeformat.caffeformat_pb2 import TEST, ConcatParameter, PoolingParameter, SliceParameter
+from torchcaffe.export.refusal import Refused
+from torchcaffe.export.trace import Step
+
+
+@dataclass(frozen=True)
+class ConvGeometry:
+    """A size for each spatial axis, and the number of groups."""
+
+    kernel: list[int]
+    stride: list[int]
+    pad: list[int]
+    dilation: list[int]
+    group: int
+
+    @classmethod
+    def of(cls, step: Step) -> "ConvGeometry":
+        """Raises Refused for a convolution without spatial axes."""
+        param, spatial = step.layer.param.convolution_param, len(step.bottoms[0].shape) - param_axis(step) - 1
+        if not 1 <= spatial <= 3 or param_axis(step) != 1:
+            raise Refused(f"a bottom of {len(step.bottoms[0].shape)} axes, axis {param.axis}; (N, C, ...) is needed")
+
+        def sizes(name: str, default: int) -> list[int]:
+            sides = [f"{name.removesuffix('_size')}_{side}" for side in "hw"]
+            if name != "dilation" and any(param.HasField(side) for side in sides):
+                return [getattr(param, side) for side in sides]
+            given = list(getattr(param, name)) or [default]
+            return given * spatial if len(given) == 1 else given
+
+        kernel, stride = sizes("kernel_size", 0), sizes("stride", 1)
+        return cls(kernel, stride, sizes("pad", 0), sizes("dilation", 1), param.group)
+
+
+def param_axis(step: Step) -> int:
+    """The axis of the channels of a convolution."""
+    axis: int = step.layer.param.convolution_param.axis
+    return axis % len(step.bottoms[0].shape)
+
+
+@dataclass(frozen=True)
+class PoolGeometry:
+    """Height and width of kernel, stride and Caffe's pad; `sizes` of bottom and top."""
+
+    kernel: list[int]
+    stride: list[int]
+    pad: list[int]
+    bottom: tuple[int, ...]
+    top: tuple[int, ...]
+    is_global: bool
+
+    @classmethod
+    def of(cls, step: Step) -> "PoolGeometry":
+        param, bottom = step.layer.param.pooling_param, step.bottoms[0].shape[2:]
+        if param.pool == PoolingParameter.STOCHASTIC:
+            raise Refused("pool: STOCHASTIC has no operator")
+
+        def pair(name: str, one: int) -> list[int]:
+            given = param.HasField(f"{name}_h") or param.HasField(f"{name}_w")
+            return [getattr(param, f"{name}_h"), getattr(param, f"{name}_w")] if given else [one, one]
+
+        kernel = list(bottom) if param.global_pooling else pair("kernel", param.kernel_size)
+        stride, pad = pair("stride", param.stride), pair("pad", param.pad)
+        return cls(kernel, stride, pad, bottom, step.tops[0].shape[2:], param.global_pooling)
+
+    @property
+    def pads(self) -> list[int]:
+        """Rows and columns of padding with which windows that must fit are Caffe's: top, left, bottom, right."""
+        ends = [
+            max(0, (count - 1) * stride + kernel - size - pad)
+            for count, stride, kernel, size, pad in zip(
+                self.top, self.stride, self.kernel, self.bottom, self.pad, strict=True
+            )
+        ]
+        return [*self.pad, *ends]
+
+    @property
+    def cut_windows(self) -> np.ndarray | None:
+        """What the mean over whole windows is multiplied with, (H, W) of the top; None if all windows are whole.
+
+        Caffe divides by the places of a window up to the padded border, and the last windows may reach beyond it.
+        """
+        sides = []
+        for axis in (0, 1):
+            starts = np.arange(self.top[axis]) * self.stride[axis]
+            border = self.bottom[axis] + 2 * self.pad[axis]
+            sides.append(np.minimum(starts + self.kernel[axis], border) - starts)
+        counts = sides[0][:, None] * sides[1][None, :]
+        whole = self.kernel[0] * self.kernel[1]
+        return None if (counts == whole).all() else (whole / counts).astype(np.float32)
+
+
+def statistics(step: Step) -> tuple[np.ndarray, np.ndarray] | None:
+    """Mean and variance that a BatchNorm has collected, (C,) float32; None if it uses those of the batch."""
+    param = step.layer.param.batch_norm_param
+    if not (param.use_global_stats if param.HasField("use_global_stats") else step.layer.phase == TEST):
+        return None
+    weight = step.weights(2)[0]
+    factor = np.float32(0 if weight == 0 else 1 / weight)
+    return step.weights(0) * factor, step.weights(1) * factor
+
+
+def axis_or_dim(step: Step, param: ConcatParameter | SliceParameter, dim: str) -> int:
+    """The axis of Concat or Slice, also from the deprecated field `dim`."""
+    return int(getattr(param, dim) if param.HasField(dim) else param.axis) % len(step.bottoms[0].shape)

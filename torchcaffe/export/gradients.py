@@ -1,0 +1,136 @@
+"""Whether an exported module has the gradients of the original, so that training can go on with it.
+
+They begin at the outputs, but behind a last Softmax or Sigmoid, where those of a confident net are all but 0.
+
+Rounding may move a value across 0, or make another value the largest of a window: then a ReLU or a max pooling sends
+gradients elsewhere, in BVLC Caffe with another BLAS too. So the module is held against torchcaffe in float64, where
+this does not happen, blob by blob; and in float32 against BVLC Caffe, all gradients together.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from caffeformat import FormatError
+from caffeformat.caffeformat_pb2 import NetParameter
+from torchcaffe.common.log import Fatal
+from torchcaffe.export import check, reference
+from torchcaffe.export.exporter import Loaded
+from torchcaffe.export.reference import Arrays, Case
+from torchcaffe.export.trace import Step, Trace, Value
+
+_EXACT = 1e-5  # of the largest value of a gradient in float64; constants are rounded to float32 in the exported code
+_TOGETHER = 2e-3  # of the length of all gradients as one vector, in float32
+_LAST = ("Sigmoid", "Softmax")
+_WITHOUT = ("ArgMax", "BatchNorm", "Threshold")  # with no gradient, or with parameters that have none
+
+_FIRST_ONLY = ("BatchReindex", "Crop")  # the second bottom has a shape or indices
+
+Run = Callable[[Case, torch.dtype], Arrays]
+
+
+def check_gradients(loaded: Loaded, run: Run, what: str) -> str:
+    """Compares the gradients of `run` with the original's, and returns a line about them. Raises Fatal."""
+    ends = beginnings(loaded.traced)
+    if not ends:
+        return "no output has a gradient"
+    random = np.random.default_rng(6)
+    inputs = check.random_inputs(loaded.traced, 7, None if loaded.traced.fixed else 1)
+    sizes = {value.blob: value.shape for value in ends}
+    if not loaded.traced.fixed:
+        sizes = {value.blob: _of_one(value) for value in ends}
+    case = Case(inputs, {blob: random.standard_normal(size).astype(np.float32) for blob, size in sizes.items()})
+    param = with_loss_weights(loaded.param, set(sizes))
+    try:
+        answers = loaded.ask(param, [case])
+        truth = reference.compute(param, loaded.options.caffemodel, case, torch.float64)
+    except FormatError as error:
+        return f"the gradients were not checked, because the original has none: {error}"
+    exact, found, right = run(case, torch.float64), run(case, torch.float32), answers.cases[0]
+    names = [name for name in exact if name.startswith("grad ")]
+    worst, where = max(((check.distance(exact[name], truth[name]), name) for name in names), default=(0.0, ""))
+    if not worst <= _EXACT:
+        raise Fatal(
+            f"{what}: {where} differs from the original by {worst:.3g} of its largest value in float64; this is an "
+            "error of torchcaffe, please report it. Nothing was written"
+        )
+    apart, own = _together(found, right, names), _together(right, truth, names)
+    if not apart <= max(_TOGETHER, 3 * own):
+        raise Fatal(f"{what}: all gradients together differ from the original by {apart:.3g}; nothing was written")
+    return (
+        f"{len(names)} gradients: the largest difference from torchcaffe in float64 is {worst:.3g}; all together "
+        f"differ from {answers.by} in float32 by {apart:.3g} of their length, it itself from float64 by {own:.3g}"
+    )
+
+
+def beginnings(trace: Trace) -> list[Value]:
+    """The values at which a backward pass begins: the outputs that have a gradient, or what a last softmax reads."""
+    learned: set[str] = set()
+    made_by: dict[str, Step] = {}
+    for step in trace.steps:
+        has_weights = bool(step.layer.blobs) and step.layer.type not in _WITHOUT
+        read = step.bottoms[:1] if step.layer.type in _FIRST_ONLY else step.bottoms
+        flows = step.layer.type not in ("ArgMax", "Threshold") and any(value.name in learned for value in read)
+        if has_weights or flows:
+            learned.update(value.name for value in step.tops)
+        made_by.update({value.name: step for value in step.tops})
+    anywhere = {value.name for step in trace.steps for value in step.bottoms}
+    ends = {}
+    for value in trace.outputs:
+        step = made_by[value.name]
+        is_last = step.layer.type in _LAST and value.name not in anywhere and step.bottoms[0].blob != value.blob
+        end = step.bottoms[0] if is_last else value
+        if end.name in learned and trace.blobs[end.blob] is end:
+            ends[end.blob] = end
+    return [end for end in ends.values() if not _is_read_below(end, trace)]
+
+
+def _is_read_below(end: Value, trace: Trace) -> bool:
+    """Whether other steps with a gradient read it: its gradient is then theirs to compute."""
+    readers = [step for step in trace.steps if any(value is end for value in step.bottoms)]
+    outputs = {value.name for value in trace.outputs}
+    return any(
+        step.layer.type not in ("ArgMax", *_LAST) or not outputs.issuperset(value.name for value in step.tops)
+        for step in readers
+    )
+
+
+def with_loss_weights(param: NetParameter, ends: set[str]) -> NetParameter:
+    """A copy with a loss_weight where a backward pass begins, so that Caffe runs it, and without what lies behind.
+
+    All layers learn.
+    """
+    copy = NetParameter()
+    copy.CopyFrom(param)
+    kept, wanted, needed = [], set(ends), set(ends)
+    for layer in reversed(list(copy.layer)):
+        if not needed & set(layer.top):
+            continue
+        needed.update(layer.bottom)
+        if mine := wanted & set(layer.top):
+            layer.loss_weight.extend(float(top in mine) for top in layer.top)
+            wanted -= mine
+        if layer.type != "BatchNorm":
+            for spec in layer.param:
+                spec.lr_mult = 1
+        kept.append(layer)
+    result = NetParameter(name=copy.name)
+    result.layer.extend(reversed(kept))
+    return result
+
+
+def _of_one(value: Value) -> tuple[int, ...]:
+    """The shape for a batch of one image, of a value whose first axis is the batch."""
+    return tuple(size // 2 if varies else size for size, varies in zip(value.shape, value.varies, strict=True))
+
+
+def _together(found: Arrays, right: Arrays, names: list[str]) -> float:
+    """The distance of all gradients as one vector, by the length of the right one."""
+    squares = length = 0.0
+    for name in names:
+        true = right[name].astype(np.float64)
+        known = np.isfinite(true)
+        squares += float(((found[name][known] - true[known]) ** 2).sum())
+        length += float((true[known] ** 2).sum())
+    return float(np.sqrt(squares / length)) if length else float(np.sqrt(squares))

@@ -1,0 +1,141 @@
+"""Layers of Caffe that torch.nn does not have. Exported PyTorch code contains the source of those that it uses.
+
+So this module imports nothing but PyTorch, and each part stands alone.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class Scale(nn.Module):
+    """Multiplies by a learned scale, whose axes are those of x from `axis` on, and adds a bias, if there is one."""
+
+    def __init__(self, shape: tuple[int, ...], bias: bool):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(shape))
+        self.bias = nn.Parameter(torch.zeros(shape)) if bias else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x * self.weight
+        return y if self.bias is None else y + self.bias
+
+
+class Bias(nn.Module):
+    """Adds a learned bias, whose axes are those of x from `axis` on."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.bias
+
+
+class Parameter(nn.Module):
+    """A learned blob."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(shape))
+
+    def forward(self) -> torch.Tensor:
+        return self.weight
+
+
+class Embed(nn.Embedding):
+    """Looks up a vector for each number, which is cut to an integer, and adds a bias."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool):
+        super().__init__(inputs, outputs)
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = super().forward(x.long())
+        return y if self.bias is None else y + self.bias
+
+
+class GlobalBatchNorm(nn.Module):
+    """A BatchNorm with use_global_stats: the collected statistics, in training too."""
+
+    def __init__(self, channels: int, eps: float):
+        super().__init__()
+        self.eps = eps
+        self.running_mean: torch.Tensor
+        self.running_var: torch.Tensor
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.batch_norm(x, self.running_mean, self.running_var, eps=self.eps)
+
+
+class WideMaxPool(nn.Module):
+    """A MaxPool2d with more padding than half a window, which torch.nn refuses. `pads`: left, right, top, bottom."""
+
+    def __init__(self, kernel: tuple[int, int], stride: tuple[int, int], pads: tuple[int, int, int, int]):
+        super().__init__()
+        self.kernel, self.stride, self.pads = kernel, stride, pads
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        lowest = torch.finfo(x.dtype).min
+        return F.max_pool2d(F.pad(x, self.pads, value=lowest), self.kernel, self.stride)
+
+
+class WideAvgPool(nn.Module):
+    """An AvgPool2d with more padding than half a window. `border`: height and width of x with Caffe's padding.
+
+    Windows may reach beyond this border; a mean counts the places within it.
+    """
+
+    def __init__(
+        self,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        pads: tuple[int, int, int, int],
+        border: tuple[int, int],
+    ):
+        super().__init__()
+        self.kernel, self.stride, self.pads, self.border = kernel, stride, pads, border
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sums = F.avg_pool2d(F.pad(x, self.pads), self.kernel, self.stride, divisor_override=1)
+        counts = []
+        for axis in (0, 1):
+            starts = torch.arange(sums.shape[2 + axis], device=x.device) * self.stride[axis]
+            counts.append((starts + self.kernel[axis]).clamp(max=self.border[axis]) - starts)
+        return sums / (counts[0][:, None] * counts[1][None, :])
+
+
+class LRNWithinChannel(nn.Module):
+    """x / (1 + alpha * mean of x^2 over a square of size x size places)^beta."""
+
+    def __init__(self, size: int, alpha: float, beta: float):
+        super().__init__()
+        self.size, self.alpha, self.beta = size, alpha, beta
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        means = F.avg_pool2d(x * x, self.size, 1, self.size // 2)
+        return x * (1 + self.alpha * means) ** -self.beta
+
+
+def argmax(x: torch.Tensor, top_k: int, axis: int | None, values: bool) -> torch.Tensor:
+    """The indices of the largest values along an axis, or over each image; of equal values the last one comes first.
+
+    `values` gives the values instead; over each image both, first the indices.
+    """
+    y = x.flatten(1) if axis is None else x
+    along = 1 if axis is None else axis
+    largest, order = y.flip(along).sort(dim=along, descending=True, stable=True)
+    largest = largest.narrow(along, 0, top_k)
+    indices = (y.shape[along] - 1 - order.narrow(along, 0, top_k)).to(x.dtype)
+    if axis is not None:
+        return largest if values else indices
+    rows = torch.stack([indices, largest] if values else [indices], 1)
+    return rows.reshape(*rows.shape, *[1] * (x.dim() - 3))
+
+
+def mvn(x: torch.Tensor, axes: list[int], variance: bool, eps: float) -> torch.Tensor:
+    """x minus its mean over `axes`; with `variance` also divided by its deviation plus eps."""
+    y = x - x.mean(axes, keepdim=True)
+    return y / (y.square().mean(axes, keepdim=True).sqrt() + eps) if variance else y
