@@ -35,7 +35,7 @@ FILE = $(call experiment,$(EXPERIMENT))
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo-sweep         Fashion-MNIST, both directions, three sizes, SEEDS: the whole protocol in minutes'
+	@echo 'make demo-sweep         Fashion-MNIST, both directions, two sizes, eight seeds: the whole protocol in minutes'
 	@echo 'make tiny-sweep         Tiny-ImageNet, 108 runs; also places-sweep, tiny-prestudy-sweep, places-prestudy-sweep,'
 	@echo '                        NAME-sweep for your own experiments/NAME.yaml'
 	@echo 'make tiny-sweep DRY_RUN=1            list the runs, what is done, and the time left'
@@ -48,7 +48,7 @@ help:
 	@echo 'make summarize EXPERIMENT=demo       the tables again;  make plot EXPERIMENT=demo: the figures again'
 	@echo 'make claims EXPERIMENT=tiny          claims of the thesis that hold;  make advise N=120: layers to freeze'
 	@echo 'make advise TARGET=0.45              images a class that each condition needs for this accuracy'
-	@echo 'make confusion RUN=A2B/n0005/FTall/seed0   the classes that a run confuses'
+	@echo 'make confusion RUN=A2B/n0001/FTall/seed0   the classes that a run confuses'
 	@echo 'make publish EXPERIMENT=tiny         the tables and figures into docs/results/'
 	@echo 'make report EXPERIMENT=demo          the page of the results: results/demo/report.html'
 	@echo 'make tensorboard EXPERIMENT=demo     the curves of running and finished runs in TensorBoard'
@@ -122,7 +122,7 @@ claims: venv
 	@$(TOOLS) claims $(FILE) --set "$$SET" $(call option,FROM) $(call option,OTHER)
 
 confusion: venv
-	@[ -n $(call quoted,$(RUN)) ] || { echo 'make confusion RUN=A2B/n0005/FTall/seed0 EXPERIMENT=demo'; exit 2; }
+	@[ -n $(call quoted,$(RUN)) ] || { echo 'make confusion RUN=A2B/n0001/FTall/seed0 EXPERIMENT=demo'; exit 2; }
 	@$(TOOLS) confusion $(FILE) $(call quoted,$(RUN)) --set "$$SET" $(call option,FROM)
 
 advise: venv

@@ -45,7 +45,7 @@ def test_a_mounted_checkout_is_what_runs(image, somebodys):
     (image.work / "experiments" / "mine.yaml").write_text(re.sub(r"(?m)^seeds: \[.*?\]", "seeds: [7]", demo))
     shutil.chown(image.work, SOMEBODY, SOMEBODY)
     said = somebodys("make", "mine-sweep", "DRY_RUN=1")
-    assert "B2A/n0005/S7T/seed7" in said and "models/mine/" in said
+    assert "B2A/n0001/S7T/seed7" in said and "models/mine/" in said
 
     with open(image.work / "requirements.txt", "a") as file:
         file.write("another-package==1.0\n")
