@@ -258,10 +258,10 @@ test-image-cuda: venv
 	@TEST_IMAGE=cuda $(PYTHON) -m pytest -v tests/image
 
 # Each benchmark runs its counterpart as well. That of pack reads image files only: make bench EXPERIMENT=tiny. QUICK=1:
-# two minutes of training instead of twelve.
+# two minutes of training instead of all of it.
 bench: venv engine torchcaffe
 	@$(PYTHON) benchmarks/parse.py
-	@$(PYTHON) benchmarks/bf16.py
+	@$(PYTHON) benchmarks/bf16.py $(if $(filter-out 0,$(QUICK)),--only 'alexnet, S7T, batch 256')
 	@$(PYTHON) benchmarks/train.py $(if $(filter-out 0,$(QUICK)),--quick)
 ifneq ($(EXPERIMENT),demo)
 	@$(PYTHON) benchmarks/pack.py $(FILE) --set "$$SET" --work results/bench
