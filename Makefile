@@ -29,8 +29,8 @@ exists = $(shell test -e $(call quoted,$1) && echo yes)
 FILE = $(call experiment,$(EXPERIMENT))
 
 .PHONY: help new venv caffe torchcaffe engine test test-fast parity equivalence precision bench bench-gpu doctor status verify \
-  summarize plot report tensorboard tensorboard-packages browser retain scores controls-sweep claims confusion publish \
-  advise reliability lint requirements protos slurm
+  summarize plot report tensorboard tensorboard-packages browser retain scores controls-sweep claims confusion \
+  export publish advise reliability lint requirements protos slurm
 .PHONY: image image-cuda image-base test-image test-image-cuda
 .DEFAULT_GOAL := help
 
@@ -49,6 +49,7 @@ help:
 	@echo 'make claims EXPERIMENT=tiny          claims of the thesis that hold;  make advise N=120: layers to freeze'
 	@echo 'make advise TARGET=0.45              images a class that each condition needs for this accuracy'
 	@echo 'make confusion RUN=A2B/n0001/FTall/seed0   the classes that a run confuses'
+	@echo 'make export RUN=A2B/n0001/FTall/seed0      its net as ONNX;  TO=onnx,pytorch,safetensors'
 	@echo 'make publish EXPERIMENT=tiny         the tables and figures into docs/results/'
 	@echo 'make report EXPERIMENT=demo          the page of the results: results/demo/report.html'
 	@echo 'make tensorboard EXPERIMENT=demo     the curves of running and finished runs in TensorBoard'
@@ -124,6 +125,12 @@ claims: venv
 confusion: venv
 	@[ -n $(call quoted,$(RUN)) ] || { echo 'make confusion RUN=A2B/n0001/FTall/seed0 EXPERIMENT=demo'; exit 2; }
 	@$(TOOLS) confusion $(FILE) $(call quoted,$(RUN)) --set "$$SET" $(call option,FROM)
+
+# TO=onnx,pytorch,safetensors; PREPROCESS=1: mean and scale as part of the ONNX graph. torchcaffe writes and checks them.
+export: torchcaffe
+	@[ -n $(call quoted,$(RUN)) ] || { echo 'make export RUN=A2B/n0001/FTall/seed0 EXPERIMENT=demo TO=onnx'; exit 2; }
+	@$(TOOLS) export $(FILE) $(call quoted,$(RUN)) --set "$$SET" $(call option,TO) \
+	  $(if $(filter-out 0,$(PREPROCESS)),--preprocess)
 
 advise: venv
 	@[ -n $(call quoted,$(N)$(TARGET)) ] || { \
@@ -251,10 +258,10 @@ test-image-cuda: venv
 	@TEST_IMAGE=cuda $(PYTHON) -m pytest -v tests/image
 
 # Each benchmark runs its counterpart as well. That of pack reads image files only: make bench EXPERIMENT=tiny. QUICK=1:
-# two minutes of training instead of twelve.
+# two minutes of training instead of all of it.
 bench: venv engine torchcaffe
 	@$(PYTHON) benchmarks/parse.py
-	@$(PYTHON) benchmarks/bf16.py
+	@$(PYTHON) benchmarks/bf16.py $(if $(filter-out 0,$(QUICK)),--only 'alexnet, S7T, batch 256')
 	@$(PYTHON) benchmarks/train.py $(if $(filter-out 0,$(QUICK)),--quick)
 ifneq ($(EXPERIMENT),demo)
 	@$(PYTHON) benchmarks/pack.py $(FILE) --set "$$SET" --work results/bench

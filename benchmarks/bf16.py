@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.cases import Case
 from benchmarks.train import SMALL, Benchmark, Measured
 from tools.common.errors import UserError
+from torchcaffe.common import cpu
 
 CASES = [Case("alexnet", condition, batch) for batch in (256, 64) for condition in ("base", "S3T", "S7T")] + SMALL
 TORCHCAFFE = [sys.executable, "-m", "torchcaffe"]
@@ -51,6 +52,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="processes of each precision for each case")
     parser.add_argument("--only", default="", help="cases whose name begins so: 'alexnet, S3T, batch 64'")
     arguments = parser.parse_args()
+    if cpu.has_bf16() is False:
+        print("bf16 is not measured: this processor has neither avx512_bf16 nor amx_bf16")
+        return
     with tempfile.TemporaryDirectory() as folder:
         benchmark = Benchmark(Path(folder), arguments.threads, arguments.rounds, ENGINES, DISPLAYS)
         limit = benchmark.gemm("bfloat16")

@@ -62,8 +62,8 @@ def section(path: Path) -> str:
 
 Written by `make precision` (benchmarks/precision.py): the experiment of the section above in torchcaffe, on the CPU,
 with `--precision=fp32` and with `--precision=bf16`, {verdict.n} seeds in each. The accuracy of each seed is in
-[{path.name}]({path.name}). Runs of one seed start from the same weights and see the same crops, mirrors and
-dropout masks.
+[{path.name}]({path.name}). Runs of one seed start from the same weights and see the
+same crops, mirrors and dropout masks.
 
 {table(verdict, "precision")}
 bf16 - fp32, {sentence(verdict)}

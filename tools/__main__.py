@@ -32,6 +32,7 @@ VERBS = {
     "claims": "test the thesis' claims, or your own, on the tables",
     "advise": "say which condition to use with n images a class, or how many images an accuracy takes",
     "confusion": "write and draw the confusion matrix of one run",
+    "export": "give a run's net to ONNX, PyTorch or safetensors, with a model card",
     "publish": "copy the tables and figures into docs/results/",
     "restore": "put published runs back into models/, so that a sweep continues from them",
     "plot": "draw the figures",

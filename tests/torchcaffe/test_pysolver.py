@@ -7,6 +7,7 @@ import pytest
 
 import torchcaffe as caffe
 from tests.helpers.real_caffe import RealCaffe
+from torchcaffe.common import context
 
 NET = """
 layer { name: "d" type: "DummyData" top: "x" top: "label" dummy_data_param { shape { dim: 4 dim: 3 dim: 6 dim: 6 }
@@ -116,3 +117,24 @@ def test_a_solver_resumes_from_its_snapshot_and_a_missing_file_is_a_runtime_erro
     assert solver.iter == 3 and np.array_equal(held, after_3)
     with pytest.raises(RuntimeError, match=r"Could not open file none\.prototxt"):
         caffe.get_solver("none.prototxt")
+
+
+@pytest.mark.parametrize("type_", ["SGD", "Adam"])
+def test_a_recorded_step_shows_a_script_the_same_arrays(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, type_: str
+) -> None:
+    """As on a GPU, where a step is a CUDA graph."""
+    monkeypatch.chdir(folder)
+    write_solver(folder, type_)
+    seen: dict[str, list[np.ndarray]] = {"eager": [], "static": []}
+    for step, kept in seen.items():
+        monkeypatch.setattr(context.current(), "step", step)
+        solver = caffe.get_solver("solver.prototxt")
+        held = [solver.net.params["conv"][0].data, solver.net.params["ip"][0].diff, solver.net.blobs["ip"].data]
+        for number in range(6):
+            solver.step(1 + number % 2)
+            kept += [array.copy() for array in held]
+            kept += [solver.net.blobs["conv"].data.copy(), solver.net.params["conv"][1].diff.copy()]
+            held[0].reshape(-1)[number] = 0.5
+    for eager, static in zip(seen["eager"], seen["static"], strict=True):
+        np.testing.assert_allclose(static, eager, rtol=1e-5, atol=1e-7)

@@ -42,7 +42,10 @@ def build(trace: Trace, preprocessing: Preprocessing | None = None) -> ModelProt
     made = helper.make_graph(graph.nodes, trace.name or "net", inputs, outputs, graph.constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     model.producer_name = "torchcaffe"
-    onnx.checker.check_model(model)
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise Fatal(f"the net gives no valid ONNX graph: {error}; nothing was written") from None
     return model
 
 
@@ -67,12 +70,15 @@ def with_all_blobs(model: ModelProto, trace: Trace) -> ModelProto:
 
 
 def run(model: ModelProto, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The model's outputs by name, computed by onnxruntime on the CPU."""
+    """The model's outputs by name, computed by onnxruntime on the CPU. Raises Fatal if it cannot."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    options.log_severity_level = 4
+    try:
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, ["CPUExecutionProvider"])
+        names = [output.name for output in session.get_outputs()]
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    except Exception as error:  # onnxruntime's errors have no common class of their own
+        raise Fatal(f"onnxruntime cannot run the exported net: {error}; nothing was written") from None
 
 
 def with_facts(model: ModelProto, facts: Mapping[str, str]) -> bytes:

@@ -5,7 +5,9 @@ Source followed: BVLC Caffe's lstm_unit_layer.cpp.
 
 import torch
 
+from torchcaffe.common import context
 from torchcaffe.layer_types.base import Blob, Layer
+from torchcaffe.layer_types.loss import correctly_rounded
 
 _sigmoid_backward = torch.ops.aten.sigmoid_backward
 _tanh_backward = torch.ops.aten.tanh_backward
@@ -38,13 +40,14 @@ class LSTMUnit(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x, size = bottom[1].value, self._size
-        gates = torch.empty_like(x)
-        torch.sigmoid(x[..., : 3 * size], out=gates[..., : 3 * size])
-        torch.tanh(x[..., 3 * size :], out=gates[..., 3 * size :])
+        wide = x.double() if context.is_exact(x) else x.clone()  # as in Caffe: near 1 the last digit decides
+        wide[..., : 3 * size].sigmoid_()
+        wide[..., 3 * size :].tanh_()
+        gates = wide.to(x.dtype)
         i, f, o, g = self._parts(gates)
         f.mul_(bottom[2].value[..., None])
         cells = (i * g).addcmul_(f, bottom[0].value)
-        self._gates, self._tanh_c = gates, torch.tanh(cells)
+        self._gates, self._tanh_c = gates, correctly_rounded(torch.tanh, cells)
         top[0].value, top[1].value = cells, o * self._tanh_c
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

@@ -92,6 +92,23 @@ def test_training_equals_one_that_rounds_all_weights_for_each_product(
 
 
 @pytest.mark.slow
+def test_layers_that_share_weights_use_the_same_ones(
+    tmp_path: Path, small_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = 'inner_product_param { num_output: 5 weight_filler { type: "xavier" } } param { name: "w" }'
+    second = f"""layer {{ name: "ip2" type: "InnerProduct" bottom: "conv" top: "ip2" {shared} }}
+layer {{ name: "loss2" type: "SoftmaxWithLoss" bottom: "ip2" bottom: "label" top: "loss2" }}"""
+    outcomes = []
+    for name in ("kept", "rounded for each product"):
+        folder = step_runs.experiment(tmp_path / name, small_data, step_runs.SOLVERS["with tests"], second)
+        net = folder / "net.prototxt"
+        net.write_text(net.read_text().replace('top: "ip"', 'top: "ip" param { name: "w" }', 1))
+        outcomes.append(step_runs.outcome(folder, *small_net.TRAIN, BF16))
+        monkeypatch.setattr(Rounded, "of", lambda self, weight, arrange=same_order: arrange(weight, None))
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.slow
 def test_a_resumed_run_in_bf16_equals_one_without_a_break(tmp_path: Path, small_data: Path) -> None:
     settings = step_runs.SOLVERS["with tests"]
     folder = step_runs.experiment(tmp_path, small_data, settings)

@@ -42,6 +42,7 @@ def test_real_inputs_are_checked_where_the_data_are(tmp_path: Path, to: str) -> 
 PIECES = [b"layer { }", b'type: "Python"', b"dim: 0", b"dim: -1", b"kernel_size: 99999999999", b"\xff", b'name: ""']
 
 
+@pytest.mark.slow
 @quick(60)
 @given(st.data())
 def test_a_damaged_file_gives_one_error_and_nothing_is_written(tmp_path_factory: pytest.TempPathFactory, data) -> None:

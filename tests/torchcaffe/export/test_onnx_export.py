@@ -54,6 +54,11 @@ def test_a_difference_from_the_original_is_an_error_and_nothing_is_written(tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def test_a_graph_that_onnxruntime_refuses_is_one_error() -> None:
+    with pytest.raises(FormatError, match="onnxruntime cannot run the exported net"):
+        onnx_file.run(onnx.ModelProto(), {})
+
+
 def test_a_net_that_cuts_its_batch_keeps_its_size(tmp_path: Path) -> None:
     text = net_of(layer("Slice", "a b", settings="slice_param { axis: 0 }"), x=(4, 3))
     assert "only this batch size" in export(tmp_path, "onnx", text)[0]

@@ -23,6 +23,13 @@ def test_gates_that_are_wide_open_or_shut(real_caffe, tmp_path, figures) -> None
     Both(real_caffe, text, tmp_path, x=x, cont=[[1, 1]]).agree(figures, "LSTMUnit")
 
 
+def test_the_gradient_of_gates_near_their_ends_is_caffes_in_each_value(real_caffe, tmp_path) -> None:
+    x = np.repeat(np.linspace(-20, 20, 200), 4).reshape(1, 200, 4)
+    text = net_of(UNIT, c=(1, 200, 1), x=x.shape, cont=(1, 200))
+    both = Both(real_caffe, text, tmp_path, x=x, cont=np.ones((1, 200)))
+    np.testing.assert_allclose(both.found["diff x"], both.right["diff x"], rtol=1e-4, atol=1e-13)
+
+
 REFUSALS = {
     "too few gates": ((1, 5, 3), (1, 5, 11), (1, 5), "has 11 inputs of gates for 3 cells"),
     "two timesteps": ((2, 5, 3), (2, 5, 12), (2, 5), r"'c' is of \(2, 5, 3\)"),
