@@ -17,7 +17,7 @@ from pathlib import Path
 from tools import cli, summarize
 from tools.cluster.order import jobs_of, write_manifest
 from tools.cluster.profile import KubernetesProfile, Profile, load_profile
-from tools.cluster.submit import carry_out_on
+from tools.cluster.submit import carry_out_on, check_shared_folder
 from tools.common.errors import UserError
 from tools.common.files import remove_leftovers
 from tools.planning import estimate
@@ -148,6 +148,8 @@ def main(argv: list[str]) -> int:
     if arguments.jobs < 0:
         raise UserError(f"--jobs {arguments.jobs}: the number of trainings at a time; at least 1")
     profile = load_profile(arguments.executor) if arguments.executor else None
+    if profile and not arguments.dry_run:
+        check_shared_folder()
     if profile and arguments.jobs:
         profile = profile.model_copy(update={"jobs": arguments.jobs})
     jobs = jobs_of(profile) if profile else arguments.jobs or default_jobs(engine)

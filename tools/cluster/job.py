@@ -120,6 +120,10 @@ def _verb(order: Order, verb: str) -> int:
 def main(kind: Kind | str, file: str, level: str = "0") -> int:
     print(f"# {kind} on {os.environ.get('SLURMD_NODENAME') or os.uname().nodename}", flush=True)
     order = read_order(Path(file))
+    if order.profile.gpus and kind in ("pilot", "all"):
+        os.environ.pop("GPUS", None)  # that of the submitting machine: here the scheduler has chosen
+    else:
+        os.environ["GPUS"] = ""
     MODELS.mkdir(exist_ok=True)
     for folder in (order.folder, MODELS):
         check_locks(folder)

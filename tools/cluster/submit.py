@@ -20,7 +20,7 @@ from tools.planning.graph import Outcome
 from tools.planning.stages import DATA
 from tools.planning.state import Plan, make_plan
 from tools.protocol.experiment import Experiment
-from tools.protocol.layout import MODELS, Run
+from tools.protocol.layout import MODELS, RESULTS, Run
 from tools.training.engine import Engine
 
 _LINES = 12  # of a failed job's log that are shown
@@ -29,16 +29,18 @@ _LINES = 12  # of a failed job's log that are shown
 def carry_out_on(profile: Profile, exp: Experiment, engine: Engine, plan: Plan) -> Outcome:
     """Does what the plan says is to do as jobs of the profile's scheduler, and waits for their end.
 
-    Raises UserError before anything is sent if locks do not work in the shared folder, or another process submits this
-    sweep.
+    Raises UserError before anything is sent if another process submits this sweep.
     """
-    folder = cluster_folder(exp, engine)
-    with sole_submitter(folder) as sign:
-        MODELS.mkdir(exist_ok=True)
-        for place in (folder, MODELS):
-            check_locks(place)
+    with sole_submitter(cluster_folder(exp, engine)) as sign:
         watch = _Watch(place_order(exp, engine, profile, plan), plan, os.fspath(sign))
         return watch.to_the_end()
+
+
+def check_shared_folder() -> None:
+    """Raises UserError if locks do not work where the jobs will work. To be called before anything is written there."""
+    for place in (RESULTS, MODELS):
+        place.mkdir(exist_ok=True)
+        check_locks(place)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """The runs of an experiment: what each copies from, trains on and subtracts. No other module decides this."""
 
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from caffeformat import prototxt
@@ -128,7 +129,9 @@ def net_template(exp: Experiment) -> tuple[NetParameter, Path]:
     file = own_file("prototxt", exp.model) / NET
     if not file.exists():
         raise exp.fault("model", exp.model, f"a folder of prototxt/ with a {NET} in it")
-    return prototxt.read_net(file), file
+    net = NetParameter()
+    net.CopyFrom(_net_in(file, file.read_bytes()))
+    return net, file
 
 
 def solver_template(exp: Experiment) -> tuple[SolverParameter, Path]:
@@ -136,7 +139,20 @@ def solver_template(exp: Experiment) -> tuple[SolverParameter, Path]:
     file = own_file("solvers", f"{exp.solver}.prototxt")
     if not file.exists():
         raise exp.fault("solver", exp.solver, "the name of a file of solvers/, without .prototxt")
-    return prototxt.read_solver(file), file
+    solver = SolverParameter()
+    solver.CopyFrom(_solver_in(file, file.read_bytes()))
+    return solver, file
+
+
+@lru_cache(maxsize=8)
+def _net_in(file: Path, content: bytes) -> NetParameter:
+    """Parsed once for all runs of an experiment. Callers change a copy. A file with another content is parsed again."""
+    return prototxt.read_net(file)
+
+
+@lru_cache(maxsize=8)
+def _solver_in(file: Path, content: bytes) -> SolverParameter:
+    return prototxt.read_solver(file)
 
 
 def _source_condition(exp: Experiment) -> str:

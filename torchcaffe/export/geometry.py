@@ -1,6 +1,7 @@
 """Kernels, strides and pads of Convolution and Pooling, and the statistics of BatchNorm, as the exports need them."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -95,14 +96,16 @@ class PoolGeometry:
         return None if (counts == whole).all() else (whole / counts).astype(np.float32)
 
 
-def statistics(step: Step) -> tuple[np.ndarray, np.ndarray] | None:
-    """Mean and variance that a BatchNorm has collected, (C,) float32; None if it uses those of the batch."""
+def statistics(step: Step, exact: bool = False) -> tuple[np.ndarray, np.ndarray] | None:
+    """Mean and variance that a BatchNorm has collected, (C,) float32, or float64 if `exact`; None if it uses those of
+    the batch."""
     param = step.layer.param.batch_norm_param
     if not (param.use_global_stats if param.HasField("use_global_stats") else step.layer.phase == TEST):
         return None
-    weight = step.weights(2)[0]
-    factor = np.float32(0 if weight == 0 else 1 / weight)
-    return step.weights(0) * factor, step.weights(1) * factor
+    kind: Any = np.float64 if exact else np.float32
+    mean, variance, weight = (np.asarray(step.weights(index), kind) for index in range(3))
+    factor = np.zeros_like(weight) if weight[0] == 0 else 1 / weight
+    return mean * factor, variance * factor
 
 
 def axis_or_dim(step: Step, param: ConcatParameter | SliceParameter, dim: str) -> int:

@@ -16,7 +16,7 @@ from torchcaffe.export.exporter import Loaded, Options, checked, load
 from torchcaffe.export.gradients import check_gradients
 from torchcaffe.export.reference import Arrays, Case
 from torchcaffe.export.refusal import NeedsFixedBatch, Refused, refuse
-from torchcaffe.export.torch_source import WRITERS, TorchSource
+from torchcaffe.export.torch_source import WRITERS, TorchSource, exact_numbers
 
 CODE, WEIGHTS = "net.py", "weights.safetensors"
 
@@ -38,7 +38,12 @@ def export(options: Options) -> list[str]:
         shapes = {layer.name: [tuple(blob.shape) for blob in layer.blobs] for layer in loaded.net.layers}
 
         def run(case: Case, dtype: torch.dtype = torch.float32) -> Arrays:
-            return _computed(partial, source, shapes, case, dtype)
+            if dtype == torch.float32:
+                return _computed((partial / CODE).read_text(encoding="utf-8"), partial, source, shapes, case, dtype)
+            with exact_numbers():
+                exact = _written(loaded)
+            text = exact.text("", loaded.traced.inputs, loaded.traced.outputs, [])
+            return _computed(text, partial, exact, shapes, case, dtype)
 
         report, against = checked(loaded, run, str(output))
         gradients = check_gradients(loaded, run, str(output))
@@ -93,13 +98,24 @@ def _umask() -> int:
 
 
 def _computed(
-    folder: Path, source: TorchSource, shapes: dict[str, list[tuple[int, ...]]], case: Case, dtype: torch.dtype
+    code: str,
+    folder: Path,
+    source: TorchSource,
+    shapes: dict[str, list[tuple[int, ...]]],
+    case: Case,
+    dtype: torch.dtype,
 ) -> Arrays:
-    """Blobs and, if the case has gradients of outputs, those of parameters, by the code in `folder`."""
-    path = folder / CODE
-    names: dict[str, Any] = {"__file__": str(path), "__name__": "exported_net"}
-    exec(compile(path.read_text(encoding="utf-8"), path, "exec"), names)  # an import would leave a __pycache__
-    net = names["Net"]().to(dtype)
+    """Blobs and, if the case has gradients of outputs, those of parameters, by `code` that lies in `folder`.
+
+    In float32 with the weights that lie there, else with those of `source`.
+    """
+    names: dict[str, Any] = {"__file__": str(folder / CODE), "__name__": "exported_net"}
+    exec(compile(code, folder / CODE, "exec"), names)  # an import would leave a __pycache__
+    if dtype == torch.float32:
+        net = names["Net"]()
+    else:
+        net = names["Net"](weights=None).to(dtype)
+        net.load_state_dict({key: torch.from_numpy(array.copy()) for key, array in source.state.items()})
     with torch.set_grad_enabled(bool(case.diffs)):
         found = net.blobs(*(torch.from_numpy(np.array(array)).to(dtype) for array in case.inputs.values()))
     if not case.diffs:

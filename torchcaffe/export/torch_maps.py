@@ -5,7 +5,7 @@ import numpy as np
 from caffeformat.caffeformat_pb2 import LRNParameter, PoolingParameter
 from torchcaffe.export.geometry import ConvGeometry, PoolGeometry, statistics
 from torchcaffe.export.refusal import Refused
-from torchcaffe.export.torch_source import TorchSource, number, writes
+from torchcaffe.export.torch_source import TorchSource, is_exact, number, writes
 from torchcaffe.export.trace import Step
 
 
@@ -104,7 +104,7 @@ def lrn(step: Step, source: TorchSource) -> None:
 def batch_norm(step: Step, source: TorchSource) -> None:
     """nn.BatchNorm and Caffe divide by the same deviation, and collect the same means and unbiased variances."""
     param, axes = step.layer.param.batch_norm_param, len(step.bottoms[0].shape)
-    channels, found = step.bottoms[0].shape[1], statistics(step)
+    channels, found = step.bottoms[0].shape[1], statistics(step, exact=is_exact())
     if not 2 <= axes <= 5:
         raise Refused(f"a bottom of {axes} axes; nn.BatchNorm takes 2 to 5")
     kind = f"nn.BatchNorm{ {2: 1, 3: 1, 4: 2, 5: 3}[axes] }d"

@@ -4,7 +4,9 @@ import builtins
 import inspect
 import keyword
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from textwrap import indent
 
 import numpy as np
@@ -200,7 +202,25 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() and c not in '"\\' else "?" for c in text)
 
 
+_exact: ContextVar[bool] = ContextVar("exact", default=False)
+
+
+@contextmanager
+def exact_numbers() -> Iterator[None]:
+    """Code that is written inside has all digits, and float64 statistics: for a comparison in float64."""
+    token = _exact.set(True)
+    try:
+        yield
+    finally:
+        _exact.reset(token)
+
+
+def is_exact() -> bool:
+    """Whether this is code for a comparison in float64."""
+    return _exact.get()
+
+
 def number(value: float) -> str:
-    """A float32 in its shortest form."""
-    text = str(np.float32(value))
+    """A float32 in its shortest form, or inside `exact_numbers` with all digits."""
+    text = repr(float(value)) if is_exact() else str(np.float32(value))
     return text if np.isfinite(value) else f'float("{text}")'

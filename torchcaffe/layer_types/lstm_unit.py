@@ -40,7 +40,7 @@ class LSTMUnit(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         x, size = bottom[1].value, self._size
-        wide = x.double() if context.is_exact(x) else x.clone()  # as in Caffe: near 1 the last digit decides
+        wide = x.to(torch.float64 if context.is_exact(x) else x.dtype, copy=True)  # near 1 the last digit decides
         wide[..., : 3 * size].sigmoid_()
         wide[..., 3 * size :].tanh_()
         gates = wide.to(x.dtype)

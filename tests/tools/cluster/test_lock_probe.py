@@ -1,11 +1,13 @@
 """Folders whose locks do not work. The kernel itself answers flock as such a disk does (a seccomp filter)."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.helpers import trained_project
 from tools.cluster.lock_probe import check_locks
 
 # A filter of system calls: number 73 (flock on x86_64) ends with the errno ANSWER; all others are let through.
@@ -25,6 +27,14 @@ try:
     check_locks(Path("."))
 except UserError as error:
     print(error)
+"""
+
+
+SWEEP = """
+import sys
+from tools.__main__ import main
+sys.argv[1:] = ["sweep", "experiments/quick.yaml", "--executor", "slurm"]
+sys.exit(main())
 """
 
 
@@ -52,3 +62,13 @@ def test_a_disk_without_flock_is_refused_with_what_to_do(tmp_path: Path, checkou
 def test_a_disk_whose_locks_hold_nothing_is_refused(tmp_path: Path, checkout: Path) -> None:
     assert "flock there gives two processes the same lock" in said_with(0, tmp_path, checkout)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_on_a_disk_without_flock_ends_before_anything_starts(root: Path, checkout: Path, caffe: Path) -> None:
+    trained_project.write_project(root / "images")
+    command = [sys.executable, "-c", WITHOUT_FLOCK.replace("ANSWER", "38") + SWEEP]
+    environment = os.environ | {"PYTHONPATH": str(checkout), "CAFFE": str(caffe)}
+    process = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert process.returncode == 2 and process.stdout == ""
+    assert process.stderr.startswith("error: results/: flock fails there (Function not implemented), so two jobs could")
+    assert not list(Path("results").iterdir())

@@ -10,7 +10,6 @@ from tools.cluster.executor import Job, Submitted, Unreachable
 from tools.cluster.order import Order
 from tools.cluster.profile import SlurmProfile
 from tools.cluster.submit import carry_out_on
-from tools.common.errors import UserError
 from tools.common.files import write_json
 from tools.planning.graph import Outcome
 from tools.planning.state import make_plan
@@ -166,15 +165,3 @@ def test_a_run_that_fails_is_shown_and_not_tried_again(
     assert carry_out(trained, engine).status == 1
     assert capsys.readouterr().out.count(": abort") == 2
     assert len([job for job in scheduler.sent if job.kind == "pilot"]) == 1
-
-
-def test_a_disk_without_locks_is_told_before_anything_is_sent(
-    trained: Experiment, engine: Engine, scheduler: Scheduler, missing: list[Run], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(folder: Path) -> None:
-        raise UserError("mount -o flock")
-
-    monkeypatch.setattr(submit, "check_locks", refuse)
-    with pytest.raises(UserError, match="mount -o flock"):
-        carry_out(trained, engine)
-    assert scheduler.sent == []
