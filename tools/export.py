@@ -55,13 +55,12 @@ def export(exp: Experiment, run: Run, formats: list[str], preprocess: bool) -> P
         said = []
         for name in formats:
             extra = ["--preprocess=net"] if preprocess and name == "onnx" else []
-            said += _run(program, run, model, name, part / OUTPUTS[name], extra)
+            said += _run(program, run, model, name, part / OUTPUTS[name], folder / OUTPUTS[name], extra)
         shutil.copy(run.folder / NET, part)
         transform = transform_of(run)
         if transform.mean_file:
             shutil.copy(transform.mean_file, part / "mean.binaryproto")
-        shown = [line.replace(str(part), str(folder)) for line in said]
-        write_atomic(part / CARD, model_card(exp, run, manifest, model, transform, shown))
+        write_atomic(part / CARD, model_card(exp, run, manifest, model, transform, said))
     return folder
 
 
@@ -76,8 +75,9 @@ def find_exporter() -> Path:
     return Path(found)
 
 
-def _run(program: Path, run: Run, model: Path, to: str, output: Path, more: list[str]) -> list[str]:
-    """Runs `torchcaffe export`, and returns the lines that it prints. Raises UserError with its message."""
+def _run(program: Path, run: Run, model: Path, to: str, output: Path, final: Path, more: list[str]) -> list[str]:
+    """Runs `torchcaffe export` into `output`, and returns the lines that it prints, with `final`, where that will lie,
+    in its place. Raises UserError with its message."""
     state = prototxt.read_solver(run.folder / SOLVER).test_state
     stages = [f"--level={state[0].level}", f"--stage={','.join(state[0].stage)}"] if state else []
     command: list[str | Path] = [program, "export", run.folder / NET, model, f"--to={to}", f"--output={output}"]
@@ -87,6 +87,7 @@ def _run(program: Path, run: Run, model: Path, to: str, output: Path, more: list
     if process.returncode:
         fault = [line.partition("Check failed: ")[2] or line for line in lines if "stack trace" not in line]
         raise UserError(f"{run.key}: torchcaffe export --to {to} failed:\n" + "\n".join(fault[-12:]))
+    lines = [line.replace(str(output), str(final)) for line in lines]
     print("\n".join(lines), flush=True)
     return lines
 
