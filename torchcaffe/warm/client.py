@@ -37,11 +37,10 @@ def run_warm(call: Call, owner: Owner) -> int | None:
             worker = _offer(call, connection)
             if worker is None:
                 return None
-            connection.send(GO)
+            _go(connection, worker)
         except OSError:
             return None
         connection.settimeout(None)
-        _forward_signals(worker)
         try:
             status = connection.recv(16)
         except ConnectionResetError:
@@ -72,6 +71,18 @@ def _offer(call: Call, connection: socket.socket) -> int | None:
         os.close(held)
         return None
     return files[0]  # `held` stays open for as long as this process lives
+
+
+def _go(connection: socket.socket, worker: int) -> None:
+    """Lets the worker begin. From before that on, signals are its own. Raises OSError if the warm parent is gone."""
+    before = {number: signal.getsignal(number) for number in _FORWARDED}
+    _forward_signals(worker)
+    try:
+        connection.send(GO)
+    except OSError:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        raise
 
 
 def _forward_signals(worker: int) -> None:
