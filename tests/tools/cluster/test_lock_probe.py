@@ -1,6 +1,7 @@
 """Folders whose locks do not work. The kernel itself answers flock as such a disk does (a seccomp filter)."""
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -29,13 +30,13 @@ except UserError as error:
     print(error)
 """
 
-
 SWEEP = """
 import sys
 from tools.__main__ import main
 sys.argv[1:] = ["sweep", "experiments/quick.yaml", "--executor", "slurm"]
 sys.exit(main())
 """
+on_x86_64 = pytest.mark.skipif(platform.machine() != "x86_64", reason="the number of flock is that of x86_64")
 
 
 def said_with(answer: int, folder: Path, checkout: Path) -> str:
@@ -51,19 +52,20 @@ def test_a_disk_of_this_machine_has_locks(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(sys.platform != "linux" or not sys.maxsize > 2**32, reason="number of a system call of x86_64")
+@on_x86_64
 def test_a_disk_without_flock_is_refused_with_what_to_do(tmp_path: Path, checkout: Path) -> None:
     said = said_with(38, tmp_path, checkout)  # ENOSYS: Lustre without -o flock
     assert "flock fails there (Function not implemented), so two jobs could train the same run" in said
     assert "mount -o flock" in said
 
 
-@pytest.mark.skipif(sys.platform != "linux" or not sys.maxsize > 2**32, reason="number of a system call of x86_64")
+@on_x86_64
 def test_a_disk_whose_locks_hold_nothing_is_refused(tmp_path: Path, checkout: Path) -> None:
     assert "flock there gives two processes the same lock" in said_with(0, tmp_path, checkout)
     assert not list(tmp_path.iterdir())
 
 
+@on_x86_64
 def test_a_sweep_on_a_disk_without_flock_ends_before_anything_starts(root: Path, checkout: Path, caffe: Path) -> None:
     trained_project.write_project(root / "images")
     command = [sys.executable, "-c", WITHOUT_FLOCK.replace("ANSWER", "38") + SWEEP]
