@@ -5,9 +5,12 @@ import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tools.protocol.experiment import Experiment, load
 from tools.results.columns import Columns
+
+if TYPE_CHECKING:
+    from tools.protocol.experiment import Experiment
 
 
 def bare_parser(verb: str, doc: str | None, tables: Mapping[str, Columns] | None = None) -> argparse.ArgumentParser:
@@ -40,8 +43,12 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", help="the run's key or folder: A2B/n0300/S3T/seed0")
 
 
-def experiment(verb: str, doc: str | None, argv: list[str], tables: Mapping[str, Columns] | None = None) -> Experiment:
+def experiment(
+    verb: str, doc: str | None, argv: list[str], tables: Mapping[str, Columns] | None = None
+) -> "Experiment":
     """The experiment that `argv` names, for verbs that take nothing else."""
+    from tools.protocol.experiment import load  # half of the time that `parse` needs to start, which needs it not
+
     arguments = parser(verb, doc, tables).parse_args(argv)
     return load(arguments.experiment, arguments.set)
 

@@ -56,16 +56,19 @@ def parse_log(path: Path) -> Log:
     Raises UserError if it cannot be read or has no row, or if most of its displays are in a form that is not read.
     """
     path = log_file(path)
-    processes = 1
+    is_wrapped, ordered, processes = False, list[str](), 1
+
+    def lines() -> Iterable[str]:
+        return ordered or (rejoined(source.lines()) if is_wrapped else source.lines())
+
     try:
         source = LogSource(path)
-        reader, count, first = _read(source.lines())
-        is_wrapped = reader.log.is_wrapped
-        if is_wrapped:
-            reader, count, first = _read(rejoined(source.lines()))
+        reader = _read(source.texts())
+        if is_wrapped := reader.log.is_wrapped:
+            reader = _read(lines())
         if reader.log.is_mixed:
-            lines, processes = arranged(rejoined(source.lines()) if is_wrapped else source.lines())
-            reader, count, first = _read(lines)
+            ordered, processes = arranged(lines())
+            reader = _read(ordered)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}; mend that, or name another log") from error
     log = reader.finish()
@@ -77,25 +80,26 @@ def parse_log(path: Path) -> Log:
             f"the first is `{log.unread[0][:200]}`"
         )
     if rows == 0:
-        raise UserError(f"{path}: {_why_no_row(log, count, first)}")
+        raise UserError(f"{path}: {_why_no_row(log, lines())}")
     return log
 
 
-def _read(lines: Iterable[str]) -> tuple[LogReader, int, str]:
-    """A reader that has all lines, their number, and the first that is not blank.
+def _read(texts: Iterable[str]) -> LogReader:
+    """A reader that has all lines. Each of `texts` holds one line or many.
 
     A last line without a line end may hold half a number. It is read only if it ends in a bracket or says
     `Optimization Done`: then no number is its end.
     """
-    reader, count, first = LogReader(), 0, ""
-    for line in lines:
-        count += 1
-        first = first or line.strip()
-        if line.endswith("\n") or line.rstrip().endswith(")") or "Optimization Done" in line:
+    reader = LogReader()
+    for text in texts:
+        end = text.rfind("\n") + 1
+        reader.feed_text(text[:end])
+        line = text[end:]
+        if line.rstrip().endswith(")") or "Optimization Done" in line:
             reader.feed(line)
-        else:
+        elif line:
             reader.log.cut_line = line
-    return reader, count, first
+    return reader
 
 
 def log_file(path: Path) -> Path:
@@ -110,22 +114,25 @@ def log_file(path: Path) -> Path:
     return log
 
 
-def _why_no_row(log: Log, lines: int, first: str) -> str:
+def _why_no_row(log: Log, lines: Iterable[str]) -> str:
+    count, first = 0, ""
+    for line in lines:
+        count, first = count + 1, first or line.strip()
     if not first:
         return "the log is empty; Caffe logs to stderr: caffe train ... 2> caffe.log"
     if not log.attempts:
         return (
-            f"no log of Caffe's: none of its {lines} lines is like `{_LINE}`, the first is `{first[:100]}`; "
+            f"no log of Caffe's: none of its {count} lines is like `{_LINE}`, the first is `{first[:100]}`; "
             "Caffe logs to stderr: caffe train ... 2> caffe.log"
         )
     if log.tested_batches:
         return (
-            f"a log of `caffe test`, not of a training: {log.tested_batches} of its {lines} lines are results of a "
+            f"a log of `caffe test`, not of a training: {log.tested_batches} of its {count} lines are results of a "
             "batch, and there is no iteration; name a log of `caffe train`"
         )
     last = log.fatal or log.tail[-1:]
     return (
-        f"not one complete row in {lines} lines: no `Iteration N, loss = ...` and no test with its outputs; "
+        f"not one complete row in {count} lines: no `Iteration N, loss = ...` and no test with its outputs; "
         f"the log says last: {' | '.join(last)}; mend what ended the run, or set display or test_interval in the solver"
     )
 

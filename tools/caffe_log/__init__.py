@@ -42,10 +42,12 @@ in `arrange`: it works on the whole log, if `Log.is_mixed` or `Log.is_wrapped` s
 - Attempts are read in the order of their times, whatever their order in the file.
 - Lines that a console cut at a fixed width are joined again.
 
-`LogReader` takes the lines and returns each row when it is complete. `Log` has the result of the whole log.
+`LogReader` takes the lines and returns each row when it is complete. `Log` has the result of the whole log. Most lines
+of a long log are displays of one form; `displays` finds them, so that `LogReader.feed_text` takes many at once.
 """
 
-from tools.caffe_log.reader import Log, LogReader
+from tools.caffe_log.log import Log
+from tools.caffe_log.reader import LogReader
 from tools.caffe_log.rows import LogRow
 from tools.caffe_log.table import Table
 

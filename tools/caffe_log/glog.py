@@ -5,6 +5,7 @@ a path, also one of Windows. NVIDIA Caffe 0.17 puts the rank and the GPU before 
 """
 
 import re
+from collections.abc import Sequence
 from datetime import date
 
 # Groups: severity, "0228 10:00:00", microseconds, the first word of the message (the message starts where it does).
@@ -94,6 +95,11 @@ class Clock:
         """Start of the current second, in microseconds since the first day's midnight."""
         return self._base
 
+    @property
+    def elapsed(self) -> int:
+        """Microseconds from the last `restart` to the last `read`."""
+        return self._elapsed
+
     def read(self, micros: str) -> int:
         """Microseconds from the last `restart` to `micros` (group 3 of PREFIX) in the current second."""
         now = self._base + int(micros)
@@ -101,6 +107,32 @@ class Clock:
             self._elapsed += now - self._last_read
         self._last_read = now
         return self._elapsed
+
+    def read_pairs(self, minutes: Sequence[str], *times: Sequence[int]) -> list[int]:
+        """Goes on to each second and reads two times in it. Returns what the first `read` would.
+
+        `minutes` are like `0228 10:00`. Of each: the second of the minute, and the microseconds of both times.
+        The result of the last second one is `elapsed`.
+        """
+        lapses = []
+        last, elapsed, known = self._last_read, self._elapsed, self.second[:-3]
+        if last is None:
+            last = 1 << 62
+        for minute, second, first, then in zip(minutes, *times, strict=True):
+            if minute != known:
+                self._set_minute(f"{minute}:00")
+                self.second, known = f"{minute}:00", minute
+            base = self._minute + second * 1_000_000
+            now = base + first
+            if now > last:
+                elapsed += now - last
+            lapses.append(elapsed)
+            last = base + then
+            if last > now:
+                elapsed += last - now
+        self._last_read, self._elapsed = last, elapsed
+        self.second, self._base = f"{known}:{second:02}", base
+        return lapses
 
     def restart(self, micros: str) -> None:
         self.read(micros)

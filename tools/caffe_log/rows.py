@@ -2,8 +2,10 @@
 
 from collections import Counter
 from functools import lru_cache
+from operator import sub
 from typing import NamedTuple
 
+from tools.caffe_log.displays import Displays
 from tools.caffe_log.table import FIRST_COLUMNS, Cut, Table
 
 NAN = float("nan")
@@ -116,6 +118,22 @@ class RowBuilder:
         for table, cut in ((self.train, train), (self.test, test)):
             table.cut_from(start)
             table.restore(cut)
+
+    def names_of(self, kind: str) -> tuple[str, ...] | None:
+        """The outputs' names in this attempt's last complete row of the `kind` and net 0; None if there is none."""
+        return self._outputs.get((kind, 0))
+
+    def add_displays(self, displays: Displays, names: tuple[str, ...], seconds: list[float]) -> None:
+        """Ends the open row and adds complete rows with their learning rates. `names` are those of their outputs."""
+        self.close()
+        self._outputs["train", 0] = names
+        cells = [list(map(float, displays.iterations)), seconds, displays.rates, *displays.outputs, displays.losses]
+        self.train.extend(_row_columns(names, ("SmoothedLoss",)), cells)
+        before, self._rate, self._rate_iteration = self._rate, displays.rates[0], displays.iterations[0]
+        self.settle_rates(self._rate if before is None else before)
+        self._rate, self._rate_iteration = displays.rates[-1], displays.iterations[-1]
+        self._gap = max(self._gap, *map(sub, displays.iterations, [self.reach, *displays.iterations[:-1]]))
+        self.reach = displays.iterations[-1]
 
     def close(self, cut: bool = False) -> LogRow | None:
         """Ends the open row, adds it to its table and returns it. `cut`: the log or the attempt ends here.

@@ -6,10 +6,11 @@ import shutil
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
+_PIECE = 1 << 16  # characters
 _GZIP = b"\x1f\x8b"
 
 
@@ -31,10 +32,17 @@ class LogSource:
 
     def lines(self) -> Iterator[str]:
         """The lines with their line ends. Bytes that are no text become U+FFFD."""
+        return self._read(iter)
+
+    def texts(self) -> Iterator[str]:
+        """The same text in pieces of many whole lines each. The last line of all may lack its line end."""
+        return self._read(_pieces)
+
+    def _read(self, parts: Callable[[io.TextIOWrapper], Iterator[str]]) -> Iterator[str]:
         file = self._open()
         if file.peek(2).startswith(_GZIP):
-            return _unpacked(file)
-        return _text(file)
+            return _unpacked(file, parts)
+        return parts(_text(file))
 
     def _open(self) -> io.BufferedReader:
         if self._copy is None:
@@ -43,14 +51,19 @@ class LogSource:
         return io.BufferedReader(io.FileIO(self._copy.fileno(), closefd=False))
 
 
-def _unpacked(file: io.BufferedReader) -> Iterator[str]:
+def _pieces(text: io.TextIOWrapper) -> Iterator[str]:
+    while piece := text.read(_PIECE):
+        yield piece + text.readline()
+
+
+def _unpacked(file: io.BufferedReader, parts: Callable[[io.TextIOWrapper], Iterator[str]]) -> Iterator[str]:
     try:
-        yield from _text(io.BufferedReader(gzip.GzipFile(fileobj=file)))
+        yield from parts(_text(io.BufferedReader(gzip.GzipFile(fileobj=file))))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise OSError(None, f"the gzip data is damaged or cut off ({error})") from error
 
 
-def _text(content: io.BufferedReader) -> Iterator[str]:
+def _text(content: io.BufferedReader) -> io.TextIOWrapper:
     return io.TextIOWrapper(content, encoding=_encoding(content.peek(4)[:4]), errors="replace", newline="\n")
 
 

@@ -72,6 +72,18 @@ class Table:
         self._appenders[names] = [self._cells[name].append for name in names]
         return self._appenders[names]
 
+    def extend(self, names: tuple[str, ...], columns: list[list[float]]) -> None:
+        """Adds rows, given as a column for each of `names`. Other columns are blank in them."""
+        first, count = len(self), len(columns[0])
+        self._appenders.get(names) or self._new_appenders(names)
+        given = dict(zip(names, columns, strict=True))
+        for name, cells in self._cells.items():
+            if name in given:
+                cells.fromlist(given[name])
+            else:
+                cells.extend(array("d", [_NAN]) * count)
+                self._blank[name].update(range(first, first + count))
+
     def set(self, index: int, name: str, value: float) -> None:
         self._cells[name][index] = value
         self._blank[name].discard(index)

@@ -53,6 +53,20 @@ def test_a_clock_that_is_set_back_takes_no_time_away():
     assert clock.read("000000") == 5_000_000
 
 
+def test_pairs_of_times_are_read_as_one_by_one():
+    """Also over the change of a minute and of a day, and where the clock was set back."""
+    minutes, seconds = ["1027 02:59", "1027 03:00", "1028 00:00", "1028 00:00"], [59, 0, 7, 2]
+    firsts, lasts = [0, 5, 999_999, 0], [10, 2, 999_999, 1]
+    one_by_one, lapses = Clock(), []
+    for minute, second, first, last in zip(minutes, seconds, firsts, lasts, strict=True):
+        one_by_one.set_second(f"{minute}:{second:02}")
+        lapses.append(one_by_one.read(f"{first:06}"))
+        one_by_one.read(f"{last:06}")
+    at_once = Clock()
+    assert at_once.read_pairs(minutes, seconds, firsts, lasts) == lapses
+    assert vars(at_once) == vars(one_by_one)
+
+
 @pytest.mark.parametrize(
     ("line", "word"),
     [

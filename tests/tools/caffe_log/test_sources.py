@@ -31,3 +31,12 @@ def test_a_cut_gzip_file_gives_its_lines_and_then_an_error(tmp_path: Path):
     lines = LogSource(tmp_path / "x").lines()
     with pytest.raises(OSError, match="damaged or cut off"):
         list(lines)
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_pieces_are_of_whole_lines_and_hold_the_whole_text(end: str, tmp_path: Path):
+    text = "\n".join(f"{n} " + "é" * (n % 900) for n in range(1000)) + end
+    (tmp_path / "x").write_bytes(gzip.compress(text.encode()))
+    pieces = list(LogSource(tmp_path / "x").texts())
+    assert "".join(pieces) == text and 1 < len(pieces) < 20
+    assert all(piece.endswith("\n") for piece in pieces[:-1])

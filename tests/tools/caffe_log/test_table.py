@@ -50,3 +50,12 @@ def test_the_csv_has_the_digits_of_the_log_empty_blanks_and_nan_as_printed() -> 
         "0,1.5,0.1,2.5,,0\n"
         "100,3,,nan,0.75,0\n"
     )  # fmt: skip
+
+
+def test_rows_given_as_columns_are_those_appended_one_by_one() -> None:
+    names = (*FIRST_COLUMNS, "other", "TestNet")
+    one_by_one, at_once = filled(), filled()
+    for iteration in (200.0, 300.0):
+        one_by_one.append(names, [iteration, 1.5, 0.1, 7.0, 0.0])
+    at_once.extend(names, [[200.0, 300.0], [1.5, 1.5], [0.1, 0.1], [7.0, 7.0], [0.0, 0.0]])
+    assert list(at_once.rows())[-2:] == list(one_by_one.rows())[-2:] and at_once.csv() == one_by_one.csv()
