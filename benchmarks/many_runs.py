@@ -3,8 +3,8 @@
     python -m benchmarks.many_runs 2000 /scratch/many
 
 makes the data of as many seeds as it takes, trains one run with the engine, and gives its files to all others, each
-with the manifest that its inputs ask for. Then it times `status`, whose plan is that of a sweep with nothing to do, and
-`summarize`: seconds of the clock, and of the processor.
+with the manifest that its inputs ask for. Then it times `status`, `summarize`, the rest of the sweep (claims, figures,
+page), and a sweep with nothing to do: seconds of the clock, and of the processor.
 """
 
 import os
@@ -47,11 +47,12 @@ test_interval: 100
 def write_project(count: int) -> Experiment:
     random = np.random.default_rng(0)
     for name in range(CLASSES):
+        pattern = random.integers(0, 2, (SIDE, SIDE), np.uint8) * 127  # what the net learns
         for part, images in (("train", SIZES[0]), ("val", 10)):
             folder = Path("images", part, f"c{name}")
             folder.mkdir(parents=True, exist_ok=True)
             for number in range(images):
-                pixels = random.integers(0, 256, (SIDE, SIDE), np.uint8)
+                pixels = pattern + random.integers(0, 128, (SIDE, SIDE), np.uint8)
                 Image.fromarray(pixels).save(folder / f"{number}.png")
     Path("experiments").mkdir(exist_ok=True)
     seeds = list(range(-(-count // PER_SEED)))
@@ -94,8 +95,9 @@ def main() -> None:
     files = [path for path in first.folder.iterdir()]
     size = sum(path.stat().st_size for path in files if path.suffix != ".caffemodel")
     print(f"{len(runs)} runs; {len(files) + 1} inodes and {size:,} bytes a run, beside the caffemodel", flush=True)
-    for verb in ("status", "summarize"):
+    for verb in ("status", "summarize", "sweep"):
         print(call(verb, "experiments/many.yaml"), flush=True)
+    print("nothing to do:", call("sweep", "experiments/many.yaml"), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ comments may have any encoding. Names must be UTF-8.
 """
 
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -14,7 +15,7 @@ from google.protobuf import text_format
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 
-from caffeformat.caffeformat_pb2 import NetParameter, SolverParameter
+from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter, SolverParameter
 from caffeformat.errors import FormatError
 from caffeformat.tokens import LONGEST, Token, Wrong, error_at, line_of, shortened, string_bytes, string_text, tokens
 
@@ -74,8 +75,23 @@ def parse(text: str, message: M, name: str) -> M:
 
 
 def to_text(message: Message) -> str:
-    """`message` as prototxt: fields in order of their numbers, floats in their shortest exact form, UTF-8 unescaped."""
-    return text_format.MessageToString(message, as_utf8=True)
+    """`message` as prototxt: fields in order of their numbers, floats in their shortest exact form, UTF-8 unescaped.
+
+    The layers of a net come last, and most nets of an experiment share most layers: the text of each is kept.
+    """
+    if not isinstance(message, NetParameter):
+        return text_format.MessageToString(message, as_utf8=True)
+    rest = NetParameter()
+    rest.CopyFrom(message)
+    rest.ClearField("layer")
+    layers = (_layer_text(layer.SerializePartialToString(deterministic=True)) for layer in message.layer)
+    return text_format.MessageToString(rest, as_utf8=True) + "".join(layers)
+
+
+@lru_cache(maxsize=4096)
+def _layer_text(layer: bytes) -> str:
+    """A layer as the text of a net with it alone."""
+    return text_format.MessageToString(NetParameter(layer=[LayerParameter.FromString(layer)]), as_utf8=True)
 
 
 def _text_of(path: str | Path) -> str:

@@ -143,8 +143,7 @@ def _predictions(exp: Experiment, ended: list[EndedRun]) -> dict[str, np.ndarray
                 "two runs' folders and sweep again"
             )
         arrays[key] = predicted
-        split = read_json(split_of(exp, run.run.seed).marker)
-        if split and classes_key(key) not in arrays:
+        if classes_key(key) not in arrays and (split := read_json(split_of(exp, run.run.seed).marker)):
             arrays[classes_key(key)] = np.array(split["classes"][run.run.target])
     return dict(sorted(arrays.items()))
 

@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from google.protobuf import text_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 from hypothesis import given
@@ -312,3 +313,10 @@ def test_each_layer_of_a_net_has_its_line(tmp_path: Path) -> None:
     )
     assert prototxt.layer_lines(file) == [3, 6, 6]
     assert [layer.name for layer in prototxt.read_net(file).layer] == ["a # {", "b", "layer"]
+
+
+def test_the_text_of_a_net_is_protobufs_own_with_every_field_set_and_when_written_again() -> None:
+    net = fill(caffeformat_pb2.NetParameter())
+    for _ in range(2):
+        assert prototxt.to_text(net) == text_format.MessageToString(net, as_utf8=True)
+        net.layer[0].name += "é"

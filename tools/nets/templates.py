@@ -5,7 +5,9 @@ docs/templates.md lists the fields that are changed. Everything else stays as it
 """
 
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,12 @@ from caffeformat.caffeformat_pb2 import TEST, LayerParameter, NetParameter, Solv
 from tools.common.errors import Faults, UserError
 from tools.common.files import read_json
 from tools.nets.surgery import LayerPlan, set_condition
+from tools.protocol.conditions import Condition
 from tools.protocol.experiment import Experiment
 from tools.protocol.heads import SMOOTHED, Headline, Places, headline_of
-from tools.protocol.layout import NET, Run, split_of
+from tools.protocol.layout import NET, Half, Run, split_of
 from tools.protocol.net_graph import PHASES, graph_of
-from tools.protocol.runs import condition_of, mean_of, net_template, random_seed, solver_template, train_set
+from tools.protocol.runs import mean_of, net_template, random_seed, solver_template, train_set
 from tools.protocol.weighted_layers import weighted_layers
 
 SOLVER = "solver.prototxt"
@@ -57,41 +60,121 @@ def render(exp: Experiment, run: Run, split: dict[str, Any] | None = None) -> Re
     net, net_file = net_template(exp)
     solver, solver_file = solver_template(exp)
     half, _ = train_set(exp, run)
-    faults = Faults()
+    kind = _Kind(
+        exp.model_dump_json(),
+        run.condition,
+        half,
+        len(split["classes"][half]),
+        tuple((name, count["val"]) for name, count in split["counts"].items()),
+        net.SerializePartialToString(deterministic=True),
+        solver.SerializePartialToString(deterministic=True),
+        _Sources(exp, net_file, solver_file),
+    )
+    shared = _changed(kind)
+    net.CopyFrom(shared.net)
+    solver.CopyFrom(shared.solver)
+    _set_run(exp, run, net, solver, shared.data)
+    return Rendered(
+        prototxt.to_text(net),
+        prototxt.to_text(solver),
+        list(shared.plan),
+        shared.train_batch,
+        solver.random_seed,
+        *shared.headline.outputs,
+        shared.headline.training_loss,
+        shared.headline.is_log_loss,
+    )
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """What a template and its faults come from."""
+
+    exp: Experiment
+    net_file: Path
+    solver_file: Path
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Everything that `_changed` depends on: runs that are equal in it differ only in their files and their seed."""
+
+    config: str  # the experiment's keys, as JSON
+    condition: str
+    half: Half  # that the run trains on
+    classes: int  # of that half
+    val: tuple[tuple[str, int], ...]  # half -> its validation images
+    net: bytes  # the template's message
+    solver: bytes
+    sources: _Sources = field(compare=False)  # the same for the same config, but for the text of faults
+
+
+@dataclass(frozen=True)
+class _Changed:
+    """A template as it is in all runs of a kind."""
+
+    net: NetParameter
+    solver: SolverParameter
+    data: tuple[int, int]  # the positions of the TRAIN and the TEST phase's Data layer
+    plan: list[LayerPlan]
+    headline: Headline
+    train_batch: int
+
+
+@lru_cache(maxsize=512)
+def _changed(kind: _Kind) -> _Changed:
+    """The templates, changed for a kind of run: worked out once for all of them. Raises UserError with all faults."""
+    exp, net_file, solver_file = kind.sources.exp, kind.sources.net_file, kind.sources.solver_file
+    net, solver = NetParameter.FromString(kind.net), SolverParameter.FromString(kind.solver)
+    condition, faults = Condition.of_run(kind.condition), Faults()
     with faults:
-        train, test = _data_layers(net, net_file, solver)
+        train, test = (net.layer[position] for position in _data_layers(net, net_file, solver))
         with faults:
-            _set_data(exp, run, train, test)
+            _set_data(exp, train, test)
         with faults:
             _set_solver(exp, solver, solver_file)
         with faults:
-            _set_test_iter(exp, solver, split["counts"], half, test)
+            _set_test_iter(exp, solver, dict(kind.val), kind.half, test)
     with faults:
         weighted = weighted_layers(net, net_file, solver)
         headline = weighted.headline or headline_of(net, net_file, solver)
         with faults:
-            _set_outputs(exp, weighted.classifiers, len(split["classes"][half]))
+            _set_outputs(exp, weighted.classifiers, kind.classes)
         with faults:
-            _check_top_k(net, net_file, solver, len(split["classes"][half]), exp)
+            _check_top_k(net, net_file, solver, kind.classes, exp)
         with faults:
-            plan = set_condition(exp, net, weighted, condition_of(run))
+            plan = set_condition(exp, net, weighted, condition)
     faults.raise_all()
-    _set_run(exp, run, solver)
-    return Rendered(
-        prototxt.to_text(net),
-        prototxt.to_text(solver),
-        plan,
-        train.data_param.batch_size * solver.iter_size,
-        solver.random_seed,
-        *headline.outputs,
-        headline.training_loss,
-        headline.is_log_loss,
-    )
+    if condition.trainings > 1:
+        _lengthen(solver, condition.trainings)
+    data = _data_layers(net, net_file, solver)
+    return _Changed(net, solver, data, plan, headline, train.data_param.batch_size * solver.iter_size)
 
 
 def headline_in(folder: Path) -> Headline:
     """The headline of the net that was rendered into `folder`, a run's."""
-    solver = prototxt.read_solver(folder / SOLVER) if (folder / SOLVER).exists() else None
+    own = [(folder / name).read_bytes() if (folder / name).exists() else b"" for name in (NET, SOLVER)]
+    return _headline(_Texts(folder, *(_OWN.sub(rb"\1", text) for text in own)))
+
+
+# What a run has of its own, and no headline depends on.
+_OWN = re.compile(rb'^(\s*(?:source|mean_file|net|snapshot_prefix|random_seed):) (?:"(?:[^"\\\n]|\\.)*"|\d+)$', re.M)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The prototxts of a run, without what only names its files and its seed."""
+
+    folder: Path = field(compare=False)
+    net: bytes
+    solver: bytes
+
+
+@lru_cache(maxsize=512)
+def _headline(texts: _Texts) -> Headline:
+    """That of the nets with these texts: read once for all of them."""
+    folder = texts.folder
+    solver = prototxt.read_solver(folder / SOLVER) if texts.solver else None
     return headline_of(prototxt.read_net(folder / NET), folder / NET, solver)
 
 
@@ -122,8 +205,8 @@ def _check_top_k(net: NetParameter, file: Path, solver: SolverParameter, classes
         raise UserError("\n".join(wrong))
 
 
-def _data_layers(net: NetParameter, file: Path, solver: SolverParameter) -> tuple[LayerParameter, LayerParameter]:
-    """The one Data layer of the TRAIN phase and that of the TEST phase. Raises UserError."""
+def _data_layers(net: NetParameter, file: Path, solver: SolverParameter) -> tuple[int, int]:
+    """The positions of the one Data layer of the TRAIN phase and that of the TEST phase. Raises UserError."""
     found, faults, places = [], [], Places(net, file)
     for phase, name in PHASES.items():
         layers = [(position, net.layer[position]) for position in graph_of(net, phase, solver).layers]
@@ -133,7 +216,7 @@ def _data_layers(net: NetParameter, file: Path, solver: SolverParameter) -> tupl
             faults.append(
                 f"{file}: {len(data)} Data layers with include {{ phase: {name} }}{where}; there must be exactly one"
             )
-        found += [layer for _, layer in data]
+        found += [at for at, _ in data]
         if phase == TEST:
             faults += [
                 f"{places[at]}: Data layer {layer.name!r} of the TEST phase: {field}; a test reads every validation "
@@ -150,10 +233,7 @@ def _data_layers(net: NetParameter, file: Path, solver: SolverParameter) -> tupl
     return found[0], found[1]
 
 
-def _set_data(exp: Experiment, run: Run, train: LayerParameter, test: LayerParameter) -> None:
-    split, (half, size) = split_of(exp, run.seed), train_set(exp, run)
-    train.data_param.source = str(split.train_lmdb(half, size))
-    test.data_param.source = str(split.val_lmdb(half))
+def _set_data(exp: Experiment, train: LayerParameter, test: LayerParameter) -> None:
     train.data_param.batch_size = exp.train_batch_size or train.data_param.batch_size
     test.data_param.batch_size = exp.test_batch_size or test.data_param.batch_size
     for layer in (train, test):
@@ -162,17 +242,15 @@ def _set_data(exp: Experiment, run: Run, train: LayerParameter, test: LayerParam
         if layer.transform_param.crop_size > exp.image_size:
             value = f"crops of {layer.transform_param.crop_size} in images of {exp.image_size}"
             raise exp.fault("crop_size", value, "at most image_size")
-        if layer.transform_param.HasField("mean_file"):  # else the template subtracts a mean_value, or nothing
-            layer.transform_param.mean_file = str(mean_of(exp, run))
 
 
 def _set_test_iter(
-    exp: Experiment, solver: SolverParameter, counts: dict[str, Any], half: str, test: LayerParameter
+    exp: Experiment, solver: SolverParameter, val: dict[str, int], half: Half, test: LayerParameter
 ) -> None:
-    """As many test batches as the validation images of a half make. The hint fits both halves."""
-    batch, images = test.data_param.batch_size, counts[half]["val"]
+    """As many test batches as the validation images (`val`) of a half make. The hint fits both halves."""
+    batch, images = test.data_param.batch_size, val[half]
     if not batch or images % batch:
-        shared = math.gcd(*(count["val"] for count in counts.values()))
+        shared = math.gcd(*val.values())
         divisor = max(n for n in range(1, max(batch, 1) + 1) if shared % n == 0)
         value = f"{images} validation images in test batches of {batch}"
         raise exp.fault("test_batch_size", value, f"it must divide them exactly, as {divisor} does")
@@ -202,10 +280,16 @@ def _set_solver(exp: Experiment, solver: SolverParameter, file: Path) -> None:
         raise UserError("\n".join(faults))
 
 
-def _set_run(exp: Experiment, run: Run, solver: SolverParameter) -> None:
-    """Sets the run's own files, seed and length."""
-    for field in OTHER_NETS:
-        solver.ClearField(field)
+def _set_run(exp: Experiment, run: Run, net: NetParameter, solver: SolverParameter, data: tuple[int, int]) -> None:
+    """Sets the run's own files and seed. `data`: the positions of the Data layers of TRAIN and TEST."""
+    split, (half, size) = split_of(exp, run.seed), train_set(exp, run)
+    for position, lmdb in zip(data, (split.train_lmdb(half, size), split.val_lmdb(half)), strict=True):
+        net.layer[position].data_param.source = str(lmdb)
+        transform = net.layer[position].transform_param
+        if transform.HasField("mean_file"):  # else the template subtracts a mean_value, or nothing
+            transform.mean_file = str(mean_of(exp, run))
+    for name in OTHER_NETS:
+        solver.ClearField(name)
     solver.snapshot_after_train = True
     if solver.HasField("snapshot_format"):
         solver.snapshot_format = SolverParameter.BINARYPROTO  # caffemodels are read to prove what was copied
@@ -215,8 +299,6 @@ def _set_run(exp: Experiment, run: Run, solver: SolverParameter) -> None:
         solver.snapshot_format = SolverParameter.BINARYPROTO
     solver.random_seed = random_seed(exp, run)
     solver.solver_mode = SolverParameter.CPU  # the option `--gpu` overrides it
-    if (times := condition_of(run).trainings) > 1:
-        _lengthen(solver, times)
 
 
 def _lengthen(solver: SolverParameter, times: int) -> None:

@@ -8,7 +8,9 @@ results/tiny/runs.csv
 """
 
 import hashlib
+import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -29,12 +31,21 @@ def size_name(size: Size) -> str:
 
 def dataset_folder(exp: Experiment) -> Path:
     """`data/tiny-imagenet`; for the user's own folder, `data/folder-NAME-` and a checksum of its path."""
-    if card(exp.dataset).is_published:
-        return Path("data") / exp.dataset
-    if exp.path is None:
+    folder = _dataset_folder(exp.dataset, exp.path, os.getcwd())
+    if folder is None:
         raise exp.fault("dataset", f"{exp.dataset} without path", "path: names the folder that holds train/ and val/")
-    place = Path(exp.path).resolve()
-    return Path("data") / f"{exp.dataset}-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
+    return folder
+
+
+@lru_cache(maxsize=64)
+def _dataset_folder(dataset: str, path: str | None, cwd: str) -> Path | None:
+    """Worked out once for all runs. None for a data set that needs a path and has none."""
+    if card(dataset).is_published:
+        return Path("data") / dataset
+    if path is None:
+        return None
+    place = Path(cwd, path).resolve()
+    return Path("data") / f"{dataset}-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
 
 
 @dataclass(frozen=True)

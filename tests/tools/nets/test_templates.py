@@ -11,7 +11,8 @@ from tests.helpers.real_caffe import RealCaffe
 from tests.helpers.rendered_nets import edited, rendered, solver_of
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
-from tools.protocol.layout import split_of
+from tools.nets.templates import headline_in, render
+from tools.protocol.layout import NET, Run, split_of
 
 
 def test_the_solver_is_the_references_with_what_a_run_needs(tiny):
@@ -247,3 +248,35 @@ def test_a_convolution_that_gives_the_scores_in_groups_must_divide_the_classes(t
     file.write_text(text.replace("group: 3", "group: 4"))
     (fc8,) = (layer for layer in rendered(exp, "base")[2].layer if layer.name == "fc8")
     assert fc8.convolution_param.num_output == 100
+
+
+def test_runs_of_a_kind_differ_in_their_files_and_seed_alone(tiny):
+    """What they share is worked out once; a template that is changed meanwhile is read again."""
+    exp = tiny("seeds=[0,1] split_seed=0 subsample_seed=0")
+    first = render(exp, Run(exp.name, "A2B", 300, "S3T", 0))
+    other = render(exp, Run(exp.name, "A2B", 50, "S3T", 1))
+    assert other.net == first.net.replace("n0300", "n0050")
+    own = {"n0300": "n0050", "seed0": "seed1", "random_seed: 1000": "random_seed: 1001"}
+    assert other.solver == re.sub("|".join(own), lambda found: own[found[0]], first.solver)
+    assert render(exp, Run(exp.name, "A2B", 300, "S3T", 0)) == first
+    assert render(exp, Run(exp.name, "A2B", 300, "S4T", 0)).plan != first.plan
+
+
+def test_a_template_that_changes_is_rendered_again(tiny, checkout, tmp_path):
+    exp = tiny(edited(checkout, tmp_path, "num_output: 16", "num_output: 17"))
+    assert "num_output: 17" in rendered(exp)[0].net
+    file = tmp_path / "prototxt" / "mine" / "train_val.prototxt"
+    file.write_text(file.read_text().replace("num_output: 17", "num_output: 18"))
+    assert "num_output: 18" in rendered(exp)[0].net and "num_output: 17" not in rendered(exp)[0].net
+
+
+def test_each_run_has_its_own_nets_headline(tiny, tmp_path):
+    """Read once for nets that are alike but for their files."""
+    text = rendered(tiny())[0].net
+    outputs = []
+    for number, name in enumerate(("accuracy", "accuracy", "another")):
+        (tmp_path / str(number)).mkdir()
+        own = text.replace("n0300", f"n030{number}").replace('top: "accuracy"', f'top: "{name}"')
+        (tmp_path / str(number) / NET).write_text(own)
+        outputs.append(headline_in(tmp_path / str(number)).outputs[0])
+    assert outputs == ["accuracy", "accuracy", "another"]
