@@ -67,6 +67,7 @@ EXPLAINED = {
     "precision": "bf16: faster with torchcaffe on a CPU that has it (docs/torchcaffe.md)",
     "claims": "files of experiments/claims/ that `claims` tests on the tables",
     "keep_models": "sources: keeps only nets that others copy from; none: keeps no net",
+    "keep_lmdbs": "none: removes them when all runs are finished (docs/settings.md)",
     "resume": "true: a killed training goes on from its last snapshot (docs/settings.md)",
 }
 
@@ -139,6 +140,7 @@ def _values(dataset: str, root: Path, scan: Scan, looks: Looks) -> dict[str, Any
         "test_batch_size": fitting_batch(_val_counts(scan, odd), _MOST_TEST),
         "claims": ["thesis"],
         "keep_models": "all",
+        "keep_lmdbs": "all",
         "resume": False,
     }
 

@@ -4,6 +4,7 @@
 
 turns every list of a split into an LMDB, data/tiny-imagenet/split0/64x64/A/n0500 and so on: CHW, BGR, uint8, resized
 (bilinear) as Caffe's convert_imageset does, with its keys, shuffled with a seed (docs/protocol.md, "Data", 4).
+LMDBs that `keep_lmdbs: none` removed are made again.
 
 This file decides which LMDBs are to be written, and checks the disk; tools/datasets/packing.py writes them.
 """
@@ -11,37 +12,42 @@ This file decides which LMDBs are to be written, and checks the disk; tools/data
 import contextlib
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 from tools import cli
 from tools.common.errors import UserError
 from tools.common.files import load_json, lock, remove_leftovers, sha256, write_record
+from tools.common.lmdb_removal import is_removed
 from tools.datasets import open_dataset
 from tools.datasets.packing import Database, HalfPacker
 from tools.datasets.present import PresentImages
 from tools.planning.stages import lmdb_stage, pack_stage, present_split
-from tools.protocol.experiment import Experiment
+from tools.planning.state import make_plan
+from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import HALVES, Split, image_shape, split_of, split_seeds, train_sizes
+from tools.training.engine import engine_of
 
 _PAGE = 4096  # bytes of an LMDB page, at the least
 
 
-def pack(exp: Experiment, seed: int) -> bool:
+def pack(exp: Experiment, seed: int, needed: Container[Path] | None = None) -> bool:
     """Writes every missing LMDB that `exp` needs for one of its seeds; returns False if none was missing.
 
+    Of those that `keep_lmdbs` removed it writes the folders in `needed`, all if that is None, and all if a list has
+    changed.
     Raises UserError for: lists that are absent or changed, images that cannot be read (unless `on_bad_image: skip`), a
     disk without room.
     """
     place = split_of(exp, seed)
     images = PresentImages(exp)
-    if pack_stage(exp, seed, images).is_complete:  # asked before the lock: finished LMDBs may be on a read-only disk
+    if _is_complete(exp, seed, images, needed):  # asked before the lock: finished LMDBs may be on a read-only disk
         return False
     with lock(place.folder / ".lock"):
-        if pack_stage(exp, seed, images).is_complete:
+        if _is_complete(exp, seed, images, needed):
             return False
         remove_leftovers(place.folder)
-        missing = _missing(exp, seed, images)
+        missing = _missing(exp, seed, images, needed)
         data = open_dataset(exp)
         halves = [[database for database in missing if database.name.startswith(half)] for half in HALVES]
         _check_room(exp, place, halves)
@@ -53,11 +59,24 @@ def pack(exp: Experiment, seed: int) -> bool:
         return True
 
 
-def _missing(exp: Experiment, seed: int, images: PresentImages) -> list[Database]:
+def _is_complete(exp: Experiment, seed: int, images: PresentImages, needed: Container[Path] | None) -> bool:
+    place = split_of(exp, seed)
+    folders = map(place.lmdb, place.lists(train_sizes(exp)))
+    return pack_stage(exp, seed, images).is_complete and not any(_is_wanted(folder, needed) for folder in folders)
+
+
+def _is_wanted(folder: Path, needed: Container[Path] | None) -> bool:
+    """Whether an LMDB was removed, and is to be made again."""
+    return is_removed(folder) and (needed is None or folder in needed)
+
+
+def _missing(exp: Experiment, seed: int, images: PresentImages, needed: Container[Path] | None) -> list[Database]:
     """The LMDBs that `exp` needs and that are not there, or are out of date."""
     place, split = split_of(exp, seed), present_split(exp, seed, images)
     again = f"run `python -m tools split {exp.file}` first"
     databases = []
+    if any(lmdb_stage(exp, place, name).is_outdated for name in place.lists(train_sizes(exp))):
+        needed = None  # more runs may be trained again than the plan knew
     for name in place.lists(train_sizes(exp)):
         path = place.list_file(name)
         entry = split["lists"].get(f"{name}.txt")
@@ -65,7 +84,7 @@ def _missing(exp: Experiment, seed: int, images: PresentImages) -> list[Database
             raise UserError(f"{path}: no such list; {again}")
         if sha256(path) != entry["sha256"]:
             raise UserError(f"{path}: changed since the split was made; {again}")
-        if not lmdb_stage(exp, place, name).is_complete:
+        if not lmdb_stage(exp, place, name).is_complete or _is_wanted(place.lmdb(name), needed):
             labels = _read_list(path)
             databases.append(Database(name, place.lmdb(name), entry["sha256"], labels, entry.get("content")))
     return databases
@@ -115,10 +134,14 @@ def _system_errors(place: Split) -> Iterator[None]:
 
 
 def main(argv: list[str]) -> None:
-    exp = cli.experiment("pack", __doc__, argv)
+    parser = cli.parser("pack", __doc__)
+    parser.add_argument("--needed", action="store_true", help="leave out what keep_lmdbs removed and no run needs now")
+    arguments = parser.parse_args(argv)
+    exp = load(arguments.experiment, arguments.set)
+    needed = make_plan(exp, engine_of(exp)).removed if arguments.needed else None
     for seed in exp.seeds:
         place = split_of(exp, seed)
-        written = pack(exp, seed)
+        written = pack(exp, seed, needed)
         print(f"{place.folder / place.images}: {_summary(exp, place)}: {'written' if written else 'complete already'}")
 
 

@@ -20,11 +20,11 @@ from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import ArgMaxParameter, NetParameter
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import lock, read_json, sha256, write_atomic
+from tools.common.files import lock, lock_shared, read_json, sha256, write_atomic
 from tools.nets.templates import NET, SOLVER, headline_in
 from tools.protocol.experiment import load
 from tools.protocol.heads import PREDICTED, headline_of
-from tools.protocol.layout import Run
+from tools.protocol.layout import Run, lmdb_users
 from tools.protocol.runs import find_run
 from tools.results.columns import PREDICTIONS, read_csv
 from tools.results.tables import npz_bytes
@@ -107,7 +107,7 @@ def main(argv: list[str]) -> None:
     exp = load(arguments.experiment, arguments.set)
     engine = engine_of(exp)
     run = find_run(exp, engine.name, arguments.run)
-    with lock(run.lock):
+    with lock(run.lock), lock_shared(lmdb_users(exp)):
         training = read_json(run.folder / "train.json")
         if training is None:
             raise UserError(f"{run.folder}: not trained yet; run `python -m tools train {exp.file} {run.key}` first")

@@ -12,11 +12,11 @@ from collections import Counter
 from tools import cli, parse, predict, render, train
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
-from tools.common.files import checksums, load_json, lock, read_json, sha256, write_json, write_record
+from tools.common.files import checksums, load_json, lock, lock_shared, read_json, sha256, write_json, write_record
 from tools.common.stage import NotReady, Record, Stage
 from tools.nets.templates import NET, SOLVER, Rendered
 from tools.protocol.experiment import Experiment, load
-from tools.protocol.layout import Run, split_of
+from tools.protocol.layout import Run, lmdb_users, split_of
 from tools.protocol.runs import find_run, is_copied_from, runs_of, train_set
 from tools.results.columns import PREDICTIONS
 from tools.training.attempts import attempts
@@ -36,7 +36,7 @@ def run_one(exp: Experiment, run: Run, engine: Engine) -> Record:
 
     Raises RunFailed (failed.json in the run's folder then has the reason) and the errors of the verbs.
     """
-    with lock(run.lock):
+    with lock(run.lock), lock_shared(lmdb_users(exp)):
         put_back_manifest(exp, run, engine)
         stage = run_stage(exp, run, engine)
         if (manifest := stage.record) is not None and stage.is_complete:

@@ -27,11 +27,11 @@ from tabulate import tabulate
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import checksums, load_json, read_json, write_atomic, write_json
+from tools.common.files import checksums, load_json, lock_shared, read_json, write_atomic, write_json
 from tools.common.stage import Record
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
-from tools.protocol.layout import Run, results_folder, split_of
+from tools.protocol.layout import Run, lmdb_users, results_folder, split_of
 from tools.protocol.runs import condition_of, mean_of, runs_of, source_net_of, train_set
 from tools.results.columns import CORRELATION_COLUMNS, CORRELATIONS, SCORE_COLUMNS, SCORES, Row, csv_text, row_of
 from tools.results.ended_runs import run_order
@@ -39,7 +39,7 @@ from tools.stats import transferability
 from tools.stats.probe import linear_cka, probe
 from tools.stats.rank_correlation import correlations
 from tools.training.engine import Engine, engine_of
-from tools.training.inputs import has_diverged, run_inputs, trained_weights
+from tools.training.inputs import check_lmdbs, has_diverged, run_inputs, trained_weights
 from tools.training.set_features import features_net
 from tools.training.used import checked_weights
 
@@ -115,6 +115,7 @@ def _score(exp: Experiment, runs: list[Run], engine: Engine, most: int, recorded
         return recorded
     for net in (source, *([replace(runs[0], condition="base")] if base else [])):
         checked_weights(exp, net)
+    check_lmdbs(exp, runs[0])
     on_train = nets[0].features(engine, model, weights, images)
     on_val = nets[1].features(engine, model.with_name(f"{model.stem}-val.prototxt"), weights, val_images)
     of_base: dict[int, np.ndarray] = {}
@@ -182,5 +183,6 @@ def main(argv: list[str]) -> None:
         raise UserError(f"--images {arguments.images}: two images or more can be scored")
     exp = load(arguments.experiment, arguments.set)
     engine = engine_of(exp)
-    print(report(*scores(exp, engine, arguments.images)))
+    with lock_shared(lmdb_users(exp)):
+        print(report(*scores(exp, engine, arguments.images)))
     print(f"{results_folder(exp, engine.name) / SCORES}, {CORRELATIONS}: written")

@@ -19,9 +19,10 @@ from tools.cluster.order import jobs_of, write_manifest
 from tools.cluster.profile import KubernetesProfile, Profile, load_profile
 from tools.cluster.submit import carry_out_on, check_shared_folder
 from tools.common.errors import UserError
-from tools.common.files import remove_leftovers
+from tools.common.files import lock_shared, remove_leftovers
 from tools.planning import estimate
 from tools.planning.graph import Outcome, carry_out, other_sweeps
+from tools.planning.removal import remove_lmdbs
 from tools.planning.state import Plan, check_templates, make_plan, set_aside_stale_manifests
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment, load
@@ -41,6 +42,17 @@ def sweep(exp: Experiment, engine: Engine, jobs: int, profile: Profile | None = 
             Path(place).mkdir(exist_ok=True)  # or an OSError that names it: a link to a disk that is not there, a file
     for folder in (layout.dataset_folder(exp), MODELS / results.name, results):
         remove_leftovers(folder)
+    layout.dataset_folder(exp).mkdir(parents=True, exist_ok=True)
+    with lock_shared(layout.lmdb_users(exp)):
+        status = _what_is_left(exp, engine, jobs, profile)
+    if status == 0 and (said := remove_lmdbs(exp, engine)):
+        print(f"{exp.name}: {said}")
+    return status
+
+
+def _what_is_left(exp: Experiment, engine: Engine, jobs: int, profile: Profile | None) -> int:
+    """What `sweep` does while nobody may remove LMDBs."""
+    results = layout.results_folder(exp, engine.name)
     plan = make_plan(exp, engine)
     if plan.is_complete:
         _delete_source_nets(exp, engine, plan)

@@ -13,12 +13,12 @@ from typing import Any
 
 from caffeformat.blobs import layer_blob_bytes
 from tools import cli
-from tools.common.files import is_whole, lock, read_json, sha256, write_record
+from tools.common.files import is_whole, lock, lock_shared, read_json, sha256, write_record
 from tools.common.stage import Record
 from tools.nets.templates import NET, SOLVER, Rendered, render
 from tools.protocol.conditions import Subset
 from tools.protocol.experiment import Experiment, load
-from tools.protocol.layout import Run
+from tools.protocol.layout import Run, lmdb_users
 from tools.protocol.runs import condition_of, find_run, source_run
 from tools.training import filter_subset, proofs
 from tools.training.attempts import count_attempt
@@ -131,7 +131,7 @@ def main(argv: list[str]) -> None:
     exp = load(arguments.experiment, arguments.set)
     engine = engine_of(exp)
     run = find_run(exp, engine.name, arguments.run)
-    with lock(run.lock):
+    with lock(run.lock), lock_shared(lmdb_users(exp)):
         training = train(exp, run, engine)
     print(
         f"{run.folder}: trained in {training['seconds']} s: {training['model']['file']}; "

@@ -19,6 +19,7 @@ from caffeformat.blobs import read_caffemodel
 pytestmark = pytest.mark.slow
 
 MODELS = Path("models")
+DATA = Path("data")
 ONE = "sizes=[10] conditions=[S2T] directions=[A2B]"  # and the net that it copies from
 
 
@@ -119,6 +120,20 @@ def test_the_caffemodel_of_a_source_net_is_made_again_when_a_new_run_needs_it(ro
     assert manifest("small/B2A/n0060/base/seed0")["model"]["sha256"] == first
     assert "A2B/n0010/S3T/seed0" in said
     assert [path.parts[-3] for path in MODELS.rglob("*.caffemodel")] == ["base"]
+
+
+def test_lmdbs_that_no_run_needs_go_and_are_made_again_when_a_new_run_needs_them(root, small):
+    more = "keep_lmdbs=none directions=[A2B] sizes=[10]"
+    said = root("sweep", small, "--set", f"{more} conditions=[base]")
+    assert "6 LMDBs removed" in said and not list(DATA.rglob("data.mdb"))
+    assert "nothing to do" in root("sweep", small, "--set", f"{more} conditions=[base]")
+    said = root("verify", small, "--set", more)
+    assert "no fault" in said and "6 LMDBs, removed since (keep_lmdbs)" in said
+    said = root("sweep", small, "--set", f"{more} conditions=[base,FTall]")
+    assert "2 of 3 runs to do." in said and "LMDBs removed" in said
+    assert manifest("small/A2B/n0010/FTall/seed0")["result"]["iters"] == 10
+    root("pack", small)
+    assert "no fault" in (said := root("verify", small, "--set", more)) and "removed" not in said
 
 
 SCIENCE = {

@@ -20,12 +20,12 @@ from tools.cluster.lock_probe import check_locks
 from tools.cluster.order import Order, check_locks_across_nodes, read_order
 from tools.cluster.pilot import Pilot, words_of_run
 from tools.common.errors import UserError
-from tools.common.files import lock
+from tools.common.files import lock, lock_shared
 from tools.common.parent_death import with_this_process
 from tools.planning.estimate import seconds_of_run, seconds_per_iteration
-from tools.planning.stages import DATA
+from tools.planning.stages import DATA, OPTIONS
 from tools.planning.state import make_plan, set_aside_stale_manifests
-from tools.protocol.layout import MODELS, Run
+from tools.protocol.layout import MODELS, Run, lmdb_users
 from tools.training.gpus import GPU_GIVEN, selected_gpus
 
 TOLD_TO_END = 143  # the exit status of a process that SIGTERM ends
@@ -35,7 +35,7 @@ def make_data(order: Order) -> int:
     """Makes the data that are missing, once: another job that comes meanwhile waits. Returns the exit status."""
     with lock(order.folder / ".data.lock"):
         for verb in make_plan(order.exp, order.engine).to_do:
-            if verb in DATA and (status := _verb(order, verb)):
+            if verb in DATA and (status := _verb(order, verb, *OPTIONS.get(verb, ()))):
                 return status
     return 0
 
@@ -44,6 +44,10 @@ def work(order: Order, level: int) -> int:
     """Works through the runs as a pilot. Returns the exit status: 0 if it was not told to end."""
     exp, engine, inside = order.exp, order.engine, order.inside
     plan = make_plan(exp, engine)
+    if plan.removed:  # another experiment has removed LMDBs since (keep_lmdbs)
+        if status := make_data(order):
+            return status
+        plan = make_plan(exp, engine)
     if any(verb in DATA for verb in plan.to_do):
         raise UserError(
             f"{exp.name}: {', '.join(verb for verb in plan.to_do if verb in DATA)}: not done, so no run can"
@@ -112,8 +116,8 @@ def _estimates(order: Order, runs: int) -> Callable[[Run], float | None]:
     return lambda run: seconds_of_run(order.exp, run, seconds)
 
 
-def _verb(order: Order, verb: str) -> int:
-    command = [sys.executable, "-m", "tools", verb, f"--set={order.exp.overrides}", "--", str(order.exp.file)]
+def _verb(order: Order, verb: str, *options: str) -> int:
+    command = [sys.executable, "-m", "tools", verb, *options, f"--set={order.exp.overrides}", "--", str(order.exp.file)]
     return subprocess.run(command, stdin=subprocess.DEVNULL, preexec_fn=with_this_process()).returncode
 
 
@@ -129,10 +133,11 @@ def main(kind: Kind | str, file: str, level: str = "0") -> int:
         check_locks(folder)
     check_locks_across_nodes(order.folder)
     status = 0
-    if kind in ("data", "all"):
-        status = make_data(order)
-    if kind in ("pilot", "all") and not status:
-        status = work(order, int(level))
+    with lock_shared(lmdb_users(order.exp)):
+        if kind in ("data", "all"):
+            status = make_data(order)
+        if kind in ("pilot", "all") and not status:
+            status = work(order, int(level))
     if kind in ("tables", "all") and not status:
         status = make_tables(order)
     return status

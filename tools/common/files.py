@@ -168,6 +168,24 @@ def lock(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def lock_shared(path: Path) -> Iterator[None]:
+    """Waits until nobody holds `lock(path)` and keeps others from taking it; any number of processes may do so at once.
+
+    On a disk that cannot be written nobody takes it, and nothing is held.
+    """
+    try:
+        file = open(path, "a")  # noqa: SIM115  closed below
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.ENOENT):
+            raise
+        yield
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+        yield
+
+
+@contextlib.contextmanager
 def lock_if_free(path: Path) -> Iterator[bool]:
     """Holds `lock(path)` and yields True; yields False at once if another process holds it."""
     with open(path, "a") as file:

@@ -16,8 +16,9 @@ import numpy as np
 
 from caffeformat import datum, lmdb_file
 from tools.common.errors import UserError
-from tools.common.files import create_locked, new_folder, write_record
+from tools.common.files import create_locked, new_folder, temporary_folder, write_record
 from tools.common.lmdb_checksum import CHECKSUM, lmdb_checksum
+from tools.common.lmdb_removal import is_removed, put_back
 from tools.common.progress import progress
 from tools.common.shuffle import shuffled
 from tools.common.workers import parallel_map
@@ -105,25 +106,34 @@ class HalfPacker:
 
     def _write(self, index: int) -> int:
         database = self._databases[index]
+        if is_removed(database.folder):  # put back into its folder, whose other files may be in use
+            with temporary_folder(database.folder) as part:
+                self._fill(part, database)
+                if put_back(part, database.folder):
+                    return index
         with new_folder(database.folder) as part:
-            new = part / "new"  # the LMDB writer creates its folder itself
-            entries = lmdb_file.write(new, self._records(database))
-            for file in new.iterdir():
-                file.rename(part / file.name)
-            new.rmdir()
-            if not entries:
-                raise UserError(f"{database.folder}: not one of its {len(database.labels)} images can be read")
-            manifest = {
-                "root": str(self._data.root),
-                "list_sha256": database.list_sha256,
-                "entries": entries,
-                "skipped": len(database.labels) - entries,
-                "shape": list(self._shape),
-                "shuffle_seed": self._seed,
-                CHECKSUM: lmdb_checksum(part),
-            } | ({} if database.content is None else {"content": database.content})
-            write_record(part / "pack.json", manifest)
+            self._fill(part, database)
         return index
+
+    def _fill(self, part: Path, database: Database) -> None:
+        """Writes data.mdb and pack.json into the folder `part`."""
+        new = part / "new"  # the LMDB writer creates its folder itself
+        entries = lmdb_file.write(new, self._records(database))
+        for file in new.iterdir():
+            file.rename(part / file.name)
+        new.rmdir()
+        if not entries:
+            raise UserError(f"{database.folder}: not one of its {len(database.labels)} images can be read")
+        manifest = {
+            "root": str(self._data.root),
+            "list_sha256": database.list_sha256,
+            "entries": entries,
+            "skipped": len(database.labels) - entries,
+            "shape": list(self._shape),
+            "shuffle_seed": self._seed,
+            CHECKSUM: lmdb_checksum(part),
+        } | ({} if database.content is None else {"content": database.content})
+        write_record(part / "pack.json", manifest)
 
     def _records(self, database: Database) -> Iterator[tuple[bytes, bytes]]:
         """Keys and Datums in shuffled order. As in convert_imageset, the number of a skipped image is not used."""

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from caffeformat import FormatError, datum, lmdb_file
+from tools.common.errors import UserError
 from tools.common.files import read_json
+from tools.common.lmdb_removal import require
 from tools.figures import NoData, style
 from tools.figures.tiles import tiled
 from tools.protocol.experiment import Experiment
@@ -67,6 +69,7 @@ def _first_images(lmdb: Path, labels: set[int]) -> dict[int, list[np.ndarray]]:
     """Label -> the first images of the class, uint8, CHW: ROWS * COLUMNS, or all it has. Raises NoData."""
     images: dict[int, list[np.ndarray]] = defaultdict(list)
     try:
+        require(lmdb)
         with lmdb_file.open_reader(lmdb) as reader:
             for _, value in reader:
                 image, label = datum.decode(value)
@@ -74,7 +77,7 @@ def _first_images(lmdb: Path, labels: set[int]) -> dict[int, list[np.ndarray]]:
                     images[label].append(image)
                     if all(len(images[one]) == ROWS * COLUMNS for one in labels):
                         break
-    except FormatError as error:
+    except (FormatError, UserError) as error:
         raise NoData(str(error)) from None
     return images
 

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from caffeformat import FormatError, datum, lmdb_file, prototxt
 from tools.common.errors import UserError
 from tools.common.files import read_json
+from tools.common.lmdb_removal import require
 from tools.figures import NoData, style
 from tools.figures.samples import class_names
 from tools.nets.templates import NET
@@ -135,6 +136,7 @@ def _both_halves(
     """Of both validation sets: pixels (images x values, float32), labels of each half, features (images x values)."""
     pixels, labels, features = [], [], []
     for half in HALVES:
+        require(split.val_lmdb(half))
         with lmdb_file.open_reader(split.val_lmdb(half)) as reader:
             images = [datum.decode(value) for _, value in islice(reader, IMAGES)]
         pixels += [image.ravel() for image, _ in images]

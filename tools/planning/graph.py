@@ -17,7 +17,7 @@ from tools.common.checkout import CHECKOUT
 from tools.common.files import in_use, temporary_folder
 from tools.common.parent_death import with_this_process
 from tools.planning.job import GRAPH, MESSAGES, NOTE, PYTHON, describe
-from tools.planning.stages import RESULTS
+from tools.planning.stages import OPTIONS, RESULTS
 from tools.planning.state import Plan
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import results_folder
@@ -66,7 +66,7 @@ def graph_of(exp: Experiment, plan: Plan) -> dict[str, object]:
     waits_for = {run.key: source.key if (source := plan.copies.get(run)) in runs and source else None for run in runs}
     arguments = [f"--set={exp.overrides}", "--", str(exp.file)]  # the name of the file may begin with -
     to_do = {"stages": plan.to_do, "runs": waits_for}
-    return {"root": os.getcwd(), "arguments": arguments, "tables": list(RESULTS), **to_do}
+    return {"root": os.getcwd(), "options": OPTIONS, "arguments": arguments, "tables": list(RESULTS), **to_do}
 
 
 def _command(folder: Path, jobs: int) -> list[str]:

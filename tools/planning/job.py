@@ -35,7 +35,8 @@ def main() -> int:
     mark = sys.argv[2]
     graph = json.loads(Path(GRAPH).read_text(encoding="ascii"))
     verb, _, run = mark.partition("/")
-    command = [sys.executable, "-m", "tools", verb, *graph["arguments"], *([run] if run else [])]
+    options = graph["options"].get(verb, [])
+    command = [sys.executable, "-m", "tools", verb, *options, *graph["arguments"], *([run] if run else [])]
     with lock(Path("..", ".tables.lock")) if verb in graph["tables"] else contextlib.nullcontext():
         process = subprocess.Popen(command, cwd=graph["root"], stdin=subprocess.DEVNULL, preexec_fn=with_this_process())
         status = _wait(process)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tools.common.checkout import CHECKOUT
 from tools.common.files import read_json, sha256
+from tools.common.lmdb_removal import is_removed
 from tools.common.stage import NotReady, Record, Stage
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import (
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 DATA = ("fetch", "split", "pack", "mean")  # the runs come after these
 RESULTS = ("summarize", "claims", "plot", "report")
 ORDER = (*DATA, *RESULTS)
+OPTIONS = {"pack": ("--needed",)}  # verb -> the options with which a sweep calls it
 TABLES = (RUNS, SUMMARY, CURVES, CLASSES, PREDICTIONS)  # what `summarize` writes
 OTHER_TABLES = (CORRELATIONS, SCORES, RETENTION)  # what other verbs add, and the page shows
 FIGURES, PAGE = "figures", "report.html"
@@ -143,6 +145,7 @@ def pack_stage(exp: Experiment, seed: int, images: "PresentImages | None" = None
 def lmdb_stage(exp: Experiment, place: Split, name: str) -> Stage:
     """One LMDB (A/n0500). Its pack.json came with the folder's rename: if it is there, the whole LMDB is.
 
+    One that `keep_lmdbs: none` removed is complete, too: a plan says whether it is to be made again (state.py).
     `content` is the checksum of the images of its list. Splits and LMDBs of earlier versions have none.
     """
     folder = place.lmdb(name)
@@ -161,7 +164,10 @@ def lmdb_stage(exp: Experiment, place: Split, name: str) -> Stage:
     def recorded(record: Record) -> dict[str, object]:
         return {key: record[key] for key in keys[:-1]} | {"content": record.get("content")}
 
-    return Stage("pack", folder / "pack.json", current, recorded, lambda _: {folder / "data.mdb": None})
+    def outputs(_: Record) -> dict[Path, str | None]:
+        return {} if is_removed(folder) else {folder / "data.mdb": None}
+
+    return Stage("pack", folder / "pack.json", current, recorded, outputs)
 
 
 def mean_stage(exp: Experiment, seed: int, images: "PresentImages | None" = None) -> Stage:

@@ -7,16 +7,18 @@ puts it back if it is up to date after all, for instance because its source net 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import dropwhile
+from pathlib import Path
 from typing import Any
 
 from tools.common.files import is_locked, lock_if_free
+from tools.common.lmdb_removal import is_removed
 from tools.common.stage import NotReady
 from tools.nets.templates import render
 from tools.planning.stages import DATA, RESULTS, stages_of
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, experiment_name, split_of
 from tools.protocol.register import card
-from tools.protocol.runs import runs_of, source_run
+from tools.protocol.runs import lmdbs_of, runs_of, source_run
 from tools.results.ended_runs import runs_on_disk
 from tools.training.engine import Engine
 from tools.training.inputs import lacks_predictions, run_stage, trained_weights
@@ -33,12 +35,14 @@ class Plan:
 
     runs: the experiment's runs and their states: done, unscored, `stale: what changed`, running, failed or waiting.
     copies: run -> the run that it copies from. outdated: the stages that were made from other inputs than the present.
+    removed: folders of LMDBs that `keep_lmdbs` removed, and that a run to do reads.
     """
 
     stages: dict[str, bool]
     runs: dict[Run, str]
     copies: dict[Run, Run] = field(default_factory=dict)
     outdated: frozenset[str] = frozenset()
+    removed: frozenset[Path] = frozenset()
 
     @property
     def remaining(self) -> list[Run]:
@@ -59,23 +63,20 @@ class Plan:
         return [*data, *_from_first(RESULTS, lambda verb: runs_change or not self.stages.get(verb, True))]
 
     def _data_to_do(self) -> list[str]:
-        if self.outdated or not self.stages.get("pack", False):
-            return _from_first(DATA, lambda verb: verb in self.outdated or not self.stages.get(verb, True))
+        if self.outdated or self.removed or not self.stages.get("pack", False):
+            is_again = self.outdated | ({"pack"} if self.removed else set())
+            return _from_first(DATA, lambda verb: verb in is_again or not self.stages.get(verb, True))
         return _from_first(("mean",), lambda verb: not self.stages.get(verb, True))
 
     @property
     def runs_to_do(self) -> list[Run]:
         """The runs to call `run` on: what is not done, and what may have to be done again after it. Sources first.
 
-        That is all of them if data are made again, and otherwise those that copy from a run that is trained.
+        That is all of them if data are made again, and otherwise those that copy from a run that is trained. An LMDB
+        that was removed is made again to the same bytes.
         """
-        if self._data_to_do():
-            return list(self.runs)
-        chosen: dict[Run, None] = {}
-        for run, state in self.runs.items():
-            if state != "done" or self.copies.get(run) in chosen:
-                chosen[run] = None
-        return list(chosen)
+        same = self.removed and not self.outdated and all(self.stages.get(verb, True) for verb in DATA)
+        return list(self.runs) if self._data_to_do() and not same else _and_copies(self.runs, self.copies)
 
     @property
     def is_complete(self) -> bool:
@@ -86,6 +87,15 @@ class Plan:
         if verb in self.to_do:
             return "to do"
         return "done" if self.stages[verb] else "not needed"
+
+
+def _and_copies(runs: dict[Run, str], copies: dict[Run, Run]) -> list[Run]:
+    """The runs that are not done, and those that copy from one of these, directly or indirectly."""
+    chosen: dict[Run, None] = {}
+    for run, state in runs.items():  # sources first
+        if state != "done" or copies.get(run) in chosen:
+            chosen[run] = None
+    return list(chosen)
 
 
 def _from_first(verbs: tuple[str, ...], is_to_do: Callable[[str], bool]) -> list[str]:
@@ -123,7 +133,8 @@ def make_plan(exp: Experiment, engine: Engine) -> Plan:
     for run, source in copies.items():  # sources first
         if states[run] in TRAINED and states[source].startswith(STALE) and states[source] != WEIGHTS_GONE:
             states[run] = SOURCE_STALE
-    return Plan(complete, states, copies, frozenset(outdated))
+    read = {lmdb for run in _and_copies(states, copies) for lmdb in lmdbs_of(exp, run)}
+    return Plan(complete, states, copies, frozenset(outdated), frozenset(filter(is_removed, read)))
 
 
 def run_state(exp: Experiment, run: Run, engine: Engine) -> str:

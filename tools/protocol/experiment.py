@@ -24,7 +24,7 @@ from tools.protocol.register import check_name
 
 SELECTING = {"sizes", "conditions", "controls", "directions", "seeds", "claims"}
 LONGEST_NAME = 237  # bytes; a file system takes 255, and `+engine=torchcaffe` may be added
-LOCAL = {"path", "on_bad_image", "keep_models", "resume"}
+LOCAL = {"path", "on_bad_image", "keep_models", "keep_lmdbs", "resume"}
 
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -80,6 +80,7 @@ class Experiment(BaseModel):
 
     # this machine
     keep_models: Literal["sources", "all", "none"] = "all"
+    keep_lmdbs: Literal["all", "none"] = "all"
     resume: bool = False  # go on from the last snapshot of a killed run: no longer the same result with BVLC Caffe
 
     _file: Path = PrivateAttr()

@@ -48,6 +48,11 @@ def _dataset_folder(dataset: str, path: str | None, cwd: str) -> Path | None:
     return Path("data") / f"{dataset}-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
 
 
+def lmdb_users(exp: Experiment) -> Path:
+    """The lock that all hold, shared, who use LMDBs of the data set (tools/planning/removal.py)."""
+    return dataset_folder(exp) / ".users"
+
+
 @dataclass(frozen=True)
 class Split:
     """The lists, LMDBs and means of one random division of a data set's classes."""

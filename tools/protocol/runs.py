@@ -104,6 +104,12 @@ def train_set(exp: Experiment, run: Run) -> tuple[Half, Size]:
     return (run.source, exp.full_size) if condition_of(run).retained else (run.target, run.size)
 
 
+def lmdbs_of(exp: Experiment, run: Run) -> tuple[Path, Path]:
+    """The folders of the LMDBs that a run trains on and is tested on."""
+    split, (half, size) = split_of(exp, run.seed), train_set(exp, run)
+    return split.train_lmdb(half, size), split.val_lmdb(half)
+
+
 def mean_of(exp: Experiment, run: Run) -> Path:
     """The mean file that a run subtracts, both in training and in test."""
     split = split_of(exp, run.seed)

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from tools.common.files import read_json, sha256
+from tools.common.lmdb_removal import is_removed
 from tools.common.stage import NotReady, Record, Stage
 from tools.nets.templates import NET, SOLVER, render
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, split_of
-from tools.protocol.runs import mean_of, source_run, train_set
+from tools.protocol.runs import lmdbs_of, mean_of, source_run
 from tools.results.columns import PREDICTIONS
 from tools.training.engine import Engine
 
@@ -41,8 +42,7 @@ def run_stage(exp: Experiment, run: Run, engine: Engine) -> Stage:
 
 def images_of(exp: Experiment, run: Run, names: Iterable[str] = IMAGES) -> dict[str, str]:
     """The checksums of the images of the LMDBs that the run reads, for those that pack stored (`content`)."""
-    split, (half, size) = split_of(exp, run.seed), train_set(exp, run)
-    lmdbs = dict(zip(IMAGES, (split.train_lmdb(half, size), split.val_lmdb(half)), strict=True))
+    lmdbs = dict(zip(IMAGES, lmdbs_of(exp, run), strict=True))
     packed = {name: read_json(lmdbs[name] / "pack.json") for name in names}
     return {
         name: record["content"] for name, record in packed.items() if isinstance(record, dict) and "content" in record
@@ -64,7 +64,7 @@ def run_inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
     """Name -> sha256 of everything that the run's result depends on, the engine's version line, and its precision
     unless that is fp32.
 
-    Raises NotReady if an input does not exist yet.
+    Raises NotReady if an input does not exist yet. An LMDB that `keep_lmdbs` removed counts as there: its records are.
     """
     split = split_of(exp, run.seed)
     record = read_json(split.marker)
@@ -72,11 +72,10 @@ def run_inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
         raise NotReady(f"{split.marker}: not there yet; run `python -m tools split {exp.file}` first")
     rendered = render(exp, run)
     inputs = {NET: _text_sha256(rendered.net), SOLVER: _text_sha256(rendered.solver)}
-    half, size = train_set(exp, run)
-    for name, lmdb in (("train_list", split.train_lmdb(half, size)), ("val_list", split.val_lmdb(half))):
+    for name, lmdb in zip(("train_list", "val_list"), lmdbs_of(exp, run), strict=True):
         packed: Any = read_json(lmdb / "pack.json")
         is_packed = isinstance(packed, dict) and "list_sha256" in packed
-        if not is_packed or not (lmdb / "data.mdb").exists():
+        if not is_packed or not ((lmdb / "data.mdb").exists() or is_removed(lmdb)):
             raise NotReady(f"{lmdb}: no LMDB yet; run `python -m tools pack {exp.file}` first")
         inputs[name] = packed["list_sha256"]
     mean = mean_of(exp, run)
@@ -90,6 +89,13 @@ def run_inputs(exp: Experiment, run: Run, engine: Engine) -> dict[str, str]:
     if engine.precision != "fp32":
         inputs["precision"] = engine.precision
     return inputs
+
+
+def check_lmdbs(exp: Experiment, run: Run) -> None:
+    """Raises NotReady if an LMDB that the run reads was removed (`keep_lmdbs`), and is not made again yet."""
+    for lmdb in lmdbs_of(exp, run):
+        if is_removed(lmdb):
+            raise NotReady(f"{lmdb}: removed (keep_lmdbs); run `python -m tools pack {exp.file}` to make it again")
 
 
 def trained_weights(run: Run) -> tuple[Path, str]:

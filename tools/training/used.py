@@ -11,8 +11,8 @@ from tools.common.lmdb_checksum import CHECKSUM, lmdb_fault
 from tools.common.stage import NotReady, Record
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, split_of
-from tools.protocol.runs import mean_of, source_run, train_set
-from tools.training.inputs import images_of, trained_weights
+from tools.protocol.runs import lmdbs_of, mean_of, source_run
+from tools.training.inputs import check_lmdbs, images_of, trained_weights
 from tools.training.process import RunFailed
 
 
@@ -33,9 +33,9 @@ def used_files(exp: Experiment, run: Run) -> Record:
 
 def used_data(exp: Experiment, run: Run) -> Record:
     """`train_data`, `val_data`, `train_images` and `val_images` of `used_files`."""
-    split, (half, size) = split_of(exp, run.seed), train_set(exp, run)
-    lmdbs = {"train_data": split.train_lmdb(half, size), "val_data": split.val_lmdb(half)}
-    return {name: _data(exp, folder) for name, folder in lmdbs.items()} | images_of(exp, run)
+    check_lmdbs(exp, run)
+    lmdbs = zip(("train_data", "val_data"), lmdbs_of(exp, run), strict=True)
+    return {name: _data(exp, folder) for name, folder in lmdbs} | images_of(exp, run)
 
 
 def checked_weights(exp: Experiment, run: Run) -> tuple[Path, str]:

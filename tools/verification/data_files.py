@@ -6,6 +6,7 @@ from typing import Any
 from tools.common.errors import UserError
 from tools.common.files import is_whole, read_json
 from tools.common.lmdb_checksum import CHECKSUM
+from tools.common.lmdb_removal import is_removed
 from tools.planning.stages import mean_file, split_stage
 from tools.protocol.experiment import Experiment, Size
 from tools.protocol.layout import Run, Split, split_of, train_sizes
@@ -77,7 +78,7 @@ class DataFiles:
             self._findings.add(folder / "pack.json", what, again)
         recorded = packed.get(CHECKSUM)
         digest = recorded.get("sha256") if isinstance(recorded, dict) else None
-        return [Check(folder / "data.mdb", digest, again, large=True)]
+        return [Check(folder / "data.mdb", digest, again, large=True, may_be_gone=is_removed(folder))]
 
     def _means(self) -> list[Check]:
         record = self._record(self._place.means, "means", "mean")

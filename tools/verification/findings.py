@@ -23,7 +23,7 @@ class Check:
     sha256: str | None  # None: the record has none
     command: str  # mends it
     large: bool = False  # left out by --fast
-    may_be_gone: bool = False  # a net: `keep_models` removes it, `restore` does not bring it
+    may_be_gone: bool = False  # `keep_models` and `keep_lmdbs` remove it, `restore` does not bring a net
 
     @property
     def bytes(self) -> int:
@@ -32,9 +32,9 @@ class Check:
 
 @dataclass
 class Findings:
-    """unfinished: what a sweep has still to do. gone: nets that are not here. unrecorded: files without a checksum.
+    """unfinished: what a sweep has still to do. gone: nets and LMDBs that are not here.
 
-    left_out: what was not looked at, and why.
+    unrecorded: files without a checksum. left_out: what was not looked at, and why.
     """
 
     faults: list[Fault] = field(default_factory=list)
@@ -58,11 +58,14 @@ class Findings:
         for fault in self.faults:
             lines += [f"{fault.file}: {fault.what}", f"    {fault.command}"]
         lines += [f"not looked at: {_some(names)}: {why}" for why, names in self.left_out.items()]
-        if self.gone:
-            lines.append(
-                f"not here: {_count(len(self.gone), 'net')}, restored or removed since (keep_models): "
-                f"{_some(map(str, self.gone))}"
-            )
+        nets = [path for path in self.gone if path.name != "data.mdb"]
+        lmdbs = [path.parent for path in self.gone if path.name == "data.mdb"]
+        if nets:
+            why = "restored or removed since (keep_models)"
+            lines.append(f"not here: {_count(len(nets), 'net')}, {why}: {_some(map(str, nets))}")
+        if lmdbs:
+            named = _some(map(str, lmdbs))
+            lines.append(f"not here: {_count(len(lmdbs), 'LMDB')}, removed since (keep_lmdbs): {named}")
         if self.unrecorded:
             kinds = Counter(path.name for path in self.unrecorded)
             named = ", ".join(f"{count} {name}" for name, count in kinds.most_common())

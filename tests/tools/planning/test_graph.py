@@ -19,6 +19,7 @@ def test_the_graph_has_what_is_to_do_and_each_runs_source_if_that_is_to_do(train
     graph = graph_of(trained, make_plan(trained, engine))
     assert graph == {
         "root": os.getcwd(),
+        "options": {"pack": ("--needed",)},
         "arguments": ["--set=", "--", "experiments/quick.yaml"],
         "tables": list(RESULTS),
         "stages": list(RESULTS),

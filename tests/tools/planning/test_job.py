@@ -38,7 +38,7 @@ def job(sweep: Path, mark: str, *arguments: str, runs: dict[str, str | None] | N
     """Starts the job as Snakemake does, through a shell."""
     root = str(sweep.parent / "root")
     graph = {"root": root, "arguments": arguments, "stages": ["mean", "summarize"], "runs": runs or {}}
-    graph["tables"] = ["summarize", "claims"]
+    graph |= {"tables": ["summarize", "claims"], "options": {"pack": ["--needed"]}}
     (sweep / GRAPH).write_text(json.dumps(graph))
     environment = os.environ | {"TOOLS_PYTHON": sys.executable, "PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.Popen(
@@ -59,6 +59,11 @@ def test_a_verb_that_succeeds_leaves_a_mark(sweep: Path) -> None:
     assert out == f"{sweep.parent / 'root'} {arguments}\n"
     assert (sweep / "mean").exists() and not list(sweep.rglob(f"*{NOTE}"))
     assert not list(sweep.parent.rglob("pwned"))
+
+
+def test_the_options_of_a_verb_come_first(sweep: Path) -> None:
+    out, _ = job(sweep, "pack", "--", "x.yaml").communicate()
+    assert out.endswith(" ['pack', '--needed', '--', 'x.yaml']\n")
 
 
 def test_a_run_is_named_after_the_arguments(sweep: Path) -> None:
