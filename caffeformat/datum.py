@@ -19,7 +19,12 @@ def encode(image: np.ndarray, label: int) -> bytes:
     """The Datum of `image` (uint8, CHW) with `label` (int32). Raises FormatError."""
     if image.dtype != np.uint8 or image.ndim != 3:
         raise FormatError(f"a Datum holds uint8 pixels, CHW; found {image.dtype} of shape {image.shape}")
-    return b"".join((_head(image.shape), image.tobytes(), _tail(label)))
+    return encode_bytes(image.tobytes(), image.shape, label)
+
+
+def encode_bytes(pixels: bytes, shape: tuple[int, int, int], label: int) -> bytes:
+    """The Datum of an image of `shape` (CHW) whose bytes are `pixels`. Raises FormatError for a label."""
+    return b"".join((_head(shape), pixels, _tail(label)))
 
 
 def decode(

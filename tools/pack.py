@@ -54,7 +54,8 @@ def pack(exp: Experiment, seed: int, needed: Container[Path] | None = None) -> b
         for databases in filter(None, halves):
             with _system_errors(place):
                 HalfPacker(exp, data, databases, split_seeds(exp, seed)[1]).pack(place.folder / place.images)
-        present_split(exp, seed)  # images that changed while they were packed
+        if images.may_have_changed():  # while they were packed
+            present_split(exp, seed)
         write_record(place.packed, {"lmdbs": _present(place)})
         return True
 

@@ -1,5 +1,6 @@
 """A function applied to many items, by one process per CPU core. The processes end when their parent does."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -45,6 +46,7 @@ def _start_worker(parent: int, function: Callable[[Any], Any]) -> None:
     """Lets a `kill -9` of the parent end this worker too, and so release the locks and files that it inherited."""
     global _function
     _function = function
+    gc.freeze()  # a collection would write to, and so copy, the pages that are shared with the parent
     die_with_parent(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the parent, which ends its workers
     cv2.setNumThreads(1)  # there is one process per core already

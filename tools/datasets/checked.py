@@ -7,7 +7,7 @@ bytes, and why it cannot be decoded. An image is read again only if its file has
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,7 +22,7 @@ from tools.protocol.layout import dataset_folder
 
 _CHUNK = 256  # images that a worker checks at a time
 _MAX_SHOWN = 20  # images in an error message
-_SETTLED = 2_000_000_000  # ns: a file that changed less than this ago could change again without another time
+SETTLED = 2_000_000_000  # ns: a file that changed less than this ago could change again without another time
 
 
 Result = TypeVar("Result")
@@ -42,10 +42,11 @@ class CheckedImages:
     def __init__(self, exp: Experiment, data: DataSet) -> None:
         self._file, self._data = dataset_folder(exp) / "checked.json", data
         self._known = _load(self._file, data.root)
+        self.states: dict[str, str] = {}  # of the files that `digests` was asked for
 
     def digests(self, references: list[str]) -> dict[str, str]:
         """The sha256 of every image, "" for one that cannot be read. It reads those whose file has another state."""
-        states = self._states(references)
+        states = self.states = file_states(self._data, references)
         again = self._unsure(references, states)
         fresh = dict(_in_chunks("read", again, lambda name: (name, _digest(self._data, name))))
         same = [name for name in again if name in self._known and self._known[name].digest == fresh[name] != ""]
@@ -58,7 +59,7 @@ class CheckedImages:
 
     def check(self, references: list[str], whole: list[str]) -> dict[str, Checked]:
         """The same, and whether every image can be decoded. checked.json keeps what is known of the images `whole`."""
-        states = self._states(references)
+        states = file_states(self._data, references)
         again = self._unsure(references, states)
         for name, digest, fault in _in_chunks("check", again, self._read):
             self._known[name] = Checked(_settled(states[name]), digest, fault)
@@ -84,22 +85,26 @@ class CheckedImages:
 
         return [name for name in references if not is_known(name)]
 
-    def _states(self, references: list[str]) -> dict[str, str]:
-        """Size, times and inode of every file. The time of the last change of an inode cannot be set back by hand."""
-        states = {}
-        for name in references:
-            try:
-                stat = os.stat(self._data.file(name))
-                states[name] = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
-            except OSError:
-                states[name] = ""
-        return states
-
     def _save(self) -> None:
         files = {name: [known.state, known.digest] for name, known in self._known.items()}
         bad = {name: known.fault for name, known in sorted(self._known.items()) if known.fault is not None}
         root = str(self._data.root.resolve())
         write_json(self._file, {"root": root, "images": len(files), "files": files, "unreadable": bad})
+
+
+def file_states(data: DataSet, references: Iterable[str]) -> dict[str, str]:
+    """Size, times and inode of the file of each image; "" if it is not there.
+
+    The time of the last change of an inode cannot be set back by hand.
+    """
+    states = {}
+    for name in references:
+        try:
+            stat = os.stat(data.file(name))
+            states[name] = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
+        except OSError:
+            states[name] = ""
+    return states
 
 
 def bad_images_error(exp: Experiment, data: DataSet, bad: dict[str, str]) -> UserError:
@@ -132,7 +137,7 @@ def _load(file: Path, root: Path) -> dict[str, Checked]:
 def _settled(state: str) -> str:
     """`state`, or "" if the file changed so recently that a further change could go unnoticed."""
     changed = int(state.split()[2]) if state else 0
-    return state if changed < time.time_ns() - _SETTLED else ""
+    return state if changed < time.time_ns() - SETTLED else ""
 
 
 def _in_chunks(label: str, names: list[str], function: Callable[[str], Result]) -> Iterator[Result]:

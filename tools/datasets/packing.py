@@ -90,19 +90,22 @@ class HalfPacker:
         bad = {}
         for image, reference in zip(pixels, chunk, strict=True):
             try:
-                image[:] = self._chw(self._data.read(reference, self._exp.gray))
+                self._fill(image, self._data.read(reference, self._exp.gray))
             except BadImage as error:
                 bad[reference] = str(error)
         if os.pwrite(self._file, pixels.data, start * self._bytes) < pixels.nbytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return len(chunk), bad
 
-    def _chw(self, image: np.ndarray) -> np.ndarray:
-        """HxW or HxWx3 of any size, resized to CHW of `image_size`."""
+    def _fill(self, chw: np.ndarray, image: np.ndarray) -> None:
+        """Writes `image`, HxW or HxWx3 of any size, into `chw`, resized to its height and width."""
         _, height, width = self._shape
         if image.shape[:2] != (height, width):
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-        return image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
+        if image.ndim == 2:
+            chw[0] = image
+        else:
+            cv2.split(image, list(chw))
 
     def _write(self, index: int) -> int:
         database = self._databases[index]
@@ -141,5 +144,4 @@ class HalfPacker:
         for number, reference in enumerate(r for r in self._order if r in labels):
             if reference not in self._bad:
                 pixels = os.pread(self._file, self._bytes, self._slots[reference] * self._bytes)
-                image = np.frombuffer(pixels, np.uint8).reshape(self._shape)
-                yield lmdb_file.key(number, reference), datum.encode(image, labels[reference])
+                yield lmdb_file.key(number, reference), datum.encode_bytes(pixels, self._shape, labels[reference])

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from tools.common.errors import UserError
 from tools.common.files import read_record
 from tools.datasets import DataSet, Scan, open_dataset
-from tools.datasets.checked import CheckedImages
+from tools.datasets.checked import SETTLED, CheckedImages, file_states
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
 
@@ -39,6 +40,9 @@ class PresentImages:
     def __init__(self, exp: Experiment) -> None:
         self._exp = exp
         self._fingerprints: dict[tuple[str, ...], str] = {}  # by the classes that were drawn
+        self._states: dict[str, str] = {}  # of the images that were looked at
+        self._folders: dict[str, int] = {}  # above them -> the time of their last change
+        self._since = 0  # ns: when the look began
 
     @cached_property
     def are_gone(self) -> bool:
@@ -65,9 +69,23 @@ class PresentImages:
         key = tuple(drawn)
         if key not in self._fingerprints:
             assert self._data is not None
-            digests = CheckedImages(self._exp, self._data).digests(scan.of_classes(drawn).references)
+            self._since = self._since or time.time_ns()
+            references = scan.of_classes(drawn).references
+            checked = CheckedImages(self._exp, self._data)
+            digests = checked.digests(references)
+            self._states |= checked.states
+            self._folders |= _changes(_folders_above(self._data, references))
             self._fingerprints[key] = fingerprint(scan, drawn, digests)
         return self._fingerprints[key]
+
+    def may_have_changed(self) -> bool:
+        """Whether a file that was looked at, or a folder above one, has changed since, or shortly before that."""
+        if self._data is None or not self._states:
+            return True
+        now, folders = file_states(self._data, self._states), _changes(self._folders)
+        times = [int(state.split()[2]) for state in set(now.values()) if state] + list(folders.values())
+        unsettled = max(times) > self._since - SETTLED
+        return unsettled or now != self._states or folders != self._folders
 
     def compared_with(self, split: Mapping[str, Any]) -> dict[str, object]:
         """The root and fingerprint to compare with those in split.json. Images that are gone count as unchanged,
@@ -83,6 +101,23 @@ class PresentImages:
             return {"root": root, "images": self._fingerprint(split["classes"]["A"] + split["classes"]["B"])}
         except UserError as error:
             return {"root": root, "images": str(error)}
+
+
+def _folders_above(data: DataSet, references: Iterable[str]) -> set[str]:
+    """The folders of the images' files, and those between them and the root."""
+    waiting, found = {os.path.dirname(data.file(name)) for name in references}, set[str]()
+    while waiting:
+        folder = waiting.pop()
+        found.add(folder)
+        above = os.path.dirname(folder)
+        if above not in found and len(above) >= len(str(data.root)):
+            waiting.add(above)
+    return found
+
+
+def _changes(folders: Iterable[str]) -> dict[str, int]:
+    """Folder -> time of its last change, ns; 0 if it is gone."""
+    return {folder: os.stat(folder).st_ctime_ns if os.path.isdir(folder) else 0 for folder in folders}
 
 
 def _named(exp: Experiment) -> list[Path]:

@@ -61,7 +61,9 @@ class ImageWalk:
                     if is_system(entry.name):
                         continue
                     reference = f"{inside}/{entry.name}"
-                    if is_folder(entry):
+                    if entry.is_file(follow_symlinks=False) and _suffix(entry) in SUFFIXES:  # as most are
+                        found[reference] = False
+                    elif is_folder(entry):
                         waiting.insert(0 if entry.is_symlink() else len(waiting), reference)  # links last
                     elif self._is_image(entry, reference):
                         found[reference] = entry.is_symlink()
@@ -89,7 +91,7 @@ class ImageWalk:
         return name == inside
 
     def _is_image(self, entry: os.DirEntry[str], reference: str) -> bool:
-        suffix = os.path.splitext(entry.name)[1].lower()
+        suffix = _suffix(entry)
         if not _is_file(entry):
             if entry.is_symlink() and not os.path.exists(entry.path):
                 (self.missing if suffix in SUFFIXES else self._others).append(reference)
@@ -116,6 +118,10 @@ class ImageWalk:
                 doubles.add(reference)
         self._links += sorted(doubles)
         return found.keys() - doubles
+
+
+def _suffix(entry: os.DirEntry[str]) -> str:
+    return os.path.splitext(entry.name)[1].lower()
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

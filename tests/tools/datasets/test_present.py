@@ -1,6 +1,8 @@
 """The present images beside those of a split: gone, changed, or those of another place."""
 
 import shutil
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,3 +67,27 @@ def test_a_place_that_is_not_there_is_not_the_one_that_was_split(exp: Experiment
     split = of_now(exp) | {"root": "/data/other"}
     other = experiment(Path("other.yaml"), dataset="tiny-imagenet", path="/data/typo")
     assert PresentImages(other).compared_with(split)["root"] == "/data/typo"
+
+
+CHANGES = {
+    "an image": lambda folder: save(folder / "val/cat/1.tif", picture(9, 9)),
+    "an image more": lambda folder: save(folder / "train/cat/more.png", picture(9, 9)),
+    "an image less": lambda folder: (folder / "train/cat/2.PNG").unlink(),
+    "a class more": lambda folder: (folder / "train/more").mkdir(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_a_change_after_the_images_were_looked_at_is_seen(
+    change: Callable[[Path], object], exp: Experiment, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split, images, now = of_now(exp), PresentImages(exp), time.time_ns()
+    assert images.may_have_changed()  # nothing was looked at
+    images.compared_with(split)
+    assert images.may_have_changed()  # files that are milliseconds old
+    monkeypatch.setattr(time, "time_ns", lambda: now + 10 * 10**9)
+    images = PresentImages(exp)
+    images.compared_with(split)
+    assert not images.may_have_changed()
+    change(folder)
+    assert images.may_have_changed()
