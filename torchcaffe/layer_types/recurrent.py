@@ -172,10 +172,12 @@ class RecurrentLayer(Layer):
             return
         used = [mine for _, _, mine in self._users]
         stale = self.phase == TRAIN and any(used.count(index) > 1 for index in others)
-        how = (
-            "shares the weights of its hidden state with another layer; when BVLC Caffe trains, it uses the shared ones"
+        self.check(
+            not stale,
+            "shares the weights of its hidden state with another layer; when BVLC Caffe trains, it uses the shared "
+            "ones in the first timestep only: give each layer its own, or join their streams (Concat the bottoms along "
+            "axis 1, one layer, Slice)",
         )
-        self.check(not stale, f"{how} in the first timestep only: give each layer its own")
         for layer, index, mine in self._users:
             layer.blobs[index] = self.blobs[mine]
         self._bound = list(self.blobs)

@@ -96,6 +96,39 @@ def test_two_layers_share_parameters_by_name(real_caffe, tmp_path, figures, type
         Both(real_caffe, text, tmp_path, torchcaffe.TRAIN, cont=CONT).agree(figures, type_)
 
 
+BOTH_PHASES = """
+for phase in (0, 1):
+    net = caffe.Net(given["path"], phase)
+    random = np.random.RandomState(1)
+    for blob in net.params["y"]:
+        blob.data[...] = random.standard_normal(blob.shape)
+    net.blobs["x"].data[...], net.blobs["cont"].data[...] = given["x"], 1
+    out[str(phase)] = net.forward()["z"].copy()
+"""
+
+
+def test_caffe_trains_such_layers_as_another_net_than_it_tests(real_caffe, tmp_path) -> None:
+    """With the same weights its TRAIN net has other outputs than its TEST net: that is why the layers are refused."""
+    path = tmp_path / "net.prototxt"
+    path.write_text(sharing("LSTM", "a b c"))
+    x = np.random.default_rng(2).standard_normal((T, N, 6)).astype(np.float32)
+    right = real_caffe.run(BOTH_PHASES, path=str(path), x=x)
+    assert np.allclose(right["0"][0], right["1"][0], rtol=1e-5)  # the first timestep
+    assert not np.allclose(right["0"][1:], right["1"][1:], rtol=0.1)
+
+
+def test_one_layer_over_the_streams_of_both_trains_as_in_caffe(real_caffe, tmp_path, figures) -> None:
+    """What the message of the refusal says to do instead."""
+    text = net_of(
+        layer("Concat", "concat_param { axis: 1 }", "x x2", "both", "join")
+        + layer("Concat", "concat_param { axis: 1 }", "cont cont2", "conts", "join cont")
+        + recurrent("LSTM", bottoms="both conts", tops="h")
+        + layer("Slice", "slice_param { axis: 1 }", "h", "y z", "cut"),
+        x=(T, N, 6), x2=(T, N, 6), cont=(T, N), cont2=(T, N),
+    )  # fmt: skip
+    Both(real_caffe, text, tmp_path, torchcaffe.TRAIN, cont=CONT, cont2=np.ones((T, N))).agree(figures, "LSTM")
+
+
 CAPTIONS = """
 layer {{ name: "data" type: "DummyData" top: "cont" top: "words" top: "target" top: "image" dummy_data_param {{
   shape {{ dim: 4 dim: 3 }} shape {{ dim: 4 dim: 3 }} shape {{ dim: 4 dim: 3 }} shape {{ dim: 3 dim: 7 }}
