@@ -204,6 +204,20 @@ def normalized(b: Builder, name: str, bottom: str, outputs: int, kernel: int, st
     return scale.top[0]
 
 
+def vgg16(batch: int = 2, size: int = 224) -> NetParameter:
+    """Simonyan and Zisserman, Very deep convolutional networks, table 1, column D."""
+    b = Builder("VGG-16", batch, size, classes=1000)
+    blob = "data"
+    for stage, (count, width) in enumerate(((2, 64), (2, 128), (3, 256), (3, 512), (3, 512)), 1):
+        for index in range(count):
+            blob = b.relu(b.conv(f"conv{stage}_{index + 1}", blob, width, 3, pad=1, filler="msra"))
+        blob = b.pool(f"pool{stage}", blob, 2)
+    for name in ("fc6", "fc7"):
+        blob = b.drop(b.relu(b.inner(name, blob, 4096)), 0.5)
+    b.loss("loss", b.inner("fc8", blob, 1000))
+    return b.net
+
+
 NETS = {
     "LeNet": lenet,
     "CIFAR-10 quick": lambda: cifar10(full=False),
@@ -213,4 +227,5 @@ NETS = {
     "GoogLeNet": googlenet,
     "ResNet-50": resnet50,
 }
+WIDE = {"VGG-16": vgg16}  # too heavy for the tests: benchmarks/export_figures.py
 SMALL = {"AlexNet": {"size": 99}, "CaffeNet": {"size": 99}, "ResNet-50": {"size": 96}}

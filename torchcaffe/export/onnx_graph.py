@@ -84,7 +84,7 @@ class OnnxGraph:
         value = np.asarray(array)
         value = value.astype(np.float32 if value.dtype.kind == "f" else np.int64)
         name = self._new(f"{self._prefix}/{what}")
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
+        self.constants.append(numpy_helper.from_array(np.asarray(value, order="C"), name))
         return name
 
     def weights(self, step: Step, index: int, shape: tuple[int, ...] | None = None) -> str:

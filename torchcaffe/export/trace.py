@@ -5,7 +5,7 @@ Layers that work in place write a new value here. The last value of a blob has t
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Step:
 @dataclass(frozen=True)
 class Trace:
     """`inputs` and `outputs` are values; `blobs` has the last value of each blob. `fixed` says why the batch size
-    cannot vary; empty if it can."""
+    cannot vary; empty if it can. `takes_one` says whether a batch may then be a single image."""
 
     name: str
     steps: list[Step]
@@ -59,6 +59,7 @@ class Trace:
     outputs: list[Value]
     blobs: dict[str, Value]
     fixed: str
+    takes_one: bool = False
 
 
 def trace(net: Net, parsed: ParsedNet, outputs: list[str]) -> Trace:
@@ -77,8 +78,13 @@ def trace(net: Net, parsed: ParsedNet, outputs: list[str]) -> Trace:
             found.append(_shapes(net))
     except FormatError as error:
         return with_fixed_batch(net, parsed, outputs, str(error))
+    try:
+        _resize(net, names, 1)
+        takes_one = True
+    except FormatError:
+        takes_one = False
     _resize(net, names, _SIZES[0])
-    return _steps(net, parsed, outputs, found[0], found[1], "")
+    return replace(_steps(net, parsed, outputs, found[0], found[1], ""), takes_one=takes_one)
 
 
 def with_fixed_batch(net: Net, parsed: ParsedNet, outputs: list[str], why: str) -> Trace:

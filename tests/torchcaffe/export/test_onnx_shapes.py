@@ -27,3 +27,15 @@ def test_of_equal_values_argmax_takes_the_last_as_caffe_does(tmp_path: Path) -> 
     export(tmp_path, "onnx", net_of(layer("ArgMax", "y", settings="argmax_param { top_k: 2 }"), x=(1, 4)))
     model = onnx.load(tmp_path / "out")
     assert onnx_file.run(model, {"x": np.array([[3, 5, 5, 1]], np.float32)})["y"].ravel().tolist() == [2, 1]
+
+
+@pytest.mark.parametrize("to", ["onnx", "pytorch"])
+def test_a_reduction_to_a_single_number_has_no_axes(tmp_path: Path, to: str) -> None:
+    body = layer("Reduction", "y", settings="reduction_param { axis: 0 operation: ASUM coeff: 0.5 }")
+    assert "2 blobs checked" in export(tmp_path, to, net_of(body, x=(2, 4)))[1]
+
+
+def test_a_net_that_takes_no_single_image_has_its_gradients_checked_on_two(tmp_path: Path) -> None:
+    body = layer("InnerProduct", "ip", settings="inner_product_param { num_output: 3 }")
+    body += layer("ArgMax", "best", settings="argmax_param { axis: 0 top_k: 2 }")
+    assert "2 gradients" in export(tmp_path, "pytorch", net_of(body, x=(2, 4)))[2]
