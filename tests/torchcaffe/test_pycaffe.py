@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import torchcaffe as caffe
+from caffeformat import FormatError
 from tests.helpers.both_engines import net_of
 from tests.helpers.real_caffe import RealCaffe
 from torchcaffe.common import log
@@ -245,6 +246,15 @@ def test_weights_saved_as_hdf5_are_read_by_pycaffe(real_caffe: RealCaffe, tmp_pa
     right, found = exec_both(real_caffe, SAVED, path=str(path), h5=str(saved))
     assert np.array_equal(right["loaded"], net.params["two"][0].data)
     assert np.array_equal(found["loaded"], right["loaded"])
+
+
+def test_a_net_whose_layers_hdf5_cannot_hold_is_not_saved(tmp_path: Path) -> None:
+    """As a group within another one a layer would be lost, or taken for a blob of the other layer."""
+    path, saved = tmp_path / "net.prototxt", tmp_path / "w.h5"
+    path.write_text(net_of(CHAIN.replace('name: "two"', 'name: "one/two"'), x=(4, 3)))
+    with pytest.raises(FormatError, match=r"w.h5: HDF5 cannot hold the layer one/two: its name contains a /; use a"):
+        caffe.Net(path, caffe.TEST).save_hdf5(str(saved))
+    assert not saved.exists()
 
 
 def test_the_log_of_a_script_is_on_from_its_first_net(

@@ -27,14 +27,19 @@ _KIND = "HDF5 snapshot of Caffe's"
 def check_possible(net: Net, where: str) -> None:
     """Raises Fatal if snapshots of `net` cannot be written as HDF5. `where` names the solver's file."""
     import_h5py(f"{where}: snapshot_format: HDF5")
+    _check_names(net, f"{where}: snapshot_format: HDF5", "BINARYPROTO")
+
+
+def _check_names(net: Net, where: str, instead: str) -> None:
     for layer in net.layers:
-        slash = f"{where}: snapshot_format: HDF5 cannot hold the layer {layer.name}: its name contains a /"
-        check("/" not in layer.name, f"{slash}; use BINARYPROTO", "net.cpp:878")
+        slash = f"{where} cannot hold the layer {layer.name}: its name contains a /"
+        check("/" not in layer.name, f"{slash}; use {instead}", "net.cpp:878")
 
 
 def save_weights(net: Net, path: str, with_diff: bool = False) -> None:
     """Writes the weights of `net`; `with_diff` adds the gradients. The file appears complete or not at all. Raises
     Fatal."""
+    _check_names(net, f"{path}: HDF5", "a caffemodel")
     owned = _owned(net)
     with new_file(path) as file:
         for layer in net.layers:

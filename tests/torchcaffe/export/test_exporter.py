@@ -1,5 +1,6 @@
 """What is loaded before a net is exported; the files as a user calls it, and damaged ones."""
 
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import torchcaffe as caffe
 from caffeformat import FormatError
 from tests.helpers.both_engines import net_of
 from tests.helpers.damaged_files import SNAPSHOT_PIECES, damaged, quick
 from tests.helpers.engine_runs import make_data
-from tests.helpers.exported import LENET, export, layer, weighted
+from tests.helpers.exported import LENET, MODULES, export, layer, weighted
 from torchcaffe.export import onnx_export, torch_export
 from torchcaffe.export.exporter import Options, load, quiet
 
@@ -37,6 +39,23 @@ def test_real_inputs_are_checked_where_the_data_are(tmp_path: Path, to: str) -> 
     )
     text += layer("Convolution", "conv", "data", conv2)
     assert "on random inputs and real inputs" in export(tmp_path, to, text)[1]
+
+
+@pytest.mark.parametrize("to", ["onnx", "pytorch", "safetensors"])
+def test_a_caffemodel_in_hdf5_gives_what_a_binary_one_gives(tmp_path: Path, to: str) -> None:
+    with quiet():
+        model, binary = weighted(tmp_path, LENET.replace('"ip/2"', '"ip2"'))
+        net = caffe.Net(model, binary, caffe.TEST)
+        net.save_hdf5(tmp_path / "net.caffemodel.h5")
+        said = []
+        for file in (binary, tmp_path / "net.caffemodel.h5"):
+            options = Options(model, file, to, tmp_path / file.suffix[1:], pycaffe="none")
+            said.append(import_module(f"torchcaffe.export.{MODULES[to]}").export(options))
+    shown = [
+        [line.replace(str(tmp_path / end), "") for line in lines]
+        for lines, end in zip(said, ("caffemodel", "h5"), strict=True)
+    ]
+    assert shown[0] == shown[1]
 
 
 PIECES = [b"layer { }", b'type: "Python"', b"dim: 0", b"dim: -1", b"kernel_size: 99999999999", b"\xff", b'name: ""']

@@ -188,3 +188,26 @@ layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "t" top: "loss" 
     assert ours.lines("Cannot write to snapshot prefix 'nowhere/s' (No such file or directory).  Make sure that the")
     (tmp_path / "solver.prototxt").write_text(f'{solver} snapshot_prefix: "nowhere/s" snapshot_after_train: false')
     assert engine_runs.ours(tmp_path, "train", "--solver=solver.prototxt").code == 0
+
+
+OLD_NET = """
+layers { name: "data" type: DUMMY_DATA top: "x" top: "label" dummy_data_param { data_filler { type: "gaussian" }
+  data_filler { type: "constant" value: 1 } shape { dim: 4 dim: 5 } shape { dim: 4 } } }
+layers { name: "ip" type: INNER_PRODUCT bottom: "x" top: "ip" blobs_lr: 1 blobs_lr: 2
+  inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+layers { name: "loss" type: SOFTMAX_LOSS bottom: "ip" bottom: "label" top: "loss" }
+"""
+SHORT = 'base_lr: 0.1 lr_policy: "fixed" max_iter: 4 display: 1 random_seed: 2 solver_mode: CPU snapshot_prefix: "out" '
+
+
+def test_a_net_of_old_layers_within_the_solver_trains_where_caffe_ends(caffe: Path, tmp_path: Path) -> None:
+    """As BVLC's lenet_consolidated_solver.prototxt: Caffe upgrades nets in files of their own only."""
+    (tmp_path / "net.prototxt").write_text(OLD_NET)
+    (tmp_path / "apart.prototxt").write_text(SHORT + 'net: "net.prototxt"')
+    (tmp_path / "within.prototxt").write_text(f"{SHORT} net_param {{ {OLD_NET} }}")
+    ended = engine_runs.real(caffe, tmp_path, "train", "--solver=within.prototxt")
+    assert ended.code and "end < layers_.size() (-1 vs. 0)" in ended.log
+    right = engine_runs.real(caffe, tmp_path, "train", "--solver=apart.prototxt")
+    found = engine_runs.ours(tmp_path, "train", "--solver=within.prototxt")
+    assert (found.code, right.code) == (0, 0)
+    assert found.lines("loss = ") == right.lines("loss = ") != []
