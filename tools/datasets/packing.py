@@ -90,14 +90,14 @@ class HalfPacker:
         bad = {}
         for image, reference in zip(pixels, chunk, strict=True):
             try:
-                self._fill(image, self._data.read(reference, self._exp.gray))
+                self._put(image, self._data.read(reference, self._exp.gray))
             except BadImage as error:
                 bad[reference] = str(error)
         if os.pwrite(self._file, pixels.data, start * self._bytes) < pixels.nbytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return len(chunk), bad
 
-    def _fill(self, chw: np.ndarray, image: np.ndarray) -> None:
+    def _put(self, chw: np.ndarray, image: np.ndarray) -> None:
         """Writes `image`, HxW or HxWx3 of any size, into `chw`, resized to its height and width."""
         _, height, width = self._shape
         if image.shape[:2] != (height, width):
