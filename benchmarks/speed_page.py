@@ -75,7 +75,8 @@ def page(measured: dict[str, dict[str, Any]]) -> str:
 
 
 def _section(record: dict[str, Any]) -> str:
-    where = f"{record['cores']} cores of {record['processor'] or 'an unnamed processor'}"
+    cores = "1 core" if record["cores"] == 1 else f"{record['cores']} cores"
+    where = f"{cores} of {record['processor'] or 'an unnamed processor'}"
     said = (
         f"`make bench PART={record['part']}` on {record['date']}, commit {record['commit'] or 'unknown'}, {where}, "
         f"load {record['load_before']:g} at the start and {record['load_after']:g} at the end, {record['seconds']} s."
