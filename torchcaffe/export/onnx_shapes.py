@@ -40,7 +40,9 @@ def crop(step: Step, graph: OnnxGraph) -> None:
     axes = range(param.axis % len(bottom.shape), len(bottom.shape))
     offsets = list(param.offset) or [0]
     offsets = offsets * len(axes) if len(offsets) == 1 else offsets
-    cut = [(axis, start) for axis, start in zip(axes, offsets, strict=True) if bottom.shape[axis] != top.shape[axis]]
+    sizes = [zip(value.shape, value.varies, strict=True) for value in (bottom, top)]
+    same = [a == b for a, b in zip(*sizes, strict=True)]
+    cut = [(axis, start) for axis, start in zip(axes, offsets, strict=True) if not same[axis]]
     if any(bottom.varies[axis] or top.varies[axis] for axis, _ in cut):
         raise NeedsFixedBatch("it crops the batch")
     if not cut:

@@ -2,7 +2,7 @@
 
 from caffeformat.caffeformat_pb2 import ReductionParameter
 from torchcaffe.export.geometry import axis_or_dim
-from torchcaffe.export.refusal import Refused
+from torchcaffe.export.refusal import NeedsFixedBatch
 from torchcaffe.export.torch_source import TorchSource, number, writes
 from torchcaffe.export.trace import Step, flexible_shape
 
@@ -44,7 +44,7 @@ def concat(step: Step, source: TorchSource) -> None:
 def slice_(step: Step, source: TorchSource) -> None:
     axis = axis_or_dim(step, step.layer.param.slice_param, "slice_dim")
     if step.bottoms[0].varies[axis]:
-        raise Refused("it cuts the batch into pieces")
+        raise NeedsFixedBatch("it cuts the batch into pieces")
     sizes = [top.shape[axis] for top in step.tops]
     source.line(step, f"{{0}}.split({sizes}, {axis})" if len(sizes) > 1 else "{0}")
 
