@@ -184,3 +184,29 @@ def test_a_job_that_took_too_much_memory_is_told_so(order: Callable[..., Order],
     slurm.wait_for(lambda: slurm.states()[f"{job}_1"] not in ("PENDING", "RUNNING", "COMPLETING"), "end of the job")
     log = placed.executor.log_file(placed.folder, "pilot", f"{job}_1")
     assert placed.executor.ending(f"{job}_1", log) == "memory"
+
+
+def test_jobs_go_on_to_the_end_by_themselves_after_their_submitter_was_killed(shared: Path, slurm: RealSlurm) -> None:
+    """A pilot has time for one or two of the five runs, so others follow it. No more than one is there at a time."""
+    write_profile(pilots=1, hours=1 / 60, margin=13)  # a run begins while 50 of the 60 seconds are left
+    before = slurm.states().keys()
+    submitter = start_sweep()
+    slurm.wait_for(lambda: len(slurm.states().keys() - before) == 3, "the jobs: data, a pilot, tables")
+    submitter.kill()
+    submitter.wait()
+    at_a_time = 0
+
+    def is_done() -> bool:
+        nonlocal at_a_time
+        running = slurm.call("squeue", "-h", "-t", "R", "-o", "%j").split()
+        at_a_time = max(at_a_time, sum(name.endswith("-pilot") for name in running))
+        return Path("results/quick/report.html").exists() and not slurm.call("squeue", "-h")
+
+    slurm.wait_for(is_done, "the page")
+    manifests = [json.loads(path.read_text()) for path in Path("models").rglob("manifest.json")]
+    assert len(manifests) == 5 and {record["attempts"] for record in manifests} == {1}
+    pilots = list(Path("results/quick/cluster").glob("*.pilot.log"))
+    assert len(pilots) > 1 and at_a_time <= 2, "one that ends, and its successor"
+    assert any("no submitting process lives, so this job has sent: 1 pilot" in log.read_text() for log in pilots)
+    new = {job: state for job, state in slurm.states().items() if job not in before}
+    assert set(new.values()) == {"COMPLETED"}
