@@ -41,6 +41,7 @@ train_batch_size: 10
 test_batch_size: 50
 max_iter: 200
 test_interval: 100
+base_lr: 0.003
 """
 
 
