@@ -72,7 +72,7 @@ class RandomNet:
 
     def step(self) -> None:
         """Draws one more layer."""
-        blob = self.of(*self.shapes)
+        blob = self.of(*(name for name, shape in self.shapes.items() if shape))  # a sum over everything has no axes
         shape = self.shapes[blob]
         makers = [self.neuron, self.product, self.reshaped, self.joined, self.reduced]
         makers += [self.convolution, self.pooling, self.normalized] * (2 if len(shape) == 4 else 0)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from caffeformat.caffeformat_pb2 import ReductionParameter
-from torchcaffe.export.geometry import axis_or_dim
+from torchcaffe.export.geometry import axis_or_dim, check_argmax
 from torchcaffe.export.onnx_graph import OnnxGraph, writes
 from torchcaffe.export.refusal import NeedsFixedBatch
 from torchcaffe.export.trace import Step, Value, flexible_shape
@@ -90,6 +90,7 @@ def batch_reindex(step: Step, graph: OnnxGraph) -> None:
 @writes("ArgMax")
 def argmax(step: Step, graph: OnnxGraph) -> None:
     """Of equal values Caffe takes the last one first, TopK the first one: so it looks at them from the end."""
+    check_argmax(step)
     param, x, bottom, top = step.layer.param.argmax_param, step.bottoms[0].name, step.bottoms[0], step.tops[0]
     axis = param.axis % len(bottom.shape) if param.HasField("axis") else 1
     if bottom.varies[axis]:

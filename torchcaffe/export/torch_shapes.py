@@ -1,7 +1,7 @@
 """Layers that move values or pick some of them, as lines of PyTorch code."""
 
 from caffeformat.caffeformat_pb2 import ReductionParameter
-from torchcaffe.export.geometry import axis_or_dim
+from torchcaffe.export.geometry import axis_or_dim, check_argmax
 from torchcaffe.export.refusal import NeedsFixedBatch
 from torchcaffe.export.torch_source import TorchSource, number, writes
 from torchcaffe.export.trace import Step, flexible_shape
@@ -61,6 +61,7 @@ def crop(step: Step, source: TorchSource) -> None:
 
 @writes("ArgMax")
 def argmax(step: Step, source: TorchSource) -> None:
+    check_argmax(step)
     param = step.layer.param.argmax_param
     axis = param.axis % len(step.bottoms[0].shape) if param.HasField("axis") else None
     source.line(step, f"{source.part('argmax')}({{0}}, {param.top_k}, {axis}, {param.out_max_val})")
