@@ -59,7 +59,7 @@ help:
 	@echo 'make test-fast          the tests that are not slow: two minutes;  make test: all of them'
 	@echo 'make lint               ruff, mypy, hadolint, pip-audit;  make protos: caffeformat/*_pb2.py'
 	@echo 'make requirements       requirements.txt again, from requirements.in'
-	@echo 'make bench              the benchmarks;  make bench-gpu: on a GPU'
+	@echo 'make bench              docs/benchmarks.md: all benchmarks;  PART=sweep: one;  make bench-gpu: on a GPU'
 	@echo 'make parity, make equivalence        torchcaffe compared with Caffe: docs/parity.md;  make precision: bf16'
 	@echo 'make image              the Docker image for CPUs;  make image-cuda: for GPUs'
 	@echo 'make docker-demo-sweep  the same in the image; also: docker-NAME-sweep;  IMAGE=cuda: on the GPUs'
@@ -257,15 +257,15 @@ test-image-cuda: venv
 	@sh docker/build.sh cuda && sh docker/build.sh build-cuda
 	@TEST_IMAGE=cuda $(PYTHON) -m pytest -v tests/image
 
-# Each benchmark runs its counterpart as well. That of pack reads image files only: make bench EXPERIMENT=tiny. QUICK=1:
-# two minutes of training instead of all of it.
+# Measures each part, with its counterpart, and writes docs/benchmarks.md from what there is. About 20 minutes on two
+# quiet cores. PART="parse sweep" measures these only. A part that fails leaves its earlier figures, and the status is 1.
+# CAFFE_PARSE_LOG names BVLC's tools/extra/parse_log.py. EXPERIMENT=tiny packs its images, not made ones.
+PARTS := parse pack train bf16 sweep page
+BENCH_pack = $(if $(filter demo,$(EXPERIMENT)),--made 20000,$(FILE) --set "$$SET") --work results/bench.$$$$
 bench: venv engine torchcaffe
-	@$(PYTHON) benchmarks/parse.py
-	@$(PYTHON) benchmarks/bf16.py $(if $(filter-out 0,$(QUICK)),--only 'alexnet, S7T, batch 256')
-	@$(PYTHON) benchmarks/train.py $(if $(filter-out 0,$(QUICK)),--quick)
-ifneq ($(EXPERIMENT),demo)
-	@$(PYTHON) benchmarks/pack.py $(FILE) --set "$$SET" --work results/bench
-endif
+	@mkdir -p results docs/benchmarks; failed=; $(foreach part,$(or $(PART),$(PARTS)),echo 'bench: $(part)'; \
+	  $(PYTHON) -m benchmarks.$(part) $(BENCH_$(part)) --record docs/benchmarks || failed="$$failed $(part)";) \
+	$(PYTHON) -m benchmarks.speed_page; [ -z "$$failed" ] || { echo "bench: failed:$$failed" >&2; exit 1; }
 
 # AlexNet on a GPU; with CAFFE=/path/to/caffe also with a BVLC Caffe built with CUDA.
 bench-gpu: venv torchcaffe

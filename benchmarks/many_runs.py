@@ -41,18 +41,20 @@ train_batch_size: 10
 test_batch_size: 50
 max_iter: 200
 test_interval: 100
+base_lr: 0.003
 """
 
 
 def write_project(count: int) -> Experiment:
     random = np.random.default_rng(0)
     for name in range(CLASSES):
-        pattern = random.integers(0, 2, (SIDE, SIDE), np.uint8) * 127  # what the net learns
+        blocks = random.integers(0, 2, (4, 4), np.uint8) * 127  # what the net learns
         for part, images in (("train", SIZES[0]), ("val", 10)):
             folder = Path("images", part, f"c{name}")
             folder.mkdir(parents=True, exist_ok=True)
             for number in range(images):
-                pixels = pattern + random.integers(0, 128, (SIDE, SIDE), np.uint8)
+                noise = random.integers(0, 128, (SIDE, SIDE), np.uint8)
+                pixels = noise + np.kron(blocks, np.ones((SIDE // 4, SIDE // 4), np.uint8))
                 Image.fromarray(pixels).save(folder / f"{number}.png")
     Path("experiments").mkdir(exist_ok=True)
     seeds = list(range(-(-count // PER_SEED)))

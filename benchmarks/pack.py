@@ -1,6 +1,7 @@
 """How fast `pack` and Caffe's own convert_imageset are, on the same images and lists, in one run.
 
-    python benchmarks/pack.py experiments/tiny.yaml --set "path=/data/tiny-imagenet-200" --work results/bench
+    python -m benchmarks.pack experiments/tiny.yaml --set "path=/data/tiny-imagenet-200" --work results/bench
+    python -m benchmarks.pack --made 20000 --work results/bench        # images that are made for it
 
 packs the first seed of the experiment twice: (a) with each image in one list only (the whole halves and their
 validation images), (b) with all lists. Then convert_imageset converts every list, as many at a time as there are cores,
@@ -20,16 +21,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(CHECKOUT))
+import cv2
+import numpy as np
 
-from caffeformat import lmdb_file  # noqa: E402
-from tools.common.errors import UserError  # noqa: E402
-from tools.common.files import read_json  # noqa: E402
-from tools.datasets import fetched, open_dataset  # noqa: E402
-from tools.protocol.experiment import Experiment, load  # noqa: E402
-from tools.protocol.layout import size_name, split_of  # noqa: E402
-from tools.training.engine import find_engine  # noqa: E402
+from benchmarks.record import Measuring
+from caffeformat import lmdb_file
+from tools.common.checkout import CHECKOUT
+from tools.common.errors import UserError
+from tools.common.files import read_json
+from tools.datasets import fetched, open_dataset
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.layout import size_name, split_of
+from tools.training.engine import find_engine
 
 
 @dataclass
@@ -54,20 +57,46 @@ class Cost:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("experiment", type=Path)
+    parser.add_argument("experiment", type=Path, nargs="?")
+    parser.add_argument("--made", type=int, default=0, help="make so many images instead, and an experiment of them")
     parser.add_argument("--set", default="")
     parser.add_argument("--work", type=Path, required=True, help="a new folder, removed at the end")
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help="write pack.json there")
     arguments = parser.parse_args()
-    exp = load(arguments.experiment, arguments.set)
-    converter = find_engine().path.parent / "convert_imageset"
+    if (arguments.experiment is None) == (arguments.made == 0):
+        parser.error("give an experiment, or --made COUNT")
+    converter, measuring = find_engine().path.parent / "convert_imageset", Measuring("pack")
     arguments.work.mkdir(parents=True)
     try:
-        compare(exp, converter, arguments.work.resolve())
+        file = arguments.experiment or made_experiment(arguments.work.resolve() / "made", arguments.made)
+        compare(load(file, arguments.set), converter, arguments.work.resolve(), measuring)
     finally:
         shutil.rmtree(arguments.work)
+    if arguments.record:
+        measuring.write(arguments.record)
 
 
-def compare(exp: Experiment, converter: Path, work: Path) -> None:
+def made_experiment(folder: Path, count: int) -> Path:
+    """Writes about `count` JPEG files of 64x64 pixels, smooth with some noise, and an experiment; returns its file."""
+    random, classes = np.random.default_rng(0), 20
+    a_class = max(2, count // classes)
+    for name in range(classes):
+        for number in range(a_class):
+            part = "val" if number < a_class // 10 or number == 0 else "train"
+            file = folder / "images" / part / f"c{name:02}" / f"{number:05}.jpg"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            smooth = cv2.resize(random.integers(0, 256, (6, 6, 3), np.uint8), (64, 64), interpolation=cv2.INTER_CUBIC)
+            noise = random.normal(0, 8, smooth.shape)
+            cv2.imwrite(str(file), np.clip(smooth + noise, 0, 255).astype(np.uint8))
+    train = a_class - max(1, a_class // 10)
+    keys = {"dataset": "folder", "path": folder / "images", "image_size": 64, "full_size": train}
+    keys |= {"sizes": [train, max(1, train // 2), max(1, train // 5)], "model": "mini", "solver": "mini"}
+    keys |= {"train_batch_size": 10, "test_batch_size": 10, "max_iter": 20, "test_interval": 10}
+    (folder / "made.yaml").write_text("".join(f"{key}: {value}\n" for key, value in keys.items()))
+    return folder / "made.yaml"
+
+
+def compare(exp: Experiment, converter: Path, work: Path, measuring: Measuring) -> None:
     place = split_of(exp, exp.seeds[0])
     verb(exp, work, "split")
     whole = verb(exp, work, "pack", f"sizes=[{exp.full_size}]")
@@ -79,13 +108,19 @@ def compare(exp: Experiment, converter: Path, work: Path) -> None:
     shutil.rmtree(work / place.folder / place.images)
     full = size_name(exp.full_size)
     once = {"A/val", "B/val", f"A/{full}", f"B/{full}"}
-    report("(a) each image in one list", whole, convert_all(exp, converter, work / place.folder, once))
-    report(f"(b) all {len(entries)} lists", everything, convert_all(exp, converter, work / place.folder, set(entries)))
-
-
-def report(what: str, ours: Cost, theirs: Cost) -> None:
-    print(f"{what}\n  pack             {ours}\n  convert_imageset {theirs}")
-    print(f"  {theirs.cpu / ours.cpu:.2f} times as fast a core, {theirs.wall / ours.wall:.2f} times in wall time")
+    costs = {
+        "each image in one list": (whole, convert_all(exp, converter, work / place.folder, once)),
+        f"all {len(entries)} lists": (everything, convert_all(exp, converter, work / place.folder, set(entries))),
+    }
+    rows = []
+    for what, (ours, theirs) in costs.items():
+        print(f"{what}\n  pack             {ours}\n  convert_imageset {theirs}")
+        print(f"  {theirs.cpu / ours.cpu:.2f} times as fast a core, {theirs.wall / ours.wall:.2f} times in wall time")
+        for name, cost in (("pack", ours), ("convert_imageset", theirs)):
+            each = [f"{cost.entries:,}", f"{cost.wall:.1f}", f"{cost.cpu:.1f}", f"{cost.cpu / cost.entries * 1e6:.0f}"]
+            rows.append([what, name, *each, f"{cost.rss / 2**20:.0f}", f"{theirs.cpu / cost.cpu:.2f}"])
+    columns = ["what", "program", "entries", "s of the clock", "s of the processor", "us of it an entry", "peak MiB"]
+    measuring.table(f"{exp.dataset}, {exp.image_size} pixels", [*columns, "times as fast a core"], rows)
 
 
 def packed(marker: Path) -> dict[str, int]:

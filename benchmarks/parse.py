@@ -1,13 +1,14 @@
 """How fast a log of a million lines is parsed, by `python -m tools parse` and by Caffe's tools/extra/parse_log.py.
 
-    python benchmarks/parse.py
-    CAFFE_PARSE_LOG=caffe/tools/extra/parse_log.py python benchmarks/parse.py
+    python -m benchmarks.parse
+    CAFFE_PARSE_LOG=caffe/tools/extra/parse_log.py python -m benchmarks.parse
 
 BVLC's script must be repaired to start on Python 3: its `print 'Wrote %s' % output_filename` is a syntax error there.
 The programs run in turn, each in its own process, including the start of Python. The best time and the highest memory
 count. The ratio is that of the CPU times, which depend less on other work on the machine.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -15,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+from benchmarks.record import Measuring
 
 ROOT = Path(__file__).resolve().parents[1]
 LINES = int(os.environ.get("LINES_IN_LOG", 1_000_000))
@@ -72,6 +75,9 @@ def run(command: list[str]) -> Cost:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help="write parse.json there")
+    record, measuring = parser.parse_args().record, Measuring("parse")
     peer = os.environ.get("CAFFE_PARSE_LOG")
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "caffe.log"
@@ -86,13 +92,22 @@ def main() -> None:
             for name, command in commands.items():
                 measured[name].append(run(command))
         best = {name: Cost(*map(min, zip(*costs, strict=True))) for name, costs in measured.items()}
+        rows = []
         for name, (wall, cpu, _) in best.items():
             memory = max(cost.memory for cost in measured[name])
+            ratio = best["parse_log.py"].cpu / cpu if peer else 1.0
+            rows.append([name, f"{wall:.2f}", f"{cpu:.2f}", f"{memory:.0f}", f"{ratio:.2f}" if peer else ""])
             print(f"{name:13} {wall:6.2f} s wall  {cpu:6.2f} s cpu  {memory:5.0f} MB  (best of {REPEATS})")
         if peer:
             print(f"ratio {best['parse_log.py'].cpu / best['tools parse'].cpu:.1f}")
         else:
             print("no peer: name BVLC's parse_log.py in CAFFE_PARSE_LOG")
+        columns = ["program", "s of the clock", "s of the processor", "peak MB", "times as fast as parse_log.py"]
+        measuring.table(
+            f"A log of {LINES:,} lines, {log.stat().st_size / 1e6:.0f} MB, best of {REPEATS}", columns, rows
+        )
+        if record:
+            measuring.write(record)
         if best["tools parse"].wall > LIMIT * LINES / 1_000_000:
             sys.exit(f"tools parse took more than {LIMIT:.0f} s a million lines")
 

@@ -1,8 +1,12 @@
 """How fast torchcaffe and BVLC Caffe train on the CPU: with the same prototxt, LMDB and seed, in turn, A B A B.
 
-    python benchmarks/train.py                     AlexNet at 57x57: nine conditions, batch 64 and 256; two small nets
-    python benchmarks/train.py --quick             base and S3T at batch 64, and the small nets
-    python benchmarks/train.py --threads 1 --only "alexnet, S3T"
+    python -m benchmarks.train                     AlexNet at 57x57: base, S3T, S7T, batch 64 and 256; two small nets
+    python -m benchmarks.train --all               all nine conditions
+    python -m benchmarks.train --quick             base and S3T at batch 64, and the small nets
+    python -m benchmarks.train --threads 1 --only "alexnet, S3T"
+
+Beside them runs benchmarks/plain_loop.py, the loop that one would write in plain PyTorch, for AlexNet. Its batches are
+cropped by a process of their own.
 
 Speed comes from the engine's own log (`Iteration 20 (2.4 iter/s, ...)`): the best of all displays after the first, of
 all rounds. CPU time between the same displays comes from the kernel; it is meaningful also on a busy machine. Memory is
@@ -18,15 +22,15 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
 
 from benchmarks.cases import Case, write_images, write_net, write_solver
 from benchmarks.flops import training_flops_per_image
+from benchmarks.record import Measuring
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.training.engine import find_engine
@@ -42,6 +46,10 @@ IMAGES = 1024  # read again and again
 DISPLAYS = 4  # of each process
 DISPLAY_SECONDS = 1.2  # estimated time of BVLC Caffe from one display to the next
 CAFFE_FLOPS = 45e9  # its floating point operations per second, for this estimate
+ALWAYS = ("base", "S3T", "S7T")  # the conditions without --all
+LOOP = "plain loop"
+COLUMNS = ["net", "MFLOP an image", "Caffe, iter/s (images/s)", "torchcaffe", "plain loop", "torchcaffe to Caffe"]
+COLUMNS += ["to the loop", "CPU ms an iteration, Caffe / torchcaffe", "share of the limit", "peak MiB"]
 QUICK = ("alexnet, base, batch 64", "alexnet, S3T, batch 64", "alexnet_quarter", "mini")
 
 GEMM = """
@@ -102,7 +110,9 @@ class Benchmark:
     def compare(self, case: Case) -> tuple[int, dict[str, Measured]]:
         """The operations per image, and the measurements of each engine."""
         if not (self._folder / case.images).exists():
-            write_images(case, self._folder, IMAGES)
+            arrays = write_images(case, self._folder, IMAGES)
+            for name, array in zip(("images", "labels", "mean"), arrays, strict=True):
+                np.save(self._folder / f"{case.images}.{name}.npy", array)
         operations = training_flops_per_image(write_net(case, self._folder), case.shape[0])
         display = max(1, round(DISPLAY_SECONDS * CAFFE_FLOPS / operations / case.batch))
         arguments = ["--weights=" + self._source(case)] if case.condition != "base" else []
@@ -110,8 +120,25 @@ class Benchmark:
         measured = {name: Measured() for name in self._engines}
         for _ in range(self._rounds):
             for name, command in self._engines.items():
-                measured[name].add(self._train(command, solver, arguments))
+                if command:
+                    measured[name].add(self._train(command, solver, arguments))
+                elif case.template == "alexnet":
+                    measured[name].add(self._loop(case, display))
         return operations, measured
+
+    def _loop(self, case: Case, display: int) -> Measured:
+        """The rates of the plain loop, of as many iterations each as a display."""
+        frozen = int(case.condition[1]) if case.condition.startswith("S") else 0
+        files = [f"--{name}={case.images}.{name}.npy" for name in ("images", "labels", "mean")]
+        sizes = [f"--classes={case.classes}", f"--batch={case.batch}", f"--window={display}"]
+        command = [sys.executable, str(CHECKOUT / "benchmarks" / "plain_loop.py"), "--device=cpu", "--workers=1"]
+        done = subprocess.run(
+            [*command, *files, *sizes, f"--frozen={frozen}", f"--windows={self._displays + 1}"],
+            cwd=self._folder, env=self._environment, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise UserError(f"the plain loop ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        return Measured([1e3 / float(milliseconds) for milliseconds in done.stdout.split()[1:]])
 
     def _source(self, case: Case) -> str:
         """The weights that all conditions except base start from."""
@@ -160,22 +187,22 @@ def engines() -> dict[str, list[str]]:
     caffe = find_engine()
     if caffe.name == "torchcaffe":
         raise UserError("CAFFE names torchcaffe; name BVLC Caffe, or unset it")
-    return {"Caffe": [str(caffe.path)], "torchcaffe": [sys.executable, "-m", "torchcaffe"]}
+    return {"Caffe": [str(caffe.path)], "torchcaffe": [sys.executable, "-m", "torchcaffe"], LOOP: []}
 
 
-def row(case: Case, operations: int, limit: float, measured: dict[str, Measured]) -> str:
-    theirs, ours = measured["Caffe"], measured["torchcaffe"]
+def row(case: Case, operations: int, measured: dict[str, Measured], limit: float) -> list[str]:
+    theirs, ours, loop = measured["Caffe"], measured["torchcaffe"], measured[LOOP]
     share = [f"{each.rate * case.batch * operations / limit:.0%}" for each in (theirs, ours)]
-    columns = [
+    return [
         case.name,
         f"{operations / 1e6:.1f}",
-        *(f"{each.rate:.3g} ({each.rate * case.batch:.0f})" for each in (theirs, ours)),
+        *(f"{each.rate:.3g} ({each.rate * case.batch:.0f})" if each.rates else "" for each in (theirs, ours, loop)),
         f"**{ours.rate / theirs.rate:.2f}**",
+        f"{ours.rate / loop.rate:.2f}" if loop.rates else "",
         f"{theirs.cpu * 1e3:.4g} / {ours.cpu * 1e3:.4g} = {theirs.cpu / ours.cpu:.2f}",
         " / ".join(share),
         f"{theirs.memory / 2**20:.0f} / {ours.memory / 2**20:.0f}",
     ]
-    return f"| {' | '.join(columns)} |"
 
 
 def main() -> None:
@@ -183,22 +210,26 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2, help="processes of each engine for each case")
     parser.add_argument("--quick", action="store_true", help="four of the cases")
+    parser.add_argument("--all", action="store_true", help="all nine conditions")
     parser.add_argument("--only", default="", help="cases whose name begins so: 'alexnet, S3T, batch 64'")
-    arguments = parser.parse_args()
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help="write train.json there")
+    arguments, measuring = parser.parse_args(), Measuring("train")
     wanted = QUICK if arguments.quick else (arguments.only,)
-    started = time.monotonic()
+    few = [case for case in ALEXNET if arguments.all or arguments.only or case.condition in ALWAYS]
     with tempfile.TemporaryDirectory() as folder:
         benchmark = Benchmark(Path(folder), arguments.threads, arguments.rounds, engines())
         limit = benchmark.gemm()
-        print(f"{arguments.threads} threads, product of matrices: {limit / 1e9:.0f} GFLOP/s; load {os.getloadavg()[0]}")
-        print("| net | MFLOP an image | Caffe, iter/s (images/s) | torchcaffe | ratio | CPU ms an iteration | ", end="")
-        print("share of the limit | peak MiB |\n|---|---|---|---|---|---|---|---|", flush=True)
-        for case in [*SMALL, *ALEXNET]:
+        print(f"{arguments.threads} threads, product of matrices: {limit / 1e9:.0f} GFLOP/s", flush=True)
+        print(" | ".join(COLUMNS), flush=True)
+        rows = []
+        for case in [*SMALL, *few]:
             if case.name.startswith(wanted):
-                operations, measured = benchmark.compare(case)
-                print(row(case, operations, limit, measured), flush=True)
-        print(f"at the end {benchmark.gemm() / 1e9:.0f} GFLOP/s, load {os.getloadavg()[0]}; ", end="")
-        print(f"{time.monotonic() - started:.0f} s in all")
+                rows.append(row(case, *benchmark.compare(case), limit))
+                print(" | ".join(rows[-1]), flush=True)
+        title = f"{arguments.threads} threads; product of matrices: {limit / 1e9:.0f} GFLOP/s before"
+        measuring.table(f"{title}, {benchmark.gemm() / 1e9:.0f} after", COLUMNS, rows)
+    if arguments.record:
+        measuring.write(arguments.record)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def encode(image: np.ndarray, label: int) -> bytes:
 
 def encode_bytes(pixels: bytes, shape: tuple[int, int, int], label: int) -> bytes:
     """The Datum of an image of `shape` (CHW) whose bytes are `pixels`. Raises FormatError for a label."""
-    return b"".join((_head(shape), pixels, _tail(label)))
+    return b"".join((head(shape), pixels, _tail(label)))
 
 
 def decode(
@@ -64,8 +64,9 @@ def _parsed(data: bytes) -> Datum:
 
 
 @lru_cache(maxsize=1024)
-def _head(shape: tuple[int, int, int]) -> bytes:
-    """All bytes before the pixels: three sizes, then the tag and the length of the data field (4, length-delimited)."""
+def head(shape: tuple[int, int, int]) -> bytes:
+    """All bytes that `encode` writes before the pixels of an image of `shape` (CHW)."""
+    # Three sizes, then the tag and the length of the data field (4, length-delimited).
     size = shape[0] * shape[1] * shape[2]
     sizes = Datum(channels=shape[0], height=shape[1], width=shape[2]).SerializeToString(deterministic=True)
     return sizes + bytes([4 << 3 | 2]) + varint(size)

@@ -4,6 +4,7 @@ The Python package plyvel reads them. LevelDB itself writes to the folder when i
 """
 
 import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -49,6 +50,10 @@ class Reader:
         except self._error as error:
             raise self._named(error) from None
         return key, value
+
+    def values(self, indices: Iterable[int]) -> list[bytes]:
+        """The values of the records with these numbers. Raises IndexError."""
+        return [self.get(index)[1] for index in indices]
 
     def _named(self, error: Exception) -> FormatError:
         text = error.args[0] if error.args else error

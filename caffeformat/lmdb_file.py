@@ -95,6 +95,14 @@ class Reader:
             assert value is not None, "the keys are those of this database, which nobody may change meanwhile"
             return key, value
 
+    def values(self, indices: Iterable[int]) -> list[bytes]:
+        """The values of the records with these numbers, faster than `get` for each. Raises IndexError."""
+        with _named_errors(self._folder), self._environment().begin() as transaction:
+            if self._keys is None:
+                self._keys = list(transaction.cursor().iternext(keys=True, values=False))
+            keys = self._keys
+            return [transaction.get(keys[index], b"") for index in indices]
+
     def _environment(self) -> lmdb.Environment:
         if self._env is None:
             raise ValueError(f"{self._folder}: this reader is closed")

@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 PROFILE = {"executor": "slurm", "pilots": 3, "cpus": 1, "memory": 0.6, "hours": 5, "poll": 0.5}
-PROFILE |= {"prepare_cpus": 1, "prepare_memory": 0.6, "prepare_hours": 0.2}
+PROFILE |= {"prepare_cpus": 1, "prepare_memory": 1.5, "prepare_hours": 0.2}
 LONG = "max_iter=1000000 test_interval=100000 display=100 snapshot=1000000"  # of the three small layers: minutes
 KEY = "A2B/n0012/base/seed0"
 
@@ -87,8 +87,8 @@ def is_training(run: Run) -> bool:
     return log.exists() and "Iteration 100 " in log.read_text() and not run.manifest.exists()
 
 
-def start_sweep() -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "tools", "sweep", "experiments/quick.yaml", "--executor", "slurm"]
+def start_sweep(*more: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "tools", "sweep", "experiments/quick.yaml", "--executor", "slurm", *more]
     return subprocess.Popen(command, env=os.environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -184,3 +184,30 @@ def test_a_job_that_took_too_much_memory_is_told_so(order: Callable[..., Order],
     slurm.wait_for(lambda: slurm.states()[f"{job}_1"] not in ("PENDING", "RUNNING", "COMPLETING"), "end of the job")
     log = placed.executor.log_file(placed.folder, "pilot", f"{job}_1")
     assert placed.executor.ending(f"{job}_1", log) == "memory"
+
+
+def test_jobs_go_on_to_the_end_by_themselves_after_their_submitter_was_killed(shared: Path, slurm: RealSlurm) -> None:
+    """A pilot has time for one or two of the three runs, so others follow it, one at a time, and then the tables."""
+    write_profile(pilots=1, hours=1 / 60, margin=13)  # a run begins while 50 of the 60 seconds are left
+    before = slurm.states().keys()
+    submitter = start_sweep("--set", "sizes=[12]")
+    slurm.wait_for(lambda: len(slurm.states().keys() - before) == 3, "the jobs: data, a pilot, tables")
+    submitter.kill()
+    submitter.wait()
+    at_a_time = 0
+
+    def is_done() -> bool:
+        nonlocal at_a_time
+        running = slurm.call("squeue", "-h", "-t", "R", "-o", "%j").split()
+        at_a_time = max(at_a_time, sum(name.endswith("-pilot") for name in running))
+        return Path("results/quick/summary.csv").exists()
+
+    slurm.wait_for(is_done, "the tables")
+    slurm.call("scancel", "--me")
+    manifests = [json.loads(path.read_text()) for path in Path("models").rglob("manifest.json")]
+    assert len(manifests) == 3 and {record["attempts"] for record in manifests} == {1}
+    pilots = list(Path("results/quick/cluster").glob("*.pilot.log"))
+    assert len(pilots) > 1 and at_a_time <= 2, "one that ends, and its successor"
+    assert any("no submitting process lives, so this job has sent: 1 pilot" in log.read_text() for log in pilots)
+    ends = {state for job, state in slurm.states().items() if job not in before and "_" in job}
+    assert ends == {"COMPLETED"}

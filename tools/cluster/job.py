@@ -11,7 +11,7 @@ Each may be started any number of times, also beside others: what is done is not
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from caffeformat import FormatError
@@ -19,6 +19,7 @@ from tools.cluster.executor import Kind, Unreachable
 from tools.cluster.lock_probe import check_locks
 from tools.cluster.order import Order, check_locks_across_nodes, read_order
 from tools.cluster.pilot import Pilot, words_of_run
+from tools.cluster.unattended import send_more
 from tools.common.errors import UserError
 from tools.common.files import lock, lock_shared
 from tools.common.parent_death import with_this_process
@@ -40,8 +41,11 @@ def make_data(order: Order) -> int:
     return 0
 
 
-def work(order: Order, level: int) -> int:
-    """Works through the runs as a pilot. Returns the exit status: 0 if it was not told to end."""
+def work(order: Order, level: int, began_in: Mapping[str, str]) -> int:
+    """Works through the runs as a pilot, and sends others for what is left. began_in: this job's first environment.
+
+    Returns the exit status: 0 if it was not told to end.
+    """
     exp, engine, inside = order.exp, order.engine, order.inside
     plan = make_plan(exp, engine)
     if plan.removed:  # another experiment has removed LMDBs since (keep_lmdbs)
@@ -89,15 +93,21 @@ def work(order: Order, level: int) -> int:
         margin=order.profile.margin,
         retries=order.profile.retries,
         level=level,
+        opened=lambda: send_more(order, began_in, ends=False),
     )
-    return TOLD_TO_END if pilot.work() else 0
+    if pilot.work():
+        return TOLD_TO_END
+    if pilot.finished and pilot.left_to_others():
+        send_more(order, began_in)
+    return 0
 
 
-def make_tables(order: Order) -> int:
-    """The tables and figures, by the local sweep, if no run is left. Returns the exit status."""
+def make_tables(order: Order, began_in: Mapping[str, str]) -> int:
+    """The tables and figures, by the local sweep, if no run is left; else sends more jobs. Returns the exit status."""
     plan = make_plan(order.exp, order.engine)
     if plan.remaining:
-        print(f"{len(plan.remaining)} runs are not done: tables and figures are for later")
+        print(f"{len(plan.remaining)} runs are not done: tables and figures are for later", flush=True)
+        send_more(order, began_in)
         return 0
     return _verb(order, "sweep")
 
@@ -123,6 +133,7 @@ def _verb(order: Order, verb: str, *options: str) -> int:
 
 def main(kind: Kind | str, file: str, level: str = "0") -> int:
     print(f"# {kind} on {os.environ.get('SLURMD_NODENAME') or os.uname().nodename}", flush=True)
+    began_in = dict(os.environ)
     order = read_order(Path(file))
     if order.profile.gpus and kind in ("pilot", "all"):
         os.environ.pop("GPUS", None)  # that of the submitting machine: here the scheduler has chosen
@@ -137,9 +148,9 @@ def main(kind: Kind | str, file: str, level: str = "0") -> int:
         if kind in ("data", "all"):
             status = make_data(order)
         if kind in ("pilot", "all") and not status:
-            status = work(order, int(level))
+            status = work(order, int(level), began_in)
     if kind in ("tables", "all") and not status:
-        status = make_tables(order)
+        status = make_tables(order, began_in)
     return status
 
 

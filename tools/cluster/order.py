@@ -155,9 +155,9 @@ def queue(exp: Experiment, engine: Engine) -> Iterator[str]:
     """What the scheduler has of the jobs of this sweep, in a line, if any were sent from here."""
     file = cluster_folder(exp, engine) / "order.json"
     record = read_json(file) if file.exists() else None
-    if not isinstance(record, dict) or record["profile"]["executor"] != "slurm":
+    if not isinstance(record, dict) or record["profile"]["executor"] == "kubernetes":
         return
-    order = Order(exp, engine, PROFILES["slurm"](**record["profile"]), {})
+    order = Order(exp, engine, PROFILES[record["profile"]["executor"]](**record["profile"]), {})
     try:
         states = Counter(job.state for job in order.executor.alive(order.names))
     except UserError as fault:

@@ -48,6 +48,7 @@ class Pilot:
     seconds: a run -> its estimated seconds, None if unknown. left: the seconds until the job must have ended.
     places: a GPU (None: the cores) for each training at a time. job, log: the id and log file of this job. level: the
     runs that were killed for time or memory at most so often are for this pilot; the others need one that has more.
+    opened: called when a net is trained that other runs wait for.
     """
 
     plan: Plan
@@ -63,12 +64,15 @@ class Pilot:
     margin: float = 1.5
     retries: int = 2
     level: int = 0
+    opened: Callable[[], None] = lambda: None
     idle: float = IDLE
 
     def __post_init__(self) -> None:
         self._open = dict.fromkeys(self.plan.remaining)
         self._taken: list[Taken] = []
         self._ending = False
+        self._sources = {*self.plan.copies.values()}
+        self.finished = 0  # runs
         self._whole = self.left()
 
     def work(self) -> bool:
@@ -88,6 +92,10 @@ class Pilot:
             last = time.monotonic() if self._taken else last
         self._end()
         return self._ending
+
+    def left_to_others(self) -> bool:
+        """Whether runs are left that neither are done nor have failed."""
+        return not all(self._is_settled(run) for run in self.plan.remaining)
 
     def _take_one(self) -> bool:
         ready: dict[Run, bool] = {}
@@ -181,12 +189,15 @@ class Pilot:
             self._open.pop(taken.run, None)
             self._note_end(taken)
             self._release(taken.run, taken.claim)
+            if taken.run in self._sources and taken.process.returncode == 0 and not self._ending:
+                self.opened()
             return True
         return False
 
     def _note_end(self, taken: Taken) -> None:
         run, status = taken.run, taken.process.returncode
         if status == 0:
+            self.finished += 1
             fate.note_left(run)
         elif self._ending:  # the scheduler ends the job: no failure of the run. How it ended is known later
             run.failed.unlink(missing_ok=True)

@@ -36,6 +36,7 @@ _SAID = (
 _BUSY = re.compile(r"Unable to contact|Socket timed out|Connection refused|temporarily|Slurm backup|Zero Bytes")
 _GONE = re.compile(r"Invalid job id")
 _PATIENCE = 60.0  # seconds that a command of Slurm may take
+_KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")  # what a job passes on to those that it sends
 _TAIL = 1 << 16  # bytes of a log that are read
 
 
@@ -46,7 +47,7 @@ class Slurm:
         self.profile = profile
 
     def submit(self, job: Job) -> str:
-        said = _ask(["sbatch", *self.options(job)], self.script(job))
+        said = _ask(["sbatch", *self.options(job)], self.script(job), environment=_outside())
         return said.strip().partition(";")[0]
 
     def options(self, job: Job) -> list[str]:
@@ -126,7 +127,17 @@ def _said_in(log: Path) -> str | None:
     return next((why for pattern, why in _SAID if pattern.search(text)), None)
 
 
-def _ask(command: list[str], script: str | None = None, unknown: str | None = None) -> str:
+def _outside() -> dict[str, str]:
+    """The environment without what Slurm has told this job, if this is one: sbatch passes it on to the new job."""
+    if "SLURM_JOB_ID" not in os.environ:
+        return dict(os.environ)
+    own = ("SLURM_", "SLURMD_", "CUDA_VISIBLE_DEVICES")
+    return {name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith(own)}
+
+
+def _ask(
+    command: list[str], script: str | None = None, unknown: str | None = None, environment: dict[str, str] | None = None
+) -> str:
     """What a command of Slurm prints. unknown: the answer where Slurm does not know the job, which is an error else."""
     try:
         process = subprocess.run(
@@ -136,6 +147,7 @@ def _ask(command: list[str], script: str | None = None, unknown: str | None = No
             text=True,
             errors="replace",
             timeout=_PATIENCE,
+            env=environment,
             preexec_fn=with_this_process(),
         )
     except FileNotFoundError:

@@ -1,7 +1,8 @@
 """The submitting process: sends the jobs of a sweep, shows how it goes on, and sends more where some are missing.
 
 It keeps no state of its own: what is done is in the shared folder, what is queued the scheduler knows by the jobs'
-names. So it may be killed at any moment, and the same command goes on. Meanwhile the jobs work without it.
+names. So it may be killed at any moment, and the same command goes on. Meanwhile the jobs work without it, and send
+their successors (unattended.py).
 """
 
 import os
@@ -9,15 +10,14 @@ import sys
 import time
 from dataclasses import dataclass, field
 
-from tools.cluster import fate
-from tools.cluster.executor import CANCELLED, ENDED, KINDS, MEMORY, TIME, WHY, Kind, Submitted, Unreachable
+from tools.cluster.executor import CANCELLED, ENDED, KINDS, WHY, Kind, Submitted, Unreachable
 from tools.cluster.lock_probe import check_locks
 from tools.cluster.order import SIGN_OF_LIFE, Order, cluster_folder, place_order, sole_submitter
 from tools.cluster.pilot import last_line
 from tools.cluster.profile import Profile
-from tools.common.files import is_locked
+from tools.cluster.sending import Sender, of_kinds
+from tools.common.files import lock
 from tools.planning.graph import Outcome
-from tools.planning.stages import DATA
 from tools.planning.state import Plan, make_plan
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import MODELS, RESULTS, Run
@@ -32,6 +32,8 @@ def carry_out_on(profile: Profile, exp: Experiment, engine: Engine, plan: Plan) 
     Raises UserError before anything is sent if another process submits this sweep.
     """
     with sole_submitter(cluster_folder(exp, engine)) as sign:
+        with lock(sign.with_name(".send.lock")):
+            pass  # a job that is sending its successors, because no submitting process lived, has sent them
         watch = _Watch(place_order(exp, engine, profile, plan), plan, os.fspath(sign))
         return watch.to_the_end()
 
@@ -67,15 +69,17 @@ class _Watch:
             self.plan = make_plan(self.order.exp, self.order.engine)
             if not self.plan.to_do and not self.plan.remaining:
                 return Outcome(0, {}, "")
-            now = self._progress()
+            sender = self._sender(alive)
+            now = sender.progress()
             if not alive:
-                self._settle()
-                stuck = now == done or not (self._open() or self._needs_tables())
+                sender.settle()
+                needs_tables = not self.plan.remaining and bool(self.plan.to_do)
+                stuck = now == done or not (sender.open() or needs_tables)
                 if stuck or CANCELLED in self._ended.values():
                     return Outcome(1, {}, self._why())
                 done = now
                 self._ended.clear()
-            self._send(alive)
+            self._sender(alive).send()
             self._rest()
 
     def _alive(self) -> list[Submitted]:
@@ -107,25 +111,10 @@ class _Watch:
                 self._told.add(run)
                 print(last_line(run) or run.key, flush=True)
 
-    def _open(self) -> list[Run]:
-        """The runs that are left to be done and have not failed in this sweep, nor has what they copy from."""
-        over = {run for run in self.plan.remaining if self.order.is_over(run.failed, run.key)}
-        found: dict[Run, None] = {}
-        for run in self.plan.remaining:
-            source = self.plan.copies.get(run)
-            if run not in over and (source is None or source in found or source.manifest.exists()):
-                found[run] = None
-        return list(found)
-
-    def _takeable(self) -> list[Run]:
-        """Those of them that a pilot could begin with now."""
-        sources = self.plan.copies
-        return [
-            run
-            for run in self._open()
-            if not is_locked(run.folder / ".taken") and (run not in sources or sources[run].manifest.exists())
-            if not run.manifest.exists() or self.plan.runs[run] == "unscored"
-        ]
+    def _sender(self, alive: list[Submitted]) -> Sender:
+        cancelled = sum(how == CANCELLED for how in self._ended.values())
+        kinds = {job.id: self._kinds[job.id] for job in alive}
+        return Sender(self.order, self.plan, of_kinds(kinds), cancelled)
 
     def _ready_to_send(self, alive: list[Submitted]) -> bool:
         """Whether it is time to look at the whole plan: nothing is alive, or pilots are missing."""
@@ -133,13 +122,7 @@ class _Watch:
             return True
         if any(self._kinds[job.id] == "data" for job in alive):
             return not any(self._kinds[job.id] == "pilot" for job in alive)
-        return self._missing_pilots(alive) > 0
-
-    def _missing_pilots(self, alive: list[Submitted]) -> int:
-        pilots = [job for job in alive if self._kinds[job.id] == "pilot"]
-        cancelled = sum(how == CANCELLED for how in self._ended.values())  # by hand: not to be replaced
-        wanted = -(-len(self._takeable()) // self.order.jobs) - len(pilots)
-        return max(0, min(self.order.profile.pilots - len(pilots) - cancelled, wanted))
+        return self._sender(alive).missing_pilots() > 0
 
     def _cancel_needless(self, alive: list[Submitted]) -> None:
         """Cancels pilots that are queued while no run is left: the tables would wait for them."""
@@ -147,48 +130,6 @@ class _Watch:
         if queued and all(run.manifest.exists() for run in self.plan.runs):
             self._needless.update(queued)
             self.order.executor.cancel(queued)
-
-    def _progress(self) -> tuple[int, ...]:
-        """What changes as long as something is done: runs finished, kills that are followed by a try with more."""
-        return (
-            len(self.plan.remaining),
-            len(self.plan.to_do),
-            sum(fate.kills(run, TIME, MEMORY) for run in self.plan.remaining),
-        )
-
-    def _needs_tables(self) -> bool:
-        return not self.plan.remaining and bool(self.plan.to_do)
-
-    def _settle(self) -> None:
-        """Notes how the jobs ended that had a run which is not done: no job is alive."""
-        for run in self.plan.remaining:
-            job = fate.record_of(run)
-            if job["job"] and not self.order.is_over(run.failed, run.key):
-                log = self.order.executor.log_file(self.order.folder, "pilot", job["job"])
-                fate.note_killed(run, self.order.executor.ending(job["job"], log) or ENDED)
-                fate.give_up(run, self.order.profile.retries)
-
-    def _send(self, alive: list[Submitted]) -> None:
-        """Sends what is missing: the data, then pilots, then the tables. Each waits for what goes before it."""
-        order, executor = self.order, self.order.executor
-        ids = {kind: [job.id for job in alive if self._kinds[job.id] == kind] for kind in KINDS}
-        try:
-            if any(verb in DATA for verb in self.plan.to_do) and not ids["data"]:
-                ids["data"] = [executor.submit(order.job("data"))]
-            pilots = self._missing_pilots(alive)
-            if pilots:
-                open_runs = self._open()
-                level = max((fate.kills(run, TIME, MEMORY) for run in open_runs), default=0)
-                more = {
-                    "hours": order.profile.more ** max(fate.kills(run, TIME) for run in open_runs),
-                    "memory": order.profile.more ** max(fate.kills(run, MEMORY) for run in open_runs),
-                }
-                after = {"after": tuple(ids["data"]), "after_success": True}
-                ids["pilot"].append(executor.submit(order.job("pilot", pilots, level, more, **after)))
-            if not ids["tables"]:
-                executor.submit(order.job("tables", after=tuple(ids["pilot"] or ids["data"])))
-        except Unreachable as fault:
-            print(f"{fault}; what was not sent is sent later", flush=True)
 
     def _why(self) -> str:
         """What is known of the jobs if runs are left and none has failed."""

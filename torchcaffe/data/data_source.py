@@ -19,6 +19,7 @@ import numpy as np
 from caffeformat import FormatError, datum, leveldb_file, lmdb_file
 from caffeformat.caffeformat_pb2 import DataParameter, LayerParameter
 from torchcaffe.data import images
+from torchcaffe.data.plain_records import PlainRecords
 from torchcaffe.data.transformer import SeveralSizes, Shape, Transformers, own_generator, size
 from torchcaffe.random.rng import Generator, State
 
@@ -48,6 +49,7 @@ class DatumSource:
             raise self._error(f"{param.source}: a database without records")
         first = self._decoded(0)[0]
         self.image_shape, self.image_type = first.shape, first.dtype
+        self._plain = PlainRecords(self._reader.get(0)[1], self.image_shape)
         self._transformers = Transformers(
             layer.transform_param, phase, own_generator(layer.transform_param, phase, rng)
         )
@@ -71,6 +73,9 @@ class DatumSource:
 
     def next_batch(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """The next `n` images (float32, NCHW) and their labels (float32, n). Raises FormatError."""
+        if self._plain.are_plain and (plain := self._plain_batch(n)) is not None:
+            self._advance(n)
+            return plain
         images, labels = [], np.empty(n, np.float32)
         for i, index in enumerate(self._indices(n)):
             image, labels[i] = self._decoded(int(index))
@@ -83,6 +88,12 @@ class DatumSource:
         except SeveralSizes as error:
             batch = f"{self._source}: from record {start} on: {error}"
             raise self._error(f"{batch}; pack them in one size, or give a crop_size, or batch_size: 1") from None
+
+    def _plain_batch(self, n: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """The next `n` images and labels; None if a record is not like the first one."""
+        with self._named():
+            batch = self._plain.batch(self._reader.values(self._indices(n).tolist()))
+        return None if batch is None else (self.transform(batch[0]), batch[1])
 
     def next_choices(self, n: int) -> np.ndarray:
         """Index, mirror (0 or 1), row and column of the crop for each image of the next batch: (4, n) int64."""

@@ -8,6 +8,7 @@ centre. The mean is subtracted from the cropped pixels, then come mirror and sca
 Source followed: BVLC Caffe's data_transformer.cpp.
 """
 
+from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
@@ -58,21 +59,27 @@ class Transformer:
                 left = (draws[:, -1] % (width - self._crop + 1)).astype(np.int64)
         return mirror, top, left
 
-    def __call__(self, images: list[np.ndarray]) -> np.ndarray:
-        """Transforms `images` (uint8 or float32, CHW, each of the given shape): float32, NCHW."""
+    def __call__(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+        """Transforms `images` (uint8 or float32, CHW, each of the given shape; or NCHW): float32, NCHW."""
         out = np.empty((len(images), *self.shape), np.float32)
-        _, height, width = self.shape
-        choices = np.stack(self.draw(len(images)), axis=1).tolist()
-        for image, (mirror, top, left), place in zip(images, choices, out, strict=True):
-            window = (slice(None), slice(top, top + height), slice(left, left + width))
-            target = place[:, :, ::-1] if mirror else place
-            if self.mean is None:
-                target[...] = image[window]
-            else:
-                np.subtract(image[window], self.mean[window], out=target)
+        mirrors, tops, lefts = (choices.tolist() for choices in self.draw(len(images)))
+        if isinstance(images, np.ndarray) and not self._rng:  # the same choices for all
+            self._fill(out, images, tops[0], lefts[0])
+        else:
+            for image, mirror, top, left, place in zip(images, mirrors, tops, lefts, out, strict=True):
+                self._fill(place[:, :, ::-1] if mirror else place, image, top, left)
         if self.scale != 1:
             out *= self.scale
         return out
+
+    def _fill(self, out: np.ndarray, image: np.ndarray, top: int, left: int) -> None:
+        """Writes the crop of one image (CHW), or of many (NCHW), minus the mean."""
+        _, height, width = self.shape
+        window = (slice(None), slice(top, top + height), slice(left, left + width))
+        if self.mean is None:
+            out[...] = image[..., *window]
+        else:
+            np.subtract(image[..., *window], self.mean[window], out=out)
 
 
 class SeveralSizes(FormatError):

@@ -22,7 +22,7 @@ class ConvGeometry:
 
     @classmethod
     def of(cls, step: Step) -> "ConvGeometry":
-        """Raises Refused for a convolution without spatial axes."""
+        """Raises Refused for a convolution without spatial axes, and for a kernel that is larger than its bottom."""
         param, spatial = step.layer.param.convolution_param, len(step.bottoms[0].shape) - param_axis(step) - 1
         if not 1 <= spatial <= 3 or param_axis(step) != 1:
             raise Refused(f"a bottom of {len(step.bottoms[0].shape)} axes, axis {param.axis}; (N, C, ...) is needed")
@@ -34,8 +34,19 @@ class ConvGeometry:
             given = list(getattr(param, name)) or [default]
             return given * spatial if len(given) == 1 else given
 
-        kernel, stride = sizes("kernel_size", 0), sizes("stride", 1)
-        return cls(kernel, stride, sizes("pad", 0), sizes("dilation", 1), param.group)
+        made = cls(sizes("kernel_size", 0), sizes("stride", 1), sizes("pad", 0), sizes("dilation", 1), param.group)
+        if step.layer.type == "Convolution":
+            padded = [size + 2 * pad for size, pad in zip(step.bottoms[0].shape[2:], made.pad, strict=True)]
+            spans = [dilation * (size - 1) + 1 for dilation, size in zip(made.dilation, made.kernel, strict=True)]
+            if any(span > size for span, size in zip(spans, padded, strict=True)):
+                raise Refused(f"a kernel that reaches over {spans}, more than its bottom with pad, {padded}")
+        return made
+
+
+def check_argmax(step: Step) -> None:
+    """Raises Refused for an ArgMax over the values of each image where an image has no axis of its own."""
+    if len(step.bottoms[0].shape) == 1 and not step.layer.param.argmax_param.HasField("axis"):
+        raise Refused("a bottom of one axis, without `axis`")
 
 
 def param_axis(step: Step) -> int:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from caffeformat.caffeformat_pb2 import ReductionParameter
-from torchcaffe.export.geometry import axis_or_dim
+from torchcaffe.export.geometry import axis_or_dim, check_argmax
 from torchcaffe.export.onnx_graph import OnnxGraph, writes
 from torchcaffe.export.refusal import NeedsFixedBatch
 from torchcaffe.export.trace import Step, Value, flexible_shape
@@ -40,7 +40,9 @@ def crop(step: Step, graph: OnnxGraph) -> None:
     axes = range(param.axis % len(bottom.shape), len(bottom.shape))
     offsets = list(param.offset) or [0]
     offsets = offsets * len(axes) if len(offsets) == 1 else offsets
-    cut = [(axis, start) for axis, start in zip(axes, offsets, strict=True) if bottom.shape[axis] != top.shape[axis]]
+    sizes = [zip(value.shape, value.varies, strict=True) for value in (bottom, top)]
+    same = [a == b for a, b in zip(*sizes, strict=True)]
+    cut = [(axis, start) for axis, start in zip(axes, offsets, strict=True) if not same[axis]]
     if any(bottom.varies[axis] or top.varies[axis] for axis, _ in cut):
         raise NeedsFixedBatch("it crops the batch")
     if not cut:
@@ -88,6 +90,7 @@ def batch_reindex(step: Step, graph: OnnxGraph) -> None:
 @writes("ArgMax")
 def argmax(step: Step, graph: OnnxGraph) -> None:
     """Of equal values Caffe takes the last one first, TopK the first one: so it looks at them from the end."""
+    check_argmax(step)
     param, x, bottom, top = step.layer.param.argmax_param, step.bottoms[0].name, step.bottoms[0], step.tops[0]
     axis = param.axis % len(bottom.shape) if param.HasField("axis") else 1
     if bottom.varies[axis]:

@@ -17,6 +17,7 @@ from torchcaffe.export.gradients import check_gradients
 from torchcaffe.export.reference import Arrays, Case
 from torchcaffe.export.refusal import NeedsFixedBatch, Refused, refuse
 from torchcaffe.export.torch_source import WRITERS, TorchSource, exact_numbers
+from torchcaffe.export.trace import with_fixed_batch
 
 CODE, WEIGHTS = "net.py", "weights.safetensors"
 
@@ -27,8 +28,13 @@ def export(options: Options) -> list[str]:
     if output.exists():
         raise Fatal(f"{output}: exists already; remove it, or give another --output")
     loaded = load(options, WRITERS)
-    source = _written(loaded)
-    facts = [f"{name}: {value}" for name, value in loaded.facts().items()]
+    try:
+        source = _written(loaded)
+    except NeedsFixedBatch as reason:
+        loaded.traced = with_fixed_batch(loaded.net, loaded.inference.parsed, loaded.inference.outputs, str(reason))
+        source = _written(loaded)
+    sizes = "batches of any size" if not loaded.traced.fixed else f"only this batch size ({loaded.traced.fixed})"
+    facts = [*(f"{name}: {value}" for name, value in loaded.facts().items()), sizes]
     try:
         partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent))
     except OSError as error:
@@ -57,7 +63,7 @@ def export(options: Options) -> list[str]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return [
-        f"{output}: {CODE} and {WEIGHTS}; outputs {', '.join(loaded.inference.outputs)}",
+        f"{output}: {CODE} and {WEIGHTS}, {sizes}; outputs {', '.join(loaded.inference.outputs)}",
         f"{report.compared} blobs checked against {against}: the largest difference is {report.worst:.3g} of the "
         f"blob's largest value ({report.where})",
         gradients,
@@ -66,14 +72,18 @@ def export(options: Options) -> list[str]:
 
 
 def _written(loaded: Loaded) -> TorchSource:
+    """The code. Raises Fatal with all layers that cannot be exported, NeedsFixedBatch for one that needs that."""
     source, reasons = TorchSource(), []
     for step in loaded.traced.steps:
         if step.layer.type == "Input":
             continue
+        where = f"{step.layer.where}: layer '{step.layer.name}' ({step.layer.type})"
         try:
             source.add(step)
-        except (Refused, NeedsFixedBatch) as reason:
-            reasons.append(f"{step.layer.where}: layer '{step.layer.name}' ({step.layer.type}): {reason}")
+        except Refused as reason:
+            reasons.append(f"{where}: {reason}")
+        except NeedsFixedBatch as reason:
+            raise NeedsFixedBatch(f"{where}: {reason}") from None
     refuse(reasons, "pytorch")
     return source
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from caffeformat.caffeformat_pb2 import LRNParameter, PoolingParameter
 from torchcaffe.export.geometry import ConvGeometry, PoolGeometry, statistics
-from torchcaffe.export.refusal import Refused
+from torchcaffe.export.refusal import NeedsFixedBatch, Refused
 from torchcaffe.export.torch_source import TorchSource, is_exact, number, writes
 from torchcaffe.export.trace import Step
 
@@ -45,7 +45,7 @@ def inner_product(step: Step, source: TorchSource) -> None:
     param, bottom = step.layer.param.inner_product_param, step.bottoms[0]
     axis, weight = param.axis % len(bottom.shape), step.weights(0)
     if any(bottom.varies[axis:]):
-        raise Refused("it multiplies the whole batch with its weights")
+        raise NeedsFixedBatch("it multiplies the whole batch with its weights")
     weight = weight.T if param.transpose else weight
     inputs, bias = weight.shape[1], len(step.layer.blobs) > 1
     call = "{module}({0})" if axis == len(bottom.shape) - 1 else f"{{module}}({{0}}.flatten({axis}))"

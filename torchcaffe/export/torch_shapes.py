@@ -1,8 +1,8 @@
 """Layers that move values or pick some of them, as lines of PyTorch code."""
 
 from caffeformat.caffeformat_pb2 import ReductionParameter
-from torchcaffe.export.geometry import axis_or_dim
-from torchcaffe.export.refusal import Refused
+from torchcaffe.export.geometry import axis_or_dim, check_argmax
+from torchcaffe.export.refusal import NeedsFixedBatch
 from torchcaffe.export.torch_source import TorchSource, number, writes
 from torchcaffe.export.trace import Step, flexible_shape
 
@@ -44,7 +44,7 @@ def concat(step: Step, source: TorchSource) -> None:
 def slice_(step: Step, source: TorchSource) -> None:
     axis = axis_or_dim(step, step.layer.param.slice_param, "slice_dim")
     if step.bottoms[0].varies[axis]:
-        raise Refused("it cuts the batch into pieces")
+        raise NeedsFixedBatch("it cuts the batch into pieces")
     sizes = [top.shape[axis] for top in step.tops]
     source.line(step, f"{{0}}.split({sizes}, {axis})" if len(sizes) > 1 else "{0}")
 
@@ -61,6 +61,7 @@ def crop(step: Step, source: TorchSource) -> None:
 
 @writes("ArgMax")
 def argmax(step: Step, source: TorchSource) -> None:
+    check_argmax(step)
     param = step.layer.param.argmax_param
     axis = param.axis % len(step.bottoms[0].shape) if param.HasField("axis") else None
     source.line(step, f"{source.part('argmax')}({{0}}, {param.top_k}, {axis}, {param.out_max_val})")

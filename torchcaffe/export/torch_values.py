@@ -3,7 +3,7 @@
 import numpy as np
 
 from caffeformat.caffeformat_pb2 import EltwiseParameter
-from torchcaffe.export.refusal import Refused
+from torchcaffe.export.refusal import NeedsFixedBatch
 from torchcaffe.export.torch_source import TorchSource, number, writes
 from torchcaffe.export.trace import Step
 
@@ -112,7 +112,7 @@ def _learned_shape(step: Step, index: int, axis: int) -> tuple[int, ...]:
     """The shape of a parameter with 1 for the axes behind its own."""
     shape, bottom = tuple(step.layer.blobs[index].shape), step.bottoms[0]
     if any(bottom.varies[axis : axis + len(shape)]):
-        raise Refused("its parameters are as many as the images of a batch")
+        raise NeedsFixedBatch("its parameters are as many as the images of a batch")
     return (*shape, *[1] * (len(bottom.shape) - axis - len(shape))) if shape else ()
 
 

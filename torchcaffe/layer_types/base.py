@@ -179,7 +179,7 @@ class Layer:
 
     def operand(self, tensor: torch.Tensor) -> torch.Tensor:
         """`tensor` in the type in which products are computed (bfloat16 for --precision=bf16)."""
-        return tensor.to(self.context.operands)
+        return tensor if tensor.dtype == self.context.operands else tensor.to(self.context.operands)
 
     def weight_operand(self, index: int) -> torch.Tensor:
         """Parameter blob `index` as `operand` gives it; on a CPU in memory that is kept, and rounded once an update."""
@@ -190,7 +190,7 @@ class Layer:
 
     def result(self, tensor: torch.Tensor) -> torch.Tensor:
         """A product, in the type of the blobs."""
-        return tensor.to(self.context.dtype)
+        return tensor if tensor.dtype == self.context.dtype else tensor.to(self.context.dtype)
 
     def axis(self, axis: int, bottom: Blob) -> int:
         """The index of an axis that counts from the end if it is negative. Raises Fatal if there is no such axis."""

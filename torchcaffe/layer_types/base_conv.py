@@ -145,15 +145,22 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
     def _backward_one(self, diff: torch.Tensor, maps: torch.Tensor, wanted: list[bool]) -> torch.Tensor | None:
         """Adds the gradients of the parameters, and returns that of the bottom if it is wanted."""
         diff, x = self.operand(diff), self.operand(self.laid_out(maps))
-        below = self._gradients(diff, x, [True, False, False])[0] if wanted[0] else None
-        if any(wanted[1:]):
-            images = self._images_at_once(x if self._transposed else diff)
-            for some_diff, some_x in zip(diff.split(images), x.split(images), strict=True):
-                _, *gradients = self._gradients(some_diff, some_x, [False, *wanted[1:]])
-                for blob, gradient in zip(self.blobs, gradients, strict=False):
-                    if gradient is not None:
-                        blob.add_gradient(self.result(gradient).reshape(blob.shape))
+        images = self._images_at_once(x if self._transposed else diff)
+        if images >= len(x):
+            below, *gradients = self._gradients(diff, x, wanted)
+            self._add_gradients(gradients)
+        else:
+            below = self._gradients(diff, x, [True, False, False])[0] if wanted[0] else None
+            if any(wanted[1:]):
+                for some_diff, some_x in zip(diff.split(images), x.split(images), strict=True):
+                    self._add_gradients(self._gradients(some_diff, some_x, [False, *wanted[1:]])[1:])
         return None if below is None else self.result(below)
+
+    def _add_gradients(self, gradients: list[torch.Tensor | None]) -> None:
+        """Adds gradients of the parameters."""
+        for blob, gradient in zip(self.blobs, gradients, strict=False):
+            if gradient is not None:
+                blob.add_gradient(self.result(gradient).reshape(blob.shape))
 
     def _gradients(self, diff: torch.Tensor, x: torch.Tensor, wanted: list[bool]) -> list[torch.Tensor | None]:
         """The gradients of bottom, weights and bias; None for each that is not wanted."""

@@ -32,16 +32,18 @@ class PReLU(NeuronLayer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._x = x = bottom[0].value
-        top[0].value = torch.where(x > 0, x, x * self._slope(x))
+        top[0].value = torch.ops.aten._prelu_kernel(x, self._slope(x))
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         x, diff = self._x, top[0].gradient()
+        if not (self.learns[0] or propagate_down[0]):
+            return
+        gradient, product = torch.ops.aten._prelu_kernel_backward(diff, x, self._slope(x))
         if self.learns[0]:
-            product = (diff * x).masked_fill_(x > 0, 0)
             shared = self.param.prelu_param.channel_shared
             self.blobs[0].add_gradient(product.sum() if shared else product.transpose(0, 1).flatten(1).sum(1))
         if propagate_down[0]:
-            bottom[0].grad = torch.where(x > 0, diff, diff * self._slope(x))
+            bottom[0].grad = gradient
 
     def _slope(self, x: torch.Tensor) -> torch.Tensor:
         return self.blobs[0].value.reshape(-1, *[1] * (x.dim() - 2))

@@ -4,7 +4,6 @@ Source followed: BVLC Caffe's net.cpp, in all details, so that a prototxt means 
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -21,6 +20,8 @@ from torchcaffe.nets import debug_info
 from torchcaffe.nets.params import Params
 from torchcaffe.nets.parsed_net import ParsedNet, filtered
 from torchcaffe.nets.splits import with_splits
+
+_NAMED_ERRORS = (MemoryError, RuntimeError)
 
 
 class Net:
@@ -97,8 +98,11 @@ class Net:
         self.tops.append(top)
         if isinstance(layer, RecurrentLayer):
             layer.build_net = partial(self._unrolled, layer.where)
-        with _layer_in_errors(layer):
+        try:
             layer.setup(bottom, top)
+        except _NAMED_ERRORS as error:
+            _add_place(error, layer)
+            raise
         self._log_setup(layer, top)
         self._record_same_memory(layer, bottom, top)
         specs = list(layer.param.param)
@@ -237,8 +241,11 @@ class Net:
                 call(index)
             if (resized or reshapes) and not layer.reshapes_itself:
                 self.reshape(index, index)
-            with _layer_in_errors(layer):
+            try:
                 (layer.compute if fetched else layer.forward)(self.bottoms[index], top)
+            except _NAMED_ERRORS as error:
+                _add_place(error, layer)
+                raise
             for blob, other in self._in_place_writes.get(index, ()):
                 other.value = blob.value.reshape(other.shape)
             self._join(index)
@@ -284,8 +291,12 @@ class Net:
             for call in self.before_backward:
                 call(index)
             if self.layer_need_backward[index]:
-                with _layer_in_errors(self.layers[index]):
-                    self.layers[index].backward(self.tops[index], self._propagate_down[index], self.bottoms[index])
+                layer = self.layers[index]
+                try:
+                    layer.backward(self.tops[index], self._propagate_down[index], self.bottoms[index])
+                except _NAMED_ERRORS as error:
+                    _add_place(error, layer)
+                    raise
                 if self.debug_info:
                     debug_info.backward(self.layers[index], self.bottoms[index], self._propagate_down[index])
             for call in self.after_backward:
@@ -351,14 +362,9 @@ def _check_propagate_down(layer: LayerParameter, place: str) -> None:
     check(count in (0, len(layer.bottom)), wrong, "net.cpp:79")
 
 
-@contextmanager
-def _layer_in_errors(layer: layer_types.Layer) -> Iterator[None]:
-    """Adds the layer's name and place to errors of PyTorch and numpy, such as a lack of memory."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        error.add_note(f"{layer.where}: layer '{layer.name}' ({layer.type})")
-        raise
+def _add_place(error: Exception, layer: layer_types.Layer) -> None:
+    """Adds the layer's name and place to an error of PyTorch or numpy, such as a lack of memory."""
+    error.add_note(f"{layer.where}: layer '{layer.name}' ({layer.type})")
 
 
 def _weighted(blob: Blob, weight: float) -> torch.Tensor:

@@ -18,6 +18,8 @@ from torchcaffe.common.blob import Blob
 from torchcaffe.common.log import check, number
 from torchcaffe.nets.params import Param
 
+_Settings = tuple[float, float, float, bool]  # decay, momentum, dampening, whether it is Nesterov's rule
+_Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # weight, gradient, history
 _PIECE = 1 << 19  # weights that are updated and rounded at once: they and their history fit the processor's cache
 
 
@@ -37,6 +39,8 @@ class SGD:
         self.history = [torch.zeros_like(each.blob.value) for each in params * self.histories]
         self._history_is_zero = [True] * len(params)
         self.keeps_updates = param.snapshot_diff
+        # Fused steps that wait for each other: settings -> weights, gradients, histories. None: each is done at once.
+        self._steps: dict[_Settings, list[_Tensors]] | None = None
         unknown = f"Unknown regularization type: {param.regularization_type}; L1 or L2"
         known = param.regularization_type in ("L1", "L2")
         check(known or not any(map(self._decay, params)), unknown, "sgd_solver.cpp:181")  # without decay it is not read
@@ -44,7 +48,9 @@ class SGD:
     def learning_rate(self, iteration: int) -> float:
         """The learning rate at `iteration`, rounded to float32. Updates `current_step`. Raises Fatal."""
         p, policy = self.param, self.param.lr_policy
-        if policy not in ("fixed", "poly"):
+        if policy == "fixed":
+            return float(np.float32(p.base_lr))
+        if policy != "poly":
             negative = f"lr_policy {policy} needs a gamma of 0 or more; it is {p.gamma:g}"
             check(p.gamma >= 0, negative, "sgd_solver.cpp:39")
         if policy in ("step", "sigmoid"):
@@ -57,7 +63,6 @@ class SGD:
                 reached = f"MultiStep Status: Iteration {iteration}, step = {self.current_step}"
                 log.info("sgd_solver.cpp:50", reached)
         factors = {
-            "fixed": lambda: 1.0,
             "step": lambda: np.power(p.gamma, self.current_step),
             "exp": lambda: np.power(p.gamma, iteration),
             "inv": lambda: np.power(1 + p.gamma * iteration, -p.power),
@@ -65,7 +70,7 @@ class SGD:
             "poly": lambda: np.power(1 - iteration / p.max_iter, p.power),
             "sigmoid": lambda: 1 / (1 + np.exp(-p.gamma * (iteration - p.stepsize))),
         }
-        unknown = f"Unknown learning rate policy: {policy}; known policies: {', '.join(factors)}"
+        unknown = f"Unknown learning rate policy: {policy}; known policies: fixed, {', '.join(factors)}"
         check(policy in factors, unknown, "sgd_solver.cpp:67")
         with np.errstate(all="ignore"):  # as in C: overflow gives inf, an undefined power gives nan
             return float(np.float32(p.base_lr * factors[policy]()))
@@ -75,6 +80,8 @@ class SGD:
         Caffe; without it, the gradients stay."""
         scale = self._clip_scale() / self.param.iter_size
         update = self._update_and_keep if self.keeps_updates else self._update
+        self._steps = None if self.keeps_updates else {}
+        updated = []
         for index, each in enumerate(self.params):
             local_rate = rate * each.lr_mult
             if self._history_is_zero[index] and self._is_unchanged(each, local_rate):
@@ -83,7 +90,11 @@ class SGD:
                 continue
             self._history_is_zero[index] = False
             update(each, self._histories(index, each.blob.value), scale, local_rate, iteration)
-            each.blob.rounded.write(each.blob.value)
+            updated.append(each.blob)
+        for settings, tensors in (self._steps or {}).items():
+            _fused_sgd(settings, *map(list, zip(*tensors, strict=True)))
+        for blob in updated:
+            blob.rounded.write(blob.value)
 
     def scalars(self, rate: float, iteration: int) -> tuple[float, ...] | None:
         """The host's numbers that an update depends on: a recorded update may be replayed while they stay the same.
@@ -169,7 +180,14 @@ class SGD:
 
         With lr = 1 and dampening = 1 - rate, the history contains the rate, as in Caffe.
         """
-        _fused(blob, gradient, history, decay, self.param.momentum, dampening=1.0 - local_rate)
+        self._fused(blob, gradient, history, (decay, self.param.momentum, 1.0 - local_rate, False))
+
+    def _fused(self, blob: Blob, gradient: torch.Tensor, history: torch.Tensor, settings: _Settings) -> None:
+        """PyTorch's fused SGD step. It waits for the others with the same settings: one call for all costs less."""
+        if self._steps is None or blob.rounded.copy_to_write(blob.value) is not None:
+            _fused_at_once(blob, gradient, history, settings)
+        else:
+            self._steps.setdefault(settings, []).append((blob.value, gradient, history))
 
     def _decay(self, each: Param) -> float:
         return self.param.weight_decay * each.decay_mult
@@ -190,14 +208,8 @@ class Nesterov(SGD):
         self, blob: Blob, gradient: torch.Tensor, history: torch.Tensor, decay: float, local_rate: float
     ) -> None:
         """PyTorch's Nesterov rule, for a gradient that is multiplied by the rate before."""
-        _fused(
-            blob,
-            gradient.to(history.dtype) * local_rate,
-            history,
-            decay * local_rate,
-            self.param.momentum,
-            nesterov=True,
-        )
+        settings = (decay * local_rate, self.param.momentum, 0.0, True)
+        self._fused(blob, gradient.to(history.dtype) * local_rate, history, settings)
 
 
 def _scaled(blob: Blob, scale: float) -> torch.Tensor:
@@ -208,15 +220,7 @@ def _scaled(blob: Blob, scale: float) -> torch.Tensor:
     return gradient if scale == 1 else gradient * scale
 
 
-def _fused(
-    blob: Blob,
-    gradient: torch.Tensor,
-    history: torch.Tensor,
-    decay: float,
-    momentum: float,
-    dampening: float = 0.0,
-    nesterov: bool = False,
-) -> None:
+def _fused_at_once(blob: Blob, gradient: torch.Tensor, history: torch.Tensor, settings: _Settings) -> None:
     """PyTorch's fused SGD step, and the weights' copy in bfloat16 if they have one: one pass over memory.
 
     With a copy the pass goes piece by piece, so that the weights are in the processor's cache when they are rounded.
@@ -226,17 +230,24 @@ def _fused(
     in_pieces = copy is not None and all(tensor.is_contiguous() for tensor in tensors)
     pieces = zip(*(tensor.view(-1).split(_PIECE) for tensor in tensors), strict=True) if in_pieces else [tensors]
     for some_weight, some_gradient, some_history, *some_copy in pieces:
-        torch._fused_sgd_(
-            [some_weight],
-            [some_gradient.to(some_weight.dtype)],
-            [some_history],
-            weight_decay=decay,
-            momentum=momentum,
-            lr=1.0,
-            dampening=dampening,
-            nesterov=nesterov,
-            maximize=False,
-            is_first_step=False,
-        )
+        _fused_sgd(settings, [some_weight], [some_gradient], [some_history])
         for target in some_copy:
             target.copy_(some_weight)
+
+
+def _fused_sgd(
+    settings: _Settings, weights: list[torch.Tensor], gradients: list[torch.Tensor], histories: list[torch.Tensor]
+) -> None:
+    decay, momentum, dampening, nesterov = settings
+    torch._fused_sgd_(
+        weights,
+        [gradient.to(weight.dtype) for gradient, weight in zip(gradients, weights, strict=True)],
+        histories,
+        weight_decay=decay,
+        momentum=momentum,
+        lr=1.0,
+        dampening=dampening,
+        nesterov=nesterov,
+        maximize=False,
+        is_first_step=False,
+    )

@@ -42,7 +42,7 @@ def test_a_pilot_without_data_is_refused(trained: Experiment, engine: Engine) ->
     place_order(trained, engine, POD, make_plan(trained, engine))
     next(Path("data").rglob("mean.json")).unlink()
     with pytest.raises(UserError, match="quick: mean: not done"):
-        work(read_order(Path(ORDER)), 0)
+        work(read_order(Path(ORDER)), 0, {})
 
 
 def test_tables_are_for_later_while_runs_are_missing(
@@ -50,7 +50,7 @@ def test_tables_are_for_later_while_runs_are_missing(
 ) -> None:
     find_run(trained, "caffe", "A2B/n0004/S1T/seed0").manifest.unlink()
     place_order(trained, engine, POD, make_plan(trained, engine))
-    assert make_tables(read_order(Path(ORDER))) == 0
+    assert make_tables(read_order(Path(ORDER)), {}) == 0
     assert capsys.readouterr().out == "1 runs are not done: tables and figures are for later\n"
 
 

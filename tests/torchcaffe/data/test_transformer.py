@@ -103,6 +103,13 @@ def test_any_transform_equals_caffes(real_caffe, files, text, phase, seed):
     assert same_bits(np.stack(ours(text, phase, seed, [9, 9])), expected)
 
 
+@given(text=some_transform(), phase=st.sampled_from(sorted(PHASES)), seed=st.integers(0, 2**32 - 1))
+def test_images_in_one_array_are_transformed_as_in_a_list(files, text, phase, seed):
+    in_turn, at_once = (transformer(text.replace("FILES", str(files)), phase, Generator(seed)) for _ in range(2))
+    for _ in range(2):
+        assert same_bits(in_turn(list(IMAGES)), at_once(np.stack(IMAGES)))
+
+
 def test_how_images_are_divided_into_batches_changes_nothing():
     text = "crop_size: 15 mirror: true"
     once, often = ours(text, "TRAIN", 3, [30]), ours(text, "TRAIN", 3, [1, 7, 20, 2])

@@ -14,7 +14,6 @@ from tests.helpers.both_engines import net_of
 from tests.helpers.damaged_files import SNAPSHOT_PIECES, damaged, quick
 from tests.helpers.engine_runs import make_data
 from tests.helpers.exported import LENET, MODULES, export, layer, weighted
-from torchcaffe.export import onnx_export, torch_export
 from torchcaffe.export.exporter import Options, load, quiet
 
 conv2 = "convolution_param { num_output: 2 kernel_size: 3 }"
@@ -62,18 +61,23 @@ PIECES = [b"layer { }", b'type: "Python"', b"dim: 0", b"dim: -1", b"kernel_size:
 
 
 @pytest.mark.slow
-@quick(60)
+@quick(75)
 @given(st.data())
 def test_a_damaged_file_gives_one_error_and_nothing_is_written(tmp_path_factory: pytest.TempPathFactory, data) -> None:
     folder = tmp_path_factory.mktemp("damaged")
-    model, caffemodel = weighted(folder, LENET)
-    which, pieces = data.draw(st.sampled_from([(model, PIECES), (caffemodel, SNAPSHOT_PIECES)]))
+    model, caffemodel = weighted(folder, LENET.replace('"ip/2"', '"ip2"'))
+    hdf5 = folder / "net.caffemodel.h5"
+    with quiet():
+        caffe.Net(model, caffemodel, caffe.TEST).save_hdf5(hdf5)
+    which, pieces = data.draw(
+        st.sampled_from([(model, PIECES), (caffemodel, SNAPSHOT_PIECES), (hdf5, [b"\xff", b"\0" * 8])])
+    )
     which.write_bytes(data.draw(damaged([which.read_bytes()], pieces)))
-    to = data.draw(st.sampled_from(["onnx", "pytorch"]))
-    run = onnx_export.export if to == "onnx" else torch_export.export
+    to = data.draw(st.sampled_from(list(MODULES)))
     before = set(folder.iterdir())
     with quiet(), np.errstate(all="ignore"):
+        options = Options(model, hdf5 if which is hdf5 else caffemodel, to, folder / "out", pycaffe="none")
         try:
-            run(Options(model, caffemodel, to, folder / "out", pycaffe="none"))
+            import_module(f"torchcaffe.export.{MODULES[to]}").export(options)
         except FormatError as error:
             assert str(error) and set(folder.iterdir()) == before

@@ -1,7 +1,13 @@
-"""Pads and divisors of pooling windows."""
+"""Pads and divisors of pooling windows, and geometries that are refused."""
+
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+from caffeformat import FormatError
+from tests.helpers.both_engines import net_of
+from tests.helpers.exported import conv, export, layer
 from torchcaffe.export.geometry import PoolGeometry
 
 
@@ -11,3 +17,22 @@ def test_the_last_window_reaches_beyond_the_border_only_as_far_as_caffes() -> No
     np.testing.assert_allclose(ceil.cut_windows, [[1, 1, 1], [1, 1, 1], [1.5, 1.5, 1.5]])
     clipped = PoolGeometry([2, 2], [2, 2], [1, 1], (3, 3), (2, 2), False)
     assert clipped.pads == [1, 1, 0, 0] and clipped.cut_windows is None
+
+
+@pytest.mark.parametrize("to", ["onnx", "pytorch"])
+@pytest.mark.parametrize(
+    ("body", "shape", "why"),
+    [
+        (
+            layer("Convolution", "y", settings=conv("num_output: 2 kernel_size: 4 stride: 3")),
+            (2, 1, 5, 2),
+            "a kernel that",
+        ),
+        (layer("ArgMax", "y"), (3,), "a bottom of one axis, without `axis`"),
+    ],
+    ids=["kernel", "ArgMax"],
+)
+def test_what_no_runtime_has_is_refused_by_name(tmp_path: Path, to: str, body: str, shape: tuple, why: str) -> None:
+    with pytest.raises(FormatError, match=rf"cannot be exported to {to}:\n.*layer 'y' .*: {why}"):
+        export(tmp_path, to, net_of(body, x=shape))
+    assert not (tmp_path / "out").exists()

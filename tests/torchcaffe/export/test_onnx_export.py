@@ -63,3 +63,10 @@ def test_a_net_that_cuts_its_batch_keeps_its_size(tmp_path: Path) -> None:
     text = net_of(layer("Slice", "a b", settings="slice_param { axis: 0 }"), x=(4, 3))
     assert "only this batch size" in export(tmp_path, "onnx", text)[0]
     assert [size.dim_value for size in onnx.load(tmp_path / "out").graph.input[0].type.tensor_type.shape.dim] == [4, 3]
+
+
+def test_weights_that_no_onnx_file_holds_are_refused(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(onnx_file, "_MOST", 100)
+    with pytest.raises(FormatError, match="more than 2 GB of weights, which no ONNX file holds; export to safetensors"):
+        export(tmp_path, "onnx", LENET)
+    assert not (tmp_path / "out").exists()

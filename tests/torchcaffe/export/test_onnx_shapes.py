@@ -39,3 +39,22 @@ def test_a_net_that_takes_no_single_image_has_its_gradients_checked_on_two(tmp_p
     body = layer("InnerProduct", "ip", settings="inner_product_param { num_output: 3 }")
     body += layer("ArgMax", "best", settings="argmax_param { axis: 0 top_k: 2 }")
     assert "2 gradients" in export(tmp_path, "pytorch", net_of(body, x=(2, 4)))[2]
+
+
+@pytest.mark.parametrize("to", ["onnx", "pytorch"])
+@pytest.mark.parametrize(
+    "cut",
+    [
+        layer("Slice", "a b", "ip", "slice_param { axis: 0 slice_point: 1 }"),
+        layer("Crop", "a", "ip y", "crop_param { axis: 0 }"),
+        layer("InnerProduct", "a", "ip", "inner_product_param { num_output: 2 axis: 0 }"),
+    ],
+    ids=["Slice", "Crop", "InnerProduct"],
+)
+def test_a_layer_that_takes_a_batch_to_pieces_keeps_its_size(tmp_path: Path, to: str, cut: str) -> None:
+    body = layer("InnerProduct", "ip", settings="inner_product_param { num_output: 3 }") + cut
+    inputs = {"x": (4, 5)} | ({"y": (2, 3)} if "Crop" in cut else {})
+    any_size = to == "pytorch" and "Crop" in cut  # code takes so many rows, whatever the batch
+    assert ("batches of any size" if any_size else "only this batch size (") in export(
+        tmp_path, to, net_of(body, **inputs)
+    )[0]

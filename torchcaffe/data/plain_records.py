@@ -1,0 +1,51 @@
+"""Datums that differ in their pixels and labels alone, as those of convert_imageset and of the pipeline do.
+
+All bytes before the pixels are the same, and few different ones follow, one for each label. So a batch is cut out of
+the records without parsing each of them. What follows the pixels is parsed once, in a record that has it.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from caffeformat import FormatError, datum
+
+_MOST = 1 << 16  # endings that are remembered
+
+
+class PlainRecords:
+    """Records like `first`, a Datum of uint8 pixels of `shape` (channels, height, width)."""
+
+    def __init__(self, first: bytes, shape: tuple[int, int, int]) -> None:
+        self._shape, self._size = shape, shape[0] * shape[1] * shape[2]
+        self._head = datum.head(shape)
+        self._start, self._end = len(self._head), len(self._head) + self._size
+        self._labels: dict[bytes, int] = {}  # what follows the pixels -> the label
+        self.are_plain = self._label(first) is not None
+
+    def batch(self, records: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | None:
+        """Images (uint8, NCHW, read-only) and labels (float32, N); None if a record is of another kind, or damaged."""
+        labels = [self._label(record) for record in records]
+        if not self.are_plain or None in labels:
+            return None
+        pixels = b"".join([record[self._start : self._end] for record in records])
+        images = np.frombuffer(pixels, np.uint8).reshape(len(records), *self._shape)
+        return images, np.array(labels, np.float32)
+
+    def _label(self, record: bytes) -> int | None:
+        if not record.startswith(self._head):
+            return None
+        ending = record[self._end :]
+        label = self._labels.get(ending)
+        return self._parsed(record, ending) if label is None else label
+
+    def _parsed(self, record: bytes, ending: bytes) -> int | None:
+        try:
+            image, label = datum.decode(record)
+        except FormatError:
+            return None
+        if image.shape != self._shape or image.tobytes() != record[self._start : self._end]:
+            return None
+        if len(self._labels) < _MOST:
+            self._labels[ending] = label
+        return label
