@@ -35,7 +35,7 @@ FILE = $(call experiment,$(EXPERIMENT))
 .DEFAULT_GOAL := help
 
 help:
-	@echo 'make demo-sweep         Fashion-MNIST, both directions, two sizes, eight seeds: the whole protocol in minutes'
+	@echo 'make demo-sweep         Fashion-MNIST, both directions, two sizes, eleven seeds: the whole protocol in minutes'
 	@echo 'make tiny-sweep         Tiny-ImageNet, 108 runs; also places-sweep, tiny-prestudy-sweep, places-prestudy-sweep,'
 	@echo '                        NAME-sweep for your own experiments/NAME.yaml'
 	@echo 'make tiny-sweep DRY_RUN=1            list the runs, what is done, and the time left'
