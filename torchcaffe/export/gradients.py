@@ -21,6 +21,7 @@ from torchcaffe.export.reference import Arrays, Case
 from torchcaffe.export.trace import Step, Trace, Value
 
 _EXACT = 1e-5  # of the largest value of a gradient in float64; constants are rounded to float32 in the exported code
+_LEAST = 1e-9  # of the largest gradient, in float64
 _TOGETHER = 2e-3  # of the length of all gradients as one vector, in float32
 _TRIES = 3  # with other inputs: a single gradient that rounding sent elsewhere can be more than _TOGETHER
 _LAST = ("Sigmoid", "Softmax")
@@ -46,7 +47,7 @@ def check_gradients(loaded: Loaded, run: Run, what: str) -> str:
             return f"the gradients were not checked, because the original has none: {error}"
         exact, found, right = run(case, torch.float64), run(case, torch.float32), answers.cases[0]
         names = [name for name in exact if name.startswith("grad ")]
-        worst, where = max(((check.distance(exact[name], truth[name]), name) for name in names), default=(0.0, ""))
+        worst, where = max(_distances(exact, truth, names), default=(0.0, ""))
         if not worst <= _EXACT:
             raise Fatal(
                 f"{what}: {where} differs from the original by {worst:.3g} of its largest value in float64; this is an "
@@ -130,6 +131,15 @@ def with_loss_weights(param: NetParameter, ends: set[str]) -> NetParameter:
 def _of_one(value: Value) -> tuple[int, ...]:
     """The shape for a batch of one image, of a value whose first axis is the batch."""
     return tuple(size // 2 if varies else size for size, varies in zip(value.shape, value.varies, strict=True))
+
+
+def _distances(found: Arrays, right: Arrays, names: list[str]) -> list[tuple[float, str]]:
+    """Of each gradient the distance by its largest value. One that is all rounding, such as that of a bias below MVN,
+    counts as _LEAST of the largest value of all."""
+    largest = {name: float(np.nan_to_num(np.abs(right[name])).max(initial=0)) for name in names}
+    least = _LEAST * max(largest.values(), default=0.0)
+    apart = {name: check.distance(found[name], right[name]) for name in names}
+    return [(apart[name] * (largest[name] / least if 0 < largest[name] < least else 1), name) for name in names]
 
 
 def _together(found: Arrays, right: Arrays, names: list[str]) -> float:

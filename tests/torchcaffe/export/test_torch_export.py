@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from caffeformat import FormatError
-from tests.helpers.exported import LENET, export
+from tests.helpers.both_engines import net_of
+from tests.helpers.exported import LENET, conv, export, layer
 from torchcaffe.export import torch_export
 
 
@@ -64,6 +65,12 @@ def test_gradients_that_rounding_sent_elsewhere_are_compared_again(tmp_path: Pat
     else:
         with pytest.raises(FormatError, match=r"all gradients together differ from the original by 0.01;"):
             export(tmp_path, "pytorch", LENET)
+
+
+def test_a_gradient_that_is_all_rounding_is_no_error(tmp_path: Path) -> None:
+    """MVN takes away what the bias below it adds."""
+    body = layer("Convolution", "c", settings=conv("num_output: 4 kernel_size: 3")) + layer("MVN", "y", "c")
+    assert "2 gradients" in export(tmp_path, "pytorch", net_of(body, x=(2, 3, 6, 7)))[2]
 
 
 def test_a_folder_that_is_there_is_kept(tmp_path: Path) -> None:
