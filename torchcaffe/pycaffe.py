@@ -59,20 +59,21 @@ class Net:
     ):
         log.enable_for_script()
         named: dict[str, Any] = {"phase": phase, "level": level, "stages": stages, "weights": weights}
-        self._load(network_file, **named | dict(zip(_argument_names(args), args, strict=True)))
+        named |= dict(zip(_argument_names(args), args, strict=True))
+        if named["phase"] is None:
+            raise TypeError("Net() needs a phase: caffe.TRAIN or caffe.TEST")
         if args and isinstance(args[0], str | Path):
-            _warn_of_old_form(network_file, *args)
+            _warn_of_old_form(network_file, named["weights"], named["phase"])
+        self._load(network_file, **named)
 
     def _load(
         self,
         network_file: str | Path,
-        phase: int | None,
+        phase: int,
         level: int,
         stages: list[str] | None,
         weights: str | Path | None,
     ) -> None:
-        if phase is None:
-            raise TypeError("Net() needs a phase: caffe.TRAIN or caffe.TEST")
         check_file(network_file)
         if weights is not None:
             check_file(weights)
@@ -345,7 +346,7 @@ def _argument_names(args: tuple[object, ...]) -> list[str]:
     return names[: len(args)]
 
 
-def _warn_of_old_form(network_file: object, weights_file: object, phase: object = None) -> None:
+def _warn_of_old_form(network_file: object, weights_file: object, phase: object) -> None:
     log.warning("_caffe.cpp:139", "DEPRECATION WARNING - deprecated use of Python interface")
     log.warning("_caffe.cpp:140", 'Use this instead (with the named "weights" parameter):')
     log.warning("_caffe.cpp:142", f"Net('{network_file}', {phase}, weights='{weights_file}')")

@@ -32,7 +32,7 @@ class SGDSolver:
         if param.type != self._type:
             other = f"{path} says type: {param.type}, but {type(self).__name__} trains by {self._type}"
             log.warning("solver.cpp:45", f"{other}; get_solver takes the type of the file")
-        param.type = self._type
+            param.type = self._type
         self.core = solver.Solver(param, str(path))
         self.core.keeps_updates = True
         self.net = Net.of(self.core.net)

@@ -1,5 +1,7 @@
 """pycaffe's solvers: which rule they train by, and what a script can do between iterations."""
 
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +101,26 @@ def test_a_class_does_not_take_the_type_of_the_file_and_says_so(
     write_solver(folder, "Adam")
     agree(real_caffe, folder, monkeypatch, 'caffe.SGDSolver("solver.prototxt")')
     assert "says type: Adam, but SGDSolver trains by SGD; get_solver takes" in capsys.readouterr().err
+
+
+def test_the_log_is_that_of_pycaffe_line_for_line(
+    pycaffe: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A solver without a type, and the old form of Net, as in BVLC's notebooks brewing-logreg and 02."""
+    monkeypatch.chdir(folder)
+    write_solver(folder, "SGD")
+    solver = folder / "solver.prototxt"
+    solver.write_text(solver.read_text().replace('type: "SGD"', ""))
+    program = 'caffe.get_solver("solver.prototxt").net.save("w"); caffe.Net("net.prototxt", "w", 1)'
+    right = subprocess.run([pycaffe, "-c", f"import caffe; {program}"], capture_output=True, text=True, check=True)
+    exec(program, {"caffe": caffe})
+    assert lines_of(capsys.readouterr().err) == lines_of(right.stderr)
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a log, without their dates, times and process ids."""
+    lines = [re.sub(r"^([IWE])\d{4} [\d:.]+ +\d+ ", r"\1 ", line).rstrip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("WARNING: Logging before InitGoogleLogging")]
 
 
 def test_a_solver_resumes_from_its_snapshot_and_a_missing_file_is_a_runtime_error(
