@@ -8,6 +8,7 @@ plans, starts the graph (Snakefile) on what is missing, and reports. It may be c
 where it was stopped, and does nothing if nothing is left to do.
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -42,16 +43,20 @@ def sweep(exp: Experiment, engine: Engine, jobs: int, profile: Profile | None = 
             Path(place).mkdir(exist_ok=True)  # or an OSError that names it: a link to a disk that is not there, a file
     for folder in (layout.dataset_folder(exp), MODELS / results.name, results):
         remove_leftovers(folder)
-    layout.dataset_folder(exp).mkdir(parents=True, exist_ok=True)
-    with lock_shared(layout.lmdb_users(exp)):
-        status = _what_is_left(exp, engine, jobs, profile)
+    users = layout.lmdb_users(exp)
+    with contextlib.ExitStack() as held:
+        if users.parent.exists():  # else there is nothing yet that another sweep could remove
+            held.enter_context(lock_shared(users))
+        status = _what_is_left(exp, engine, jobs, profile, held)
     if status == 0 and (said := remove_lmdbs(exp, engine)):
         print(f"{exp.name}: {said}")
     return status
 
 
-def _what_is_left(exp: Experiment, engine: Engine, jobs: int, profile: Profile | None) -> int:
-    """What `sweep` does while nobody may remove LMDBs."""
+def _what_is_left(
+    exp: Experiment, engine: Engine, jobs: int, profile: Profile | None, held: contextlib.ExitStack
+) -> int:
+    """What `sweep` does while nobody may remove LMDBs: `held` keeps others from it."""
     results = layout.results_folder(exp, engine.name)
     plan = make_plan(exp, engine)
     if plan.is_complete:
@@ -65,6 +70,9 @@ def _what_is_left(exp: Experiment, engine: Engine, jobs: int, profile: Profile |
     print(f"{len(plan.remaining)} of {len(plan.runs)} runs to do.{_may_follow(plan)}", flush=True)
     if not profile and not selected_gpus(engine) and plan.remaining:
         print(f"No GPU here. {estimate.time_left(exp, engine, plan, jobs)}", flush=True)
+    users = layout.lmdb_users(exp)
+    users.parent.mkdir(parents=True, exist_ok=True)  # after all that can be wrong with the experiment was told
+    held.enter_context(lock_shared(users))
     set_aside_stale_manifests(exp, engine, plan)
     began = time.monotonic()
     outcome = carry_out_on(profile, exp, engine, plan) if profile else carry_out(exp, engine, plan, jobs)

@@ -58,7 +58,13 @@ def started(*arguments: object, input_file: Path | None = None, **more: Any) -> 
         with open(input_file) as file:
             return started(*arguments, stdin=file, **more)
     options = {"env": ENVIRONMENT, "stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    options |= {"preexec_fn": _heed_hangup}
     return subprocess.Popen([*PROGRAM, *map(str, arguments)], text=True, **(options | more))
+
+
+def _heed_hangup() -> None:
+    """`nohup make test` leaves SIGHUP ignored, and a call keeps what its caller ignores."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def report(code: int = 0, **more: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tools.cluster.order import Order, place_order
 from tools.cluster.profile import load_profile
 from tools.planning.state import make_plan, set_aside_stale_manifests
 from tools.protocol.experiment import load
-from tools.protocol.layout import Run
+from tools.protocol.layout import Run, results_folder
 from tools.protocol.runs import find_run
 from tools.training.engine import Engine
 
@@ -187,26 +187,32 @@ def test_a_job_that_took_too_much_memory_is_told_so(order: Callable[..., Order],
 
 
 def test_jobs_go_on_to_the_end_by_themselves_after_their_submitter_was_killed(shared: Path, slurm: RealSlurm) -> None:
-    """A pilot has time for one or two of the three runs, so others follow it, one at a time, and then the tables."""
-    write_profile(pilots=1, hours=1 / 60, margin=13)  # a run begins while 50 of the 60 seconds are left
+    """The first pilot has time for one of the three runs, so another follows it, and then the tables."""
+    overrides = "sizes=[12] max_iter=30000 test_interval=30000 snapshot=30000 display=100"  # seconds
+    results = results_folder(load(Path("experiments/quick.yaml"), overrides), "caffe")
+    write_profile(pilots=1, margin=60)
     before = slurm.states().keys()
-    submitter = start_sweep("--set", "sizes=[12]")
+    submitter = start_sweep("--set", overrides)
     slurm.wait_for(lambda: len(slurm.states().keys() - before) == 3, "the jobs: data, a pilot, tables")
     submitter.kill()
     submitter.wait()
+    logs = Path("models").rglob
+    slurm.wait_for(lambda: any("Iteration 100 " in log.read_text() for log in logs("caffe.log")), "training")
+    (pilot,) = (job for job in slurm.states() if job not in before and "_" in job)
+    slurm.call("scontrol", "update", f"jobid={pilot}", "TimeLimit=2")  # minutes; a second run would need margin * 4 s
     at_a_time = 0
 
     def is_done() -> bool:
         nonlocal at_a_time
         running = slurm.call("squeue", "-h", "-t", "R", "-o", "%j").split()
         at_a_time = max(at_a_time, sum(name.endswith("-pilot") for name in running))
-        return Path("results/quick/summary.csv").exists()
+        return (results / "summary.csv").exists()
 
     slurm.wait_for(is_done, "the tables")
     slurm.call("scancel", "--me")
     manifests = [json.loads(path.read_text()) for path in Path("models").rglob("manifest.json")]
     assert len(manifests) == 3 and {record["attempts"] for record in manifests} == {1}
-    pilots = list(Path("results/quick/cluster").glob("*.pilot.log"))
+    pilots = list((results / "cluster").glob("*.pilot.log"))
     assert len(pilots) > 1 and at_a_time <= 2, "one that ends, and its successor"
     assert any("no submitting process lives, so this job has sent: 1 pilot" in log.read_text() for log in pilots)
     ends = {state for job, state in slurm.states().items() if job not in before and "_" in job}
