@@ -11,7 +11,6 @@ files, its manifests and logs say what began and ended when.
 
 import argparse
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -59,9 +58,9 @@ class Swept:
     runs: int
     phases: dict[str, float]  # they add up to `wall`
     wall: float
-    cpu: float  # user and system, of all processes
+    cpu: float  # user and system, of all processes of the machine: nothing else should compute
     again: float  # a call with nothing to do
-    idle: float  # the part of the cores' time in which no process of the sweep ran, 0 to 1
+    idle: float  # the part of the cores' time in which no process ran, 0 to 1
 
 
 def sweep(case: Case, keys: str, archives: Path, work: Path, jobs: int) -> Swept:
@@ -73,13 +72,12 @@ def sweep(case: Case, keys: str, archives: Path, work: Path, jobs: int) -> Swept
 
     def call() -> tuple[float, float]:
         """The wall and processor time of one call."""
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
+        before, began = busy(), time.time()
         with open(work / "sweep.log", "ab") as out:
             status = subprocess.run(command, cwd=work, env=environment, stdout=out, stderr=out).returncode
         if status:
             raise UserError(f"{case.name}: the sweep failed:\n{(work / 'sweep.log').read_text()[-3000:]}")
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return time.time() - began, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return time.time() - began, busy() - before
 
     began = time.time()
     wall, cpu = call()
@@ -91,7 +89,13 @@ def sweep(case: Case, keys: str, archives: Path, work: Path, jobs: int) -> Swept
         phases = phases_of(exp, Path(case.caffe).name, runs, began, began + wall, jobs)
     finally:
         os.chdir(here)
-    return Swept(len(runs), phases, wall, cpu, call()[0], 1 - cpu / wall / len(os.sched_getaffinity(0)))
+    return Swept(len(runs), phases, wall, cpu, call()[0], 1 - cpu / wall / (os.cpu_count() or 1))
+
+
+def busy() -> float:
+    """Seconds of work of all cores since the machine started, in all processes: those of a warm start are no children."""
+    user, nice, system = Path("/proc/stat").read_text().split()[1:4]
+    return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def phases_of(exp: Experiment, engine: str, runs: list[Run], began: float, ended: float, jobs: int) -> dict[str, float]:
