@@ -93,7 +93,7 @@ def sweep(case: Case, keys: str, archives: Path, work: Path, jobs: int) -> Swept
 
 
 def busy() -> float:
-    """Seconds of work of all cores since the machine started, in all processes: those of a warm start are no children."""
+    """Seconds that all cores have worked since the machine started: processes of a warm start are no children."""
     user, nice, system = Path("/proc/stat").read_text().split()[1:4]
     return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
 
