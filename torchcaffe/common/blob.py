@@ -233,17 +233,17 @@ def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape[:_MOST_AXES]))
 
 
-def to_device(array: np.ndarray, context: Context) -> torch.Tensor:
-    """`array` as a tensor with the context's dtype, device and layout."""
+def to_device(array: np.ndarray | torch.Tensor, context: Context) -> torch.Tensor:
+    """`array` as a tensor with the context's dtype, device and layout; itself if it is one."""
     return laid_out(upload(array, context).to(context.dtype), context)
 
 
-def upload(array: np.ndarray, context: Context) -> torch.Tensor:
+def upload(array: np.ndarray | torch.Tensor, context: Context) -> torch.Tensor:
     """`array` as a tensor on the context's device, with its own dtype.
 
     The host does not wait for a GPU: PyTorch keeps the pinned copy until the GPU has read it.
     """
-    tensor = _tensor(array)
+    tensor = array if isinstance(array, torch.Tensor) else _tensor(array)
     return tensor.pin_memory().to(context.device, non_blocking=True) if context.on_gpu else tensor
 
 

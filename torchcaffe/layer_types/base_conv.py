@@ -7,13 +7,14 @@ from typing import ClassVar
 
 import torch
 
+from torchcaffe.layer_types import columns, position_pairs
 from torchcaffe.layer_types.base import Blob, Range
 from torchcaffe.layer_types.columns import ColumnProducts
 from torchcaffe.layer_types.sliding_windows import SlidingWindowsLayer
 from torchcaffe.layer_types.small_maps import Geometry, SmallMaps, is_faster
 from torchcaffe.layer_types.small_maps_bf16 import SmallMapsBf16
 
-_PLACES_AT_ONCE = 2048  # positions: for a parameter gradient in float32, oneDNN adds up at most this many at once
+_PLACES_AT_ONCE = 2560  # positions: for a parameter gradient in float32, oneDNN adds up at most this many at once
 _MOST_SPATIAL_AXES = 3  # of PyTorch's convolutions
 
 
@@ -145,16 +146,29 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
     def _backward_one(self, diff: torch.Tensor, maps: torch.Tensor, wanted: list[bool]) -> torch.Tensor | None:
         """Adds the gradients of the parameters, and returns that of the bottom if it is wanted."""
         diff, x = self.operand(diff), self.operand(self.laid_out(maps))
-        images = self._images_at_once(x if self._transposed else diff)
-        if images >= len(x):
-            below, *gradients = self._gradients(diff, x, wanted)
-            self._add_gradients(gradients)
-        else:
-            below = self._gradients(diff, x, [True, False, False])[0] if wanted[0] else None
-            if any(wanted[1:]):
-                for some_diff, some_x in zip(diff.split(images), x.split(images), strict=True):
-                    self._add_gradients(self._gradients(some_diff, some_x, [False, *wanted[1:]])[1:])
+        gradient = self._weight_gradient(diff, x) if wanted[1] else None
+        if gradient is not None:
+            self._add_gradients([gradient, diff.sum([0, 2, 3]) if wanted[2] else None])
+        elif any(wanted[1:]):
+            images = self._images_at_once(x if self._transposed else diff)
+            for some_diff, some_x in zip(diff.split(images), x.split(images), strict=True):
+                self._add_gradients(self._gradients(some_diff, some_x, [False, *wanted[1:]])[1:])
+        below = self._gradients(diff, x, [True, False, False])[0] if wanted[0] else None
         return None if below is None else self.result(below)
+
+    def _weight_gradient(self, diff: torch.Tensor, x: torch.Tensor) -> torch.Tensor | None:
+        """The gradient of the weights as one product of matrices, if that is faster than oneDNN's, else None."""
+        weight, geometry = self._weight(), self._geometry()
+        if weight.dim() != 4 or self._transposed or x.device.type != "cpu" or x.dtype != torch.float32:
+            return None
+        if position_pairs.is_faster(x, diff, weight, geometry):
+            return position_pairs.weight_gradient(x, diff, weight, geometry)
+        if self._images_at_once(diff) < len(x) and columns.is_faster(weight):
+            windows = self.windows(list(x.shape[2:]), list(diff.shape[2:]))
+            gradient, groups = torch.zeros_like(weight), self.param.convolution_param.group
+            ColumnProducts(windows, weight, groups, False, x.dtype).add_weight_gradient(x, diff, gradient)
+            return gradient
+        return None
 
     def _add_gradients(self, gradients: list[torch.Tensor | None]) -> None:
         """Adds gradients of the parameters."""

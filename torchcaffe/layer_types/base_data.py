@@ -16,7 +16,8 @@ from torchcaffe.common.context import Context
 from torchcaffe.layer_types.base import Blob, Fatal, Layer, Range, to_device
 from torchcaffe.random.rng import State
 
-_Batch = tuple[np.ndarray, np.ndarray, int, State]  # images, labels, restarts due, the source's state after it
+_Array = np.ndarray | torch.Tensor
+_Batch = tuple[_Array, _Array, int, State]  # images, labels, restarts due, the source's state after it
 
 
 class BaseDataLayer(Layer):
@@ -118,7 +119,10 @@ class BasePrefetchingDataLayer(BaseDataLayer):
         self.log_restarts(restarts)
 
     def _load(self) -> _Batch:
+        images: _Array
         images, labels = self.source.next_batch(self.source.batch_size)
+        if not self.context.on_gpu:  # the order in memory is changed here, beside the net's work
+            images = to_device(images, self.context)
         return images, labels, self.source.restarts(), self.source.state()
 
     def set_tops(self, top: list[Blob], images: torch.Tensor, labels: torch.Tensor) -> None:

@@ -88,15 +88,19 @@ def test_convolution_along_other_axes_and_of_odd_geometry(
     Both(real_caffe, text, tmp_path).agree(figures, type_)
 
 
-def test_filter_gradients_summed_over_many_places_are_as_exact_as_caffes(real_caffe, tmp_path, figures) -> None:
+@pytest.mark.parametrize("channels", [1, 8])
+def test_filter_gradients_summed_over_many_places_are_as_exact_as_caffes(
+    real_caffe, tmp_path, figures, channels
+) -> None:
     """28,800 products an element: one float32 sum of them all would be ten times as far from the truth."""
     settings_ = f"convolution_param {{ num_output: 16 kernel_size: 5 pad: 2 {FILLERS} }}"
-    both = Both(real_caffe, net_of(layer("Convolution", settings_), x=(50, 1, 24, 24)), tmp_path)
+    both = Both(real_caffe, net_of(layer("Convolution", settings_), x=(50, channels, 24, 24)), tmp_path)
     x, diff = (torch.from_numpy(both.right[name].astype(np.float64)) for name in ("data x", "diff y"))
-    truth = torch.nn.grad.conv2d_weight(x, (16, 1, 5, 5), diff, padding=2).numpy()
+    truth = torch.nn.grad.conv2d_weight(x, (16, channels, 5, 5), diff, padding=2).numpy()
     caffes, ours = (distance(of["param diff it 0"], truth) for of in (both.right, both.found))
-    figures.note("filter gradients over 28,800 places: distance of Caffe to float64", caffes, 1e-5)
-    figures.note("filter gradients over 28,800 places: distance of torchcaffe to float64", ours, max(3 * caffes, 6e-7))
+    kind = f"filter gradients over 28,800 places, {channels} channels: distance of"
+    figures.note(f"{kind} Caffe to float64", caffes, 1e-5)
+    figures.note(f"{kind} torchcaffe to float64", ours, max(3 * caffes, 6e-7))
 
 
 def test_convolution_of_several_bottoms_shares_the_filters(real_caffe, tmp_path, figures) -> None:
