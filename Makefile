@@ -157,12 +157,15 @@ doctor: venv
 # The tests compare with real Caffe: the tools and pycaffe of .caffe/, or those in the folder of the executable CAFFE.
 test: venv torchcaffe tensorboard-packages browser slurm
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest $(if $(TESTS),$(TESTS),-n 2 --dist worksteal tests)
+	@$(PYTEST) $(if $(TESTS),$(TESTS),-n 2 --dist worksteal tests)
 
 # Every module, in under two minutes on two cores: without the tests that are marked `slow` (pyproject.toml).
 test-fast: venv torchcaffe tensorboard-packages
 	@[ -n "$$CAFFE" ] || sh setup/get_caffe.sh .caffe
-	@OMP_NUM_THREADS=1 $(PYTHON) -m pytest -m 'not slow' -n 2 --dist worksteal tests
+	@$(PYTEST) -m 'not slow' -n 2 --dist worksteal tests
+
+# The tests start a thousand interpreters: with compiled modules, also where PYTHONDONTWRITEBYTECODE is set.
+PYTEST = OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(PYTHON) -m pytest
 
 # Some tests start a Slurm of several nodes on this machine. They are skipped, with a message, if it cannot be installed.
 slurm:
