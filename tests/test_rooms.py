@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -92,9 +93,20 @@ def own_modules(names: Iterator[str]) -> set[str]:
     return modules
 
 
-TREES = {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in FILES.items()}
-GRAPH = {module: own_modules(imports(tree)) - {module} for module, tree in TREES.items()}
-ARROWS = sorted((module, target) for module, targets in GRAPH.items() for target in targets)
+@cache
+def trees() -> dict[str, ast.Module]:
+    return {module: ast.parse(path.read_text(encoding="utf-8")) for module, path in FILES.items()}
+
+
+@cache
+def graph() -> dict[str, set[str]]:
+    """Module -> the modules of this tree that it imports."""
+    return {module: own_modules(imports(tree)) - {module} for module, tree in trees().items()}
+
+
+@cache
+def arrows() -> list[tuple[str, str]]:
+    return sorted((module, target) for module, targets in graph().items() for target in targets)
 
 
 def folder(module: str) -> str:
@@ -107,7 +119,7 @@ def folder(module: str) -> str:
 
 def test_no_two_modules_import_each_other_in_a_circle() -> None:
     try:
-        TopologicalSorter(GRAPH).prepare()
+        TopologicalSorter(graph()).prepare()
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
 
@@ -119,14 +131,14 @@ def test_every_folder_has_its_line_in_the_table() -> None:
 def test_a_folder_imports_only_those_below_it() -> None:
     wrong = [
         f"{module} imports {target}"
-        for module, target in ARROWS
+        for module, target in arrows()
         if (above := folder(module)) in MAY_IMPORT and folder(target) not in MAY_IMPORT[above] | {above, "caffeformat"}
     ]
     assert not wrong
 
 
 def test_caffeformat_imports_neither_program_and_these_not_each_other() -> None:
-    tops = {(module.split(".")[0], target.split(".")[0]) for module, target in ARROWS}
+    tops = {(module.split(".")[0], target.split(".")[0]) for module, target in arrows()}
     assert {pair for pair in tops if pair[0] != pair[1]} == {("tools", "caffeformat"), ("torchcaffe", "caffeformat")}
 
 
@@ -134,20 +146,20 @@ def test_a_file_of_tools_is_a_verb_and_imports_no_other() -> None:
     files = {path.stem for path in (ROOT / "tools").glob("*.py")} - NO_VERBS
     assert files == VERBS.keys()
     verbs = {f"tools.{name}" for name in files}
-    known = {name: {t.removeprefix("tools.") for t in GRAPH[f"tools.{name}"] & verbs} for name in files}
+    known = {name: {t.removeprefix("tools.") for t in graph()[f"tools.{name}"] & verbs} for name in files}
     assert {name: others for name, others in known.items() if others} == VERBS_OF_VERBS
 
 
 def test_the_faces_of_torchcaffe_are_its_only_files_and_its_parts_do_not_import_them() -> None:
     files = {module for module in FILES if folder(module) == "torchcaffe"} - {"torchcaffe"}
     assert files == FACES
-    assert not [arrow for arrow in ARROWS if arrow[1] in FACES and arrow[0] not in FACES | {"torchcaffe"}]
+    assert not [arrow for arrow in arrows() if arrow[1] in FACES and arrow[0] not in FACES | {"torchcaffe"}]
 
 
 def test_a_private_name_is_not_imported_elsewhere() -> None:
     wrong = [
         f"{module} imports {node.module}.{alias.name}"
-        for module, tree in TREES.items()
+        for module, tree in trees().items()
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
