@@ -88,7 +88,9 @@ def test_runs_that_have_failed_are_not_sent_again(
 def test_where_nothing_can_be_sent_from_a_node_the_job_says_so_and_ends_well(
     order: Order, missing: list[Run], checkout: Path, capfd: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """squeue ends at once if its configuration names no controller. If there is no such file it waits for a minute."""
+    Path("slurm.conf").write_text("ClusterName=nowhere\n")
     monkeypatch.setattr(Order, "inside", type("", (), {"own_job": lambda self: "1_1"})())
-    send_more(order, os.environ | {"PYTHONPATH": str(checkout), "SLURM_CONF": "/nowhere"})
+    send_more(order, os.environ | {"PYTHONPATH": str(checkout), "SLURM_CONF": str(Path("slurm.conf").absolute())})
     assert "note: no further jobs could be sent from here: squeue: " in capfd.readouterr().err
     assert unattended.LEFT not in os.listdir(order.folder)
