@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.helpers.made_once import made_once
 from tests.helpers.real_caffe import RealCaffe
 from tests.helpers.tiny_imagenet_zip import write_photograph_zip
 
@@ -70,8 +71,10 @@ def tiny_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_sample(tiny_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of that sample, unpacked: train/, val/, wnids.txt, words.txt."""
-    folder = tmp_path_factory.mktemp("tiny")
-    with zipfile.ZipFile(tiny_zip) as archive:
-        archive.extractall(folder)
-    (top,) = folder.iterdir()
+
+    def unpack(folder: Path) -> None:
+        with zipfile.ZipFile(tiny_zip) as archive:
+            archive.extractall(folder)
+
+    (top,) = made_once(tmp_path_factory, "tiny", unpack).iterdir()
     return top

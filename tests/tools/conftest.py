@@ -8,6 +8,7 @@ import pytest
 
 from tests.helpers import trained_project
 from tests.helpers.file_server import FileServer
+from tests.helpers.made_once import made_once
 from tools.protocol.experiment import Experiment, load
 from tools.training.engine import Engine
 
@@ -30,14 +31,17 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory, caffe: Path) -> Path:
     """A project whose five runs real Caffe has trained. Tests look at it; what they change is a copy: `trained`."""
-    folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        on_the_cpu(patch)
-        exp = trained_project.write_project(tmp_path_factory.mktemp("images") / "quarters")
-        trained_project.prepare(exp)
-        trained_project.train_all(exp, Engine(caffe))
-    return folder
+
+    def train(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            on_the_cpu(patch)
+            exp = trained_project.write_project(images)
+            trained_project.prepare(exp)
+            trained_project.train_all(exp, Engine(caffe))
+
+    images = made_once(tmp_path_factory, "images", trained_project.write_images)
+    return made_once(tmp_path_factory, "trained", train)
 
 
 @pytest.fixture
