@@ -4,15 +4,18 @@ Pixels are uint8, CHW, and BGR if there are three channels, as OpenCV reads them
 Caffe's convert_imageset (src/caffe/util/io.cpp).
 """
 
+import operator
 from collections.abc import Callable
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
-from caffeformat.caffeformat_pb2 import Datum
 from caffeformat.errors import FormatError
 from caffeformat.wire import varint
+
+if TYPE_CHECKING:
+    from caffeformat.caffeformat_pb2 import Datum  # protobuf, which only reading needs: it takes long to load
 
 
 def encode(image: np.ndarray, label: int) -> bytes:
@@ -53,7 +56,11 @@ def decode(
     return np.frombuffer(pixels, np.uint8).reshape(shape), datum.label
 
 
-def _parsed(data: bytes) -> Datum:
+def _parsed(data: bytes) -> "Datum":
+    from google.protobuf.message import DecodeError
+
+    from caffeformat.caffeformat_pb2 import Datum
+
     try:
         return Datum.FromString(data)
     except DecodeError:
@@ -66,16 +73,19 @@ def _parsed(data: bytes) -> Datum:
 @lru_cache(maxsize=1024)
 def head(shape: tuple[int, int, int]) -> bytes:
     """All bytes that `encode` writes before the pixels of an image of `shape` (CHW)."""
-    # Three sizes, then the tag and the length of the data field (4, length-delimited).
-    size = shape[0] * shape[1] * shape[2]
-    sizes = Datum(channels=shape[0], height=shape[1], width=shape[2]).SerializeToString(deterministic=True)
-    return sizes + bytes([4 << 3 | 2]) + varint(size)
+    # channels, height and width are the fields 1 to 3; then the tag and the length of data (4, length-delimited).
+    sizes = b"".join(varint(field << 3) + varint(size) for field, size in enumerate(shape, 1))
+    return sizes + varint(4 << 3 | 2) + varint(shape[0] * shape[1] * shape[2])
 
 
 @lru_cache(maxsize=1 << 16)
 def _tail(label: int) -> bytes:
     """All bytes after the pixels. convert_imageset writes `encoded` even though it has its default value."""
     try:
-        return Datum(label=label, encoded=False).SerializeToString(deterministic=True)
-    except (ValueError, TypeError):
-        raise FormatError(f"a Datum's label is a 32-bit integer; found {label!r}") from None
+        number = operator.index(label)
+    except TypeError:
+        number = 1 << 31
+    if not -(1 << 31) <= number < 1 << 31:
+        raise FormatError(f"a Datum's label is a 32-bit integer; found {label!r}")
+    # label is field 5, of 64 bits if it is below 0; encoded is field 7.
+    return varint(5 << 3) + varint(number % (1 << 64)) + varint(7 << 3) + varint(0)

@@ -23,10 +23,8 @@ from tools.datasets import open_dataset
 from tools.datasets.packing import Database, HalfPacker
 from tools.datasets.present import PresentImages
 from tools.planning.stages import lmdb_stage, pack_stage, present_split
-from tools.planning.state import make_plan
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import HALVES, Split, image_shape, split_of, split_seeds, train_sizes
-from tools.training.engine import engine_of
 
 _PAGE = 4096  # bytes of an LMDB page, at the least
 
@@ -139,11 +137,19 @@ def main(argv: list[str]) -> None:
     parser.add_argument("--needed", action="store_true", help="leave out what keep_lmdbs removed and no run needs now")
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
-    needed = make_plan(exp, engine_of(exp)).removed if arguments.needed else None
+    needed = _needed(exp) if arguments.needed else None
     for seed in exp.seeds:
         place = split_of(exp, seed)
         written = pack(exp, seed, needed)
         print(f"{place.folder / place.images}: {_summary(exp, place)}: {'written' if written else 'complete already'}")
+
+
+def _needed(exp: Experiment) -> Container[Path]:
+    """The LMDBs that were removed, and that a run to do reads."""
+    from tools.planning.state import make_plan  # nets and runs, which nothing else needs here
+    from tools.training.engine import engine_of
+
+    return make_plan(exp, engine_of(exp)).removed
 
 
 def _summary(exp: Experiment, place: Split) -> str:

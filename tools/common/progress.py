@@ -6,8 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TextIO
 
-from tqdm import tqdm
-
 _LINE_INTERVAL = 10.0  # seconds between two lines in a log
 _LINE = (
     "{desc}: {n_fmt} of {total_fmt}{unit} ({percentage:.0f} %), {rate_noinv_fmt}, {elapsed} elapsed, {remaining} left"
@@ -25,12 +23,13 @@ def progress(label: str, total: int, unit: str, out: TextIO | None = None) -> It
     if not out.isatty():
         yield _PlainLines(label, total, unit, out).update
         return
-    with _Bar(desc=label, total=total, unit=f" {unit}", file=out, dynamic_ncols=True) as bar:
+    from tqdm import tqdm  # it takes longer to load than most verbs that show nothing to run
+
+    class Bar(tqdm):
+        monitor_interval = 0  # no monitor thread: worker processes are forked while the bar is shown
+
+    with Bar(desc=label, total=total, unit=f" {unit}", file=out, dynamic_ncols=True) as bar:
         yield bar.update
-
-
-class _Bar(tqdm):
-    monitor_interval = 0  # no monitor thread: worker processes are forked while the bar is shown
 
 
 class _PlainLines:
@@ -45,6 +44,8 @@ class _PlainLines:
         if now - self._last < _LINE_INTERVAL:
             return
         self._last = now
+        from tqdm import tqdm
+
         line = tqdm.format_meter(
             self._count, self._total, now - self._start, prefix=self._label, unit=self._unit, bar_format=_LINE
         )

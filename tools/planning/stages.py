@@ -33,11 +33,10 @@ from tools.results.columns import (
     SCORES,
     SUMMARY,
 )
-from tools.results.ended_runs import ended_runs
-from tools.stats.claim_places import MARKER, Places, default_places
 
 if TYPE_CHECKING:
     from tools.datasets.present import PresentImages  # numpy and OpenCV: the graph must not load them
+    from tools.stats.claim_places import Places
 
 DATA = ("fetch", "split", "pack", "mean")  # the runs come after these
 RESULTS = ("summarize", "claims", "plot", "report")
@@ -51,6 +50,7 @@ FIGURES, PAGE = "figures", "report.html"
 def stages_of(exp: Experiment, engine: str) -> dict[str, list[Stage]]:
     """Verb -> its stages, one per seed if it works seed by seed. In the graph's order, without the runs."""
     from tools.datasets.present import PresentImages
+    from tools.stats.claim_places import default_places
 
     places = default_places(exp, engine)
     results = results_folder(exp, engine)
@@ -191,6 +191,8 @@ def mean_file(place: Split, name: str) -> Path:
 
 def summarize_stage(exp: Experiment, engine: str) -> Stage:
     """The tables, unchanged, made from exactly the runs that have ended."""
+    from tools.results.ended_runs import ended_runs  # protobuf, which the data's stages do not need
+
     folder = results_folder(exp, engine)
 
     def current(_: Record) -> dict[str, object]:
@@ -206,8 +208,10 @@ def summarize_stage(exp: Experiment, engine: str) -> Stage:
     return Stage("summarize", folder / "summary.json", current, recorded, outputs)
 
 
-def claims_stage(exp: Experiment, engine: str, places: Places) -> Stage:
+def claims_stage(exp: Experiment, engine: str, places: "Places") -> Stage:
     """claims.csv, tested on the present tables of `places`."""
+    from tools.stats.claim_places import MARKER
+
     folder = results_folder(exp, engine)
 
     def current(_: Record) -> dict[str, str]:
