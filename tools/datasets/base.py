@@ -39,6 +39,7 @@ class DataSet:
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
+        self._prefix = f"{self.root}/"
 
     @classmethod
     def is_at(cls, folder: Path) -> bool:
@@ -56,11 +57,11 @@ class DataSet:
 
     def read(self, reference: str, gray: bool = False) -> np.ndarray:
         """The pixels at the image's own size: uint8, HxWx3 (BGR) or HxW (gray). Raises BadImage."""
-        return decode(f"{self.root}/{reference}", gray)
+        return decode(self._prefix + reference, gray)
 
     def file(self, reference: str) -> str:
         """The file that holds the image."""
-        return f"{self.root}/{reference}"
+        return self._prefix + reference
 
     def digest(self, reference: str) -> str:
         """The sha256 of the image's own bytes. Raises BadImage if they cannot be read."""

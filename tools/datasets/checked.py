@@ -42,27 +42,27 @@ class CheckedImages:
     def __init__(self, exp: Experiment, data: DataSet) -> None:
         self._file, self._data = dataset_folder(exp) / "checked.json", data
         self._known = _load(self._file, data.root)
-        self.states: dict[str, str] = {}  # of the files that `digests` was asked for
 
-    def digests(self, references: list[str]) -> dict[str, str]:
-        """The sha256 of every image, "" for one that cannot be read. It reads those whose file has another state."""
-        states = self.states = file_states(self._data, references)
-        again = self._unsure(references, states)
-        fresh = dict(_in_chunks("read", again, lambda name: (name, _digest(self._data, name))))
+    def digests(self, references: list[str], states: list[str]) -> dict[str, str]:
+        """The sha256 of every image, "" for one that cannot be read. It reads those whose file has another state.
+
+        states: those of the images now, as `file_states` has them.
+        """
+        found, again = self._sure(references, states)
+        fresh = dict(_in_chunks("read", list(again), lambda name: (name, _digest(self._data, name))))
         same = [name for name in again if name in self._known and self._known[name].digest == fresh[name] != ""]
         for name in same:
-            self._known[name] = self._known[name]._replace(state=_settled(states[name]))
+            self._known[name] = self._known[name]._replace(state=_settled(again[name]))
         if same:
             with contextlib.suppress(OSError):  # a disk that cannot be written: they are read again the next time
                 self._save()
-        return {name: fresh[name] if name in fresh else self._known[name].digest for name in references}
+        return found | fresh
 
     def check(self, references: list[str], whole: list[str]) -> dict[str, Checked]:
         """The same, and whether every image can be decoded. checked.json keeps what is known of the images `whole`."""
-        states = file_states(self._data, references)
-        again = self._unsure(references, states)
-        for name, digest, fault in _in_chunks("check", again, self._read):
-            self._known[name] = Checked(_settled(states[name]), digest, fault)
+        _, again = self._sure(references, file_states(self._data, references))
+        for name, digest, fault in _in_chunks("check", list(again), self._read):
+            self._known[name] = Checked(_settled(again[name]), digest, fault)
         lost = self._known.keys() - set(whole)
         for name in lost:
             del self._known[name]
@@ -76,14 +76,17 @@ class CheckedImages:
         is_known = known is not None and known.digest == digest != ""
         return name, digest, known.fault if known is not None and is_known else _fault(self._data, name)
 
-    def _unsure(self, references: list[str], states: dict[str, str]) -> list[str]:
-        """The images that must be read: new ones, those of another state, and those that nobody could read."""
-
-        def is_known(name: str) -> bool:
-            known = self._known.get(name)
-            return known is not None and known.state == states[name] and "" not in (known.state, known.digest)
-
-        return [name for name in references if not is_known(name)]
+    def _sure(self, references: list[str], states: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """The sha256 of the images that are as they were, and the state of those that must be read: new ones, those of
+        another state, and those that nobody could read."""
+        digests, again, known_of = {}, {}, self._known.get
+        for name, state in zip(references, states, strict=True):
+            known = known_of(name)
+            if known is not None and known.state == state and state and known.digest:
+                digests[name] = known.digest
+            else:
+                again[name] = state
+        return digests, again
 
     def _save(self) -> None:
         files = {name: [known.state, known.digest] for name, known in self._known.items()}
@@ -92,18 +95,18 @@ class CheckedImages:
         write_json(self._file, {"root": root, "images": len(files), "files": files, "unreadable": bad})
 
 
-def file_states(data: DataSet, references: Iterable[str]) -> dict[str, str]:
-    """Size, times and inode of the file of each image; "" if it is not there.
+def file_states(data: DataSet, references: Iterable[str]) -> list[str]:
+    """Size, times and inode of the file of each image, in this order; "" if it is not there.
 
     The time of the last change of an inode cannot be set back by hand.
     """
-    states = {}
+    states, stat_of, file = [], os.stat, data.file
     for name in references:
         try:
-            stat = os.stat(data.file(name))
-            states[name] = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
+            stat = stat_of(file(name))
+            states.append(f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}")
         except OSError:
-            states[name] = ""
+            states.append("")
     return states
 
 

@@ -102,6 +102,8 @@ def _names(names: list[str]) -> str:
 
 def _is_one_line(name: str) -> bool:
     """Whether a list, which has one reference per line, can hold the name."""
+    if name.isprintable():  # as nearly all are: no line break, and UTF-8
+        return True
     try:
         return len(name.encode().decode().splitlines()) == 1
     except UnicodeEncodeError:

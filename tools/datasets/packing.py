@@ -54,8 +54,11 @@ class HalfPacker:
         self._bytes = int(np.prod(self._shape))
         self._references = list(dict.fromkeys(reference for d in databases for reference in d.labels))
         self._order = shuffled(self._references, seed, "pack")
-        self._slots = {reference: slot for slot, reference in enumerate(self._references)}
+        slots = {reference: slot for slot, reference in enumerate(self._references)}
+        self._slots = [slots[reference] for reference in self._order]  # where the spool has them
         self._bad: dict[str, str] = {}
+        self._pixels = np.empty((_CHUNK, *self._shape), np.uint8)  # of a chunk; each worker has its own after the fork
+        self._planes = [list(image) for image in self._pixels]  # the channels of each, as cv2.split wants them
 
     def pack(self, folder: Path) -> None:
         """Writes the databases; the spool is in `folder`. Raises UserError, and OSError if the disk fails."""
@@ -86,26 +89,26 @@ class HalfPacker:
     def _decode(self, start: int) -> tuple[int, dict[str, str]]:
         """Decodes a chunk of images into the spool. Returns their number, and reference -> reason of the bad ones."""
         chunk = self._references[start : start + _CHUNK]
-        pixels = np.zeros((len(chunk), *self._shape), np.uint8)
         bad = {}
-        for image, reference in zip(pixels, chunk, strict=True):
+        for planes, reference in zip(self._planes, chunk, strict=False):
             try:
-                self._put(image, self._data.read(reference, self._exp.gray))
+                self._put(planes, self._data.read(reference, self._exp.gray))
             except BadImage as error:
-                bad[reference] = str(error)
+                bad[reference] = str(error)  # its place in the spool holds anything; nobody reads it
+        pixels = self._pixels[: len(chunk)]
         if os.pwrite(self._file, pixels.data, start * self._bytes) < pixels.nbytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return len(chunk), bad
 
-    def _put(self, chw: np.ndarray, image: np.ndarray) -> None:
-        """Writes `image`, HxW or HxWx3 of any size, into `chw`, resized to its height and width."""
+    def _put(self, planes: list[np.ndarray], image: np.ndarray) -> None:
+        """Writes `image`, HxW or HxWx3 of any size, into `planes`, its channels, resized to their height and width."""
         _, height, width = self._shape
         if image.shape[:2] != (height, width):
             image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
         if image.ndim == 2:
-            chw[0] = image
+            planes[0][:] = image
         else:
-            cv2.split(image, list(chw))
+            cv2.split(image, planes)
 
     def _write(self, index: int) -> int:
         database = self._databases[index]
@@ -140,8 +143,12 @@ class HalfPacker:
 
     def _records(self, database: Database) -> Iterator[tuple[bytes, bytes]]:
         """Keys and Datums in shuffled order. As in convert_imageset, the number of a skipped image is not used."""
-        labels = database.labels
-        for number, reference in enumerate(r for r in self._order if r in labels):
+        number, label_of = -1, database.labels.get
+        for reference, slot in zip(self._order, self._slots, strict=True):
+            label = label_of(reference)
+            if label is None:  # not in the list
+                continue
+            number += 1
             if reference not in self._bad:
-                pixels = os.pread(self._file, self._bytes, self._slots[reference] * self._bytes)
-                yield lmdb_file.key(number, reference), datum.encode_bytes(pixels, self._shape, labels[reference])
+                pixels = os.pread(self._file, self._bytes, slot * self._bytes)
+                yield lmdb_file.key(number, reference), datum.encode_bytes(pixels, self._shape, label)

@@ -40,7 +40,7 @@ class PresentImages:
     def __init__(self, exp: Experiment) -> None:
         self._exp = exp
         self._fingerprints: dict[tuple[str, ...], str] = {}  # by the classes that were drawn
-        self._states: dict[str, str] = {}  # of the images that were looked at
+        self._looks: list[tuple[list[str], list[str]]] = []  # the images that were looked at, and their states
         self._folders: dict[str, int] = {}  # above them -> the time of their last change
         self._since = 0  # ns: when the look began
 
@@ -71,21 +71,23 @@ class PresentImages:
             assert self._data is not None
             self._since = self._since or time.time_ns()
             references = scan.of_classes(drawn).references
-            checked = CheckedImages(self._exp, self._data)
-            digests = checked.digests(references)
-            self._states |= checked.states
+            states = file_states(self._data, references)
+            digests = CheckedImages(self._exp, self._data).digests(references, states)
+            self._looks.append((references, states))
             self._folders |= _changes(_folders_above(self._data, references))
             self._fingerprints[key] = fingerprint(scan, drawn, digests)
         return self._fingerprints[key]
 
     def may_have_changed(self) -> bool:
         """Whether a file that was looked at, or a folder above one, has changed since, or shortly before that."""
-        if self._data is None or not self._states:
+        if self._data is None or not self._looks:
             return True
-        now, folders = file_states(self._data, self._states), _changes(self._folders)
-        times = [int(state.split()[2]) for state in set(now.values()) if state] + list(folders.values())
-        unsettled = max(times) > self._since - SETTLED
-        return unsettled or now != self._states or folders != self._folders
+        times = list(self._folders.values())
+        for references, states in self._looks:
+            if file_states(self._data, references) != states:
+                return True
+            times += [int(state.split(" ")[2]) for state in states if state]
+        return max(times) > self._since - SETTLED or _changes(self._folders) != self._folders
 
     def compared_with(self, split: Mapping[str, Any]) -> dict[str, object]:
         """The root and fingerprint to compare with those in split.json. Images that are gone count as unchanged,
@@ -105,7 +107,7 @@ class PresentImages:
 
 def _folders_above(data: DataSet, references: Iterable[str]) -> set[str]:
     """The folders of the images' files, and those between them and the root."""
-    waiting, found = {os.path.dirname(data.file(name)) for name in references}, set[str]()
+    waiting, found = {data.file(name).rpartition("/")[0] for name in references}, set[str]()
     while waiting:
         folder = waiting.pop()
         found.add(folder)

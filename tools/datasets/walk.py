@@ -121,7 +121,8 @@ class ImageWalk:
 
 
 def _suffix(entry: os.DirEntry[str]) -> str:
-    return os.path.splitext(entry.name)[1].lower()
+    _, dot, end = entry.name.rpartition(".")
+    return dot + end.lower() if dot else ""
 
 
 def is_folder(entry: os.DirEntry[str]) -> bool:

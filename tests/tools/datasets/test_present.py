@@ -10,7 +10,7 @@ import pytest
 from tests.helpers.image_projects import experiment
 from tests.helpers.pictures import picture, save
 from tools.datasets import open_dataset
-from tools.datasets.checked import CheckedImages
+from tools.datasets.checked import CheckedImages, file_states
 from tools.datasets.present import PresentImages, fingerprint
 from tools.protocol.experiment import Experiment
 
@@ -24,10 +24,11 @@ def of_now(exp: Experiment) -> dict[str, object]:
     """What a split that is made now records."""
     data = open_dataset(exp)
     scan = data.scan()
+    digests = CheckedImages(exp, data).digests(scan.references, file_states(data, scan.references))
     return {
         "root": str(data.root),
         "classes": {"A": ["cat"], "B": ["dog house"]},
-        "images": fingerprint(scan, scan.classes, CheckedImages(exp, data).digests(scan.references)),
+        "images": fingerprint(scan, scan.classes, digests),
     }
 
 
