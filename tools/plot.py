@@ -20,6 +20,7 @@ from types import ModuleType
 from tools import cli
 from tools.common.errors import UserError
 from tools.common.files import checksums, write_atomic, write_record
+from tools.common.workers import parallel_map
 from tools.figures import NoData, accuracy, by_size, class_gains, controls, curves, filters, gain, samples, style, tsne
 from tools.planning.stages import FIGURES, plot_stage
 from tools.planning.stale import note_stale_runs
@@ -46,20 +47,33 @@ def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     figures |= _of_models(exp, engine, tables, folder) if tables == results else _published(tables, folder)
     inputs = stage.inputs({})
     stage.marker.unlink(missing_ok=True)
-    captions: dict[str, str] = {}
-    left_out: dict[str, str] = {}
-    with style.house_style():
-        for module, draw in figures.items():
-            try:
-                draw()
-                captions[module.NAME] = module.CAPTION
-            except NoData as why:
-                print(f"{folder / module.NAME}: not drawn: {why}")
-                left_out[module.NAME] = str(why)
+    left_out = _draw_all(figures)
+    captions = {module.NAME: module.CAPTION for module in figures if module.NAME not in left_out}
+    for name, why in left_out.items():
+        print(f"{folder / name}: not drawn: {why}")
     files = [file for name in captions for file in _files(folder, name)]
     made = {"inputs": inputs, "figures": captions, "left_out": left_out, "files": files}
     write_record(stage.marker, made | {"outputs": checksums(folder, files)})
     return True
+
+
+def _draw_all(figures: Figures) -> dict[str, str]:
+    """Draws the figures, each in a process of its own. Returns the names of those that lack data, and what they lack.
+
+    The last ones come first, because t-SNE takes longest.
+    """
+    draw_of = {module.NAME: draw for module, draw in figures.items()}
+
+    def lack(name: str) -> tuple[str, str]:
+        try:
+            draw_of[name]()
+        except NoData as why:
+            return name, str(why)
+        return name, ""
+
+    with style.house_style():
+        lacks = dict(parallel_map(lack, [*reversed(draw_of)]))
+    return {name: lacks[name] for name in draw_of if lacks[name]}
 
 
 def _of_tables(exp: Experiment, tables: Path, folder: Path) -> Figures:

@@ -109,7 +109,7 @@ def test_a_finished_sweep_is_finished_without_its_images_and_lists(root, quick, 
 @pytest.mark.parametrize(
     ("victim", "told"),
     [
-        ("-m tools split", "  failed: split: killed by signal 9 (SIGKILL): most likely for lack of memory"),
+        ("tools split", "  failed: split: killed by signal 9 (SIGKILL): most likely for lack of memory"),
         ("-m tools.planning.job", "died with <Signals.SIGKILL: 9>"),
         ("-m snakemake", "  failed: Snakemake: killed by signal 9 (SIGKILL): most likely for lack of memory"),
     ],
@@ -126,12 +126,11 @@ def test_what_is_killed_for_lack_of_memory_is_named(root, quick, victim, told):
 
 
 def kill(parent: int, words: str) -> None:
-    """Kills the first process below `parent` with these words in its command."""
+    """Kills the first process below `parent` with these words in its name or command."""
     end = time.monotonic() + 120
     while time.monotonic() < end:
         for process in below(parent):
-            with_words = words in " ".join(command_of(process))
-            if with_words:
+            if words in " ".join(command_of(process)):
                 process.kill()
                 return
     raise AssertionError(f"no process {words}")
@@ -146,7 +145,7 @@ def below(parent: int) -> Iterator[psutil.Process]:
 
 def command_of(process: psutil.Process) -> list[str]:
     try:
-        return process.cmdline()
+        return [process.name(), *process.cmdline()]
     except psutil.Error:
         return []
 

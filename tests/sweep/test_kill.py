@@ -83,7 +83,7 @@ def test_no_process_of_a_sweep_lives_long_after_a_kill_9_while_a_run_starts(root
         environment = root.environment | {"MARK": f"{tmp_path}/{attempt}"}
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         top = subprocess.Popen(command, env=environment, **quiet)
-        wait_for(lambda mark=environment["MARK"]: family(mark, "-m tools run "), "a training")
+        wait_for(lambda mark=environment["MARK"]: family(mark, " run/"), "a training")
         time.sleep(random.random())
         chosen = family(environment["MARK"], COMMANDS[victim]) if COMMANDS[victim] else [psutil.Process(top.pid)]
         chosen[0].kill()

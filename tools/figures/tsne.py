@@ -10,14 +10,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.text import Text
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from caffeformat import FormatError, datum, lmdb_file, prototxt
 from tools.common.errors import UserError
 from tools.common.files import read_json
 from tools.common.lmdb_removal import require
+from tools.common.workers import parallel_map
 from tools.figures import NoData, style
 from tools.figures.samples import class_names
 from tools.nets.templates import NET
@@ -54,7 +53,7 @@ def draw(exp: Experiment, engine: str, folder: Path, layer: str | None = None) -
     except (UserError, FormatError) as error:
         raise NoData(str(error)) from None
     flag = f" ({status})" if status != "ok" else ""
-    embedded = [embed(pixels, "the pixels"), embed(features, f"the values of {name} in {run.folder}{flag}")]
+    embedded = _both_embedded(pixels, features, f"the values of {name} in {run.folder}{flag}")
     places = dict(zip(("pixels", "features"), (found.places for found in embedded), strict=True))
     halves = np.repeat(HALVES, [len(of_half) for of_half in labels])
     top = 1 - (style.TITLE_HEIGHT + 0.2) / _HEIGHT
@@ -89,11 +88,23 @@ class Embedded:
     perplexity: float
 
 
+def _both_embedded(pixels: np.ndarray, features: np.ndarray, what: str) -> list[Embedded]:
+    """`embed` of the pixels and of the features, which are called `what`, in two processes."""
+    import sklearn.manifold  # noqa: F401  takes a second; here, before the processes are forked
+
+    sides = ((pixels, "the pixels"), (features, what))
+    found = dict(parallel_map(lambda side: (side, embed(*sides[side])), range(2)))
+    return [found[0], found[1]]
+
+
 def embed(values: np.ndarray, what: str = "the values") -> Embedded:
     """t-SNE of `values`, N x D, after a principal component analysis. The same values give the same places.
 
     Raises NoData, which calls the values `what`, if they are not finite or all rows are equal: t-SNE would crash.
     """
+    from sklearn.decomposition import PCA  # takes a second to import
+    from sklearn.manifold import TSNE
+
     if not np.isfinite(values).all():
         raise NoData(f"{what} are not all finite numbers")
     spread = float(np.ptp(values.astype(np.float64), axis=0).max())

@@ -4,6 +4,7 @@ Snakemake works in a folder of this sweep alone, results/<experiment>/.graph.<pr
 own files and its messages; the folder goes when the sweep ends, or when the next one begins if this one was killed.
 """
 
+import contextlib
 import json
 import os
 import shlex
@@ -46,7 +47,8 @@ def carry_out(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> Outcome
         text = json.dumps(graph_of(exp, plan), indent=1)
         (folder / GRAPH).write_text(text + "\n", encoding="ascii")
         command, environment = _command(folder.absolute(), jobs), _environment(engine, jobs)
-        status = subprocess.run(command, env=environment, preexec_fn=with_this_process()).returncode
+        with _warm_process(folder, environment):
+            status = subprocess.run(command, env=environment, preexec_fn=with_this_process()).returncode
         failed = dict(_failed(folder))
         return Outcome(status, failed, _messages(folder, status) if status and not failed else "")
 
@@ -88,6 +90,20 @@ def _environment(engine: Engine, jobs: int) -> dict[str, str]:
     paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment |= {PYTHON: sys.executable, "PYTHONPATH": os.pathsep.join(paths)}
     return environment | ({"TOOLS_PLAIN": "1"} if jobs > 1 else {})
+
+
+@contextlib.contextmanager
+def _warm_process(folder: Path, environment: dict[str, str]) -> Iterator[None]:
+    """A warm process (warm.py) for the jobs of the graph in `folder`. If it ends early they start cold."""
+    command = [sys.executable, "-P", "-m", "tools.planning.warm", str(os.getpid())]
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, preexec_fn=with_this_process()
+    )
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _failed(folder: Path) -> Iterator[tuple[str, str]]:
