@@ -98,16 +98,22 @@ class CheckedImages:
 def file_states(data: DataSet, references: Iterable[str]) -> list[str]:
     """Size, times and inode of the file of each image, in this order; "" if it is not there.
 
-    The time of the last change of an inode cannot be set back by hand.
+    The time of the last change of an inode cannot be set back by hand. A file may hold many images in a row.
     """
-    states, stat_of, file = [], os.stat, data.file
+    states, last, state = [], "", ""
     for name in references:
-        try:
-            stat = stat_of(file(name))
-            states.append(f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}")
-        except OSError:
-            states.append("")
+        if (file := data.file(name)) != last:
+            last, state = file, _file_state(file)
+        states.append(state)
     return states
+
+
+def _file_state(file: str) -> str:
+    try:
+        stat = os.stat(file)
+    except OSError:
+        return ""
+    return f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ctime_ns} {stat.st_ino}"
 
 
 def bad_images_error(exp: Experiment, data: DataSet, bad: dict[str, str]) -> UserError:

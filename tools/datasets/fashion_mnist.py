@@ -51,10 +51,14 @@ class FashionMnist(DataSet):
         return image.copy() if gray else np.repeat(image[:, :, None], 3, axis=2)
 
     def file(self, reference: str) -> str:
-        return f"{self.root}/{FILES[reference.partition('/')[0]][0]}"
+        return self._files[reference.partition("/")[0]]
 
     def digest(self, reference: str) -> str:
         return hashlib.sha256(self.read(reference, gray=True).tobytes()).hexdigest()
+
+    @cached_property
+    def _files(self) -> dict[str, str]:
+        return {part: f"{self.root}/{images}" for part, (images, _) in FILES.items()}
 
     @cached_property
     def _images(self) -> dict[str, np.ndarray]:

@@ -107,7 +107,7 @@ class PresentImages:
 
 def _folders_above(data: DataSet, references: Iterable[str]) -> set[str]:
     """The folders of the images' files, and those between them and the root."""
-    waiting, found = {data.file(name).rpartition("/")[0] for name in references}, set[str]()
+    waiting, found = {file.rpartition("/")[0] for file in set(map(data.file, references))}, set[str]()
     while waiting:
         folder = waiting.pop()
         found.add(folder)

@@ -16,6 +16,7 @@ from tools.common.checkout import own_file
 from tools.common.errors import UserError
 from tools.common.files import read_json, write_json
 from tools.nets.templates import NET, OTHER_NETS, SOLVER, render
+from tools.planning.graph import environment_of
 from tools.planning.state import Plan, split_or_presumed
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment
@@ -90,7 +91,7 @@ def seconds_per_iteration(exp: Experiment, engine: Engine, jobs: int) -> float:
     if not isinstance(measured, dict):
         measured = {}
     if key not in measured:
-        seconds = _measure(exp, engine, net, threads, jobs)
+        seconds = _measure(exp, engine, net, jobs)
         measured[key] = {"seconds": seconds, "device": where, "engine": engine.version}
         write_json(file, measured)
     return float(measured[key]["seconds"])
@@ -119,10 +120,13 @@ def _net_without_data(exp: Experiment) -> str:
     return prototxt.to_text(kept)
 
 
-def _measure(exp: Experiment, engine: Engine, net: str, threads: str, jobs: int) -> float:
-    """On CPUs beside `jobs - 1` other trainings, which take their share of the memory's bandwidth."""
+def _measure(exp: Experiment, engine: Engine, net: str, jobs: int) -> float:
+    """On CPUs beside `jobs - 1` other trainings, which take their share of the memory's bandwidth.
+
+    In the environment of the sweep's trainings: torchcaffe, if that is the engine, is warm for these afterwards.
+    """
     gpus = selected_gpus(engine)
-    environment = os.environ | {"GLOG_logtostderr": "1", "OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+    environment = environment_of(engine, jobs) | {"GLOG_logtostderr": "1"}
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = gpus[0]
     reader, fault = LogReader(), ""

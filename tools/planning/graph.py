@@ -46,7 +46,7 @@ def carry_out(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> Outcome
     with temporary_folder(_place(exp, engine)) as folder:
         text = json.dumps(graph_of(exp, plan), indent=1)
         (folder / GRAPH).write_text(text + "\n", encoding="ascii")
-        command, environment = _command(folder.absolute(), jobs), _environment(engine, jobs)
+        command, environment = _command(folder.absolute(), jobs), environment_of(engine, jobs)
         with _warm_process(folder, environment):
             status = subprocess.run(command, env=environment, preexec_fn=with_this_process()).returncode
         failed = dict(_failed(folder))
@@ -82,7 +82,8 @@ def _command(folder: Path, jobs: int) -> list[str]:
     return [*command, *shlex.split(os.environ.get("SNAKEMAKE_FLAGS", ""))]
 
 
-def _environment(engine: Engine, jobs: int) -> dict[str, str]:
+def environment_of(engine: Engine, jobs: int) -> dict[str, str]:
+    """The environment of the verbs, and so of the engine, where `jobs` trainings run at a time."""
     threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
     environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ
     environment = {"TORCHCAFFE_WARM": str(os.getpid())} | environment  # docs/torchcaffe.md, "A warm start"
