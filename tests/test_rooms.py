@@ -172,10 +172,26 @@ def test_the_graph_loads_nothing_that_works_on_data() -> None:
     """Snakemake reads the Snakefile again for every job."""
     snakefile = (ROOT / "Snakefile").read_text(encoding="utf-8")
     lines = [line for line in snakefile.splitlines() if line.startswith("from tools")]
-    check = (
-        "import sys; print([name for name in ('numpy', 'cv2', 'lmdb', 'scipy', 'matplotlib') if name in sys.modules])"
-    )
-    process = subprocess.run(
-        [sys.executable, "-c", "\n".join([*lines, check])], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert lines and process.stdout.strip() == "[]"
+    assert lines and not loaded(lines, ["numpy", "cv2", "lmdb", "scipy", "matplotlib"])
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("tools.datasets.present", ["numpy", "cv2", "multiprocessing"]),  # a plan looks whether images have changed
+        ("tools.planning.state", ["numpy", "cv2", "scipy", "matplotlib"]),
+        ("tools.pack", ["google.protobuf", "tqdm", "scipy"]),
+        ("tools.claims", ["statsmodels", "pandas", "matplotlib"]),
+        ("tools.parse", ["numpy", "pydantic"]),
+    ],
+)
+def test_a_module_loads_only_what_its_work_needs(module: str, names: list[str]) -> None:
+    """Each verb is a process of its own, so what it loads is loaded for every call."""
+    assert not loaded([f"import {module}"], names)
+
+
+def loaded(lines: list[str], names: list[str]) -> list[str]:
+    """Those of the modules `names` that a Python has loaded after these lines."""
+    check = f"import sys; print(*(name for name in {names} if name in sys.modules))"
+    command = [sys.executable, "-c", "\n".join([*lines, check])]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()

@@ -21,8 +21,6 @@ import math
 from pathlib import Path
 
 import numpy as np
-from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 
 from tools import cli
 from tools.common.errors import UserError
@@ -117,6 +115,8 @@ def _verdict(test: ClaimTest, corrected: float) -> str:
 
 
 def _holm(p_values: list[float]) -> np.ndarray:
+    from statsmodels.stats.multitest import multipletests  # and pandas: claims that stand need neither
+
     return multipletests(p_values, method="holm")[1] if p_values else np.array([])
 
 
@@ -129,6 +129,8 @@ def _more_seeds(test: ClaimTest, tested: int) -> int | None:
     seeds = np.arange(estimate.seeds + 1, MOST_SEEDS)
     if distance == 0:
         return None
+    from statsmodels.stats.power import TTestPower
+
     power = TTestPower().power(distance / max(sd, 1e-12), seeds, alpha, alternative="larger")
     enough = seeds[np.nan_to_num(power, nan=1.0) >= POWER]
     return int(enough[0]) - estimate.seeds if len(enough) else None

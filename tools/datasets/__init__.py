@@ -12,7 +12,7 @@ from pathlib import Path
 from tools.common.errors import UserError
 from tools.common.files import read_record
 from tools.datasets.base import DataSet, Scan
-from tools.datasets.decode import BadImage
+from tools.datasets.image_file import BadImage
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
 from tools.protocol.register import CARDS, card

@@ -3,10 +3,12 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+from tools.datasets.image_file import read_file
 
-from tools.datasets.decode import decode, read_file
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,10 @@ class DataSet:
         """Reads lists and folders, no images. Raises UserError if the layout is not right."""
         raise NotImplementedError
 
-    def read(self, reference: str, gray: bool = False) -> np.ndarray:
+    def read(self, reference: str, gray: bool = False) -> "np.ndarray":
         """The pixels at the image's own size: uint8, HxWx3 (BGR) or HxW (gray). Raises BadImage."""
+        from tools.datasets.decode import decode  # numpy and OpenCV: a plan reads no image
+
         return decode(self._prefix + reference, gray)
 
     def file(self, reference: str) -> str:

@@ -13,10 +13,8 @@ from typing import Any, NamedTuple, TypeVar
 
 from tools.common.errors import UserError
 from tools.common.files import read_json, write_atomic, write_json
-from tools.common.progress import progress
-from tools.common.workers import parallel_map
 from tools.datasets.base import DataSet
-from tools.datasets.decode import BadImage
+from tools.datasets.image_file import BadImage
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
 
@@ -151,6 +149,10 @@ def _settled(state: str) -> str:
 
 def _in_chunks(label: str, names: list[str], function: Callable[[str], Result]) -> Iterator[Result]:
     """`function` of every name, on all cores."""
+    if not names:
+        return
+    from tools.common.progress import progress
+    from tools.common.workers import parallel_map  # and OpenCV
 
     def of_chunk(start: int) -> list[Result]:
         return [function(name) for name in names[start : start + _CHUNK]]

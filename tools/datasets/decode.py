@@ -1,18 +1,14 @@
 """The pixels of an image file, exactly as Caffe's convert_imageset has them before it resizes."""
 
-import os
-import stat
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from tools.datasets.image_file import BadImage, read_file
+
 _JPEG, _END = b"\xff\xd8", b"\xff\xd9"  # the markers at the start and the end of a JPEG
 _NO_PIXELS = b"\x55\xaa\x33\xcc" * 64
-
-
-class BadImage(Exception):
-    """A file that cannot be read as an image, or is cut off. The text says why."""
 
 
 def decode(path: Path | str, gray: bool = False) -> np.ndarray:
@@ -51,27 +47,6 @@ def _without_end(data: bytes, flags: int) -> np.ndarray | None:
     body = data[:-1] if data.endswith(b"\xff") else data
     image, other = _imdecode(body + _END, flags), _imdecode(body + _NO_PIXELS + _END, flags)
     return image if image is not None and other is not None and np.array_equal(image, other) else None
-
-
-def read_file(path: Path | str) -> bytes:
-    """The bytes of a regular file. Raises BadImage, without waiting, for a pipe or device: these may never end."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                raise BadImage("Is a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file")
-            data = os.read(descriptor, status.st_size + 1)
-            if len(data) == status.st_size:
-                return data
-            parts = [data]  # a file that grows, a read in parts
-            while part := os.read(descriptor, 1 << 20):
-                parts.append(part)
-            return b"".join(parts)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise BadImage(error.strerror or "cannot be read") from None
 
 
 def _flags(data: bytes, gray: bool) -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tools.common.errors import UserError
 from tools.datasets.base import DataSet, Scan
-from tools.datasets.decode import BadImage
+from tools.datasets.image_file import BadImage
 
 FILES = {
     "train": ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tools.datasets.base import DataSet
-from tools.datasets.decode import BadImage
+from tools.datasets.image_file import BadImage
 
 _SAMPLE = 60  # images that are looked at
 _MUCH_LARGER = 4  # times the size that is kept: that is told

@@ -9,8 +9,6 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-import cv2
-
 from tools.common.errors import UserError
 
 # The image files that OpenCV reads in every build. A file of such a name that is no image is an error, not passed over.
@@ -100,7 +98,7 @@ class ImageWalk:
             return False
         if suffix in SUFFIXES:
             return True
-        if suffix in _NO_IMAGES or not cv2.haveImageReader(entry.path):
+        if suffix in _NO_IMAGES or not _has_reader(entry.path):
             self._others.append(reference)
             return False
         self._unnamed.append(reference)
@@ -118,6 +116,12 @@ class ImageWalk:
                 doubles.add(reference)
         self._links += sorted(doubles)
         return found.keys() - doubles
+
+
+def _has_reader(file: str) -> bool:
+    import cv2  # and numpy: few data sets have a file that must be opened to know what it is
+
+    return cv2.haveImageReader(file)
 
 
 def _suffix(entry: os.DirEntry[str]) -> str:

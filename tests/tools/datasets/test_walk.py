@@ -9,8 +9,8 @@ import pytest
 
 from tests.helpers.pictures import save
 from tools.common.errors import UserError
-from tools.datasets.decode import BadImage
 from tools.datasets.folder import Folder
+from tools.datasets.image_file import BadImage
 
 
 def test_what_is_no_file_does_not_hang(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
