@@ -10,8 +10,7 @@ import torch
 from caffeformat.caffeformat_pb2 import TEST, FillerParameter, ParamSpec
 from torchcaffe.common import context
 from torchcaffe.layer_types.base import Blob, Layer
-
-_BLOCK = 1024  # values per block: statistics are computed over blocks that fit into the CPU's cache
+from torchcaffe.layer_types.channel_rows import ChannelRows
 
 
 class BatchNorm(Layer):
@@ -29,9 +28,11 @@ class BatchNorm(Layer):
         param, axes = self.param.batch_norm_param, len(bottom[0].shape)
         self.check(axes >= 2, f"a bottom of {axes} axes; at least 2 are needed (N, C)")
         self._global = param.use_global_stats if param.HasField("use_global_stats") else self.phase == TEST
+        self._fraction = param.moving_average_fraction
         channels = bottom[0].shape[1]
         for size in (channels, channels, 1):
             self.add_param((size,), FillerParameter(type="constant"))
+        self._eps, self._one = self._constant(param.eps), torch.ones_like(self.blobs[2].value)
         for spec in self.param.param:
             learned = f"its statistics cannot be learned; found param {{ lr_mult: {spec.lr_mult:g} }}, give 0 or none"
             self.check(spec.lr_mult == 0, learned)
@@ -44,26 +45,30 @@ class BatchNorm(Layer):
         self.check(shape[1:2] == (channels,), f"bottom '{bottom[0].name}' of {shape}; {channels} channels are needed")
         if top[0] is not bottom[0]:
             top[0].reshape(*shape)
+        self._rows = ChannelRows(shape)
+        count = self._rows.count
+        self._count, self._unbiased = self._constant(count), self._constant(count / max(count - 1, 1))
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        x, eps = bottom[0].value, self.param.batch_norm_param.eps
+        x = bottom[0].value
         if self._global:
             mean, variance = self._collected()
-            self._scale = (variance + eps).rsqrt_()
-            top[0].value = (x - _spread(mean, x)).mul_(_spread(self._scale, x))
+            self._scale = (variance + self._eps).rsqrt_()
+            top[0].value = (x - self._spread(mean)).mul_(self._spread(self._scale))
             return
         self._x = x  # layers in place on the top may overwrite it
-        self._mean, variance = _statistics(x)
-        self._scale = (variance + eps).rsqrt_()
-        top[0].value = (x - _spread(self._mean, x)).mul_(_spread(self._scale, x))
-        self._collect(variance, x.numel() // variance.numel())
+        self._mean, centered, variance = self._statistics(x)
+        self._scale = (variance + self._eps).rsqrt_()
+        top[0].value = centered.mul_(self._spread(self._scale))
+        for blob, new in zip(self.blobs, (self._mean, variance.mul_(self._unbiased), self._one), strict=True):
+            torch.add(new, blob.value, alpha=self._fraction, out=blob.value)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
         diff = top[0].gradient()
         if self._global:
-            bottom[0].grad = diff * _spread(self._scale, diff)
+            bottom[0].grad = diff * self._spread(self._scale)
             return
         eps, wanted = self.param.batch_norm_param.eps, [True, False, False]  # the bottom's gradient only
         bottom[0].grad = torch.ops.aten.native_batch_norm_backward(
@@ -76,34 +81,26 @@ class BatchNorm(Layer):
         factor = (1 / weight).masked_fill_(weight == 0, 0)
         return mean * factor, variance * factor
 
-    def _collect(self, variance: torch.Tensor, count: int) -> None:
-        """Adds the statistics of a batch with `count` values per channel."""
-        fraction = self.param.batch_norm_param.moving_average_fraction
-        unbiased = variance * (count / max(count - 1, 1))
-        new: tuple[torch.Tensor | int, ...] = (self._mean, unbiased, 1)
-        for blob, statistic in zip(self.blobs, new, strict=True):
-            blob.value.mul_(fraction).add_(statistic)
+    def _statistics(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The mean of each channel, (C,), `x` less it, and the biased variance, (C,).
 
+        On the CPU, PyTorch's variance of many values is either slow or exact to only five digits. Variances of blocks
+        are exact and fast, and need no memory for squares.
+        """
+        if not context.is_exact(x):
+            variance, mean = torch.var_mean(x, self._rows.others, correction=0)
+            return mean, x - self._spread(mean), variance
+        mean = x.sum(self._rows.others).div_(self._count)
+        centered = x - self._spread(mean)
+        means, variance = torch.batch_norm_update_stats(self._rows.rows(centered), None, None, 0)
+        if self._rows.blocks > 1:
+            variance = means.square_().add_(variance).view(-1, len(mean)).mean(0)
+        return mean, centered, variance
 
-def _statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean and the biased variance of each channel, (C,) each.
+    def _spread(self, values: torch.Tensor) -> torch.Tensor:
+        """`values`, (C,), in a shape that broadcasts to the bottom's, (N, C, ...)."""
+        return values.view(self._rows.spread)
 
-    On the CPU, PyTorch's variance of many values is either slow or exact to only five digits. Variances of blocks are
-    exact and fast, and need no memory for squares.
-    """
-    others = [axis for axis in range(x.dim()) if axis != 1]
-    if not context.is_exact(x):
-        variance, mean = torch.var_mean(x, others, correction=0)
-        return mean, variance
-    mean = x.mean(others)
-    rows = x.movedim(1, -1).reshape(-1, x.shape[1])
-    blocks = rows.split(_BLOCK)
-    each = [torch.batch_norm_update_stats(block.t()[None, :, None], None, None, 0) for block in blocks]
-    means, variances = (torch.stack(values) for values in zip(*each, strict=True))
-    share = torch.tensor([[len(block) / len(rows)] for block in blocks], dtype=x.dtype)
-    return mean, (variances.add_((means - mean).square()) * share).sum(0)
-
-
-def _spread(values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """`values`, (C,), in a shape that broadcasts to `x`, (N, C, ...)."""
-    return values.reshape(-1, *[1] * (x.dim() - 2))
+    def _constant(self, value: float) -> torch.Tensor:
+        """`value` as a tensor without axes: PyTorch would make a number into one in each call."""
+        return torch.tensor(value, dtype=self.context.dtype, device=self.context.device)
