@@ -82,11 +82,13 @@ class Blob:
 
     def gradient(self) -> torch.Tensor:
         """`grad`; zeros if it is None."""
-        if self.grad is None and self._spare is not None:
-            self.grad, self._spare = self._spare.zero_(), None
-        if self.grad is None or self.grad.shape != self.shape:
-            self.grad = torch.zeros_like(self.value)
-        return self.grad
+        grad = self.grad
+        if grad is None and self._spare is not None:
+            grad, self._spare = self._spare.zero_(), None
+            self.grad = grad
+        if grad is None or grad.shape != self.shape:
+            grad = self.grad = torch.zeros_like(self.value)
+        return grad
 
     def add_gradient(self, tensor: torch.Tensor) -> None:
         """Adds to `grad`. Gradients of a parameter sum over the layers that share it, and over iter_size batches."""

@@ -76,7 +76,7 @@ def check_labels(layer: Layer, label: torch.Tensor, classes: int) -> None:
 
 
 def correctly_rounded(function: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """`function` of float32 values: on the CPU computed in float64, then rounded."""
+    """`function` of float32 values: on the CPU computed in float64, then rounded. It may work in place: exp_."""
     return function(x.double()).to(x.dtype) if context.is_exact(x) else function(x)
 
 
@@ -91,5 +91,5 @@ def softmax(x: torch.Tensor, axis: int) -> torch.Tensor:
     """The softmax along `axis`."""
     if not context.is_exact(x):
         return torch.softmax(x, axis)
-    powers = correctly_rounded(torch.exp, x - x.amax(axis, keepdim=True))
-    return powers / powers.sum(axis, keepdim=True)
+    powers = correctly_rounded(torch.exp_, x - x.amax(axis, keepdim=True))
+    return powers.div_(powers.sum(axis, keepdim=True))

@@ -14,18 +14,23 @@ from torchcaffe.layer_types.neuron import NeuronLayer
 class ReLU(NeuronLayer):
     """max(x, 0) + negative_slope * min(x, 0)."""
 
+    def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
+        self._slope = self.param.relu_param.negative_slope
+
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        slope, in_place = self.param.relu_param.negative_slope, top[0] is bottom[0]
-        if slope:
-            top[0].value = functional.leaky_relu(bottom[0].value, slope, inplace=in_place)
+        x, in_place = bottom[0].value, top[0] is bottom[0]
+        if self._slope:
+            top[0].value = functional.leaky_relu(x, self._slope, inplace=in_place)
+        elif in_place:
+            top[0].value = torch.relu_(x)
         else:
-            top[0].value = functional.relu(bottom[0].value, inplace=in_place)
+            top[0].value = torch.relu(x)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
-        slope, top_diff, x = self.param.relu_param.negative_slope, top[0].gradient(), bottom[0].value
-        if slope:
-            bottom[0].grad = torch.ops.aten.leaky_relu_backward(top_diff, x, slope, False)
+        top_diff, x = top[0].gradient(), bottom[0].value
+        if self._slope:
+            bottom[0].grad = torch.ops.aten.leaky_relu_backward(top_diff, x, self._slope, False)
         else:
             bottom[0].grad = torch.ops.aten.threshold_backward(top_diff, x, 0)

@@ -8,7 +8,7 @@ from math import prod
 import torch
 
 from caffeformat.caffeformat_pb2 import LossParameter
-from torchcaffe.common import context, log
+from torchcaffe.common import log
 from torchcaffe.layer_types.base import Blob
 from torchcaffe.layer_types.loss import (
     LossLayer,
@@ -36,23 +36,29 @@ class SoftmaxWithLoss(LossLayer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         super().reshape(bottom, top)
         self._axis = label_axis(self, self.param.softmax_param.axis, bottom)
+        shape = bottom[0].shape
+        self._batch, self._label_shape = prod(shape[: self._axis]), (*shape[: self._axis], 1, *shape[self._axis + 1 :])
+        self._mode, self._ignore_label = self._normalization(), None
+        if self.param.loss_param.HasField("ignore_label"):
+            self._ignore_label = self.param.loss_param.ignore_label
+        minus_one = torch.full((), -1, dtype=self.context.dtype, device=self.context.device)
+        self._minus_one = minus_one.expand(self._label_shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._prob = softmax(bottom[0].value, self._axis)
         self._set_labels(bottom)
-        losses = correctly_rounded(torch.log, self._prob.gather(self._axis, self._label).clamp_(min=_TINY)).neg_()
+        prob = self._probability_of_label(bottom[0].shape[self._axis]).clamp_(min=_TINY)
+        losses = correctly_rounded(torch.log_, prob).neg_()
         if self._ignored is not None:
             losses = losses.masked_fill_(self._ignored, 0)
-        batch = prod(losses.shape[: self._axis])
-        self._divisor = normalizer(self._normalization(), batch, losses, self._ignored)
-        top[0].value = sum_in_order(losses) / self._divisor
+        self._divisor = normalizer(self._mode, self._batch, losses, self._ignored)
+        top[0].value = sum_in_order(losses).div_(self._divisor)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.check_no_label_gradient(propagate_down, "softmax_loss_layer.cpp:121")
         if not propagate_down[0]:
             return
-        minus_one = torch.full((), -1, dtype=self._prob.dtype, device=self._prob.device).expand(self._label.shape)
-        diff = self._prob.scatter_add(self._axis, self._label, minus_one)
+        diff = self._prob.scatter_add(self._axis, self._label, self._minus_one)
         if self._ignored is not None:
             diff.masked_fill_(self._ignored, 0)
         bottom[0].grad = diff.mul_(top[0].gradient() / self._divisor)
@@ -62,16 +68,19 @@ class SoftmaxWithLoss(LossLayer):
 
         `_ignored` is None without ignore_label.
         """
-        shape = list(bottom[0].shape)
-        classes, shape[self._axis] = shape[self._axis], 1
-        label = bottom[1].value.reshape(shape).long()
+        label = bottom[1].value.reshape(self._label_shape).long()
         self._ignored = None
-        if self.param.loss_param.HasField("ignore_label"):
-            self._ignored = label == self.param.loss_param.ignore_label
+        if self._ignore_label is not None:
+            self._ignored = label == self._ignore_label
             label = label.masked_fill(self._ignored, 0)
-        if context.is_exact(label):  # on a GPU, PyTorch's own assertion stops the run
-            check_labels(self, label, classes)
         self._label = label
+
+    def _probability_of_label(self, classes: int) -> torch.Tensor:
+        try:
+            return self._prob.gather(self._axis, self._label)
+        except RuntimeError:  # on a GPU, PyTorch's own assertion stops the run
+            check_labels(self, self._label, classes)
+            raise
 
     def _normalization(self) -> int:
         param = self.param.loss_param
