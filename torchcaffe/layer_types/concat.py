@@ -45,7 +45,8 @@ class Concat(Layer):
         top[0].value = values[0] if len(values) == 1 else torch.cat(values, self._axis)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        pieces = top[0].gradient().split([blob.shape[self._axis] for blob in bottom], self._axis)
+        sizes = [blob.shape[self._axis] for blob in bottom]
+        pieces = torch.split_with_sizes(top[0].gradient(), sizes, self._axis)
         for down, blob, piece in zip(propagate_down, bottom, pieces, strict=True):
             if down:
                 blob.grad = piece

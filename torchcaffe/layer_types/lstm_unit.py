@@ -9,8 +9,7 @@ from torchcaffe.common import context
 from torchcaffe.layer_types.base import Blob, Layer
 from torchcaffe.layer_types.loss import correctly_rounded
 
-_sigmoid_backward = torch.ops.aten.sigmoid_backward
-_tanh_backward = torch.ops.aten.tanh_backward
+_sigmoid_backward, _tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
 
 
 class LSTMUnit(Layer):
@@ -39,31 +38,39 @@ class LSTMUnit(Layer):
             blob.reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        x, size = bottom[1].value, self._size
+        x = bottom[1].value
         wide = x.to(torch.float64 if context.is_exact(x) else x.dtype, copy=True)  # near 1 the last digit decides
-        wide[..., : 3 * size].sigmoid_()
-        wide[..., 3 * size :].tanh_()
-        gates = wide.to(x.dtype)
-        i, f, o, g = self._parts(gates)
-        f.mul_(bottom[2].value[..., None])
+        self._sigmoids(wide).sigmoid_()
+        self._tanh(wide).tanh_()
+        self._gates = wide.to(x.dtype)
+        i, f, o, g = self._gates.chunk(4, -1)
+        f.mul_(bottom[2].value.unsqueeze(-1))
         cells = (i * g).addcmul_(f, bottom[0].value)
-        self._gates, self._tanh_c = gates, correctly_rounded(torch.tanh, cells)
+        self._tanh_c = correctly_rounded(torch.tanh, cells)
         top[0].value, top[1].value = cells, o * self._tanh_c
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.check(not propagate_down[2], "Cannot backpropagate to sequence indicators.")
         if not any(propagate_down):
             return
-        i, f, o, g = self._parts(self._gates)
+        i, f, o, g = self._gates.chunk(4, -1)
         h_diff, tanh_c = top[1].gradient(), self._tanh_c
         c_diff = _tanh_backward(h_diff * o, tanh_c).add_(top[0].gradient())
         x_diff = torch.empty_like(self._gates)
-        i_diff, f_diff, o_diff, g_diff = self._parts(x_diff)
-        _sigmoid_backward(c_diff * g, i, grad_input=i_diff)
-        _sigmoid_backward(c_diff * bottom[0].value, f, grad_input=f_diff)
-        _sigmoid_backward(h_diff * tanh_c, o, grad_input=o_diff)
-        _tanh_backward(c_diff * i, g, grad_input=g_diff)
+        i_diff, f_diff, o_diff, g_diff = x_diff.chunk(4, -1)
+        torch.mul(c_diff, g, out=i_diff)
+        torch.mul(c_diff, bottom[0].value, out=f_diff)
+        torch.mul(h_diff, tanh_c, out=o_diff)
+        torch.mul(c_diff, i, out=g_diff)
+        sigmoids_diff = self._sigmoids(x_diff)
+        _sigmoid_backward(sigmoids_diff, self._sigmoids(self._gates), grad_input=sigmoids_diff)
+        _tanh_backward(g_diff, g, grad_input=g_diff)
         bottom[0].grad, bottom[1].grad = c_diff.mul_(f), x_diff
 
-    def _parts(self, gates: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        return gates.split(self._size, -1)
+    def _sigmoids(self, gates: torch.Tensor) -> torch.Tensor:
+        """The gates i, f and o, side by side."""
+        return gates.narrow(-1, 0, 3 * self._size)
+
+    def _tanh(self, gates: torch.Tensor) -> torch.Tensor:
+        """The gate g."""
+        return gates.narrow(-1, 3 * self._size, self._size)

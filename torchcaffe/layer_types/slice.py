@@ -50,7 +50,7 @@ class Slice(Layer):
         if len(top) == 1:
             top[0].value = bottom[0].value
             return
-        for blob, piece in zip(top, bottom[0].value.split(self._sizes, self._axis), strict=True):
+        for blob, piece in zip(top, torch.split_with_sizes(bottom[0].value, self._sizes, self._axis), strict=True):
             blob.value = piece.clone()  # a layer in place must not change the bottom
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

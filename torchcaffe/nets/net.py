@@ -248,13 +248,15 @@ class Net:
                 raise
             for blob, other in self._in_place_writes.get(index, ()):
                 other.value = blob.value.reshape(other.shape)
-            self._join(index)
+            if index in self._joins:
+                self._join(*self._joins[index])
             if not self.layer_need_backward[index]:
                 layer.release_saved()
             resized |= layer.resized and not fetched
-            for blob, weight in zip(top, layer.loss_weights, strict=True):
-                if weight:
-                    loss = loss + _weighted(blob, weight)
+            if any(layer.loss_weights):
+                for blob, weight in zip(top, layer.loss_weights, strict=True):
+                    if weight:
+                        loss = loss + _weighted(blob, weight)
             if self.debug_info:
                 debug_info.forward(layer, top)
             for call in self.after_forward:
@@ -263,9 +265,8 @@ class Net:
             self.reshape(last + 1)
         return loss
 
-    def _join(self, index: int) -> None:
+    def _join(self, values: list[Blob], gradients: list[Blob]) -> None:
         """Tells the blobs of a layer that ran which of them have the same memory in Caffe."""
-        values, gradients = self._joins.get(index, ((), ()))
         for blob in values:
             blob.same_memory = values
         for blob in gradients:
