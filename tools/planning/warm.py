@@ -62,10 +62,14 @@ class _Warm:
         """The mark of the job that connects, in the process that is to do it; nothing in this one."""
         job, _ = self._listener.accept()
         mark, warm = job.recv(1 << 12).decode("ascii"), os.getpid()
-        if not mark:  # it has ended
+        try:
+            verb = os.fork() if mark else None
+        except OSError:  # no more processes, or no memory: the job takes its verb as killed
+            verb = None
+        if verb is None:
             job.close()
             return ""
-        if verb := os.fork():
+        if verb:
             self._watch(job, verb)
             return ""
         die_with_parent(warm)
