@@ -62,7 +62,7 @@ def col2im(columns: torch.Tensor, windows: Windows) -> torch.Tensor:
 def is_faster(weight: torch.Tensor) -> bool:
     """Whether the gradient of `weight` is faster by columns than by oneDNN in pieces of a few thousand positions.
 
-    It is for images of few channels: on one core of a Zen 4, the first convolution of LeNet took 1.4 ms instead of 5.0,
+    It is for images of few channels: on one core of a Zen 3, the first convolution of LeNet took 1.4 ms instead of 5.0,
     that of CIFAR-10 quick 12.8 instead of 15.9. With 16 channels and kernels of 3x3 it took 2.2 instead of 1.8.
     """
     return weight.shape[1] <= _FEW_CHANNELS and weight[0].numel() <= _FEW_VALUES

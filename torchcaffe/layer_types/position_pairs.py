@@ -5,9 +5,10 @@ matrices is the gradient for each pair of positions, summed over the images; an 
 the pairs that it connects. Pairs that no element connects are computed too, so this is for maps of no more positions
 than the kernel has elements, such as AlexNet's last ones.
 
-Measured on one core of a Zen 4, with batches of 64, in ms, beside oneDNN's convolution, best of 30: AlexNet a quarter
-as wide on images of 43x43, conv2 (4x4 positions, kernel 5x5) 0.57 and 2.30, conv3 (2x2, kernel 3x3) 0.23 and 1.17; of
-57x57, conv3 (3x3, kernel 3x3) 0.80 and 1.27. The other two products gain little: oneDNN leaves the padding out there.
+Measured on one core of a Zen 3 (AVX2), with batches of 64, in ms, beside oneDNN's convolution, best of 30: AlexNet a
+quarter as wide on images of 43x43, conv2 (4x4 positions, kernel 5x5) 0.57 and 2.30, conv3 (2x2, kernel 3x3) 0.23 and
+1.17; of 57x57, conv3 (3x3, kernel 3x3) 0.80 and 1.27. The other two products gain little: oneDNN leaves the padding out
+there.
 """
 
 from functools import lru_cache
