@@ -8,75 +8,96 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.made_once import made_once
 
-@pytest.fixture
-def root(tmp_path, monkeypatch, caffe, checkout):
-    """An empty project root, the current folder; `root(verb, ...)` runs a verb there and returns its output."""
-    monkeypatch.chdir(tmp_path)
-    environment = os.environ | {
-        "CAFFE": str(caffe),
-        "PYTHONPATH": str(checkout),
-        "GPUS": "",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
-
-    def call(*arguments: str | Path, status: int = 0) -> str:
-        command = [sys.executable, "-m", "tools", *map(str, arguments)]
-        result = subprocess.run(command, env=environment, capture_output=True, text=True)
-        output = result.stdout + result.stderr
-        assert result.returncode == status, f"exit {result.returncode}: {' '.join(command)}\n{output}"
-        return output
-
-    call.environment = environment
-    return call
-
-
-@pytest.fixture
-def small(checkout, tmp_path, tiny_sample) -> Path:
-    """An experiment on 20 classes in Tiny-ImageNet's layout. A run takes seconds."""
-    file = tmp_path / "small.yaml"
-    file.write_text(f"""\
+SMALL = """\
 dataset: tiny-imagenet
-path: {tiny_sample}
+path: {images}
 image_size: 64
 full_size: 60
 sizes: [60, 10]
 conditions: [base, S2T]
 model: mini
 solver: mini
-crop_size: 57
+crop_size: 29
 train_batch_size: 20
 test_batch_size: 50
 max_iter: 10
 display: 2
-""")
+"""
+
+
+class Tools:
+    """`tools(verb, ...)` runs a verb in the current folder and returns its output."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self.environment = environment
+
+    def __call__(self, *arguments: str | Path, status: int = 0, folder: Path | None = None) -> str:
+        command = [sys.executable, "-m", "tools", *map(str, arguments)]
+        result = subprocess.run(command, env=self.environment, cwd=folder, capture_output=True, text=True)
+        output = result.stdout + result.stderr
+        assert result.returncode == status, f"exit {result.returncode}: {' '.join(command)}\n{output}"
+        return output
+
+
+@pytest.fixture(scope="session")
+def tools(caffe, checkout) -> Tools:
+    own = {"CAFFE": str(caffe), "PYTHONPATH": str(checkout), "GPUS": "", "OPENBLAS_NUM_THREADS": "1"}
+    return Tools(os.environ | own)
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch, tools) -> Tools:
+    """An empty project root, the current folder; `root(verb, ...)` runs a verb there and returns its output."""
+    monkeypatch.chdir(tmp_path)
+    return Tools(dict(tools.environment))
+
+
+@pytest.fixture
+def small(tmp_path, tiny_sample) -> Path:
+    """An experiment on 20 classes in Tiny-ImageNet's layout. A run takes a second."""
+    return write_small(tmp_path, tiny_sample)
+
+
+def write_small(folder: Path, images: Path) -> Path:
+    file = folder / "small.yaml"
+    file.write_text(SMALL.format(images=images))
     return file
 
 
+@pytest.fixture(scope="session")
+def packed_once(tmp_path_factory, tools, tiny_sample) -> Path:
+    """A project with the small experiment's data packed and nothing trained."""
+
+    def pack(folder: Path) -> None:
+        write_small(folder, tiny_sample)
+        for verb in ("fetch", "split", "pack", "mean"):
+            tools(verb, "small.yaml", folder=folder)
+
+    return made_once(tmp_path_factory, "packed", pack)
+
+
+@pytest.fixture(scope="session")
+def swept_once(tmp_path_factory, tools, tiny_sample) -> Path:
+    """A project in which the small experiment was swept, from images to figures."""
+
+    def sweep(folder: Path) -> None:
+        write_small(folder, tiny_sample)
+        tools("sweep", "small.yaml", folder=folder)
+
+    return made_once(tmp_path_factory, "swept", sweep)
+
+
 @pytest.fixture
-def packed(root, small):
-    """`root` with the small experiment's data packed and nothing trained."""
-    for verb in ("fetch", "split", "pack", "mean"):
-        root(verb, small)
+def packed(root, small, packed_once) -> Tools:
+    """`root` as a copy of `packed_once`."""
+    shutil.copytree(packed_once, ".", dirs_exist_ok=True)
     return root
 
 
-@pytest.fixture(scope="module")
-def first_sweep(tmp_path_factory) -> Path:
-    """Where the first sweep of a module is kept for its other tests."""
-    return tmp_path_factory.mktemp("first_sweep")
-
-
 @pytest.fixture
-def sweep_once(root, small, first_sweep):
-    """`sweep_once(overrides)` sweeps the small experiment in the current folder. A module sweeps once, then copies."""
-
-    def sweep(overrides: str) -> None:
-        if (first_sweep / "models").exists():
-            shutil.copytree(first_sweep, ".", dirs_exist_ok=True)
-            return
-        root("sweep", small, "--set", overrides)
-        for part in ("data", "models", "results"):
-            shutil.copytree(part, first_sweep / part)
-
-    return sweep
+def swept(root, small, swept_once) -> Tools:
+    """`root` as a copy of `swept_once`."""
+    shutil.copytree(swept_once, ".", dirs_exist_ok=True)
+    return root

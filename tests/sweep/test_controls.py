@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from caffeformat.blobs import read_caffemodel
+from tests.helpers.made_once import made_once
 from tools.stats import transferability
 
 pytestmark = pytest.mark.slow
@@ -27,7 +29,7 @@ import numpy as np
 caffe.set_mode_cpu()
 ours, theirs = (caffe.Net(f"{folder}/train_val.prototxt", caffe.TEST, weights=f"{folder}/{name}")
                 for folder, name in zip(sys.argv[1::2], sys.argv[2::2]))
-images = 40 * np.random.RandomState(0).standard_normal((1, 3, 57, 57))
+images = 40 * np.random.RandomState(0).standard_normal((1, 3, 29, 29))
 ours.blobs["data"].data[...] = theirs.blobs["data"].data[...] = images
 np.savez("parted.npz", ours=ours.forward(start="conv1", end="conv2_sum")["conv2"],
          theirs=theirs.forward(start="conv1", end="conv2")["conv2"], own=ours.blobs["conv2_drawn"].data)
@@ -43,10 +45,21 @@ def manifest(condition: str, folder: Path = FOLDER) -> dict:
     return json.loads((folder / condition / "seed0" / "manifest.json").read_text())
 
 
+@pytest.fixture(scope="session")
+def controls_once(tmp_path_factory, tools, packed_once):
+    """A project in which the controls of the small experiment were swept, in one direction and size."""
+
+    def sweep(folder: Path) -> None:
+        shutil.copytree(packed_once, folder, dirs_exist_ok=True)
+        tools("sweep", "small.yaml", "--set", SWEPT, folder=folder)
+
+    return made_once(tmp_path_factory, "controls", sweep)
+
+
 @pytest.fixture
-def swept(root, sweep_once):
-    """The controls of the small experiment in one direction and size, done."""
-    sweep_once(SWEPT)
+def swept(root, small, controls_once):
+    """`root` as a copy of that project."""
+    shutil.copytree(controls_once, ".", dirs_exist_ok=True)
     return root
 
 
@@ -76,7 +89,7 @@ def test_the_tables_have_the_controls_in_order_and_no_retention_among_them(swept
 
 
 def test_the_chosen_filters_stay_the_sources_in_their_places_and_the_others_are_the_targets_own(swept, small, pycaffe):
-    swept("sweep", small, "--set", SWEPT.replace("sources", "all").replace("random8", "random9"))
+    swept("run", small, "A2B/n0010/S2T-random9/seed0", "--set", "keep_models=all conditions=[S2T-random9]")
     run = FOLDER / "S2T-random9/seed0"
     proofs = manifest("S2T-random9")["proofs"]
     chosen = proofs["subset"]["filters"]

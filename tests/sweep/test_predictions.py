@@ -17,7 +17,7 @@ from tools.training.process import RunFailed
 
 pytestmark = pytest.mark.slow
 
-RUN = Run("small", "B2A", 60, "base", 0)
+RUN = Run("small", "B2A", 60, "base", 0)  # 10 classes, 100 validation images in two batches
 ONE = "sizes=[60] directions=[B2A] conditions=[base]"
 PYCAFFE = """
 import sys
@@ -28,13 +28,6 @@ net = caffe.Net(folder + '/train_val.prototxt', model, caffe.TEST)
 rows = [(net.forward(), net.blobs['label'].data.copy(), net.blobs['fc8'].data.argmax(1))[1:] for _ in range(batches)]
 np.save(folder + '/oracle.npy', np.array([np.concatenate(part) for part in zip(*rows)]))
 """
-
-
-@pytest.fixture
-def swept(root, sweep_once):
-    """One run of the small experiment, done: 10 classes, 100 validation images in two batches."""
-    sweep_once(ONE)
-    return root
 
 
 def manifest(run: Run = RUN) -> dict:
@@ -117,8 +110,7 @@ def test_a_net_that_is_not_the_runs_gives_no_predictions_and_the_result_stands_o
 
 def test_a_net_is_scored_before_it_goes(swept, small):
     run = Run("small", "B2A", 10, "base", 0)
-    for verb in ("split", "pack", "mean"):
-        swept(verb, small)
+    shutil.rmtree(run.folder)
     swept("run", small, run.key, "--set", "keep_models=sources sizes=[60,10]")
     assert not list(run.folder.glob("*.caffemodel"))
     assert len(arrays(run)["predicted"]) == 100

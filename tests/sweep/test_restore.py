@@ -16,7 +16,8 @@ def manifest(key: str) -> dict:
     return json.loads(Path(f"models/small/{key}/manifest.json").read_text())
 
 
-def test_published_runs_stand_again_and_a_source_net_is_compared_with_the_one_that_was(root, small):
+def test_published_runs_stand_again_and_a_source_net_is_compared_with_the_one_that_was(packed, small):
+    root = packed
     root("sweep", small, "--set", "sizes=[60] conditions=[base]")
     root("publish", small)
     runs, curves = (Path(f"results/small/{name}").read_bytes() for name in ("runs.csv", "curves.csv"))
