@@ -10,7 +10,11 @@ from tools.nets.templates import NET, SOLVER, render
 from tools.protocol.experiment import load
 from tools.protocol.runs import runs_of
 
-PUBLISHED = {"demo": ("caffe", 5, 5000), "tiny-small": ("torchcaffe", 100, 5000)}  # classes, validation images a half
+PUBLISHED = {  # engine, classes and validation images of a half
+    "demo": ("caffe", 5, 5000),
+    "tiny-small": ("torchcaffe", 100, 5000),
+    "tiny-40": ("torchcaffe", 20, 1000),
+}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
