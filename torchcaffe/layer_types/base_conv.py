@@ -149,11 +149,14 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
         gradient = self._weight_gradient(diff, x) if wanted[1] else None
         if gradient is not None:
             self._add_gradients([gradient, diff.sum([0, 2, 3]) if wanted[2] else None])
-        elif any(wanted[1:]):
-            images = self._images_at_once(x if self._transposed else diff)
+            wanted = [wanted[0], False, False]
+        images = self._images_at_once(x if self._transposed else diff)
+        if images < len(x) and any(wanted[1:]):
             for some_diff, some_x in zip(diff.split(images), x.split(images), strict=True):
                 self._add_gradients(self._gradients(some_diff, some_x, [False, *wanted[1:]])[1:])
-        below = self._gradients(diff, x, [True, False, False])[0] if wanted[0] else None
+            wanted = [wanted[0], False, False]
+        below, *gradients = self._gradients(diff, x, wanted) if any(wanted) else (None,)
+        self._add_gradients(gradients)
         return None if below is None else self.result(below)
 
     def _weight_gradient(self, diff: torch.Tensor, x: torch.Tensor) -> torch.Tensor | None:

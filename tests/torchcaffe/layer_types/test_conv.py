@@ -103,6 +103,13 @@ def test_filter_gradients_summed_over_many_places_are_as_exact_as_caffes(
     figures.note(f"{kind} torchcaffe to float64", ours, max(3 * caffes, 6e-7))
 
 
+@pytest.mark.parametrize("geometry", ["kernel_size: 3 pad: 1 group: 2", "kernel_size: 5 stride: 2 pad: 3"])
+def test_filters_learn_from_many_images_of_few_positions(real_caffe, tmp_path, figures, geometry) -> None:
+    settings_ = f"convolution_param {{ num_output: 6 {geometry} {FILLERS} }}"
+    text = net_of(layer("Convolution", settings_), x=(20, 4, 3, 3))
+    Both(real_caffe, text, tmp_path).agree(figures, "Convolution")
+
+
 def test_convolution_of_several_bottoms_shares_the_filters(real_caffe, tmp_path, figures) -> None:
     settings_ = f"convolution_param {{ num_output: 4 kernel_size: 3 {FILLERS} }}"
     text = net_of(layer("Convolution", settings_, "x z", "y w"), x=(2, 3, 7, 7), z=(2, 3, 7, 7))

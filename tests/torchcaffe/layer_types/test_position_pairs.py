@@ -19,7 +19,7 @@ GEOMETRIES = [
 @pytest.mark.parametrize(("size", "kernel", "groups", "stride", "pad", "dilation"), GEOMETRIES, ids=str)
 def test_it_is_pytorchs_gradient(size, kernel, groups, stride, pad, dilation):
     torch.manual_seed(1)
-    x, weight = torch.randn(5, 4 * groups, *size), torch.randn(6 * groups, 4, *kernel)
+    x, weight = torch.randn(16, 4 * groups, *size), torch.randn(6 * groups, 4, *kernel)
     exact = weight.double().requires_grad_()
     top = torch.conv2d(x.double(), exact, None, stride, pad, dilation, groups)
     diff = torch.randn(top.shape)
@@ -33,11 +33,12 @@ def test_it_is_pytorchs_gradient(size, kernel, groups, stride, pad, dilation):
         torch.testing.assert_close(gradient, exact.grad.float(), rtol=0, atol=2e-6 * float(exact.grad.abs().max()))
 
 
-def test_it_is_for_maps_of_few_positions():
+def test_it_is_for_many_images_of_few_positions():
     geometry = [1, 1], [1, 1], [1, 1], False, [0, 0], 1
-    x, diff, weight = torch.zeros(2, 8, 4, 4), torch.zeros(2, 8, 4, 4), torch.zeros(8, 8, 3, 3)
+    x, diff, weight = torch.zeros(16, 8, 4, 4), torch.zeros(16, 8, 4, 4), torch.zeros(8, 8, 3, 3)
     assert not position_pairs.is_faster(x, diff, weight, geometry)
     few = x[..., :3, :3], diff[..., :3, :3]
     assert position_pairs.is_faster(*few, weight, geometry)
-    many = torch.zeros(1, 1, 1, 1).expand(1, 400, 3, 3)
+    assert not position_pairs.is_faster(*(maps[:15] for maps in few), weight, geometry)
+    many = torch.zeros(1, 1, 1, 1).expand(16, 400, 3, 3)
     assert not position_pairs.is_faster(many, many, torch.zeros(1, 1, 1, 1).expand(400, 400, 3, 3), geometry)
