@@ -40,9 +40,12 @@ def warm_parents(sweep: int) -> list[psutil.Process]:
 
 def wait_for_a_worker(sweep: "subprocess.Popen[bytes]") -> list[int]:
     """The process ids of the sweep's warm parent, and of its workers, once it has one."""
+    parents: list[psutil.Process] = []
     while sweep.poll() is None:
-        time.sleep(0.05)
-        for parent in warm_parents(sweep.pid):
+        time.sleep(0.01)
+        # A look at all processes takes long, and a worker may live for 0.1 s.
+        parents = [parent for parent in parents if parent.is_running()] or warm_parents(sweep.pid)
+        for parent in parents:
             with suppress(psutil.NoSuchProcess):
                 if workers := parent.children():
                     return [process.pid for process in (parent, *workers)]

@@ -76,6 +76,11 @@ class Net:
         self._drop_unneeded_gradients()
         if parsed.param.force_backward:
             self._force_backward()
+        # The blobs that no layer computes, whose shapes a script may change between two passes, and their last shapes.
+        self._sources = [
+            blob for tops, below in zip(self.tops, self.bottoms, strict=True) if not below for blob in tops
+        ]
+        self._source_shapes = [blob.shape for blob in self._sources]
         self.outputs = sorted(self._unread)
         for name in self.outputs:
             log.info("net.cpp:244", f"This network produces output {name}")
@@ -229,9 +234,12 @@ class Net:
     ) -> torch.Tensor:
         """Runs the layers from `start` to `end` (included) and returns the loss, a tensor without axes.
 
-        With `fetched`, data layers use the batches that `fetch` has read. With `reshapes`, every layer first looks at
-        the shapes of its bottoms, which a script may have changed.
+        With `fetched`, data layers use the batches that `fetch` has read. With `reshapes`, or if the shape of a blob
+        that no layer computes is not that of the last pass, every layer first looks at the shapes of its bottoms.
         """
+        shapes = [blob.shape for blob in self._sources]
+        reshapes |= shapes != self._source_shapes
+        self._source_shapes = shapes
         loss = torch.zeros((), dtype=self.context.dtype, device=self.context.device)
         last = len(self.layers) - 1 if end is None else end
         resized = False  # whether a layer below has changed the size of its tops

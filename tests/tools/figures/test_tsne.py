@@ -68,7 +68,7 @@ def test_the_heading_has_the_numbers_that_were_used(trained: Experiment, monkeyp
     monkeypatch.setattr(tsne.style, "set_figure_title", lambda figure, *texts: heads.append(texts))
     tsne.draw(trained, "caffe", Path())
     facts = "80 images; 50 and 10 principal components, then t-SNE, perplexity 26.3; net: B2A/n0012/base/seed0"
-    assert heads == [("quarters: the validation halves", facts)]
+    assert heads == [(f"{Path(trained.path).name}: the validation halves", facts)]
 
 
 def test_it_places_the_validation_images_of_both_halves_by_pixels_and_by_features(trained: Experiment) -> None:
