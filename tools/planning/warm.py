@@ -123,9 +123,12 @@ def main() -> None:
         listener.listen(_WAITING)
         os.chdir(graph["root"])
         os.environ["MPLBACKEND"] = "Agg"  # before matplotlib is loaded, as tools/__main__.py does
+        environment = dict(os.environ)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the verbs, and the sweep, which ends this process
         mark = _Warm(listener, graph).serve()
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()  # scikit-learn, for one, sets variables when it is loaded: torchcaffe would not start warm
+    os.environ.update(environment)
     sys.argv = ["tools", *arguments_of(graph, mark)]
     with contextlib.suppress(OSError):
         Path("/proc/self/comm").write_text(_NAME.format(sys.argv[1]), encoding="ascii")
