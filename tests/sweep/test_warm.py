@@ -21,11 +21,23 @@ TOOLS = [sys.executable, "-m", "tools"]
 EXPERIMENT = ["experiments/quick.yaml", "--set", "sizes=[4]"]
 
 
+# torchcaffe, and beside it a list of the memory that each call took, in KiB.
+ENGINE = """\
+#!{python}
+import resource, subprocess, sys
+status = subprocess.run([sys.executable, "-P", "-m", "torchcaffe", *sys.argv[1:]]).returncode
+with open("{list}", "a") as file:
+    print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=file)
+sys.exit(status)
+"""
+COLD = 80 * 1024  # KiB: PyTorch takes more, a call that hands its work to the warm parent less
+
+
 @pytest.fixture
 def environment(tmp_path: Path, checkout: Path) -> dict[str, str]:
     engine = tmp_path / "bin" / "torchcaffe"
     engine.parent.mkdir()
-    engine.write_text(f"#!/bin/sh\nexec '{sys.executable}' -P -m torchcaffe \"$@\"\n")
+    engine.write_text(ENGINE.format(python=sys.executable, list=tmp_path / "calls"))
     engine.chmod(0o755)
     kept = {name: value for name, value in os.environ.items() if name != "TORCHCAFFE_WARM"}
     return kept | {"CAFFE": str(engine), "PYTHONPATH": str(checkout), "GPUS": ""}
@@ -52,6 +64,11 @@ def wait_for_a_worker(sweep: "subprocess.Popen[bytes]") -> list[int]:
     raise AssertionError("the sweep ended without a warm start")
 
 
+def memory_of_calls() -> list[int]:
+    """KiB of each call that has ended by itself; that which measures an iteration, and leaves the parent, has not."""
+    return [int(line) for line in Path("calls").read_text().splitlines()]
+
+
 def net(run: str) -> str:
     manifest = json.loads(Path("models/quick+engine=torchcaffe", run, "manifest.json").read_text())
     return str(manifest["model"]["sha256"])
@@ -68,6 +85,8 @@ def test_a_sweep_starts_warm_trains_the_same_nets_and_leaves_no_process_behind(
         wait_for_a_worker(process)
         assert process.wait() == 0, Path("out").read_text()
     wait_for(lambda: not warm_parents(process.pid))
+    assert max(memory_of_calls()) < COLD
+    Path("calls").unlink()
 
     runs = ("B2A/n0012/base/seed0", "A2B/n0004/S1T/seed0")
     warm = [net(run) for run in runs]
@@ -77,6 +96,7 @@ def test_a_sweep_starts_warm_trains_the_same_nets_and_leaves_no_process_behind(
         command = [*TOOLS, "run", *EXPERIMENT[:1], run, *EXPERIMENT[1:]]
         subprocess.run(command, env={"OMP_NUM_THREADS": threads} | environment, check=True)
     assert [net(run) for run in runs] == warm
+    assert max(memory_of_calls()) > COLD
 
     shutil.rmtree("models")
     process = subprocess.Popen(sweep, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
