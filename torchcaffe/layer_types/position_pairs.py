@@ -34,6 +34,7 @@ def is_faster(x: torch.Tensor, diff: torch.Tensor, weight: torch.Tensor, geometr
 def weight_gradient(x: torch.Tensor, diff: torch.Tensor, weight: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     """The gradient of `weight`, (num_output, channels / group, kernel h, kernel w), in float32.
 
+    Its memory is in the order (num_output, kernel h, kernel w, channels / group), that of a convolution's weights.
     `x` is the bottom and `diff` the gradient of the top, both (N, C, H, W) in any memory layout.
     """
     stride, pad, dilation, _, _, groups = geometry
@@ -46,7 +47,8 @@ def weight_gradient(x: torch.Tensor, diff: torch.Tensor, weight: torch.Tensor, g
         functional.embedding_bag(pairs, (some_below.t() @ some_above).view(-1, outputs // groups), starts, mode="sum")
         for some_below, some_above in zip(below, above, strict=True)
     ]
-    return torch.stack(gradients).view(groups, prod(kernel), channels, -1).permute(0, 3, 2, 1).reshape(weight.shape)
+    rows = torch.stack(gradients).view(groups, prod(kernel), channels, -1).permute(0, 3, 1, 2)
+    return rows.reshape(outputs, *kernel, channels).permute(0, 3, 1, 2)
 
 
 def _rows(maps: torch.Tensor, groups: int) -> torch.Tensor:
