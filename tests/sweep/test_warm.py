@@ -25,7 +25,9 @@ EXPERIMENT = ["experiments/quick.yaml", "--set", "sizes=[4]"]
 ENGINE = """\
 #!{python}
 import resource, subprocess, sys
-status = subprocess.run([sys.executable, "-P", "-m", "torchcaffe", *sys.argv[1:]]).returncode
+from tools.common.parent_death import with_this_process
+command = [sys.executable, "-P", "-m", "torchcaffe", *sys.argv[1:]]
+status = subprocess.run(command, preexec_fn=with_this_process()).returncode
 with open("{list}", "a") as file:
     print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss, file=file)
 sys.exit(status)
