@@ -24,7 +24,7 @@ CAPTION = (
 )
 COLUMNS = ("size", "condition", "accuracy", "low", "high", "sd", "n")
 _MIDDLE_DEPTH = 4  # its colour is that of the family's line
-_ACROSS = 3  # panels side by side
+_ACROSS = 3  # panels side by side, at most
 _LEVELS = {"base": (0, (1, 2)), "base+": (0, (6, 2, 1, 2)), "FTall": (0, (6, 2))}  # condition without depth -> its dash
 _DODGE = 0.07  # distance between two families, where that between depths is 1
 
@@ -41,8 +41,8 @@ def draw(exp: Experiment, rows: list[Row], summary: list[Row], folder: Path) -> 
     has_budget = any(row["condition"] == "base+" for row in of_controls)
     levels = list(_LEVELS) if has_budget else ["base"]
     shown = [row for row in with_runs if row["size"] in sizes and (_family(row) or row["condition"] in levels)]
-    across = min(_ACROSS, len(sizes))
-    down = math.ceil(len(sizes) / across)
+    down = math.ceil(len(sizes) / _ACROSS)
+    across = math.ceil(len(sizes) / down)
     figure = style.new_figure(0.9 + 2.5 * down)
     panels = figure.subplots(down, across, sharex=True, sharey=True, squeeze=False).ravel()
     for axes, size in zip(panels, sizes, strict=False):
@@ -52,6 +52,9 @@ def draw(exp: Experiment, rows: list[Row], summary: list[Row], folder: Path) -> 
         axes.set_visible(False)
     for axes in panels[::across]:
         axes.set_ylabel("top-1 accuracy")
+    for axes in panels[len(sizes) - across : len(sizes)]:  # the lowest one of each column
+        axes.set_xlabel("n")
+        axes.tick_params(labelbottom=True)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right center")
     style.set_figure_title(
@@ -93,5 +96,4 @@ def _panel(axes: Axes, rows: list[Row], families: list[str]) -> None:
             point = look | {"marker": middle["marker"]}
             axes.plot(place, row["accuracy"], zorder=3, **style.with_white_edges(point))
             means.draw_bars(axes, [place], [row], look["color"])
-    axes.set_xlabel("n")
     axes.xaxis.set_major_locator(MultipleLocator(1))
