@@ -9,6 +9,7 @@ best and the worst of five loads are shown, all in the same browser, each after 
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import tempfile
@@ -51,8 +52,7 @@ def main() -> None:
         print(f"the page is not measured: {browser.MISSING}")
         return
     exp = load(CHECKOUT / "experiments" / "tiny.yaml")
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         seeds = max(1, round(RUNS / (2 * len(SIZES) * len(CONDITIONS))))
         count = write_tables(Path("results/tiny"), seeds)
         start = time.perf_counter()
