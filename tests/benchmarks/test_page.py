@@ -10,7 +10,7 @@ import pytest
 
 from tests.helpers import browser
 
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(browser.MISSING), reason=str(browser.MISSING))]
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(browser.MISSING is not None, reason=str(browser.MISSING))]
 
 
 def test_the_record_is_in_the_folder_that_is_named(checkout: Path, tmp_path: Path) -> None:
