@@ -198,10 +198,13 @@ def _say(folder: Path, log: Log) -> None:
     print(f"{folder / TRAIN}: {len(log.train)} rows, {folder / TEST}: {len(log.test)} rows, {_end(log)}")
     if log.processes > 1:
         print(f"  note: {log.processes} processes wrote this log at once; the rows are of the one with the most")
-    if log.garbled_rows or log.unread_count:
-        print(
-            f"  note: {log.garbled_rows + log.unread_count} rows are left out, for a line of them is garbled or missing"
-        )
+    if count := log.garbled_rows + log.unread_count:
+        like = f"; a line that is not read: {log.unread[0][:150]}" if log.unread else ""
+        print(f"  note: {count} rows are left out, for a line of them is garbled or missing{like}")
+    if log.is_cut_short:
+        print("  note: the last row is left out, for the log may have ended within it")
+    if doubled := log.doubled_rows:
+        print(f"  note: {doubled} rows have the iteration of the row before: several solvers wrote this log")
     if log.cut_line:
         print(f"  note: the last line has no line end and may be cut, it is left out: {log.cut_line.strip()[-100:]}")
 

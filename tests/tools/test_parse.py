@@ -327,3 +327,25 @@ def test_a_log_that_is_not_there_is_refused(tmp_path):
 def test_a_log_that_cannot_be_read_is_refused():
     with pytest.raises(UserError, match="/proc/self/mem: cannot be read: Input/output error"):
         parse_log(Path("/proc/self/mem"))
+
+
+# Logs that were joined from parts
+
+
+def test_lines_that_are_there_twice_count_once(tmp_path):
+    log = LOGS / "bvlc-1.0.log"
+    lines = log.read_text().splitlines(keepends=True)
+    overlap = len(lines) // 2
+    for joined in [lines * 2, [line for line in lines for _ in range(2)], lines[:-overlap] + lines[-2 * overlap :]]:
+        (tmp_path / "caffe.log").write_text("".join(joined))
+        parse(tmp_path / "caffe.log", tmp_path)
+        assert csvs(tmp_path) == expected(log)
+
+
+def test_an_attempt_whose_clock_was_set_back_comes_after_the_first(tmp_path):
+    log = LOGS / "resumed.log"
+    text = log.read_text()
+    assert text.index("I1231 23:") == 0 and "I0102 11:" in text
+    (tmp_path / "caffe.log").write_text(text.replace("I0102 11:", "I1231 21:"))
+    parse(tmp_path / "caffe.log", tmp_path)
+    assert csvs(tmp_path) == expected(log)

@@ -15,14 +15,16 @@ column is `score_0`). In 2013 `Testing net` had no iteration; it is that of the 
 
 Rules:
 - A row is complete when the solver's next line follows. The last row of the log, or of an attempt, is kept if it has
-  all outputs of the row before it; otherwise it is dropped. A garbled line drops its row.
+  all outputs of the row before it; otherwise it is dropped. A garbled line drops its row. So does a missing one, but
+  for the outputs of the last display. A snapshot does not complete a test row without outputs: signals ask for it.
 - The learning rate of a row is that of the `lr` line of its iteration, before or after it. If there is none, it is the
   last one before, or the first of the attempt. It is blank if the log ends before any of these.
 - A new attempt starts where a solver starts, or where the iteration goes back. It goes on from the last attempt that
   wrote the solverstate it resumes, or else came as far as its first iteration. Its rows replace that attempt's from its
   first iteration on; rows of attempts in between do not count. An attempt without a row replaces nothing. Seconds
   continue from the training time of all earlier attempts, lost work included.
-- `Solving` of another thread in the same attempt is that of a worker of a training on several GPUs.
+- `Solving` of another thread in the same attempt is that of a worker of a training on several GPUs. The lr line of
+  such a thread does not complete a row.
 - Seconds count from the line `Solving`, or from the first line of the attempt if there is none. The time of an attempt
   ends with the solver's last line.
 
@@ -37,9 +39,11 @@ NVIDIA Caffe (source: its src/caffe/solver.cpp, 0.15 to 0.17) prints the same ro
 Colour codes, and the backslashes that issue trackers put before `*`, are left out. What a reader of lines cannot do is
 in `arrange`: it works on the whole log, if `Log.is_mixed` or `Log.is_wrapped` says that it must.
 
-- Of processes that do the same training at once (ranks of MPI) the one with the most rows is read. They are told apart
-  by glog's thread id and by the tag before the line, `[1] ` or `caffe_1 | `.
-- Attempts are read in the order of their times, whatever their order in the file.
+- Of processes that do the same training at once (ranks of MPI) the one with the most rows is read, of equals the one
+  with the most outputs. They are told apart by glog's thread id and by the tag before the line, `[1] ` or `caffe_1 | `.
+- A line that is there twice, with the same time, is read once.
+- Attempts are read in the order of their times, whatever their order in the file. If that would begin later than the
+  file does, the clock was set back: then in the order of the file.
 - Lines that a console cut at a fixed width are joined again.
 
 `LogReader` takes the lines and returns each row when it is complete. `Log` has the result of the whole log. Most lines

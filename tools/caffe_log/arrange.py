@@ -23,6 +23,7 @@ class _Life:
         self.end = 0  # time of the last line that begins a row
         self.iterations: list[int] = []  # of the lines that begin a row
         self.rates = 0  # lr lines
+        self.outputs = 0  # lines with an output of a net
 
     @property
     def first(self) -> int:
@@ -40,16 +41,19 @@ class _Life:
 def arranged(lines: Iterable[str]) -> tuple[list[str], int]:
     """The lines of a log with each attempt in one piece, in the order of their times; and the number of processes.
 
-    Of processes that do the same training at the same time (ranks of MPI), only the one with the most rows stays, and
-    of equals the first. Lines without a solver (other threads, other programs) stay behind the lines that they follow.
+    A line that is there twice, with the same time to the microsecond, is kept once: such logs were joined from parts
+    that overlap.
+
+    Of processes that do the same training at the same time (ranks of MPI), only the one with the most rows stays, of
+    equals the one with the most outputs, and of such the first. Lines without a solver (other threads, other programs) stay behind the lines that they follow.
     """
-    rows = list(lines)
+    rows = list(_without_repeats(lines))
     lives = _lives(rows)
     solvers = [life for life in lives if life.iterations]
     if not solvers:
         return rows, 1
     kept: list[_Life] = []
-    for life in sorted(solvers, key=lambda life: (-len(life.iterations), life.first)):
+    for life in sorted(solvers, key=lambda life: (-len(life.iterations), -life.outputs, life.first)):
         if not any(life.is_twin_of(other) for other in kept):
             kept.append(life)
     has_rates = any(life.rates for life in kept)
@@ -72,14 +76,28 @@ def arranged(lines: Iterable[str]) -> tuple[list[str], int]:
 
 
 def _in_order_of_time(lives: list[_Life]) -> list[_Life]:
-    """If lives of one process overlap in time, its lines or its clock are in disorder: then the order of the file."""
+    """If lives of one process overlap in time, its lines or its clock are in disorder: then the order of the file.
+
+    The same if the earliest does not begin at the first iteration, but the first in the file does: the clock was set
+    back, or the log goes on in another time zone.
+    """
     by_line = sorted(lives, key=lambda life: life.first)
     by_time = sorted(by_line, key=lambda life: life.start or 0)
+    if by_line[0].iterations[0] < by_time[0].iterations[0]:
+        return by_line
     for number, life in enumerate(by_time):
         for later in by_time[number + 1 :]:
             if life.process == later.process and life.first > later.first and life.end > (later.start or 0):
                 return by_line
     return by_time
+
+
+def _without_repeats(lines: Iterable[str]) -> Iterator[str]:
+    seen: set[str] = set()
+    for line in lines:
+        if last_prefix(line) is None or line not in seen:
+            yield line
+        seen.add(line)
 
 
 def _lives(rows: list[str]) -> list[_Life]:
@@ -106,6 +124,8 @@ def _lives(rows: list[str]) -> list[_Life]:
             life.end = max(life.end, now)
         elif _SETS_RATE.match(text, start):
             life.rates += 1
+        elif " net output #" in text[start:]:
+            life.outputs += 1
     return lives
 
 

@@ -11,7 +11,7 @@ from datetime import date
 # Groups: severity, "0228 10:00:00", microseconds, the first word of the message (the message starts where it does).
 PREFIX = re.compile(
     r"([IWEF])((?:[12]\d{3})?(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]) (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)\.(\d{6})"
-    r" +\S+ (?:[^\s\]:]+|[A-Za-z]:[^\]:]+):\d+\] *(?:\[[\d. -]+\] +)?(\w*)"
+    r" +\S+ (?:[^\s\]:]+|[A-Za-z]:[^\]:]+):\d+\][ \t\xa0]*(?:\[[\d. -]+\] +)?(\w*)"
 )
 
 _ESCAPE = r"(?:\x1b|\^\[|\\e|\\033)"
@@ -75,7 +75,7 @@ class Clock:
         self._day = 0
         self._minute = 0  # start of the current minute, in microseconds
         self._base = 0  # start of the current second, in microseconds
-        self._last_read: int | None = None
+        self.last_read: int | None = None  # the time of the last `read`, in microseconds since the first day's midnight
         self._elapsed = 0
 
     def set_second(self, second: str) -> None:
@@ -103,9 +103,9 @@ class Clock:
     def read(self, micros: str) -> int:
         """Microseconds from the last `restart` to `micros` (group 3 of PREFIX) in the current second."""
         now = self._base + int(micros)
-        if self._last_read is not None and now > self._last_read:
-            self._elapsed += now - self._last_read
-        self._last_read = now
+        if self.last_read is not None and now > self.last_read:
+            self._elapsed += now - self.last_read
+        self.last_read = now
         return self._elapsed
 
     def read_pairs(self, minutes: Sequence[str], *times: Sequence[int]) -> list[int]:
@@ -115,7 +115,7 @@ class Clock:
         The result of the last second one is `elapsed`.
         """
         lapses = []
-        last, elapsed, known = self._last_read, self._elapsed, self.second[:-3]
+        last, elapsed, known = self.last_read, self._elapsed, self.second[:-3]
         if last is None:
             last = 1 << 62
         for minute, second, first, then in zip(minutes, *times, strict=True):
@@ -130,7 +130,7 @@ class Clock:
             last = base + then
             if last > now:
                 elapsed += last - now
-        self._last_read, self._elapsed = last, elapsed
+        self.last_read, self._elapsed = last, elapsed
         self.second, self._base = f"{known}:{second:02}", base
         return lapses
 

@@ -23,6 +23,7 @@ class Log:
         self.ignored_layers: list[str] = []  # layers in the weights file that the train net does not have
         self.rates = array("d")  # iter/s as displayed, without meaningless ones
         self.garbled_rows = 0  # left out because a line is garbled or missing; set by `finish`
+        self.is_cut_short = False  # the last row is left out, because it may lack outputs; set by `finish`
         self.unread: list[str] = []  # the first lines that look like a display or a test, but are not read
         self.unread_count = 0
         self.tested_batches = 0  # lines of `caffe test`, which trains nothing
@@ -37,3 +38,8 @@ class Log:
         points = pairwise(zip(self.train.numbers("NumIters"), self.train.numbers("Seconds"), strict=True))
         rates = self.rates or [(n - m) / (t - s) for (m, s), (n, t) in points if n > m and t > s]
         return statistics.median(rates) if rates else NAN
+
+    @property
+    def doubled_rows(self) -> int:
+        """Train rows with the iteration of the row before: one solver displays an iteration once."""
+        return sum(before == after for before, after in pairwise(self.train.numbers("NumIters")))

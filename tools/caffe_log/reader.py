@@ -1,26 +1,24 @@
 """LogReader: interprets the lines of a log. The package docstring has the rules."""
 
-import re
 from collections import deque
 from itertools import islice
 
 from tools.caffe_log.displays import LINES, Displays, Form, OneTest
 from tools.caffe_log.glog import PREFIX, Clock, last_prefix, plain_text, process_of
 from tools.caffe_log.log import Log
+from tools.caffe_log.messages import (
+    CUT_NAME,
+    DISPLAY,
+    ITERATION,
+    LOOKS_COLOURED,
+    OUTPUT,
+    TEST_LOSS,
+    is_cut_off,
+    last_name,
+)
 from tools.caffe_log.rows import NAN, LogRow, RowBuilder, number
 
 _CONTEXT = 6  # lines kept to report an abort, the last one included
-_ITERATION = re.compile(
-    r"Iteration (\d{1,18})(?: \((?:(\S+) iter/s, (\S+)s/.*?|\S+ s|\S+/s)\))?, (?:\d\S*ep, )?"
-    r"(?:(loss|lr) = ([^\s,\x1b\[]+)(?:\s*$|, m = )|Testing net(?: \(#(\d{1,9})\))?\s*$|(Test score #\d+: \S+)\s*$)"
-)
-_DISPLAY = re.compile(r"Iteration \d+\b.*(?:loss = |lr = |Testing net)")  # of any dialect, also one that is not read
-_OUTPUT = re.compile(
-    r"(?:\w+ net output(?: mAP)?|\w+ score) #(\d{1,9}):(?: (.*?) =)? (\S+)(?: \(\* \S+ = \S+ loss\))?\s*$"
-)
-_COLOURED = re.compile(r"\] *(?:\x1b|\^\[|\\|\[\d+(?:;\d+)*m)")  # something between the prefix and the message
-_TEST_LOSS = re.compile(r"Test loss: ([^\s\x1b\[]+)(?:\x1b\S*|\[\d*m)?\s*$")
-_REST = re.compile(r"[\d.e+-]+$|[\d.e+-]* ?\(\* \S+ = \S+ loss\)$")  # of a line that was cut at its number
 _STACK = ("@ ", "*** Check failure stack trace", "PC: @")
 _CRASH = ("*** SIG", "terminate called", "  what():")
 
@@ -34,11 +32,12 @@ class LogReader:
         self._clock = Clock()
         self._earlier_time = 0  # microseconds of the earlier attempts
         self._time = 0  # microseconds of all attempts, up to the solver's last line
+        self._line_before = ""  # the last `Iteration` line
         self._micros = ""  # microseconds in the prefix of the current line
         self._process = ("", "")  # of the last line that began a row
         self._thread = "\n"  # of that process as it stands in its lines, if these have no tag; otherwise in no line
         self._earlier_processes: set[tuple[str, str]] = set()  # that began rows before it
-        self._attempt_start: int | None = None
+        self._last_time: int | None = None  # by the clock, of the last `Iteration` line
         self._recent: deque[str] = deque(maxlen=_CONTEXT)
         self._train_layers: set[str] = set()
         self._in_train_net = False
@@ -65,6 +64,7 @@ class LogReader:
         self._stage = ""  # later initialized, then solving
         self._iteration: int | None = None
         self._displayed = False
+        self._is_row_unread = False  # the last `Iteration` line is in a form that is not read
         self._has_copied = False
         self._has_header = False
         self._resumed = ""  # name of the solverstate that the attempt goes on from
@@ -79,7 +79,7 @@ class LogReader:
                 self._other_line(line)
                 return None
         severity, second, self._micros, word = prefix.groups()
-        if not word and _COLOURED.search(line):
+        if not word and LOOKS_COLOURED.search(line):
             line = plain_text(line)
             prefix = last_prefix(line) or prefix
             word = prefix[4]
@@ -112,6 +112,7 @@ class LogReader:
             self._take_test(part, form)
         else:
             self._take_displays(part, form)
+        self._last_time = self._clock.last_read
         self._iteration = part.iterations[-1]
         return True
 
@@ -139,7 +140,9 @@ class LogReader:
 
     def finish(self) -> Log:
         """To be called at the end of the log: keeps or drops the open row. Returns `log`."""
-        self._rows.close(cut=True)
+        last = self._rows.open
+        kept = self._rows.close(cut=True)
+        self.log.is_cut_short = last is not None and kept is None and bool(last.kind == "train" or last.values)
         self._rows.take_back_empty_attempt()
         self.log.garbled_rows = self._rows.garbled
         self.log.seconds = self._time / 1e6
@@ -149,24 +152,32 @@ class LogReader:
     # Rows
 
     def _iteration_line(self, line: str, start: int) -> LogRow | None:
-        match = _ITERATION.match(line, start)
+        match = ITERATION.match(line, start)
         if match is None and (plain := self._plain(line)):
             line, start = plain
-            match = _ITERATION.match(line, start)
+            match = ITERATION.match(line, start)
         if match is None:
-            if _DISPLAY.match(line, start):
+            if DISPLAY.match(line, start):
                 self.log.unread_count += 1
                 self.log.unread = [*self.log.unread, line.strip()][:3]
+                self._is_row_unread = True
+                return self._rows.close()
             return None
         digits, rate, lapse, key, value, net, score = match.groups()
+        self._is_row_unread = False
         iteration = int(digits)
         if key == "lr":
             if iteration != self._iteration:
                 iteration = self._iteration_of_rate(line, iteration)
+            elif self._is_of_another_thread(line):
+                return self._rows.take_rate(iteration, number(value))
         elif self._prefix.start() or not line.startswith(self._thread, self._prefix.end(3)):
             self._check_process(line)
         row = None if iteration == self._iteration else self._set_iteration(iteration)
         self._time = self._earlier_time + self._clock.read(self._micros)
+        self._last_time = self._clock.last_read
+        self.log.is_mixed |= line == self._line_before
+        self._line_before = line
         if score is not None:
             return self._inline_score(line, match.start(7), iteration) or row
         if key == "lr":
@@ -198,14 +209,20 @@ class LogReader:
             self._process = process
         self._thread = f" {process[1]} " if not process[0] else "\n"
 
+    def _is_of_another_thread(self, line: str) -> bool:
+        """Whether a line without a tag is of another thread than the open row: of a worker on another GPU."""
+        if line.startswith(self._thread, self._prefix.end(3)) or self._rows.open is None or self._process[0]:
+            return False
+        return process_of(line, self._prefix) != self._process
+
     def _set_iteration(self, iteration: int) -> LogRow | None:
         """Sets the solver's iteration. If it is lower than before, the attempt ends, and its open row is returned."""
         row = None
         if self._iteration is not None and iteration < self._iteration:
             row = self._end_attempt()
         if self._iteration is None:
-            self.log.is_mixed |= self._attempt_start is not None and self._clock.now < self._attempt_start
-            self._attempt_start = self._clock.now
+            now = self._clock.now + int(self._micros)
+            self.log.is_mixed |= self._last_time is not None and now < self._last_time
             if self.log.attempts > 1:
                 self._rows.replace_from(iteration, self._resumed)
             self._rows.reach = iteration
@@ -240,32 +257,38 @@ class LogReader:
         row = self._rows.open
         if row and row.kind == "train":
             self._add_output(row, line, start)
+        else:
+            self._output_without_row(line, start)
 
     def _test_output(self, line: str, start: int) -> None:
         row = self._rows.open
         if row is None or row.kind == "train":
+            self._output_without_row(line, start)
             return
         if not row.values:
             self._time = self._earlier_time + self._clock.read(self._micros)
             row.seconds = self._time / 1e6
-        if match := _TEST_LOSS.match(line, start):
+        if match := TEST_LOSS.match(line, start):
             row.loss = number(match[1])
         else:
             self._add_output(row, line, start)
 
+    def _output_without_row(self, line: str, start: int) -> None:
+        """The first output tells of a row whose `Iteration` line is missing. A log may begin within a row."""
+        if self._iteration is not None and not self._is_row_unread and " #0: " in line[start:]:
+            self._rows.garbled += 1
+
     def _add_output(self, row: LogRow, line: str, start: int) -> None:
-        match = _OUTPUT.match(line, start)
+        match = OUTPUT.match(line, start)
         if match:
             index, name, text = match.groups()
             value = number(text)
-            if value is not None and not (name and ("\\" in name or "\x1b" in name or " (* " in name)):
+            if value is not None and not (name and ("\\" in name or "\x1b" in name or CUT_NAME in name)):
                 row.add(int(index), name or f"score_{index}", value)
                 return
         plain = self._plain(line)
-        match = _OUTPUT.match(*plain) if plain else match
-        if match and " (* " not in (
-            match[2] or ""
-        ):  # such a name is a line that was cut in `loss = 2.5 (* 1 = 2.5 loss)`
+        match = OUTPUT.match(*plain) if plain else match
+        if match and CUT_NAME not in (match[2] or ""):
             row.add(int(match[1]), match[2] or f"score_{match[1]}", number(match[3]))
         else:
             row.garbled = True  # garbled, or `Test interrupted.`
@@ -285,11 +308,14 @@ class LogReader:
 
     def _snapshotting(self, line: str, start: int) -> LogRow | None:
         if line.startswith("Snapshotting solver state", start):
-            self._rows.snapshots.add(_last_name(line))
+            self._rows.snapshots.add(last_name(line))
+        row = self._rows.open
+        if row is not None and row.kind == "test" and not row.values:
+            return None  # by SIGHUP, within the test
         return self._end_row(line, start)
 
     def _resuming(self, line: str, start: int) -> None:
-        self._resumed = _last_name(line)
+        self._resumed = last_name(line)
 
     def _displayed_rate(self, rate: str | None, lapse: str | None) -> float:
         """iter/s of a display; NaN for the first of an attempt and for a time too short for Caffe's timer."""
@@ -371,29 +397,11 @@ class LogReader:
         """A line without glog's prefix: of another program, a later line of a message, or of a crash."""
         if line.lstrip().startswith(_STACK):
             return
-        if self._recent and not self.log.is_wrapped and _is_cut_off(self._recent[-1], line):
+        if self._recent and not self.log.is_wrapped and is_cut_off(self._recent[-1], line):
             self.log.is_wrapped = True
         self._recent.append(line)
         if line.startswith(_CRASH):
             self.log.fatal = _stripped(self._recent)
-
-
-def _is_cut_off(line: str, rest: str) -> bool:
-    """Whether `rest` is the end of a display or output line that a console cut in two."""
-    prefix, rest = last_prefix(line), rest.rstrip("\r\n")
-    if prefix is None or not rest.strip():
-        return False
-    start, line = prefix.start(4), line.rstrip("\r\n")
-    pattern = _ITERATION if prefix[4] == "Iteration" else _OUTPUT
-    is_open = line.count("(") > line.count(")") or not pattern.match(line, start)
-    if not is_open and not _REST.match(rest):
-        return False
-    return bool(pattern.match(line + rest, start) or pattern.match(f"{line} {rest}", start))
-
-
-def _last_name(line: str) -> str:
-    """The name of the file, without folders, that a line ends with."""
-    return plain_text(line).rstrip().replace("\\", "/").rpartition("/")[2].rpartition(" ")[2]
 
 
 def _stripped(lines: deque[str]) -> list[str]:

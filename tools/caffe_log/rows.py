@@ -147,7 +147,11 @@ class RowBuilder:
             self.garbled += not cut
             return None
         names, key = row.names, (row.kind, row.net)
-        if cut and self._outputs.get(key) != names:
+        known = self._outputs.get(key)
+        if cut and known != names:
+            return None
+        if known and names and len(names) < len(known) and known[: len(names)] == names:
+            self.garbled += 1  # its last outputs are missing
             return None
         self._outputs[key] = names
         self._store(row, names)
@@ -170,11 +174,15 @@ class RowBuilder:
         if rate is None:
             self._without_rate.append((table, index, row.iteration))
 
+    def take_rate(self, iteration: int, rate: float | None) -> None:
+        """Takes the lr line of another thread: the open row goes on."""
+        before, self._rate, self._rate_iteration = self._rate, rate, iteration
+        self.settle_rates(rate if before is None else before)
+
     def end_with_rate(self, iteration: int, rate: float | None) -> LogRow | None:
         """Takes an lr line: ends the open row and settles the rates of the rows before it."""
-        before, self._rate, self._rate_iteration = self._rate, rate, iteration
         row = self.close()
-        self.settle_rates(rate if before is None else before)
+        self.take_rate(iteration, rate)
         return row
 
     def settle_rates(self, others: float | None) -> None:
@@ -210,8 +218,13 @@ def _columns(names: tuple[str, ...]) -> tuple[str, ...]:
     the same name: `acc[0]`, `acc[1]`. An output with the name of a fixed column gets brackets too: `Seconds[0]`."""
     count, index, columns = Counter(names), Counter[str](), []
     for name in names:
-        columns.append(f"{name}[{index[name]}]" if count[name] > 1 or name in _RESERVED else name)
-        index[name] += 1
+        column = name
+        while count[name] > 1 or name in _RESERVED:
+            column = f"{name}[{index[name]}]"
+            index[name] += 1
+            if column not in count:
+                break
+        columns.append(column)
     return tuple(columns)
 
 

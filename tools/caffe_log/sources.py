@@ -12,13 +12,15 @@ from typing import IO
 
 _PIECE = 1 << 16  # characters
 _GZIP = b"\x1f\x8b"
+_PACKED = {b"\xfd7zXZ\0": "xz", b"BZh": "bzip2", b"\x28\xb5\x2f\xfd": "zstd", b"PK\3\4": "zip", b"7z\xbc\xaf": "7z"}
+_TAR = slice(257, 262)  # where a tar archive says `ustar`
 
 
 class LogSource:
     """The lines of one log. They can be read several times, also from standard input or a pipe, by a temporary copy.
 
     The content decides the format, not the file's name. Raises OSError if the log cannot be read, also when a gzip file
-    is damaged or cut off.
+    is damaged or cut off, and for other archives, which may hold several logs.
     """
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +44,7 @@ class LogSource:
         file = self._open()
         if file.peek(2).startswith(_GZIP):
             return _unpacked(file, parts)
-        return parts(_text(file))
+        return parts(_text(_no_archive(file)))
 
     def _open(self) -> io.BufferedReader:
         if self._copy is None:
@@ -58,9 +60,18 @@ def _pieces(text: io.TextIOWrapper) -> Iterator[str]:
 
 def _unpacked(file: io.BufferedReader, parts: Callable[[io.TextIOWrapper], Iterator[str]]) -> Iterator[str]:
     try:
-        yield from parts(_text(io.BufferedReader(gzip.GzipFile(fileobj=file))))
+        yield from parts(_text(_no_archive(io.BufferedReader(gzip.GzipFile(fileobj=file)))))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise OSError(None, f"the gzip data is damaged or cut off ({error})") from error
+
+
+def _no_archive(content: io.BufferedReader) -> io.BufferedReader:
+    head = content.peek(512)
+    kind = next((kind for magic, kind in _PACKED.items() if head.startswith(magic)), "")
+    kind = "tar" if head[_TAR] == b"ustar" else kind
+    if kind:
+        raise OSError(None, f"it is packed by {kind}, and only gzip is unpacked here")
+    return content
 
 
 def _text(content: io.BufferedReader) -> io.TextIOWrapper:

@@ -54,7 +54,7 @@ def test_attempts_without_a_header_are_told_apart_by_iteration_and_time():
 
 def test_a_line_out_of_its_place_does_not_cut_an_attempt():
     log = training(0, 0, 1)
-    later = said(2, "Iteration 0, lr = 1")
+    later = said(3, "Iteration 0, lr = 1")
     assert arranged([later, *log]) == ([later, *log], 1)
 
 
@@ -88,3 +88,19 @@ def test_a_blank_that_is_lost_at_the_cut_is_put_back():
     trimmed = trimmed.replace("top", "t" * (width - 1 - trimmed.index(" 0.5") + 3))
     wrapped = [value[:width], value[width:], value[:width], value[width:], trimmed[: width - 1], trimmed[width:]]
     assert list(rejoined(f"{part}\n" for part in wrapped)) == [f"{line.strip()}\n" for line in (value, value, trimmed)]
+
+
+def test_of_ranks_with_as_many_rows_the_one_with_the_outputs_stays():
+    silent, speaks = training(0, 0, 100), training(0, 0, 200)
+    output = said(2, "    Test net output #0: accuracy = 0.5", 200)
+    assert arranged([*in_turns(silent, speaks), output]) == ([*speaks, output], 2)
+
+
+def test_a_resumed_attempt_whose_clock_is_behind_stays_after_the_first():
+    first, resumed = training(30, 0, 1), training(0, 20, 2)
+    assert arranged([*first, *resumed]) == ([*first, *resumed], 1)
+
+
+def test_a_line_that_is_there_twice_is_kept_once():
+    log = training(0, 0, 1)
+    assert arranged([*log, *log[1:], "no prefix\n", "no prefix\n"]) == ([*log, "no prefix\n", "no prefix\n"], 1)

@@ -23,3 +23,8 @@ def test_the_speed_is_the_median_of_the_displayed_rates():
 def test_without_displayed_rates_it_is_the_median_between_train_rows_that_differ_in_time():
     assert a_log((0, 0.0), (20, 1.0), (40, 1.0), (60, 3.0), (160, 4.0)).iters_per_s == 20
     assert math.isnan(a_log((0, 0.0)).iters_per_s)
+
+
+def test_rows_of_the_same_iteration_are_counted():
+    assert a_log((0, 0.0), (0, 0.1), (20, 1.0), (20, 1.1)).doubled_rows == 2
+    assert a_log((0, 0.0), (20, 1.0)).doubled_rows == 0

@@ -313,3 +313,51 @@ def test_real_caffe_that_aborts_leaves_its_last_messages(tiny, caffe, tmp_path):
     assert "Cannot copy param 0 weights from layer 'ip1'" in log.fatal[-1]
     assert "Finetuning from" in log.fatal[-2]
     assert not [line for line in log.fatal + log.tail if "0x" in line]
+
+
+# Lines between a row's lines, and lines that are missing
+
+PREFIX = "I0501 10:00:00.000000 {} solver.cpp:1] "
+WORKERS = """\
+1] Iteration 0, loss = 4
+1] Train net output #0: loss = 4 (* 1 = 4 loss)
+1] Iteration 0, lr = 0.2
+1] Iteration 10, loss = 3
+7] Iteration 10, lr = 0.1
+1] Train net output #0: loss = 3 (* 1 = 3 loss)
+1] Iteration 10, lr = 0.1
+"""
+SIGHUP = """\
+1] Iteration 10, Testing net (#0)
+1] Snapshotting to binary proto file x.caffemodel
+1] Snapshotting solver state to binary proto file x.solverstate
+1] Test net output #0: accuracy = 0.5
+1] Test net output #1: loss = 2 (* 1 = 2 loss)
+1] Iteration 10, loss = 3
+"""
+
+
+def log_of(text: str) -> Log:
+    """Each line is a thread and its message."""
+    parts = [line.split("] ", 1) for line in text.splitlines()]
+    return read("".join(f"{PREFIX.format(thread)}{message}\n" for thread, message in parts))
+
+
+def test_a_rate_of_another_gpu_does_not_end_the_row_of_the_first():
+    log = log_of(WORKERS)
+    assert log.train.column("loss") == [4, 3] and log.train.column("LearningRate") == [0.2, 0.1]
+
+
+def test_a_snapshot_that_a_signal_asks_for_within_a_test_does_not_end_its_row():
+    log = log_of(SIGHUP)
+    assert log.test.column("accuracy") == [0.5] and log.test.column("loss") == [2] and log.garbled_rows == 0
+
+
+@pytest.mark.parametrize("lost", ["Iteration 10, loss = 3", "Iteration 10, Testing net (#0)"])
+@pytest.mark.parametrize("left", ["", "Iteration 1", "Iteration 10 (5 iter/s, 2s", "Iteration 10,"])
+def test_a_row_whose_first_line_is_missing_or_cut_is_counted(lost, left):
+    text = WORKERS.replace("7] Iteration 10, lr = 0.1\n", "") + SIGHUP.replace(
+        "Iteration 10, loss = 3", "Optimization Done."
+    )
+    log = log_of(text.replace(f"1] {lost}\n", f"1] {left}\n" if left else ""))
+    assert log.garbled_rows + log.unread_count == 1 and len(log.train) + len(log.test) == 2

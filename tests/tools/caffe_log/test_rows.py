@@ -75,3 +75,20 @@ def test_numbers_are_read_as_c_and_windows_print_them() -> None:
         value = number(text)
         assert value is not None and math.isnan(value), text
     assert [number(text) for text in ("0.7.1", "", "0,7", None)] == [None] * 4
+
+
+def test_columns_of_outputs_of_the_same_name_have_no_name_of_another_output() -> None:
+    row = train_row(0)
+    for index, name in enumerate(["acc", "acc", "acc[0]"]):
+        row.add(index, name, float(index))
+    assert row.outputs == {"acc[1]": 0, "acc[2]": 1, "acc[0]": 2}
+
+
+def test_a_row_that_lacks_the_last_outputs_of_the_row_before_is_left_out() -> None:
+    rows = RowBuilder()
+    for iteration, outputs in enumerate([2, 1, 0, 2]):
+        rows.open = train_row(iteration)
+        for index in range(outputs):
+            rows.open.add(index, f"output{index}", 0.5)
+        rows.close()
+    assert list(rows.train.numbers("NumIters")) == [0, 2, 3] and rows.garbled == 1  # the last display has none
