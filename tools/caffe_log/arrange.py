@@ -45,7 +45,8 @@ def arranged(lines: Iterable[str]) -> tuple[list[str], int]:
     that overlap.
 
     Of processes that do the same training at the same time (ranks of MPI), only the one with the most rows stays, of
-    equals the one with the most outputs, and of such the first. Lines without a solver (other threads, other programs) stay behind the lines that they follow.
+    equals the one with the most outputs, and of such the first. Lines without a solver (other threads, other programs)
+    stay behind the lines that they follow.
     """
     rows = list(_without_repeats(lines))
     lives = _lives(rows)

@@ -3,6 +3,7 @@
 from collections import deque
 from itertools import islice
 
+from tools.caffe_log.copied_layers import CopiedLayers
 from tools.caffe_log.displays import LINES, Displays, Form, OneTest
 from tools.caffe_log.glog import PREFIX, Clock, last_prefix, plain_text, process_of
 from tools.caffe_log.log import Log
@@ -39,8 +40,7 @@ class LogReader:
         self._earlier_processes: set[tuple[str, str]] = set()  # that began rows before it
         self._last_time: int | None = None  # by the clock, of the last `Iteration` line
         self._recent: deque[str] = deque(maxlen=_CONTEXT)
-        self._train_layers: set[str] = set()
-        self._in_train_net = False
+        self._copied = CopiedLayers(self.log)
         self._handlers = {
             "Iteration": self._iteration_line,
             "Train": self._train_output,
@@ -53,9 +53,9 @@ class LogReader:
             "Optimization": self._optimization,
             "Initializing": self._initializing,
             "Solving": self._solving,
-            "Creating": self._creating,
-            "Finetuning": self._finetuning,
-            "Ignoring": self._ignoring,
+            "Creating": self._copied.creating,
+            "Finetuning": self._copied.finetuning,
+            "Ignoring": self._copied.ignoring,
             "Batch": self._batch,
         }
         self._new_attempt()
@@ -65,7 +65,7 @@ class LogReader:
         self._iteration: int | None = None
         self._displayed = False
         self._is_row_unread = False  # the last `Iteration` line is in a form that is not read
-        self._has_copied = False
+        self._copied.new_attempt()
         self._has_header = False
         self._resumed = ""  # name of the solverstate that the attempt goes on from
 
@@ -170,7 +170,8 @@ class LogReader:
             if iteration != self._iteration:
                 iteration = self._iteration_of_rate(line, iteration)
             elif self._is_of_another_thread(line):
-                return self._rows.take_rate(iteration, number(value))
+                self._rows.take_rate(iteration, number(value))
+                return None
         elif self._prefix.start() or not line.startswith(self._thread, self._prefix.end(3)):
             self._check_process(line)
         row = None if iteration == self._iteration else self._set_iteration(iteration)
@@ -366,29 +367,6 @@ class LogReader:
             self.log.finished = not self.log.stopped_early
             self._rows.settle_last_rates()
         return row
-
-    # Layers and weights
-
-    def _creating(self, line: str, start: int) -> None:
-        if line.startswith("Creating train", start):
-            self._in_train_net = True
-            self._train_layers.clear()
-        elif line.startswith("Creating test", start):
-            self._in_train_net = False
-        elif self._in_train_net and line.startswith("Creating Layer ", start):
-            self._train_layers.add(plain_text(line[start:]).strip().removeprefix("Creating Layer "))
-
-    def _finetuning(self, line: str, start: int) -> None:
-        """Weights are copied. Each weights file has a line, and newer Caffes repeat them for each test net."""
-        if not self._has_copied:
-            self.log.ignored_layers = []
-        self._has_copied = True
-
-    def _ignoring(self, line: str, start: int) -> None:
-        """Each net prints this. A layer that the train net has is one that only a test net lacks: not counted."""
-        layer = plain_text(line[start:]).strip().removeprefix("Ignoring source layer ")
-        if layer not in self._train_layers and layer not in self.log.ignored_layers:
-            self.log.ignored_layers.append(layer)
 
     def _batch(self, line: str, start: int) -> None:
         self.log.tested_batches += 1

@@ -49,8 +49,8 @@ def test_pieces_are_of_whole_lines_and_hold_the_whole_text(end: str, tmp_path: P
 def test_an_archive_is_refused_by_its_name(packed: bool, tmp_path: Path):
     with tarfile.open(tmp_path / "logs.tar", "w") as archive:
         archive.add(__file__, "a.log")
-    content = (tmp_path / "logs.tar").read_bytes()
-    for kind, content in {"tar": content, "xz": lzma.compress(b"a log"), "bzip2": bz2.compress(b"a log")}.items():
+    tar = (tmp_path / "logs.tar").read_bytes()
+    for kind, content in {"tar": tar, "xz": lzma.compress(b"a log"), "bzip2": bz2.compress(b"a log")}.items():
         (tmp_path / "x").write_bytes(gzip.compress(content) if packed else content)
         with pytest.raises(OSError, match=f"packed by {kind}"):
             list(LogSource(tmp_path / "x").lines())
