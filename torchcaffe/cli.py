@@ -18,6 +18,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -119,8 +120,11 @@ def _import_commands() -> ModuleType:
 def _run_logged(command: str, flags: "Flags", files: list[str]) -> int:
     """Runs a command with the log switched on. An error becomes the line of a failed CHECK."""
     from torchcaffe.common import log
+    from torchcaffe.common.log_files import LogFiles
 
     log.Logger.enabled = True
+    log.Logger.level = log.level_of_environment() if flags.minloglevel is None else flags.minloglevel
+    log.Logger.files = log_files = LogFiles(Path(flags.log_dir)) if flags.log_dir else None
     try:
         return _run(command, flags, files)
     except FormatError as error:
@@ -130,7 +134,9 @@ def _run_logged(command: str, flags: "Flags", files: list[str]) -> int:
     except Exception as error:
         return _report(error)
     finally:
-        log.Logger.enabled = False
+        log.Logger.enabled, log.Logger.level, log.Logger.files = False, 0, None
+        if log_files is not None:
+            log_files.close()
 
 
 def _report(error: Exception) -> int:

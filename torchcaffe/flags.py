@@ -3,10 +3,18 @@
 A flag is written `--name=value`, `-name=value` or `--name value`, before or after the command.
 """
 
+import os
+import re
 from dataclasses import dataclass, fields
 
-_GLOG = ("alsologtostderr", "logtostderr", "log_dir", "minloglevel", "stderrthreshold", "v", "vmodule")
+_WITHOUT_EFFECT = (
+    "stderrthreshold",
+    "logbufsecs",
+    "v",
+    "vmodule",
+)  # of glog: every line goes to standard error at once
 _SWITCHES = ("alsologtostderr", "logtostderr", "help", "version")
+_NO = ("0", "f", "false", "n", "no")
 
 USAGE = """torchcaffe: command line brew
 usage: torchcaffe <command> <args>
@@ -24,6 +32,8 @@ commands:
     -gpu (run on this GPU; `all` for device_query) default: ""
     -iterations (the number of iterations to run) default: 50
     -level (the net's level) default: 0
+    -log_dir (a folder for files of the log, beside standard error: caffe.INFO and so on) default: GLOG_log_dir or none
+    -minloglevel (the lowest severity to log: 0 INFO, 1 WARNING, 2 ERROR, 3 FATAL) default: GLOG_minloglevel or 0
     -model (the net's prototxt) default: ""
     -precision (of matrix products: fp32, tf32 or bf16) default: "fp32"
     -output (export: the file to write, or the folder for pytorch) default: ""
@@ -56,6 +66,8 @@ class Flags:
     snapshot: str = ""
     weights: str = ""
     iterations: int = 50
+    log_dir: str = ""
+    minloglevel: int | None = None
     precision: str = "fp32"
     data: str = "auto"
     step: str = "auto"
@@ -75,7 +87,7 @@ class BadFlag(Exception):
 
 def parse(arguments: list[str]) -> tuple[Flags, set[str], list[str]]:
     """The flags, the switches that are set (`help`, `version`), and the words that are not flags. Raises BadFlag."""
-    flags, switches, words = Flags(), set(), []
+    flags, switches, words = Flags(log_dir=os.environ.get("GLOG_log_dir", "")), set(), []  # noqa: SIM112
     types = {field.name: field.type for field in fields(Flags)}
     rest = list(arguments)
     while rest:
@@ -86,26 +98,33 @@ def parse(arguments: list[str]) -> tuple[Flags, set[str], list[str]]:
         if argument == "--":
             words += rest
             break
-        name, equals_sign, value = argument.lstrip("-").partition("=")
-        if name not in types and name not in _GLOG and name not in _SWITCHES:
-            raise BadFlag(f"unknown command line flag '{name}'")
-        if name in _SWITCHES:
+        name, equals_sign, value = argument[2 if argument.startswith("--") else 1 :].partition("=")
+        if name in _SWITCHES and value.lower() not in _NO:
             switches.add(name)
             continue
+        if name in (*_SWITCHES, "nologtostderr"):
+            if name == "alsologtostderr":
+                raise BadFlag(f"flag '--{name}' cannot be {value}: the log always goes to standard error too")
+            switches.discard(name.removeprefix("no"))
+            continue
+        if name not in types and name not in _WITHOUT_EFFECT:
+            raise BadFlag(f"unknown command line flag '{name}'")
         if not equals_sign:
             if not rest:
                 raise BadFlag(f"flag '--{name}' is missing its argument")
             value = rest.pop(0)
         if name in types:
-            setattr(flags, name, _int32(name, value) if types[name] is int else value)
+            setattr(flags, name, value if types[name] is str else _int32(name, value))
+    if "logtostderr" in switches:
+        flags.log_dir = ""
+    if flags.log_dir and not os.access(flags.log_dir, os.W_OK | os.X_OK):
+        raise BadFlag(f"--log_dir={flags.log_dir}: no such folder, or it cannot be written to; make it first")
     return flags, switches, words
 
 
 def _int32(name: str, value: str) -> int:
-    try:
-        number = int(value)
-    except ValueError:
-        number = None
-    if number is None or not -(2**31) <= number < 2**31:
+    is_hex = re.fullmatch(r"0[xX][\da-fA-F]+", value)
+    number = int(value, 16 if is_hex else 10) if is_hex or re.fullmatch(r"[-+]?[0-9]+", value) else 2**31
+    if not -(2**31) <= number < 2**31:
         raise BadFlag(f"illegal value '{value}' specified for int32 flag '{name}'")
     return number

@@ -30,6 +30,20 @@ def test_the_value_of_the_last_of_equal_flags_counts_and_may_be_empty() -> None:
 
 def test_switches_take_no_value() -> None:
     assert parse(["--help", "--version", "train"])[1:] == ({"help", "version"}, ["train"])
+    assert parse(["--logtostderr=1", "--nologtostderr", "--version=false", "train"])[1:] == (set(), ["train"])
+
+
+def test_numbers_are_decimal_or_hexadecimal() -> None:
+    flags = parse(["--iterations=0x1F", "--level", "-007", "--minloglevel=+1"])[0]
+    assert (flags.iterations, flags.level, flags.minloglevel) == (31, -7, 1)
+
+
+def test_the_folder_of_the_log_is_the_environments_unless_a_flag_names_another(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("GLOG_log_dir", str(tmp_path))
+    (tmp_path / "b").mkdir()
+    assert parse(["train"])[0].log_dir == str(tmp_path)
+    assert parse([f"--log_dir={tmp_path}/b"])[0].log_dir == f"{tmp_path}/b"
+    assert parse(["--logtostderr", "train"])[0].log_dir == ""
 
 
 @pytest.mark.parametrize(
@@ -39,6 +53,10 @@ def test_switches_take_no_value() -> None:
         (["--solver"], "flag '--solver' is missing its argument"),
         (["--iterations=many"], "illegal value 'many' specified for int32 flag 'iterations'"),
         (["--level=2147483648"], "illegal value '2147483648' specified for int32 flag 'level'"),
+        (["--level=1_0"], "illegal value '1_0' specified for int32 flag 'level'"),
+        (["---level=1"], "unknown command line flag '-level'"),
+        (["--alsologtostderr=0"], "flag '--alsologtostderr' cannot be 0: the log always goes to standard error too"),
+        (["--log_dir=none"], "--log_dir=none: no such folder, or it cannot be written to; make it first"),
     ],
 )
 def test_a_wrong_flag_is_named(arguments: list[str], message: str) -> None:

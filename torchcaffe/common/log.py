@@ -1,7 +1,8 @@
 """Log lines as glog writes them for BVLC Caffe: `I0228 10:00:00.123456  1234 solver.cpp:218] Iteration 20, ...`.
 
 Each line names the place in BVLC Caffe's source (git 99bd997, shipped by Debian as 1.0.0) that prints it, so that
-programs that read logs work for both engines. Lines go to standard error. Unlike glog, no copy is kept under /tmp.
+programs that read logs work for both engines. Lines go to standard error, and with --log_dir to files there too. Unlike
+glog, no copy is kept under /tmp.
 """
 
 import os
@@ -15,6 +16,7 @@ from google.protobuf import text_format
 from google.protobuf.message import Message
 
 from caffeformat import FormatError
+from torchcaffe.common.log_files import LogFiles
 
 _WHOLE_NUMBER = re.compile(r"(: -?\d+)\.0$", re.MULTILINE)
 
@@ -36,16 +38,17 @@ class Logger:
 
     enabled = False
     level = 0
+    files: LogFiles | None = None
 
 
 def enable_for_script() -> None:
     """Switches the log on, as it is in pycaffe from the start. The environment's GLOG_minloglevel is the level."""
     if not Logger.enabled:
-        Logger.enabled, Logger.level = True, _level_of_environment()
+        Logger.enabled, Logger.level = True, level_of_environment()
 
 
-def _level_of_environment() -> int:
-    """As glog reads it: digits, after spaces and a sign; 0 without any."""
+def level_of_environment() -> int:
+    """GLOG_minloglevel as glog reads it: digits, after spaces and a sign; 0 without any."""
     found = re.match(r"\s*[-+]?\d+", os.environ.get("GLOG_minloglevel", ""))  # noqa: SIM112
     return int(found[0]) if found else 0
 
@@ -70,8 +73,11 @@ def fatal(place: str, message: str) -> None:
 def _write(severity: str, place: str, message: str) -> None:
     if Logger.enabled and "IWEF".index(severity) >= min(Logger.level, 3):
         now = datetime.now().strftime("%m%d %H:%M:%S.%f")
-        sys.stderr.write(f"{severity}{now} {threading.get_native_id():5d} {place}] {message}\n")
+        text = f"{severity}{now} {threading.get_native_id():5d} {place}] {message}\n"
+        sys.stderr.write(text)
         sys.stderr.flush()
+        if Logger.files is not None:
+            Logger.files.write(severity, text)
 
 
 def check(condition: object, message: str, place: str = "") -> None:

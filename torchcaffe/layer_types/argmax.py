@@ -42,7 +42,7 @@ class ArgMax(Layer):
             values, indices = _largest(x, self._axis, param.top_k)
             top[0].value = values if param.out_max_val else indices
         else:
-            values, indices = _largest(x.reshape(x.shape[0], -1), 1, param.top_k)
+            values, indices = _largest(x.reshape(x.shape[0], prod(x.shape[1:])), 1, param.top_k)
             rows = [indices, values] if param.out_max_val else [indices]
             top[0].value = torch.stack(rows, 1).reshape(shape)
 

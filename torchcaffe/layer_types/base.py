@@ -75,6 +75,8 @@ class Layer:
         self._check_count("top", len(top), self.n_tops)
         try:
             self.layer_setup(bottom, top)
+            given, needed = len(self.param.blobs), len(self.blobs)
+            self.check(given <= needed, f"`blobs` gives {given} parameters; the layer has {needed}")
             self.reshape(bottom, top)
         except ShapeError as error:
             raise self.refuse(str(error)) from None

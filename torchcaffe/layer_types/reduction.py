@@ -21,15 +21,15 @@ class Reduction(Layer):
     def reshape(self, bottom: list[Blob], top: list[Blob]) -> None:
         param, shape = self.param.reduction_param, bottom[0].shape
         axis = self.axis(param.axis, bottom[0])
-        self._kept, count = shape[:axis], prod(shape[axis:])
+        self._kept, self._count = shape[:axis], prod(shape[axis:])
         self._coeff = param.coeff
         if param.operation == ReductionParameter.MEAN:
-            self.check(count, f"bottom '{bottom[0].name}' of {shape}: a mean of no values")
-            self._coeff /= count
+            self.check(self._count, f"bottom '{bottom[0].name}' of {shape}: a mean of no values")
+            self._coeff /= self._count
         top[0].reshape(*self._kept)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        x = bottom[0].value.reshape(*self._kept, -1)
+        x = bottom[0].value.reshape(*self._kept, self._count)
         if self.param.reduction_param.operation == ReductionParameter.ASUM:
             x = x.abs()
         elif self.param.reduction_param.operation == ReductionParameter.SUMSQ:

@@ -79,6 +79,26 @@ def test_a_batch_of_which_nothing_is_selected_is_refused_by_the_loss_where_caffe
         net.forward()
 
 
+NOTHING = """
+net = caffe.Net(given["path"], 1)
+net.blobs["s"].data[...] = 0
+net.forward()
+out["sum"], out["shape"] = net.blobs["sum"].data, net.blobs["which"].data.shape
+"""
+
+
+def test_nothing_that_is_selected_sums_to_0_and_has_no_largest_value(real_caffe: RealCaffe, tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    above = layer("Reduction", "", "y", "sum", "sum") + layer("ArgMax", "", "y", "which", "which")
+    path.write_text(net_of(layer("Filter", "", "x s", "y", "it") + above, x=(5, 2, 3), s=(5,)))
+    right = real_caffe.run(NOTHING, path=str(path))
+    net = caffe.Net(path, caffe.TEST)
+    net.blobs["s"].data = np.zeros(5)
+    net.forward()
+    assert float(net.blobs["sum"].data) == float(right["sum"]) == 0
+    assert net.blobs["which"].data.shape == tuple(right["shape"])
+
+
 def test_a_gradient_of_the_selector_is_refused_by_both(real_caffe, tmp_path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(net_of(layer("Filter", "", "x s"), x=(4, 3), s=(4,)))

@@ -28,6 +28,15 @@ def test_hinge_at_the_margin_has_no_gradient(real_caffe, tmp_path, figures) -> N
     assert both.found["diff x"].tolist() == [[0, 0, 0], [0, -0.5, 0.5]]
 
 
+@pytest.mark.parametrize("settings_", ["", "hinge_loss_param { norm: L2 }"])
+def test_a_nan_is_no_margin_and_has_no_gradient(real_caffe, tmp_path, figures, settings_) -> None:
+    text = net_of(layer("HingeLoss", f"{settings_} {DOWN}", "x label"), x=(2, 3), label=(2, 1))
+    both = Both(real_caffe, text, tmp_path, x=[[np.nan, 0.5, -2], [1, np.nan, 3]], label=[[0], [1]])
+    for name in ["data y", "diff x"]:
+        assert np.isfinite(both.found[name]).all()
+        figures.note_arrays("HingeLoss: beside a nan", both.found[name], both.right[name], 1e-6)
+
+
 @pytest.mark.parametrize("label", [-1, 3])
 def test_a_label_that_is_no_class_is_refused(tmp_path, label) -> None:
     path = tmp_path / "net.prototxt"

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import torchcaffe as caffe
+from caffeformat import FormatError
 from tests.helpers import engine_runs
 
 pytestmark = pytest.mark.slow
@@ -39,6 +41,12 @@ def given(*shapes: tuple[int, ...]) -> str:
         blobs.append(f"blobs {{ shape {{ {' '.join(f'dim: {size}' for size in shape)} }} {data} }}")
         start += count
     return " ".join(blobs)
+
+
+def test_more_parameters_than_the_layer_has_are_refused(tmp_path) -> None:
+    (tmp_path / "net.prototxt").write_text(DATA + product("x", given((3, 6), (3,), (3,))) + LOSS)
+    with pytest.raises(FormatError, match="`blobs` gives 3 parameters; the layer has 2"):
+        caffe.Net(tmp_path / "net.prototxt", caffe.TRAIN)
 
 
 NETS = {
