@@ -19,6 +19,7 @@ from tools.datasets.checked import CheckedImages, bad_images_error
 from tools.datasets.looks import look, notes
 from tools.datasets.names import require_each_once, require_short_names
 from tools.datasets.present import content_of, fingerprint
+from tools.nets.templates import check_classes
 from tools.planning.stages import split_stage
 from tools.protocol.experiment import Experiment, Size
 from tools.protocol.fit import Images, check_counts, class_halves, drawn_classes
@@ -31,7 +32,8 @@ def split(exp: Experiment, seed: int) -> bool:
     """Writes the lists and split.json for one of `exp.seeds`; returns False if they were complete already.
 
     Existing lists of other sizes stay in split.json. Raises UserError for: images missing or unreadable (unless
-    `on_bad_image: skip`), an odd number of classes, a size that a class does not have, no validation image of a class.
+    `on_bad_image: skip`), an odd number of classes, a size that a class does not have, no validation image of a class,
+    templates that do not fit the number of classes.
     """
     place = split_of(exp, seed)
     if split_stage(exp, seed).is_complete:  # asked before the lock: a finished split may be on a read-only disk
@@ -48,6 +50,7 @@ def split(exp: Experiment, seed: int) -> bool:
         if exp.on_bad_image == "error" and missing:
             raise bad_images_error(exp, data, missing)
         check_counts(exp, seed, scan.classes, scan.train, scan.val)  # before the images are read: that takes long
+        check_classes(exp, len(scan.classes) // 2)
         checked = CheckedImages(exp, data).check(scan.references, whole.references)
         bad = {name: image.fault for name, image in sorted(checked.items()) if image.fault is not None}
         if exp.on_bad_image == "error" and bad:

@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from tests.helpers.file_stamp import stamp
 from tests.helpers.image_projects import experiment, folder_experiment, image_folder, inside, read_list, verb
+from tests.helpers.rendered_nets import edited
+from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.common.files import sha256
 from tools.datasets import checked
@@ -254,6 +256,18 @@ def test_a_size_above_a_class_names_the_class_and_its_count(project: Path, keys:
     exp = folder_experiment(image_folder(Path("images"), {"a": 5, "b": 3}), **keys)
     with pytest.raises(UserError, match=f"^{re.escape(line)}: 4 images a class, but class b has 3; give at most 3"):
         split(exp, 0)
+
+
+def test_a_template_for_more_classes_than_a_half_has_is_refused_before_images_are_read(project: Path) -> None:
+    accuracy = (
+        'layer { name: "more" type: "Accuracy" bottom: "fc8" bottom: "label" top: "m" accuracy_param { top_k: 3 } }'
+    )
+    edited(CHECKOUT, project, 'name: "Mini"', f'name: "Mini"\n{accuracy}')
+    exp = folder_experiment(image_folder(Path("images"), dict.fromkeys("abcd", 3)), model="mine")
+    told = r"prototxt/mine/train_val.prototxt:\d+: Accuracy layer 'more': top_k: 3 of 2 classes; at most 2"
+    with pytest.raises(UserError, match=told):
+        split(exp, 0)
+    assert not list(Path("data").rglob("*.json"))
 
 
 def test_a_class_whose_validation_images_are_all_unreadable_is_named(project: Path) -> None:

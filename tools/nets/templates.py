@@ -48,7 +48,8 @@ class Rendered:
 def render(exp: Experiment, run: Run, split: dict[str, Any] | None = None) -> Rendered:
     """The two prototxts of a run, as text. Reads the templates and the run's split.json; writes nothing.
 
-    `split` replaces a split.json that does not exist yet; it has its `classes` and `counts`.
+    `split` replaces a split.json that does not exist yet; it has its `classes` and `counts`. No classes mean that their
+    number is not known: then the layers that give the scores have no outputs, and nothing is refused for its sake.
     Raises UserError or FormatError for templates that are missing, broken or do not fit the experiment: all faults of
     net, solver and experiment at once.
     """
@@ -102,7 +103,7 @@ class _Kind:
     config: str  # the experiment's keys, as JSON
     condition: str
     half: Half  # that the run trains on
-    classes: int  # of that half
+    classes: int  # of that half; 0 where that is not known yet
     val: tuple[tuple[str, int], ...]  # half -> its validation images
     net: bytes  # the template's message
     solver: bytes
@@ -139,9 +140,7 @@ def _changed(kind: _Kind) -> _Changed:
         weighted = weighted_layers(net, net_file, solver)
         headline = weighted.headline or headline_of(net, net_file, solver)
         with faults:
-            _set_outputs(exp, weighted.classifiers, kind.classes)
-        with faults:
-            _check_top_k(net, net_file, solver, kind.classes, exp)
+            _set_classes(exp, net, net_file, solver, weighted.classifiers, kind.classes)
         with faults:
             plan = set_condition(exp, net, weighted, condition)
     faults.raise_all()
@@ -149,6 +148,13 @@ def _changed(kind: _Kind) -> _Changed:
         _lengthen(solver, condition.trainings)
     data = _data_layers(net, net_file, solver)
     return _Changed(net, solver, data, plan, headline, train.data_param.batch_size * solver.iter_size)
+
+
+def check_classes(exp: Experiment, classes: int) -> None:
+    """Raises UserError or FormatError if the templates do not fit halves of so many classes. Needs no split."""
+    net, file = net_template(exp)
+    solver, _ = solver_template(exp)
+    _set_classes(exp, net, file, solver, weighted_layers(net, file, solver).classifiers, classes)
 
 
 def headline_in(folder: Path) -> Headline:
@@ -178,6 +184,24 @@ def _headline(texts: _Texts) -> Headline:
     return headline_of(prototxt.read_net(folder / NET), folder / NET, solver)
 
 
+def _set_classes(
+    exp: Experiment,
+    net: NetParameter,
+    file: Path,
+    solver: SolverParameter,
+    classifiers: list[LayerParameter],
+    classes: int,
+) -> None:
+    """Gives the classifiers their outputs. Raises UserError, with all faults, for what does not fit their number."""
+    faults = Faults()
+    with faults:
+        _set_outputs(exp, classifiers, classes)
+    if outputs := exp.fc8_outputs or classes:
+        with faults:
+            _check_top_k(net, file, solver, outputs)
+    faults.raise_all()
+
+
 def _set_outputs(exp: Experiment, classifiers: list[LayerParameter], classes: int) -> None:
     outputs = exp.fc8_outputs or classes
     if outputs < classes:
@@ -192,9 +216,9 @@ def _set_outputs(exp: Experiment, classifiers: list[LayerParameter], classes: in
             layer.convolution_param.num_output = outputs
 
 
-def _check_top_k(net: NetParameter, file: Path, solver: SolverParameter, classes: int, exp: Experiment) -> None:
+def _check_top_k(net: NetParameter, file: Path, solver: SolverParameter, outputs: int) -> None:
     """Raises UserError for Accuracy layers whose top_k is more than there are scores: Caffe refuses them."""
-    outputs, places = exp.fc8_outputs or classes, Places(net, file)
+    places = Places(net, file)
     wrong = [
         f"{places[position]}: Accuracy layer {net.layer[position].name!r}: top_k: "
         f"{net.layer[position].accuracy_param.top_k} of {outputs} classes; at most {outputs}, or remove the layer"

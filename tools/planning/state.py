@@ -112,13 +112,14 @@ def check_templates(exp: Experiment, engine: Engine) -> None:
 def split_or_presumed(exp: Experiment, run: Run) -> dict[str, Any] | None:
     """None if the run's split is there: `render` reads it. Else the one that the published data set will give.
 
-    Its card says which. Of other images it is the smallest possible one.
+    Its card and the key `classes` say which. Of other images no number is known: there are no classes, and no
+    validation images.
     """
     if split_of(exp, run.seed).marker.exists():
         return None
     about = card(exp.dataset)
-    counts = about.counts if about.is_published and not exp.path else {"classes": 2, "val": 0}
-    half = {"classes": [""] * (counts["classes"] // 2), "counts": {"val": counts["val"] // 2}}
+    counts = about.counts if about.is_published and not exp.path else {"classes": 0, "val": 0}
+    half = {"classes": [""] * ((exp.classes or counts["classes"]) // 2), "counts": {"val": counts["val"] // 2}}
     return {key: {"A": value, "B": value} for key, value in half.items()}
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.image_projects import experiment
+from tests.helpers.rendered_nets import edited
 from tools.common.errors import UserError
 from tools.common.files import load_json, lock, write_json
 from tools.planning.stages import DATA, ORDER, RESULTS
@@ -23,6 +25,7 @@ from tools.protocol.layout import Run, split_of
 from tools.protocol.runs import find_run
 from tools.training.engine import Engine
 
+VAL = {"val": 4}
 SOURCE, OWN, COPY = "B2A/n0012/base/seed0", "A2B/n0004/base/seed0", "A2B/n0004/S1T/seed0"
 
 
@@ -208,3 +211,38 @@ def test_templates_are_checked_before_there_is_a_split(root: Path, checkout: Pat
     with pytest.raises(UserError, match="conditions: S8T; alexnet has 8 weighted layers: at most S7T"):
         check_templates(load(file, "sizes=[50] conditions=[S8T]"), engine)
     assert not Path("data").exists()
+
+
+ACCURACY = (
+    'layer { name: "three" type: "Accuracy" bottom: "fc8" bottom: "label" top: "t" accuracy_param { top_k: 3 } }\n'
+)
+CONVOLUTION = 'name: "fc8" type: "Convolution" bottom: "fc7"'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('layer {\n  name: "accuracy"', ACCURACY + 'layer {\n  name: "accuracy"', "top_k: 3 of 2 classes; at most 2"),
+        ('name: "fc8" type: "InnerProduct" bottom: "fc7"', CONVOLUTION, "fc8 with group: 3 and 2 classes"),
+    ],
+    ids=["top_k", "groups"],
+)
+@pytest.mark.parametrize("dataset", ["folder", "tiny-imagenet"])
+def test_what_hangs_on_the_number_of_classes_is_judged_once_it_is_known(
+    root: Path, checkout: Path, engine: Engine, dataset: str, old: str, new: str, told: str
+) -> None:
+    """Own images have a number of classes only when they are split, or where `classes` says how many are drawn."""
+    edited(checkout, root, old, new)
+    net = Path("prototxt/mine/train_val.prototxt")
+    classifier = net.read_text().replace(
+        "inner_product_param {\n    num_output: 5", "convolution_param {\n    group: 3"
+    )
+    net.write_text(classifier if new == CONVOLUTION else net.read_text())
+    keys = {"dataset": dataset, "path": "images", "model": "mine", "conditions": "[base]"}
+    exp = experiment(Path("exp.yaml"), **keys)
+    check_templates(exp, engine)
+    with pytest.raises(UserError, match=told):
+        check_templates(experiment(Path("exp.yaml"), classes=4, **keys), engine)
+    write_json(split_of(exp, 0).marker, {"classes": {"A": [0, 1], "B": [2, 3]}, "counts": {"A": VAL, "B": VAL}})
+    with pytest.raises(UserError, match=told):
+        check_templates(exp, engine)
