@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from caffeformat import prototxt
-from caffeformat.caffeformat_pb2 import TEST, LayerParameter, NetParameter, SolverParameter
+from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter, SolverParameter
 from tools.common.errors import Faults, UserError
 from tools.common.files import read_json
+from tools.nets.data_layers import data_layers, set_data
 from tools.nets.surgery import LayerPlan, set_condition
 from tools.protocol.conditions import Condition
 from tools.protocol.experiment import Experiment
@@ -129,9 +130,9 @@ def _changed(kind: _Kind) -> _Changed:
     net, solver = NetParameter.FromString(kind.net), SolverParameter.FromString(kind.solver)
     condition, faults = Condition.of_run(kind.condition), Faults()
     with faults:
-        train, test = (net.layer[position] for position in _data_layers(net, net_file, solver))
+        train, test = (net.layer[position] for position in data_layers(net, net_file, solver))
         with faults:
-            _set_data(exp, train, test)
+            set_data(exp, train, test)
         with faults:
             _set_solver(exp, solver, solver_file)
         with faults:
@@ -146,7 +147,7 @@ def _changed(kind: _Kind) -> _Changed:
     faults.raise_all()
     if condition.trainings > 1:
         _lengthen(solver, condition.trainings)
-    data = _data_layers(net, net_file, solver)
+    data = data_layers(net, net_file, solver)
     return _Changed(net, solver, data, plan, headline, train.data_param.batch_size * solver.iter_size)
 
 
@@ -227,45 +228,6 @@ def _check_top_k(net: NetParameter, file: Path, solver: SolverParameter, outputs
     ]
     if wrong:
         raise UserError("\n".join(wrong))
-
-
-def _data_layers(net: NetParameter, file: Path, solver: SolverParameter) -> tuple[int, int]:
-    """The positions of the one Data layer of the TRAIN phase and that of the TEST phase. Raises UserError."""
-    found, faults, places = [], [], Places(net, file)
-    for phase, name in PHASES.items():
-        layers = [(position, net.layer[position]) for position in graph_of(net, phase, solver).layers]
-        data = [(at, x) for at, x in layers if x.type == "Data" and any(rule.phase == phase for rule in x.include)]
-        if len(data) != 1:
-            where = f" (at {', '.join(places[at] for at, _ in data)})" if data else ""
-            faults.append(
-                f"{file}: {len(data)} Data layers with include {{ phase: {name} }}{where}; there must be exactly one"
-            )
-        found += [at for at, _ in data]
-        if phase == TEST:
-            faults += [
-                f"{places[at]}: Data layer {layer.name!r} of the TEST phase: {field}; a test reads every validation "
-                "image once, as it is, and so does `predict`: remove it"
-                for at, layer in data
-                for field, is_set in (
-                    ("mirror: true", layer.transform_param.mirror),
-                    (f"rand_skip: {layer.data_param.rand_skip}", layer.data_param.rand_skip),
-                )
-                if is_set
-            ]
-    if faults:
-        raise UserError("\n".join(faults))
-    return found[0], found[1]
-
-
-def _set_data(exp: Experiment, train: LayerParameter, test: LayerParameter) -> None:
-    train.data_param.batch_size = exp.train_batch_size or train.data_param.batch_size
-    test.data_param.batch_size = exp.test_batch_size or test.data_param.batch_size
-    for layer in (train, test):
-        layer.data_param.backend = layer.data_param.LMDB
-        layer.transform_param.crop_size = exp.crop_size or layer.transform_param.crop_size
-        if layer.transform_param.crop_size > exp.image_size:
-            value = f"crops of {layer.transform_param.crop_size} in images of {exp.image_size}"
-            raise exp.fault("crop_size", value, "at most image_size")
 
 
 def _set_test_iter(

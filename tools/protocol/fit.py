@@ -8,7 +8,8 @@ from tools.common.errors import UserError
 from tools.common.shuffle import shuffled
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import split_seeds
-from tools.protocol.runs import net_template
+from tools.protocol.net_graph import graph_of
+from tools.protocol.runs import net_template, solver_template
 
 Images = dict[str, list[str]]  # class id -> references
 
@@ -59,11 +60,12 @@ def fitting_batch(images: Iterable[int], most: int) -> int:
 
 
 def test_batch(exp: Experiment) -> int:
-    """The test batch of the experiment, or of its template. Raises UserError for a template that does not exist."""
+    """The test batch of the experiment, or of its template. Raises UserError for templates that do not exist."""
     if exp.test_batch_size is not None:
         return exp.test_batch_size
     net, _ = net_template(exp)
-    sizes = [x.data_param.batch_size for x in net.layer if any(rule.phase == TEST for rule in x.include)]
+    solver, _ = solver_template(exp)
+    sizes = [net.layer[at].data_param.batch_size for at in graph_of(net, TEST, solver).of_type("Data")]
     return max([*sizes, 1])
 
 

@@ -44,6 +44,10 @@ class NetGraph:
         self.outputs = frozenset(unread)
         self._written = written
 
+    def of_type(self, type_: str) -> list[int]:
+        """The positions of this phase's layers of a type."""
+        return [position for position in self.layers if self.net.layer[position].type == type_]
+
     def above(self, position: int, bottoms: Iterable[int] | None = None) -> set[int]:
         """The layers that a layer depends on, by all its bottoms or by those with the numbers `bottoms`."""
         sources = self.sources[position]

@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.image_projects import experiment
+from tests.helpers.rendered_nets import edited
+from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.protocol.fit import check_counts, class_halves, fitting_batch
 
@@ -48,6 +50,15 @@ def test_the_templates_own_test_batch_counts_too(tmp_path: Path) -> None:
         "exp.yaml:7: test_batch_size: 150 validation images in each half, in test batches of 100; it must divide them "
         "exactly, as 75 does"
     ]
+
+
+def test_the_templates_test_batch_is_that_of_the_layer_that_the_test_phase_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    edited(CHECKOUT, tmp_path, "include { phase: TEST }", "exclude { phase: TRAIN }")
+    said = faults(tmp_path, {"a": 9, "b": 9}, {"a": 150, "b": 150}, test_batch_size="null", model="mine")
+    assert "150 validation images in each half, in test batches of 100; " in said[0]
 
 
 @pytest.mark.parametrize(

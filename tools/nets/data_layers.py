@@ -1,0 +1,63 @@
+"""The Data layers of a template: one for each phase, and what they do to the images."""
+
+from pathlib import Path
+
+from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, SolverParameter
+from tools.common.errors import UserError
+from tools.protocol.experiment import Experiment
+from tools.protocol.heads import Places
+from tools.protocol.net_graph import PHASES, graph_of
+
+
+def data_layers(net: NetParameter, file: Path, solver: SolverParameter) -> tuple[int, int]:
+    """The positions of the one Data layer of the TRAIN phase and that of the TEST phase; `solver` has their states.
+
+    Raises UserError, with all faults, where a phase has none or several, where both have the same one, and where the
+    TEST phase does not read every image once, as it is.
+    """
+    places = Places(net, file)
+    train, test = (graph_of(net, phase, solver).of_type("Data") for phase in (TRAIN, TEST))
+    faults = []
+    for name, found in zip(PHASES.values(), (train, test), strict=True):
+        if len(found) != 1:
+            where = f" (at {', '.join(places[at] for at in found)})" if found else ""
+            faults.append(
+                f"{file}: {len(found)} Data layers in the {name} phase{where}; there must be exactly one, with "
+                f"include {{ phase: {name} }}"
+            )
+    faults += [
+        f"{places[at]}: Data layer {net.layer[at].name!r} is in both phases, and would train on the images that it is "
+        "tested on; write one Data layer for each phase, with include { phase: TRAIN } and include { phase: TEST }"
+        for at in train
+        if at in test
+    ]
+    for at in test:
+        faults += _test_faults(net.layer[at], places[at])
+    if faults:
+        raise UserError("\n".join(faults))
+    return train[0], test[0]
+
+
+def set_data(exp: Experiment, train: LayerParameter, test: LayerParameter) -> None:
+    """Sets what the experiment file gives in the Data layers of both phases. Raises UserError for too large crops."""
+    train.data_param.batch_size = exp.train_batch_size or train.data_param.batch_size
+    test.data_param.batch_size = exp.test_batch_size or test.data_param.batch_size
+    for layer in (train, test):
+        layer.data_param.backend = layer.data_param.LMDB
+        layer.transform_param.crop_size = exp.crop_size or layer.transform_param.crop_size
+        if layer.transform_param.crop_size > exp.image_size:
+            value = f"crops of {layer.transform_param.crop_size} in images of {exp.image_size}"
+            raise exp.fault("crop_size", value, "at most image_size")
+
+
+def _test_faults(layer: LayerParameter, place: str) -> list[str]:
+    changes = (
+        ("mirror: true", layer.transform_param.mirror),
+        (f"rand_skip: {layer.data_param.rand_skip}", layer.data_param.rand_skip),
+    )
+    return [
+        f"{place}: Data layer {layer.name!r} of the TEST phase: {field}; a test reads every validation "
+        "image once, as it is, and so does `predict`: remove it"
+        for field, is_set in changes
+        if is_set
+    ]
