@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from caffeformat import prototxt
-from caffeformat.caffeformat_pb2 import NetParameter, SolverParameter
+from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetParameter, SolverParameter
 from tools.caffe_log import LogReader
 from tools.common.checkout import own_file
 from tools.common.errors import UserError
@@ -21,6 +21,7 @@ from tools.planning.state import Plan, split_or_presumed
 from tools.protocol import layout
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run
+from tools.protocol.net_graph import graph_of
 from tools.training.engine import Engine
 from tools.training.gpus import selected_gpus
 from tools.training.output import OutputFault, ended, lines_of, silence_allowed, started
@@ -56,7 +57,7 @@ def seconds_of_run(exp: Experiment, run: Run, seconds: float) -> float:
     rendered = render(exp, run, split_or_presumed(exp, run))
     solver = prototxt.parse(rendered.solver, SolverParameter(), SOLVER)
     net = prototxt.parse(rendered.net, NetParameter(), NET)
-    (batch,) = (layer.data_param.batch_size for layer in net.layer if layer.type == "Data" and layer.include[0].phase)
+    (batch,) = (net.layer[at].data_param.batch_size for at in graph_of(net, TEST, solver).of_type("Data"))
     passes = solver.max_iter // solver.test_interval + solver.test_initialization + 1  # the last for the predictions
     tested = passes * sum(solver.test_iter) * batch
     return START + seconds * (solver.max_iter + FORWARD * tested / rendered.train_batch)
@@ -104,10 +105,12 @@ def _solver(exp: Experiment) -> SolverParameter:
 def _net_without_data(exp: Experiment) -> str:
     """The template with DummyData in the place of the training Data layer, and without its test net."""
     net = prototxt.read_net(own_file("prototxt", exp.model) / NET)
-    kept = NetParameter(name=net.name)
-    for layer in net.layer:
-        phases = {rule.phase for rule in layer.include if rule.HasField("phase")}
-        if layer.type == "Data" and phases == {0}:
+    kept = NetParameter()
+    kept.CopyFrom(net)
+    del kept.layer[:]
+    for position in graph_of(net, TRAIN, _solver(exp)).layers:
+        layer = net.layer[position]
+        if layer.type == "Data":
             batch = exp.train_batch_size or layer.data_param.batch_size
             crop = exp.crop_size or layer.transform_param.crop_size or exp.image_size
             dummy = kept.layer.add(name=layer.name, type="DummyData", top=layer.top)
@@ -115,7 +118,7 @@ def _net_without_data(exp: Experiment) -> str:
             dummy.dummy_data_param.shape.add(dim=[batch])
             dummy.dummy_data_param.data_filler.add(type="gaussian", std=50)
             dummy.dummy_data_param.data_filler.add(type="constant", value=0)
-        elif phases != {1}:
+        else:
             kept.layer.add().CopyFrom(layer)
     return prototxt.to_text(kept)
 

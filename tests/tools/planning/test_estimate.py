@@ -119,6 +119,34 @@ def test_what_a_solver_says_of_other_nets_and_tests_does_not_end_the_measurement
     assert 0 < seconds_per_iteration(trained, engine, 1) < 5
 
 
+STAGED = {
+    "two test sets": ("include { phase: TEST }", 'include { phase: TEST stage: "own" }', "test_state"),
+    "two training sets": ("include { phase: TRAIN }", 'include { phase: TRAIN stage: "own" }', "train_state"),
+}
+
+
+@pytest.mark.parametrize(("rule", "own", "state"), STAGED.values(), ids=STAGED)
+def test_of_two_data_layers_of_a_phase_the_one_that_the_solver_chooses_counts(
+    trained: Experiment, engine: Engine, rule: str, own: str, state: str
+) -> None:
+    net, solver = Path("prototxt/three/train_val.prototxt"), Path("solvers/quick.prototxt")
+    run = find_run(trained, "caffe", "A2B/n0012/base/seed0")
+    before = seconds_of_run(trained, run, 1.0)
+    first = next(line for line in net.read_text().split("layer {") if rule in line)
+    other = "layer {" + first.replace(rule, own.replace("stage", "not_stage")).replace("batch_size: 1", "batch_size: 7")
+    net.write_text(net.read_text().replace(rule, own) + other)
+    solver.write_text(solver.read_text() + f'{state} {{ stage: "own" }}')
+    assert seconds_of_run(trained, run, 1.0) == before
+    assert 0 < seconds_per_iteration(trained, engine, 1) < 5
+
+
+def test_layers_that_the_nets_own_stage_chooses_are_measured(trained: Experiment, engine: Engine) -> None:
+    net = Path("prototxt/three/train_val.prototxt")
+    staged = net.read_text().replace('{ name: "fc2"', '{ include { stage: "s" } name: "fc2"')
+    net.write_text('state { stage: "s" }\n' + staged)
+    assert 0 < seconds_per_iteration(trained, engine, 1) < 5
+
+
 FAULTS = {
     "prints without an end": (
         "exec yes",
