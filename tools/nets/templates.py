@@ -16,6 +16,7 @@ from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter, SolverPara
 from tools.common.errors import Faults, UserError
 from tools.common.files import read_json
 from tools.nets.data_layers import data_layers, set_data
+from tools.nets.learning_rate import rate_faults
 from tools.nets.surgery import LayerPlan, set_condition
 from tools.protocol.conditions import Condition
 from tools.protocol.experiment import Experiment
@@ -245,7 +246,7 @@ def _set_test_iter(
 
 
 def _set_solver(exp: Experiment, solver: SolverParameter, file: Path) -> None:
-    """Sets what the experiment file gives. Raises UserError with all that could not be read from the training's log."""
+    """Sets what the experiment file gives. Raises UserError for what would train nothing, or could not be read."""
     for key in ("max_iter", "test_interval", "display", "snapshot", "base_lr"):
         if getattr(exp, key) is not None:
             setattr(solver, key, getattr(exp, key))
@@ -256,6 +257,7 @@ def _set_solver(exp: Experiment, solver: SolverParameter, file: Path) -> None:
         faults.append(f"{file}: max_iter: 0 or not given; give the number of iterations")
     if len(solver.test_state) > 1:
         faults.append(f"{file}: test_state: {len(solver.test_state)} test nets; there must be at most one")
+    faults += rate_faults(solver, file)
     if exp.test_interval is None:
         solver.test_interval = min(solver.test_interval, solver.max_iter)
     if solver.max_iter and (not solver.test_interval or solver.max_iter % solver.test_interval):

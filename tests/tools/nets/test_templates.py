@@ -87,7 +87,7 @@ def rate(solver, at):
         'lr_policy: "multistep" gamma: 0.1 stepvalue: 30 stepvalue: 80',
         'lr_policy: "exp" gamma: 0.95',
         'lr_policy: "inv" gamma: 0.1 power: 0.75',
-        'lr_policy: "sigmoid" gamma: -0.1 stepsize: 50',
+        'lr_policy: "sigmoid" gamma: 0.1 stepsize: 50',
         'lr_policy: "poly" power: 2',
     ],
 )
@@ -195,6 +195,8 @@ def test_all_faults_of_net_solver_and_experiment_are_told_at_once_with_their_lin
         r"^solvers/own.prototxt: display: 0 or not given",
         r"^solvers/own.prototxt: max_iter: 0 or not given",
         r"^solvers/own.prototxt: test_state: 2 test nets; there must be at most one",
+        r"^solvers/own.prototxt: base_lr: not given; give a learning rate above 0",
+        r"^solvers/own.prototxt: lr_policy: not given; there are fixed, step, ",
         r"^SET: test_batch_size: 5003 validation images in test batches of 100; .* as 1 does",
         r"^SET: fc8_outputs: 9; at least the 100 classes",
     ]

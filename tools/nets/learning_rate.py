@@ -1,0 +1,45 @@
+"""What a solver's learning rate needs, as sgd_solver.cpp computes it (GetLearningRate).
+
+Caffe takes 0 for every number that is not given. Then the rate is 0, falls to 0 at the first step, or never changes,
+and the training says nothing of it. Solvers of all types use the rate.
+"""
+
+import math
+from pathlib import Path
+
+from caffeformat.caffeformat_pb2 import SolverParameter
+
+NEEDS: dict[str, tuple[str, ...]] = {  # lr_policy -> the fields that it cannot do without
+    "fixed": (),
+    "step": ("gamma", "stepsize"),
+    "exp": ("gamma",),
+    "inv": ("gamma", "power"),
+    "multistep": ("gamma", "stepvalue"),
+    "poly": ("power",),
+    "sigmoid": ("gamma", "stepsize"),
+}
+
+
+def rate_faults(solver: SolverParameter, file: Path) -> list[str]:
+    """A line for each thing that is wrong with the learning rate of `solver`, which `file` has."""
+    policy, faults = solver.lr_policy, []
+    if not 0 < solver.base_lr < math.inf:
+        faults.append(f"{file}: base_lr: {_given(solver, 'base_lr')}; give a learning rate above 0, such as 0.01")
+    if policy not in NEEDS:
+        given = f'"{policy}"' if policy else "not given"
+        faults.append(f"{file}: lr_policy: {given}; there are {', '.join(NEEDS)}")
+    return faults + [
+        f'{file}: {key}: {_given(solver, key)}; lr_policy: "{policy}" needs one above 0; "fixed" has a rate that stays'
+        for key in NEEDS.get(policy, ())
+        if not _fits(solver, key)
+    ]
+
+
+def _fits(solver: SolverParameter, key: str) -> bool:
+    value = getattr(solver, key)
+    return bool(value) if key in ("power", "stepvalue") else value > 0  # with a power below 0 the rate grows
+
+
+def _given(solver: SolverParameter, key: str) -> str:
+    is_given = any(field.name == key for field, _ in solver.ListFields())
+    return f"{getattr(solver, key):g}" if is_given else "not given"
