@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, SolverParameter
+from caffeformat.caffeformat_pb2 import (
+    TEST,
+    TRAIN,
+    LayerParameter,
+    NetParameter,
+    SolverParameter,
+    TransformationParameter,
+)
 from tools.common.errors import UserError
 from tools.protocol.experiment import Experiment
 from tools.protocol.heads import Places
@@ -48,6 +55,39 @@ def set_data(exp: Experiment, train: LayerParameter, test: LayerParameter) -> No
         if layer.transform_param.crop_size > exp.image_size:
             value = f"crops of {layer.transform_param.crop_size} in images of {exp.image_size}"
             raise exp.fault("crop_size", value, "at most image_size")
+
+
+def check_transforms(exp: Experiment, net: NetParameter, file: Path, data: tuple[int, int]) -> None:
+    """Raises UserError, with all faults, where Caffe refuses the means that the Data layers at `data` subtract, or
+    where the TEST phase has other inputs than the net learns from."""
+    places, channels = Places(net, file), 1 if exp.gray else 3
+    faults = []
+    for at in data:
+        transform = net.layer[at].transform_param
+        values = len(transform.mean_value)
+        layer = f"{places[at]}: Data layer {net.layer[at].name!r}"
+        if values and transform.HasField("mean_file"):
+            faults.append(f"{layer}: mean_file and mean_value; Caffe takes one of them: remove the other")
+        if values not in (0, 1, channels):
+            right = f"once, or {channels} times: once a channel" if channels > 1 else "once: the images are gray"
+            faults.append(f"{layer}: {values} times mean_value; give it {right}")
+    train, test = (_inputs(net.layer[at].transform_param, channels) for at in data)
+    layer = f"{places[data[1]]}: Data layer {net.layer[data[1]].name!r} of the TEST phase"
+    faults += [
+        f"{layer}: {tested}, but {learnt} in the TRAIN phase: the net would be tested on other inputs than "
+        "it learns from; write the same into both"
+        for learnt, tested in zip(train, test, strict=True)
+        if learnt != tested
+    ]
+    if faults:
+        raise UserError("\n".join(faults))
+
+
+def _inputs(transform: TransformationParameter, channels: int) -> tuple[str, str]:
+    """What is subtracted from the images, and what they are multiplied by."""
+    values = [f"{value:g}" for value in transform.mean_value]
+    mean = f"mean_value {', '.join(values * channels if len(values) == 1 else values)}" if values else "no mean"
+    return "mean_file" if transform.HasField("mean_file") else mean, f"scale {transform.scale:g}"
 
 
 def _test_faults(layer: LayerParameter, place: str) -> list[str]:

@@ -15,7 +15,7 @@ from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter, SolverParameter
 from tools.common.errors import Faults, UserError
 from tools.common.files import read_json
-from tools.nets.data_layers import data_layers, set_data
+from tools.nets.data_layers import check_transforms, data_layers, set_data
 from tools.nets.learning_rate import rate_faults
 from tools.nets.surgery import LayerPlan, set_condition
 from tools.protocol.conditions import Condition
@@ -131,7 +131,10 @@ def _changed(kind: _Kind) -> _Changed:
     net, solver = NetParameter.FromString(kind.net), SolverParameter.FromString(kind.solver)
     condition, faults = Condition.of_run(kind.condition), Faults()
     with faults:
-        train, test = (net.layer[position] for position in data_layers(net, net_file, solver))
+        data = data_layers(net, net_file, solver)
+        train, test = (net.layer[position] for position in data)
+        with faults:
+            check_transforms(exp, net, net_file, data)
         with faults:
             set_data(exp, train, test)
         with faults:

@@ -73,3 +73,65 @@ def test_a_data_layer_is_of_the_phases_that_its_rules_and_the_solvers_states_giv
     layers = rendered(mine("solver=own"), "base")[2].layer
     sources = [layer.data_param.source for layer in layers if layer.type == "Data"]
     assert sources == [f"data/tiny-imagenet/split0/64x64/B/{name}" for name in ("n0300", "val")] + [""]
+
+
+MEAN = 'mean_file: "data/fashion-mnist/split0/28x28-gray/A/n6000/mean.binaryproto"'
+RGB = "mean_value: 104 mean_value: 117 mean_value: 123"
+SECOND = "TEST phase: "
+TRANSFORMS = {
+    "both kinds of mean": (
+        f"{MEAN} mean_value: 3",
+        f"{MEAN} mean_value: 3",
+        2,
+        "mean_file and mean_value; Caffe takes",
+    ),
+    "two values for three channels": (
+        2 * "mean_value: 9 ",
+        2 * "mean_value: 9 ",
+        2,
+        "2 times mean_value; give it once, or 3",
+    ),
+    "no mean in TEST": (MEAN, "", 1, SECOND + "no mean, but mean_file in the TRAIN phase: .* write the same into both"),
+    "no mean in TRAIN": ("", RGB, 1, SECOND + "mean_value 104, 117, 123, but no mean in the TRAIN phase"),
+    "another mean": ("mean_value: 104", RGB, 1, SECOND + "mean_value 104, 117, 123, but mean_value 104, 104, 104 in"),
+    "another scale": ("scale: 0.5", "scale: 0.25", 1, SECOND + "scale 0.25, but scale 0.5 in the TRAIN phase"),
+}
+ACCEPTED = {
+    "a mean file": (MEAN, MEAN),
+    "a value a channel": (RGB, RGB),
+    "one value for all channels": ("mean_value: 7", 3 * "mean_value: 7 "),
+    "nothing": ("", ""),
+}
+
+
+def set_transforms(file: Path, train: str, test: str) -> None:
+    for said in (train, test):
+        text = file.read_text()
+        old = re.search(r"scale: \S+ (mirror: \w+ crop_size: 24 )mean_file: \S+", text)
+        assert old
+        file.write_text(text.replace(old[0], f"{old[1]}{said}", 1))
+
+
+@pytest.mark.parametrize(("train", "test", "layers", "told"), TRANSFORMS.values(), ids=TRANSFORMS)
+def test_what_is_subtracted_fits_the_images_and_is_the_same_in_both_phases(
+    mine, template: Path, train: str, test: str, layers: int, told: str
+) -> None:
+    set_transforms(template, train, test)
+    with pytest.raises(UserError) as error:
+        rendered(mine(), "base")
+    lines = str(error.value).splitlines()
+    assert len(lines) == layers and all(
+        re.search(f"val.prototxt:\\d+: Data layer 'data'.*{told}", line) for line in lines
+    )
+
+
+def test_gray_images_have_one_mean_value(mine, template: Path) -> None:
+    set_transforms(template, RGB, RGB)
+    with pytest.raises(UserError, match="3 times mean_value; give it once: the images are gray"):
+        rendered(mine("gray=true"), "base")
+
+
+@pytest.mark.parametrize(("train", "test"), ACCEPTED.values(), ids=ACCEPTED)
+def test_the_same_in_both_phases_is_accepted(mine, template: Path, train: str, test: str) -> None:
+    set_transforms(template, train, test)
+    assert rendered(mine(), "base")
