@@ -46,12 +46,13 @@ def check_whole(plan: list[LayerPlan], net: Path) -> None:
 
 
 def check_ignored(plan: list[LayerPlan], ignored: list[str]) -> list[str]:
-    """Proof 1. `ignored`: the layers that the log names. Returns them without the `..._split` layers.
+    """Proof 1. `ignored`: the layers that the log names. Returns them without Caffe's own `..._split` layers.
 
     Caffe inserts a `..._split` layer after a layer whose top has several users; it is ignored together with that layer.
     """
-    renamed = {row.layer for row in plan} - {row.name for row in plan}  # a layer split by filters has both names
-    own_ignored = {name for name in ignored if not name.endswith("_split")}
+    planned = {row.layer for row in plan}
+    renamed = planned - {row.name for row in plan}  # a layer split by filters has both names
+    own_ignored = {name for name in ignored if name in planned or not name.endswith("_split")}
     if own_ignored != renamed:
         raise ProofFailed(
             f"the log says that layers {sorted(own_ignored)} of the source net were ignored, not {sorted(renamed)}"

@@ -55,6 +55,13 @@ def test_exactly_the_renamed_layers_are_ignored() -> None:
             check_ignored(PLAN, ignored)
 
 
+def test_a_layer_of_the_template_may_be_named_as_caffe_names_its_own() -> None:
+    plan = [LayerPlan("conv1_split", "conv1_split", True, True), LayerPlan("fc8_split", "fc8_split_T", False, False)]
+    assert check_ignored(plan, ["fc8_split", "fc8_split_fc8_split_0_split"]) == ["fc8_split"]
+    with pytest.raises(ProofFailed, match=r"layers \['conv1_split', 'fc8_split'\] of the source net were ignored, not"):
+        check_ignored(plan, ["conv1_split", "fc8_split"])
+
+
 def test_a_layer_that_keeps_some_filters_under_its_name_is_not_ignored() -> None:
     plan = [LayerPlan("conv2", "conv2", True, True, "8 of 16"), LayerPlan("conv2", "conv2_T", False, False)]
     assert check_ignored(plan, []) == []
