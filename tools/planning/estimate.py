@@ -12,7 +12,6 @@ from pathlib import Path
 from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, NetParameter, SolverParameter
 from tools.caffe_log import LogReader
-from tools.common.checkout import own_file
 from tools.common.errors import UserError
 from tools.common.files import read_json, write_json
 from tools.nets.templates import NET, OTHER_NETS, SOLVER, render
@@ -22,6 +21,7 @@ from tools.protocol import layout
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run
 from tools.protocol.net_graph import graph_of
+from tools.protocol.runs import net_template, solver_template
 from tools.training.engine import Engine
 from tools.training.gpus import selected_gpus
 from tools.training.output import OutputFault, ended, lines_of, silence_allowed, started
@@ -75,7 +75,7 @@ def makespan(seconds: dict[Run, float], copies: dict[Run, Run], jobs: int) -> fl
 
 
 def max_iter(exp: Experiment) -> int:
-    return exp.max_iter or _solver(exp).max_iter
+    return exp.max_iter or solver_template(exp)[0].max_iter
 
 
 def seconds_per_iteration(exp: Experiment, engine: Engine, jobs: int) -> float:
@@ -98,17 +98,13 @@ def seconds_per_iteration(exp: Experiment, engine: Engine, jobs: int) -> float:
     return float(measured[key]["seconds"])
 
 
-def _solver(exp: Experiment) -> SolverParameter:
-    return prototxt.read_solver(own_file("solvers", f"{exp.solver}.prototxt"))
-
-
 def _net_without_data(exp: Experiment) -> str:
     """The template with DummyData in the place of the training Data layer, and without its test net."""
-    net = prototxt.read_net(own_file("prototxt", exp.model) / NET)
+    net, _ = net_template(exp)
     kept = NetParameter()
     kept.CopyFrom(net)
     del kept.layer[:]
-    for position in graph_of(net, TRAIN, _solver(exp)).layers:
+    for position in graph_of(net, TRAIN, solver_template(exp)[0]).layers:
         layer = net.layer[position]
         if layer.type == "Data":
             batch = exp.train_batch_size or layer.data_param.batch_size
@@ -150,7 +146,8 @@ def _measure(exp: Experiment, engine: Engine, net: str, jobs: int) -> float:
     log = reader.finish()
     if fault or not log.iters_per_s > 0:
         said = last_words(log.fatal or log.tail)
-        raise UserError(f"{exp.model}: {engine.name} could not train the template{fault}; {said}")
+        files = f"{net_template(exp)[1]} with {solver_template(exp)[1]}"
+        raise UserError(f"{files}: {engine.name} could not train the templates{fault}; {said}")
     return 1 / log.iters_per_s
 
 
@@ -177,7 +174,7 @@ def _ended_by_then(process: "subprocess.Popen[bytes]") -> "Iterator[subprocess.P
 
 def _solver_of_measurement(exp: Experiment, folder: Path, iterations: int) -> str:
     """The experiment's solver for some iterations of the net in `folder`, on any device, without tests."""
-    solver = _solver(exp)
+    solver, _ = solver_template(exp)
     solver.max_iter, solver.snapshot, solver.snapshot_after_train = iterations, 0, False
     solver.display = 1 if iterations == ITERATIONS else 0
     solver.test_interval = 0

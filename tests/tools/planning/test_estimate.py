@@ -16,6 +16,7 @@ from tools.protocol.layout import Run
 from tools.protocol.runs import find_run
 from tools.training.engine import Engine
 
+BOTH = r"(?s)^prototxt/three/train_val.prototxt with solvers/quick.prototxt: caffe could not train the templates"
 MEMORY = Path("results/quick/iteration.json")
 
 
@@ -96,7 +97,7 @@ def test_the_iterations_are_the_experiments_else_the_solvers(trained: Experiment
 
 def test_an_engine_that_cannot_train_the_template_is_told_before_the_sweep(trained: Experiment, tmp_path: Path) -> None:
     broken = stand_in(tmp_path / "bin", "caffe", '[ "$1" = --version ] && echo v || { echo no memory >&2; exit 1; }')
-    with pytest.raises(UserError, match=r"(?s)three: caffe could not train the template; it said last:\n    no memory"):
+    with pytest.raises(UserError, match=BOTH + r"; it said last:\n    no memory"):
         seconds_per_iteration(trained, Engine(broken), 1)
 
 
@@ -150,13 +151,13 @@ def test_layers_that_the_nets_own_stage_chooses_are_measured(trained: Experiment
 FAULTS = {
     "prints without an end": (
         "exec yes",
-        r"three: caffe could not train the template: it printed more than 16,777,216",
+        BOTH + r": it printed more than 16,777,216",
     ),
     "prints a line without an end": ("exec tr '\\0' x < /dev/zero", r"it printed more than 16,777,216 bytes, and was"),
     "hangs": ("echo here; exec sleep 600", r"(?s)it printed no line for 1 s \(ENGINE.*it said last:\n    here"),
     "prints what is no text": (
         "head -c 100000 /dev/urandom",
-        r"three: caffe could not train the template; it said last",
+        BOTH + r"; it said last",
     ),
 }
 
