@@ -21,6 +21,7 @@ from tools.cluster.profile import KubernetesProfile, Profile, load_profile
 from tools.cluster.submit import carry_out_on, check_shared_folder
 from tools.common.errors import UserError
 from tools.common.files import lock_shared, remove_leftovers
+from tools.datasets import named_folder
 from tools.planning import estimate
 from tools.planning.graph import Outcome, carry_out, other_sweeps
 from tools.planning.removal import remove_lmdbs
@@ -66,6 +67,8 @@ def _what_is_left(
             if plan.stage_state(verb) == "not needed":
                 print(f"  what `{verb}` made is not here any more; nothing needs it, unless runs are added")
         return 0
+    if not profile:  # else the job that makes the data looks at it
+        _check_path(exp, plan)
     print(header(exp, engine, jobs, profile))
     print(f"{len(plan.remaining)} of {len(plan.runs)} runs to do.{_may_follow(plan)}", flush=True)
     if not profile and not selected_gpus(engine) and plan.remaining:
@@ -90,6 +93,12 @@ def _what_is_left(
         summarize.summarize(exp, engine.name)
         print(f"  what there is: {results}/runs.csv, summary.csv. The same command goes on from here.", file=sys.stderr)
     return 1
+
+
+def _check_path(exp: Experiment, plan: Plan) -> None:
+    """Raises UserError, as `fetch` would, where the images are still needed and `path:` names nothing that has them."""
+    if "fetch" in plan.to_do:
+        named_folder(exp)
 
 
 def _reasons(outcome: Outcome, after: Plan) -> Iterator[str]:
@@ -142,8 +151,10 @@ def _may_follow(plan: Plan) -> str:
 
 
 def dry_run(exp: Experiment, engine: Engine, jobs: int) -> None:
-    """Lists the stages and runs, what is done already, and an estimate of the time left."""
+    """Lists the stages and runs, what is done already, and an estimate of the time left. Raises UserError for a path
+    without the images that are needed."""
     plan = make_plan(exp, engine)
+    _check_path(exp, plan)
     print(header(exp, engine, jobs))
     for stage in plan.stages:
         print(f"  {stage:9}  {plan.stage_state(stage)}")

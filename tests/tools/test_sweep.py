@@ -94,6 +94,23 @@ def test_an_experiment_that_does_not_fit_its_template_is_refused_before_any_work
         main(["experiments/quick.yaml", "--set", "conditions=[S3T]"])
 
 
+@pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry run", "sweep"])
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/no/images", "^SET: path: /no/images does not exist; name the data set's folder"),
+        ("solvers", "^SET: path: solvers has no train/ and no val/"),
+        ("solvers/quick.prototxt", "^SET: path: solvers/quick.prototxt is a file; name a folder with train/"),
+    ],
+)
+def test_a_path_without_images_is_told_before_any_work(
+    trained: Experiment, dry: list[str], path: str, told: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(UserError, match=told):
+        main(["experiments/quick.yaml", "--set", f"path={path}", "--jobs", "1", *dry])
+    assert not capsys.readouterr().out
+
+
 def test_nets_stay_while_another_sweep_may_need_them(
     trained: Experiment, engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

@@ -43,7 +43,11 @@ def open_dataset(exp: Experiment) -> DataSet:
 
 def named_folder(exp: Experiment) -> Path | None:
     """The data set's folder at `path:`; None where that is a file (an archive) or not given. Raises UserError."""
-    if exp.path is None or Path(exp.path).is_file():
+    if exp.path is None:
+        return None
+    if Path(exp.path).is_file():
+        if card(exp.dataset).published_archive is None:
+            raise exp.fault("path", f"{exp.path} is a file", f"name a folder with {card(exp.dataset).layout}")
         return None
     if not Path(exp.path).is_dir():
         raise exp.fault("path", f"{exp.path} does not exist", "name the data set's folder, or its archive")

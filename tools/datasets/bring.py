@@ -50,8 +50,7 @@ def bring(exp: Experiment, folder: Path) -> Brought:
 
 
 def _named_archive(exp: Experiment, about: Card, archive: Path, folder: Path) -> Brought:
-    if about.published_archive is None:
-        raise exp.fault("path", f"{archive} is a file", f"name a folder with {about.layout}")
+    assert about.published_archive is not None  # named_folder has looked
     published, _ = about.published_archive
     digest = md5(archive)
     if digest != published.md5:
