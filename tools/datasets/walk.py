@@ -121,7 +121,8 @@ class ImageWalk:
 def _has_reader(file: str) -> bool:
     import cv2  # and numpy: few data sets have a file that must be opened to know what it is
 
-    return cv2.haveImageReader(file)
+    name = os.fsencode(file)  # a str that is not UTF-8 ends the process
+    return cv2.haveImageReader(name)  # type: ignore[arg-type]
 
 
 def _suffix(entry: os.DirEntry[str]) -> str:

@@ -66,3 +66,12 @@ def test_links_to_files_elsewhere_are_images_and_those_to_nothing_are_missing(fo
     scan = Folder(folder).scan()
     assert "train/cat/linked.jpg" in scan.train["cat"] and len(scan.train["cat"]) == 4
     assert scan.missing == ["train/cat/gone.jpg"]
+
+
+def test_a_name_that_is_not_utf_8_is_looked_into_as_any_other(folder: Path) -> None:
+    """By the file's first bytes: its suffix is not an image's."""
+    for name in (b"caf\xe9", b"x.caf\xe9"):
+        (folder / "train/cat" / os.fsdecode(name)).write_text("no image")
+    scan = Folder(folder).scan()
+    assert len(scan.train["cat"]) == 3
+    assert scan.notes[0].startswith("passed over, no images: no suffix (1), .caf")
