@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import io
 import os
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ parent_death.obey()  # before what takes long to import: a sweep may be killed a
 
 try:
     from caffeformat import FormatError
-    from tools.common.errors import UserError
+    from tools.common.errors import UserError, shown
 except ModuleNotFoundError as missing:
     sys.exit(f"error: no module {missing.name} in {sys.executable}; `make venv`, then .venv/bin/python -m tools ...")
 
@@ -53,6 +54,8 @@ def main() -> int:
         lines = "\n".join(f"  {verb:{width}}  {what}" for verb, what in VERBS.items())
         print(f"{given}usage: python -m tools VERB EXPERIMENT ...\n\n{lines}", file=sys.stderr if given else sys.stdout)
         return 2 if given else 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be anything
     gc.set_threshold(50_000)  # the 700 of Python cost a tenth of a verb's start, in searches of what it has loaded
     try:
         _settle_environment()
@@ -84,8 +87,9 @@ def _settle_environment() -> None:
     try:
         folder.encode()
     except UnicodeEncodeError:
-        shown = os.fsencode(folder).decode(errors="backslashreplace")
-        raise UserError(f"{shown}: the path of the current folder is not UTF-8; rename or move the folder") from None
+        raise UserError(
+            f"{shown(folder)}: the path of the current folder is not UTF-8; rename or move the folder"
+        ) from None
 
 
 def _explain(error: OSError) -> str:

@@ -89,6 +89,15 @@ def test_a_folder_whose_name_is_not_utf_8_is_refused_by_name(folder_of_images: P
     assert "M\\xfcller: the path of the current folder is not UTF-8; rename or move the folder" in result.stderr
 
 
+def test_a_name_that_the_terminal_cannot_show_is_no_traceback(folder_of_images: Path, checkout: Path) -> None:
+    (folder_of_images / "images").rename(folder_of_images / "caf\u00e9")
+    file = folder_of_images / "x.yaml"
+    file.write_text(file.read_text(encoding="utf-8").replace("images", "caf\u00e9"), encoding="utf-8")
+    result = tools("fetch", "x.yaml", cwd=folder_of_images, checkout=checkout, PYTHONIOENCODING="ascii")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "folder: here, in " in result.stdout and "/caf\\xe9\n" in result.stdout
+
+
 def test_a_full_standard_output_is_named(folder_of_images: Path, checkout: Path) -> None:
     command = f"{sys.executable} -m tools fetch x.yaml > /dev/full"
     environment = os.environ | {"PYTHONPATH": str(checkout)}

@@ -1,8 +1,13 @@
-"""The exception for a mistake that the user can correct."""
+"""The exception for a mistake that the user can correct, and how its text shows the names of files."""
 
 
 class UserError(Exception):
     """A mistake that the user can correct. The text names the file and line or key, what is wrong and what to do."""
+
+
+def shown(name: str) -> str:
+    """The name of a file or folder for a message: bytes that are not UTF-8 as `\\xe9`."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 class Faults:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from tools.common.errors import UserError
+from tools.common.errors import UserError, shown
 from tools.common.files import read_json, write_atomic, write_json
 from tools.datasets.base import DataSet
 from tools.datasets.image_file import BadImage
@@ -117,14 +117,14 @@ def _file_state(file: str) -> str:
 def bad_images_error(exp: Experiment, data: DataSet, bad: dict[str, str]) -> UserError:
     """The error for `on_bad_image: error`. It shows the first of `bad` (reference -> reason) and a file lists all."""
     full_list = dataset_folder(exp) / "bad-images.txt"
-    lines = [f"{data.root / reference}: {reason}" for reference, reason in sorted(bad.items())]
+    lines = [f"{shown(str(data.root / reference))}: {reason}" for reference, reason in sorted(bad.items())]
     write_atomic(full_list, "\n".join(lines) + "\n")
-    shown = "".join(f"\n  {line}" for line in lines[:_MAX_SHOWN])
+    first = "".join(f"\n  {line}" for line in lines[:_MAX_SHOWN])
     rest = f"\n  ... and {len(lines) - _MAX_SHOWN} more" if len(lines) > _MAX_SHOWN else ""
     count = "1 image is" if len(bad) == 1 else f"{len(bad)} images are"
     return exp.fault(
         "on_bad_image",
-        f"{count} missing or cannot be read:{shown}{rest}\nall of them are listed in {full_list}",
+        f"{count} missing or cannot be read:{first}{rest}\nall of them are listed in {full_list}",
         "replace these files (fetch the data set again), or set on_bad_image=skip to leave them out and count them",
     )
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from tools.common.errors import UserError
+from tools.common.errors import UserError, shown
 
 # The image files that OpenCV reads in every build. A file of such a name that is no image is an error, not passed over.
 SUFFIXES = {".bmp", ".dib", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".ras"}
@@ -70,7 +70,7 @@ class ImageWalk:
     def notes(self) -> list[str]:
         """What the reader of a data set should know, one sentence each."""
         suffixes = Counter(Path(name).suffix.lower() or "no suffix" for name in self._others)
-        kinds = ", ".join(f"{suffix} ({count:,})" for suffix, count in suffixes.most_common(5))
+        kinds = ", ".join(f"{shown(suffix)} ({count:,})" for suffix, count in suffixes.most_common(5))
         return [
             *note("read as images, though the suffix is not an image's", self._unnamed),
             *([f"passed over, no images: {kinds}"] if kinds else []),
@@ -147,5 +147,5 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
 
 def note(what: str, names: list[str]) -> list[str]:
     """A sentence on these files or folders, with their number and the first names; none if there are none."""
-    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-    return [f"{what}: {len(names):,} ({shown})"] if names else []
+    first = ", ".join(map(shown, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
+    return [f"{what}: {len(names):,} ({first})"] if names else []

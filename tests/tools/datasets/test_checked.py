@@ -1,5 +1,6 @@
 """Images that a list names and nobody can read: found once, remembered while no file changes, refused by name."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -60,6 +61,9 @@ def test_the_refusal_shows_the_first_and_a_file_lists_all(exp: Experiment, folde
     one = str(bad_images_error(exp, data, {"a.png": "is cut off"}))
     assert one.startswith("exp.yaml: on_bad_image: 1 image is missing or cannot be read:")
     assert f"\n  {folder}/a.png: is cut off\n" in one and "more" not in one
+    assert f"\n  {folder}/caf\\xe9.png: " in str(
+        bad_images_error(exp, data, {os.fsdecode(b"caf\xe9.png"): "is cut off"})
+    )
     many = str(bad_images_error(exp, data, {f"{i:02}.png": "is cut off" for i in range(25)}))
     assert "25 images are missing" in many and many.count("is cut off") == 20 and "... and 5 more" in many
     assert "set on_bad_image=skip" in many
