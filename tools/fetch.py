@@ -15,6 +15,7 @@ from tools import cli
 from tools.common.files import load_json, lock, write_json
 from tools.datasets import Scan, fetched, named_folder, reader
 from tools.datasets.bring import bring
+from tools.datasets.names import require_one_line
 from tools.planning.stages import fetch_stage
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
@@ -30,7 +31,9 @@ def fetch(exp: Experiment) -> bool:
         if _is_complete(exp):
             return False
         brought = bring(exp, folder)
-        scan = reader(exp.dataset)(brought.folder).scan()
+        data = reader(exp.dataset)(brought.folder)
+        scan = data.scan()
+        require_one_line(data, scan)
         inside = brought.folder.is_relative_to(folder)
         record = {
             "dataset": exp.dataset,

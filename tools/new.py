@@ -22,10 +22,10 @@ from tools.common.files import write_atomic
 from tools.datasets import find_in, reader
 from tools.datasets.base import Scan
 from tools.datasets.looks import Looks, look
-from tools.datasets.names import require_each_once, require_short_names
+from tools.datasets.names import require_each_once, require_one_line, require_short_names
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.fit import check_counts, class_halves, drawn_classes, fitting_batch
-from tools.protocol.layout import NET
+from tools.protocol.layout import NET, dataset_folder
 from tools.protocol.register import card, datasets
 
 EXPERIMENTS = Path("experiments")
@@ -88,6 +88,7 @@ def new(name: str, place: Path) -> tuple[Path, list[str]]:
     assert folder is not None
     data = reader(dataset)(folder)
     scan = data.scan()
+    require_one_line(data, scan)
     require_each_once(data, scan)
     require_short_names(data, scan)
     if len(scan.classes) < _FEWEST:
@@ -205,6 +206,7 @@ def _checked(name: str, text: str, scan: Scan) -> Experiment:
         file = Path(folder) / f"{name}.yaml"
         file.write_text(text, encoding="utf-8")
         exp = load(file)
+    dataset_folder(exp)  # has the name of the images' folder, if it can
     drawn = scan.of_classes(drawn_classes(exp, 0, scan.classes))
     check_counts(exp, 0, drawn.classes, drawn.train, drawn.val)
     return exp

@@ -17,7 +17,7 @@ from tools.common.shuffle import shuffled
 from tools.datasets import open_dataset
 from tools.datasets.checked import CheckedImages, bad_images_error
 from tools.datasets.looks import look, notes
-from tools.datasets.names import require_each_once, require_short_names
+from tools.datasets.names import require_each_once, require_one_line, require_short_names
 from tools.datasets.present import content_of, fingerprint
 from tools.nets.templates import check_classes
 from tools.planning.stages import split_stage
@@ -43,6 +43,7 @@ def split(exp: Experiment, seed: int) -> bool:
             return False
         data = open_dataset(exp)
         whole = data.scan()
+        require_one_line(data, whole)
         scan = whole.of_classes(drawn_classes(exp, seed, whole.classes))
         missing = dict.fromkeys(scan.missing, "no such file")
         require_each_once(data, scan)

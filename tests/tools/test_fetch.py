@@ -192,6 +192,13 @@ def test_any_folder_of_images_has_its_own_place_in_data(tmp_path: Path) -> None:
     assert fetch(exp) is False
 
 
+def test_a_name_that_no_list_can_hold_is_refused(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        save(tmp_path / f"mine/{part}/cat/1.png").rename(tmp_path / f"mine/{part}/cat/1.png\r")
+    with pytest.raises(UserError, match=r"mine: 'train/cat/1.png\\r': not one line of UTF-8 text"):
+        fetch(experiment("folder", tmp_path / "mine"))
+
+
 def test_a_file_is_no_folder_of_images(small_zip: Path) -> None:
     with pytest.raises(UserError, match=r"path: .*zip is a file; name a folder with train/<class>/<image>"):
         fetch(experiment("folder", small_zip))

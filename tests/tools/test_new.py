@@ -108,6 +108,19 @@ def test_what_cannot_be_is_one_error_and_nothing_is_written(project: Path, name:
     assert [(file.name, file.read_text()) for file in Path("experiments").iterdir()] == [("there.yaml", "mine\n")]
 
 
+def test_images_that_cannot_be_named_are_refused(project: Path) -> None:
+    """`fetch` and the others could not: they keep a folder of that name in data/."""
+    place = Path(os.fsdecode(b"caf\xe9"))
+    image_folder(place, dict.fromkeys("abcd", 6))
+    with pytest.raises(UserError, match=r"/caf\\xe9: the path is not UTF-8; rename or move the folder"):
+        new("mine", place)
+    place.rename("images")
+    Path("images/train/a/0.png").rename("images/train/a/0.png\n")
+    with pytest.raises(UserError, match=r"images: 'train/a/0.png\\n': not one line of UTF-8 text"):
+        new("mine", Path("images"))
+    assert not Path("experiments").exists()
+
+
 @pytest.mark.slow
 def test_what_it_wrote_runs_on_real_caffe(project: Path, engine: Engine) -> None:
     write_images(project / "images")

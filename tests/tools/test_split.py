@@ -278,6 +278,12 @@ def test_a_class_whose_validation_images_are_all_unreadable_is_named(project: Pa
         split(exp, 0)
 
 
+def test_names_that_no_list_can_hold_are_refused_also_in_classes_that_are_not_drawn(project: Path) -> None:
+    root = image_folder(Path("images"), {"a": 3, "b": 3, os.fsdecode(b"caf\xe9"): 3})
+    with pytest.raises(UserError, match=r"images: 'train/caf\\udce9/0.png': not one line of UTF-8 text\n"):
+        split(folder_experiment(root, classes=2), 0)
+
+
 # images that are missing or unreadable --------------------------------------------------------------------------------
 
 

@@ -4,7 +4,7 @@ import os
 import unicodedata
 from pathlib import Path
 
-from tools.common.errors import UserError
+from tools.common.errors import UserError, shown
 from tools.datasets.base import DataSet, Scan
 from tools.datasets.walk import SUFFIXES, ImageWalk, is_system, note
 
@@ -57,10 +57,6 @@ class Folder(DataSet):
             raise UserError(f"{folder}: no such folder; a `folder` data set has train/<class>/* and val/<class>/*")
         images = {name: walk.images(f"{part}/{name}") for name in _folders(folder)}
         classes = {name: references for name, references in images.items() if references}
-        wrong = [image for references in classes.values() for image in references if not _is_one_line(image)]
-        if wrong:
-            names = ", ".join(map(repr, wrong[:_SHOWN])) + (", ..." if wrong[_SHOWN:] else "")
-            raise UserError(f"{self.root}: {names}: not one line of UTF-8 text; rename the file")
         if not classes:
             raise UserError(f"{folder}: no images in class folders; it should hold <class>/*.jpg, *.png, ...")
         forms: dict[str, str] = {}
@@ -97,14 +93,4 @@ def _folders(folder: Path) -> list[str]:
 
 
 def _names(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
-
-
-def _is_one_line(name: str) -> bool:
-    """Whether a list, which has one reference per line, can hold the name."""
-    if name.isprintable():  # as nearly all are: no line break, and UTF-8
-        return True
-    try:
-        return len(name.encode().decode().splitlines()) == 1
-    except UnicodeEncodeError:
-        return False
+    return ", ".join(map(shown, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")

@@ -26,6 +26,12 @@ def require_each_once(data: DataSet, scan: Scan) -> None:
     _refuse(data, faults, "by a link, so one image would be in two classes, or in train and in val; remove the links")
 
 
+def require_one_line(data: DataSet, scan: Scan) -> None:
+    """Raises UserError for names that a list, which has one reference per line, cannot hold."""
+    faults = [f"{name!r}: not one line of UTF-8 text" for name in scan.references if not _is_one_line(name)]
+    _refuse(data, faults, "rename these files or their folders")
+
+
 def require_short_names(data: DataSet, scan: Scan) -> None:
     """Raises UserError for paths that are longer than the keys of an LMDB."""
     faults = []
@@ -35,6 +41,15 @@ def require_short_names(data: DataSet, scan: Scan) -> None:
         except FormatError as error:
             faults.append(str(error))
     _refuse(data, faults, "use shorter names for these files or their folders")
+
+
+def _is_one_line(name: str) -> bool:
+    if name.isprintable():  # as nearly all are: no line break, and UTF-8
+        return True
+    try:
+        return name.encode().decode().splitlines() == [name]
+    except UnicodeEncodeError:
+        return False
 
 
 def _refuse(data: DataSet, faults: list[str], right: str) -> None:

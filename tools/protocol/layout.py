@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from tools.common.errors import UserError, shown
 from tools.protocol.experiment import Experiment, Size
 from tools.protocol.register import card
 
@@ -39,13 +40,17 @@ def dataset_folder(exp: Experiment) -> Path:
 
 @lru_cache(maxsize=64)
 def _dataset_folder(dataset: str, path: str | None, cwd: str) -> Path | None:
-    """Worked out once for all runs. None for a data set that needs a path and has none."""
+    """Worked out once for all runs. None for a data set that needs a path and has none. Raises UserError."""
     if card(dataset).is_published:
         return Path("data") / dataset
     if path is None:
         return None
     place = Path(cwd, path).resolve()
-    return Path("data") / f"{dataset}-{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:8]}"
+    try:
+        digest = hashlib.sha256(str(place).encode()).hexdigest()
+    except UnicodeEncodeError:
+        raise UserError(f"{shown(str(place))}: the path is not UTF-8; rename or move the folder") from None
+    return Path("data") / f"{dataset}-{place.name}-{digest[:8]}"
 
 
 def lmdb_users(exp: Experiment) -> Path:

@@ -1,4 +1,4 @@
-"""Names are looked at before images are read: one file in two classes, and paths too long for an LMDB."""
+"""Names are looked at before images are read: in two classes, of more than one line, too long for an LMDB."""
 
 import os
 from collections.abc import Callable
@@ -9,7 +9,8 @@ import pytest
 from tests.helpers.pictures import save
 from tools.common.errors import UserError
 from tools.datasets.folder import Folder
-from tools.datasets.names import require_each_once, require_short_names
+from tools.datasets.names import require_each_once, require_one_line, require_short_names
+from tools.datasets.tiny_imagenet import TinyImageNet
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
@@ -21,6 +22,18 @@ def test_one_file_in_two_classes_is_refused_each_by_name(folder: Path, link: Cal
         require_each_once(data, data.scan())
     assert "train/cat/2.PNG and train/dog house/9.png are the same file" in str(caught.value)
     assert "train/cat/1 one.jpg and val/cat/9.png are the same file" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"a\nb.png", b"a.png\r", "a\u2028b.png".encode()])
+def test_a_name_that_no_list_can_hold_is_refused(folder: Path, tiny: Path, name: bytes) -> None:
+    save(folder / "train/cat/ok\u202fay \u732b.png")
+    require_one_line(Folder(folder), Folder(folder).scan())
+    for data, place in ((Folder(folder), "train/cat"), (TinyImageNet(tiny), "train/n02123045/images")):
+        save(data.root / place / "x.png").rename(data.root / place / os.fsdecode(name))
+        with pytest.raises(UserError) as caught:
+            require_one_line(data, data.scan())
+        said = f"{f'{place}/{os.fsdecode(name)}'!r}: not one line of UTF-8 text\n  rename these files or their folders"
+        assert str(caught.value) == f"{data.root}: {said}"
 
 
 def test_long_paths_are_told_before_any_image_is_read(folder: Path) -> None:
