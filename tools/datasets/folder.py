@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tools.common.errors import UserError, shown
 from tools.datasets.base import DataSet, Scan
-from tools.datasets.walk import SUFFIXES, ImageWalk, is_system, note
+from tools.datasets.walk import SUFFIXES, ImageWalk, is_system, note, require_linked
 
 _SHOWN = 5  # names in a message
 _MEANT = {"val": ("val", "test", "dev"), "train": ("train",)}  # how other names of these folders begin
@@ -35,6 +35,10 @@ class Folder(DataSet):
         )
 
     def scan(self) -> Scan:
+        for folder in (self.root / "train", self.root / "val"):
+            if not folder.is_dir():
+                raise UserError(f"{folder}: no such folder; a `folder` data set has train/<class>/* and val/<class>/*")
+        require_linked([self.root / "train", self.root / "val"])
         walk = ImageWalk(self.root)
         train, val = self._classes("train", walk), self._classes("val", walk)
         notes = [*self._left_out("train", train), *self._left_out("val", val), *walk.notes()]
@@ -53,8 +57,6 @@ class Folder(DataSet):
     def _classes(self, part: str, walk: ImageWalk) -> dict[str, list[str]]:
         """Class id -> references, for every class folder of `part` that has an image."""
         folder = self.root / part
-        if not folder.is_dir():
-            raise UserError(f"{folder}: no such folder; a `folder` data set has train/<class>/* and val/<class>/*")
         images = {name: walk.images(f"{part}/{name}") for name in _folders(folder)}
         classes = {name: references for name, references in images.items() if references}
         if not classes:

@@ -6,7 +6,7 @@ from pathlib import Path
 from tools.common.errors import UserError
 from tools.datasets.base import DataSet, Scan
 from tools.datasets.lists import read_lines
-from tools.datasets.walk import ImageWalk, is_system, note
+from tools.datasets.walk import ImageWalk, is_system, note, require_linked
 
 
 class TinyImageNet(DataSet):
@@ -52,6 +52,7 @@ class TinyImageNet(DataSet):
         folders = [name for name in sorted(_names(self.root / "train")) if (self.root / "train" / name).is_dir()]
         classes = [name for name in folders if listed is None or name in listed]
         with_images = [name for name in classes if (self.root / "train" / name / "images").is_dir()]
+        require_linked(self.root / "train" / name for name in ("", *sorted(set(classes) - set(with_images))))
         train = {wnid: walk.images(f"train/{wnid}/images") for wnid in with_images}
         train = {wnid: references for wnid, references in train.items() if references}
         if not train:

@@ -20,6 +20,7 @@ _NO_IMAGES = {".csv", ".db", ".htm", ".html", ".ini", ".json", ".mat", ".md", ".
 _SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "$recycle.bin"}
 _SYSTEM |= {"system volume information", "lost+found", "__pycache__"}
 _SHOWN = 3  # names in a note
+_LINKS = 5  # links in an error
 
 
 def is_system(name: str) -> bool:
@@ -116,6 +117,24 @@ class ImageWalk:
                 doubles.add(reference)
         self._links += sorted(doubles)
         return found.keys() - doubles
+
+
+def require_linked(folders: Iterable[Path]) -> None:
+    """Raises UserError for links to nothing in these folders of class folders: the classes would go without a word.
+
+    A link with the suffix of a file stands for no class.
+    """
+    lost = []
+    for folder in folders:
+        with os.scandir(folder) as entries:
+            links = [e for e in entries if e.is_symlink() and not is_system(e.name) and not os.path.exists(e.path)]
+        lost += [f"{e.path} -> {os.readlink(e.path)}" for e in links if _suffix(e) not in SUFFIXES | _NO_IMAGES]
+    if lost:
+        first = "".join(f"\n  {link}" for link in sorted(lost)[:_LINKS])
+        more = f"\n  ... and {len(lost) - _LINKS:,} more" if len(lost) > _LINKS else ""
+        raise UserError(
+            f"links of class folders lead nowhere:{first}{more}\nis the disk mounted? else remove the links"
+        )
 
 
 def _has_reader(file: str) -> bool:

@@ -11,6 +11,7 @@ from tests.helpers.pictures import save
 from tools.common.errors import UserError
 from tools.datasets.folder import Folder
 from tools.datasets.image_file import BadImage
+from tools.datasets.tiny_imagenet import TinyImageNet
 
 
 def test_what_is_no_file_does_not_hang(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +67,24 @@ def test_links_to_files_elsewhere_are_images_and_those_to_nothing_are_missing(fo
     scan = Folder(folder).scan()
     assert "train/cat/linked.jpg" in scan.train["cat"] and len(scan.train["cat"]) == 4
     assert scan.missing == ["train/cat/gone.jpg"]
+
+
+def test_links_of_classes_that_lead_nowhere_are_refused_with_their_targets(folder: Path, tiny: Path) -> None:
+    """As after a start without the disk of some classes: the others would be divided without a word."""
+    (folder / "train/list.txt").symlink_to("/gone/list.txt")
+    (folder / "train/loose.jpg").symlink_to("/gone/loose.jpg")
+    assert Folder(folder).scan().classes == ["cat", "dog house"]
+    for place in (folder / "train/eel", folder / "val/eel"):
+        place.symlink_to("/mnt/disk2/eel")
+    lost = f"\n  {folder}/train/eel -> /mnt/disk2/eel\n  {folder}/val/eel -> /mnt/disk2/eel\nis the disk mounted"
+    with pytest.raises(UserError, match=f"links of class folders lead nowhere:{lost}"):
+        Folder(folder).scan()
+    for place in (tiny / "train/n02123045", tiny / "train/n02268443/images"):
+        shutil.rmtree(place)
+        place.symlink_to("/mnt/disk2/n0")
+    lost = f"\n  {tiny}/train/n02123045 -> /mnt/disk2/n0\n  {tiny}/train/n02268443/images -> /mnt/disk2/n0\n"
+    with pytest.raises(UserError, match=f"links of class folders lead nowhere:{lost}"):
+        TinyImageNet(tiny).scan()
 
 
 def test_a_name_that_is_not_utf_8_is_looked_into_as_any_other(folder: Path) -> None:
