@@ -13,6 +13,7 @@ from tests.helpers.file_stamp import stamp
 from tests.helpers.image_projects import folder_experiment, image_folder, packed, read_list, tiny
 from tools.common.errors import UserError
 from tools.common.files import load_json
+from tools.fetch import fetch
 from tools.mean import mean
 from tools.pack import pack
 from tools.planning.stages import mean_stage, pack_stage, split_stage
@@ -72,6 +73,24 @@ def test_images_that_changed_are_noticed_by_every_stage(project: Path, change: C
         assert split(exp, 0) and pack(exp, 0)
         mean(exp, 0)
         assert all(stage(exp, 0).is_complete for stage in (split_stage, pack_stage, mean_stage))
+
+
+def test_a_renamed_folder_is_told_as_fetch_tells_it(project: Path) -> None:
+    root = image_folder(Path("images"), {"a": 4, "b": 4})
+    exp = folder_experiment(root, sizes=[2], image_size=4)
+    for stage in (split, pack, mean):
+        stage(exp, 0)
+    (root / "val").rename(root / "valid")
+    for stage in (pack, mean):
+        with pytest.raises(
+            UserError, match=r"the images in \S+ are not those that it was made of; run `python -m tools"
+        ):
+            stage(exp, 0)
+    for verb in (fetch, lambda exp: split(exp, 0)):
+        with pytest.raises(UserError, match="images has train/ and valid/, but no val/; if valid/ is meant, rename it"):
+            verb(exp)
+    shutil.rmtree(root)
+    assert not any(stage(exp, 0) for stage in (split, pack, mean))
 
 
 def test_only_lmdbs_of_lists_with_a_replaced_image_are_packed_again(project: Path) -> None:

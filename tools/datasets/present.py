@@ -12,6 +12,7 @@ from tools.common.errors import UserError
 from tools.common.files import read_record
 from tools.datasets import DataSet, Scan, open_dataset
 from tools.datasets.checked import SETTLED, CheckedImages, file_states
+from tools.datasets.walk import is_system
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
 
@@ -47,19 +48,17 @@ class PresentImages:
     @cached_property
     def are_gone(self) -> bool:
         """Whether no image is left: the lists and LMDBs that were made of them may remain."""
-        return self._data is None
+        try:
+            return not _holds_files(self._data.root)
+        except UserError:  # where the named folder holds files, fetch and split tell what is wrong with it
+            return self._exp.path is None or not _holds_files(Path(self._exp.path))
 
     @cached_property
-    def _data(self) -> DataSet | None:
-        try:
-            data = open_dataset(self._exp)
-        except UserError:
-            return None
-        return data if _holds_files(data.root) else None
+    def _data(self) -> DataSet:
+        return open_dataset(self._exp)
 
     @cached_property
     def _scan(self) -> Scan:
-        assert self._data is not None
         return self._data.scan()
 
     def _fingerprint(self, drawn: list[str]) -> str:
@@ -68,7 +67,6 @@ class PresentImages:
         drawn = [name for name in scan.classes if self._exp.classes is None or name in drawn]
         key = tuple(drawn)
         if key not in self._fingerprints:
-            assert self._data is not None
             self._since = self._since or time.time_ns()
             references = scan.of_classes(drawn).references
             states = file_states(self._data, references)
@@ -80,7 +78,7 @@ class PresentImages:
 
     def may_have_changed(self) -> bool:
         """Whether a file that was looked at, or a folder above one, has changed since, or shortly before that."""
-        if self._data is None or not self._looks:
+        if not self._looks:
             return True
         times = list(self._folders.values())
         for references, states in self._looks:
@@ -92,14 +90,15 @@ class PresentImages:
     def compared_with(self, split: Mapping[str, Any]) -> dict[str, object]:
         """The root and fingerprint to compare with those in split.json. Images that are gone count as unchanged,
         as long as the split was made of what the experiment names. A split of an earlier version has no fingerprint."""
-        if self._data is None:
+        if self.are_gone:
             named = _named(self._exp)
             mine = any(_resolved(split["root"]).is_relative_to(place) for place in named)
             return {"root": split["root"] if mine else str(named[0]), "images": split.get("images")}
-        root = str(self._data.root)
-        if "images" not in split or root != split["root"]:
-            return {"root": root, "images": split.get("images")}
+        root = split["root"]
         try:
+            root = str(self._data.root)
+            if "images" not in split or root != split["root"]:
+                return {"root": root, "images": split.get("images")}
             return {"root": root, "images": self._fingerprint(split["classes"]["A"] + split["classes"]["B"])}
         except UserError as error:
             return {"root": root, "images": str(error)}
@@ -137,4 +136,4 @@ def _resolved(path: Path | str) -> Path:
 
 
 def _holds_files(root: Path) -> bool:
-    return any(files for _, _, files in os.walk(root))
+    return any(not is_system(name) for _, _, files in os.walk(root) for name in files)

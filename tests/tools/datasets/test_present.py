@@ -50,7 +50,12 @@ def test_an_image_in_another_class_is_a_change(exp: Experiment, folder: Path) ->
 
 
 @pytest.mark.parametrize(
-    "remove", [shutil.rmtree, lambda folder: [f.unlink() for f in folder.rglob("*") if f.is_file()]]
+    "remove",
+    [
+        shutil.rmtree,
+        lambda folder: [f.unlink() for f in folder.rglob("*") if f.is_file()],
+        lambda folder: [(folder / ".DS_Store").touch(), *(shutil.rmtree(folder / part) for part in ("train", "val"))],
+    ],
 )
 def test_images_that_are_gone_count_as_unchanged(exp: Experiment, folder: Path, remove: object) -> None:
     split = of_now(exp)
@@ -62,6 +67,13 @@ def test_images_that_can_no_longer_be_divided_are_a_change(exp: Experiment, fold
     split = of_now(exp)
     shutil.rmtree(folder / "val/cat")
     assert "no images of 1 classes" in str(PresentImages(exp).compared_with(split)["images"])
+
+
+def test_images_whose_folders_were_renamed_are_a_change_and_not_gone(exp: Experiment, folder: Path) -> None:
+    split = of_now(exp)
+    (folder / "val").rename(folder / "valid")
+    assert not PresentImages(exp).are_gone
+    assert "has train/ and valid/, but no val/" in str(PresentImages(exp).compared_with(split)["images"])
 
 
 def test_a_place_that_is_not_there_is_not_the_one_that_was_split(exp: Experiment) -> None:
