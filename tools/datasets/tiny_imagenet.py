@@ -18,18 +18,15 @@ class TinyImageNet(DataSet):
 
     def scan(self) -> Scan:
         walk = ImageWalk(self.root)
-        train, unlisted = self._train(walk)
-        val, missing, unlabelled = self._val(set(train))
+        train, notes = self._train(walk)
+        val, missing, more_notes = self._val(set(train))
         empty = sorted(wnid for wnid, images in val.items() if not images)
         if empty:
             raise UserError(
                 f"{self.root / 'val'}: no images of {len(empty)} classes that train/ has ({', '.join(empty[:5])}); "
                 f"{self._what_to_do()}"
             )
-        notes = walk.notes()
-        notes += note("no class, folders of train/ that wnids.txt does not list", unlisted)
-        notes += note("left out, images of val/images without a line in val_annotations.txt", unlabelled)
-        return Scan(sorted(train), train, val, sorted(missing + walk.missing), notes)
+        return Scan(sorted(train), train, val, sorted(missing + walk.missing), [*walk.notes(), *notes, *more_notes])
 
     def _what_to_do(self) -> str:
         images = self.root / "val" / "images"
@@ -43,9 +40,9 @@ class TinyImageNet(DataSet):
         return "val/images has no images; unpack the archive again"
 
     def _train(self, walk: ImageWalk) -> tuple[dict[str, list[str]], list[str]]:
-        """(wnid -> references, folders that are no class). A class is a folder that wnids.txt lists, if that is there.
+        """(wnid -> references, notes on folders that are no class).
 
-        Not every listed one need exist.
+        A class is a folder that wnids.txt lists, if that is there. Not every listed one need exist.
         """
         wnids = self.root / "wnids.txt"
         listed = {word for _, line in read_lines(wnids) for word in line.split()} if wnids.is_file() else None
@@ -57,10 +54,12 @@ class TinyImageNet(DataSet):
         train = {wnid: references for wnid, references in train.items() if references}
         if not train:
             raise UserError(f"{self.root / 'train'}: no images in <wnid>/images/ of the classes in {wnids}")
-        return train, [name for name in folders if name not in classes]
+        unlisted, empty = [n for n in folders if n not in classes], [n for n in classes if n not in train]
+        notes = note("no class, folders of train/ that wnids.txt does not list", unlisted)
+        return train, notes + note("no class, folders of train/ without images in <wnid>/images/", empty)
 
     def _val(self, wnids: set[str]) -> tuple[dict[str, list[str]], list[str], list[str]]:
-        """(wnid -> references, missing references, images without a line). Annotations give the labels."""
+        """(wnid -> references, missing references, notes on images that are left out). Annotations give the labels."""
         annotations = self.root / "val" / "val_annotations.txt"
         images = self.root / "val" / "images"
         on_disk = set(_names(images)) if images.is_dir() else set()
@@ -69,7 +68,7 @@ class TinyImageNet(DataSet):
             fields = line.split("\t")
             if len(fields) < 2:
                 raise UserError(f"{annotations}:{number}: found {line!r}; right is `image<tab>wnid<tab>box`")
-            name, wnid = fields[:2]
+            name, wnid = fields[0], fields[1].strip()
             if label.setdefault(name, wnid) != wnid:
                 raise UserError(f"{annotations}:{number}: {name} is {wnid} here, {label[name]} above; keep one line")
         val: dict[str, list[str]] = {wnid: [] for wnid in wnids}
@@ -77,7 +76,11 @@ class TinyImageNet(DataSet):
         for name, wnid in label.items():
             if wnid in wnids:
                 (val[wnid] if name in on_disk else missing).append(f"val/images/{name}")
-        return {wnid: sorted(references) for wnid, references in val.items()}, missing, sorted(on_disk - label.keys())
+        others = [f"{name} is {wnid}" for name, wnid in label.items() if wnid not in wnids and name in on_disk]
+        notes = note("left out, images of val/images whose class train/ does not have", others)
+        unlabelled = sorted(on_disk - label.keys())
+        notes += note("left out, images of val/images without a line in val_annotations.txt", unlabelled)
+        return {wnid: sorted(references) for wnid, references in val.items()}, missing, notes
 
 
 def _names(folder: Path) -> list[str]:

@@ -90,6 +90,28 @@ def test_images_in_no_list_are_told(tiny: Path) -> None:
     ]
 
 
+def test_a_label_may_have_blanks_and_one_that_is_no_class_is_told(tiny: Path) -> None:
+    before = TinyImageNet(tiny).scan()
+    annotations = tiny / "val/val_annotations.txt"
+    text = annotations.read_text()
+    annotations.write_text(text.replace("\tn02123045\t", "\tn02123045 \t"))
+    assert TinyImageNet(tiny).scan() == before
+    annotations.write_text(text.replace("\tn02123045\t", "\tN02123045\t", 1))
+    lost = Path(before.val["n02123045"][0]).name
+    assert TinyImageNet(tiny).scan().notes == [
+        f"left out, images of val/images whose class train/ does not have: 1 ({lost} is N02123045)"
+    ]
+
+
+def test_classes_without_images_are_told(tiny: Path) -> None:
+    shutil.rmtree(tiny / "train/n02123045/images")
+    for image in (tiny / "train/n02268443/images").iterdir():
+        image.unlink()
+    scan = TinyImageNet(tiny).scan()
+    assert len(scan.classes) == 18
+    assert scan.notes[0] == "no class, folders of train/ without images in <wnid>/images/: 2 (n02123045, n02268443)"
+
+
 def test_an_image_with_two_labels_is_named(tiny: Path) -> None:
     annotations = tiny / "val/val_annotations.txt"
     name, wnid = annotations.read_text().split("\t")[:2]
