@@ -16,6 +16,7 @@ from tools.common.files import load_json, lock, read_record, write_if_changed, w
 from tools.common.shuffle import shuffled
 from tools.datasets import open_dataset
 from tools.datasets.checked import CheckedImages, bad_images_error
+from tools.datasets.copies import copy_notes
 from tools.datasets.looks import look, notes
 from tools.datasets.names import require_each_once, require_one_line, require_short_names
 from tools.datasets.present import content_of, fingerprint
@@ -72,7 +73,11 @@ def split(exp: Experiment, seed: int) -> bool:
             "counts": {half: {"train": _count(train, ids), "val": _count(val, ids)} for half, ids in halves.items()},
             "missing": {"count": len(missing), "first": sorted(missing)[:_SHOWN]},
             "unreadable": {"count": len(bad), "first": sorted(bad)[:_SHOWN]},
-            "notes": [*scan.notes, *notes(look(data, scan.references), exp.gray, exp.image_size)],
+            "notes": [
+                *scan.notes,
+                *copy_notes(train, val, digests),
+                *notes(look(data, scan.references), exp.gray, exp.image_size),
+            ],
         }
         sizes = _sizes(exp, place, train)
         write_record(place.marker, record | {"lists": _write_lists(exp, place, sizes, record, train, val, digests)})

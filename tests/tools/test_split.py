@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.helpers.file_stamp import stamp
 from tests.helpers.image_projects import experiment, folder_experiment, image_folder, inside, read_list, verb
+from tests.helpers.pictures import picture, save
 from tests.helpers.rendered_nets import edited
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
@@ -378,9 +380,14 @@ def test_images_are_decoded_once_for_all_seeds(project: Path, monkeypatch: pytes
 
 def test_the_command_splits_every_seed_and_says_so(project: Path) -> None:
     exp = folder_experiment(image_folder(Path("images"), {"a": 3, "b": 3}), sizes=[2], seeds=[0, 5])
+    for size, image in enumerate(sorted(Path("images").rglob("*.png")), 8):
+        save(image, picture(size, size))
+    shutil.copy("images/train/a/0.png", "images/val/b/0.png")
     said = [verb("split", exp.file).communicate()[0].splitlines() for _ in range(2)]
     places = [split_of(exp, seed).folder for seed in (0, 5)]
-    assert said[0] == [f"{place}: 1 + 1 classes, lists nall, n0002 and val: written" for place in places]
+    note = "note: the same images in two classes, or in train and in val: 1 (val/b/0.png is train/a/0.png)"
+    lines = [f"{place}: 1 + 1 classes, lists nall, n0002 and val: written" for place in places]
+    assert said[0] == [lines[0], note, lines[1], note]
     assert said[1] == [line.replace("written", "complete already") for line in said[0]]
 
 
