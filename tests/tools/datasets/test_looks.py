@@ -12,7 +12,7 @@ from tools.datasets.looks import Looks, look, notes
 
 def test_size_is_the_median_and_one_image_in_colour_is_colour(tmp_path: Path) -> None:
     for number, size in enumerate([(10, 20), (30, 40), (50, 60)]):
-        cv2.imwrite(str(tmp_path / f"{number}.png"), np.full(size, 7, np.uint8))
+        cv2.imwrite(str(tmp_path / f"{number}.png"), np.linspace(0, 255, np.prod(size)).reshape(size).astype(np.uint8))
     (tmp_path / "bad.png").write_bytes(b"?")
     names = sorted(file.name for file in tmp_path.iterdir())
     assert look(Folder(tmp_path), names) == Looks(3, 30, 40, True)
@@ -25,6 +25,23 @@ def test_only_some_of_many_images_are_read(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     looks = look(Folder(tmp_path), ["a.png"] * 10_000)
     assert looks is not None and looks.images == 60
+
+
+def test_images_of_which_nothing_can_be_seen_are_told(tmp_path: Path) -> None:
+    """Values of 12 bits in a file of 16, black shapes that alpha alone shows, and a photograph in the dark, which is
+    none."""
+    values = np.linspace(0, 4095, 1200).reshape(30, 40)
+    cv2.imwrite(str(tmp_path / "x-ray.png"), values.astype(np.uint16))
+    cv2.imwrite(
+        str(tmp_path / "shape.png"), np.dstack([np.full((30, 40, 3), (0, 0, 200)), values / 16]).astype(np.uint8)
+    )
+    cv2.imwrite(str(tmp_path / "dark.png"), (values / 128).astype(np.uint8))
+    looks = look(Folder(tmp_path), ["dark.png", "shape.png", "x-ray.png"])
+    assert looks is not None and looks.flat == ("shape.png", "x-ray.png")
+    assert notes(looks, False, 28) == [
+        "of nearly one colour among 3 images that were looked at, as 12 bits in 16-bit files and shapes in alpha alone "
+        "are read: 2 (shape.png, x-ray.png)"
+    ]
 
 
 def test_what_an_experiment_loses_is_told() -> None:
