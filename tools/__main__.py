@@ -98,7 +98,7 @@ def _explain(error: OSError) -> str:
         return f"standard output: {error.strerror or error}"
     path = Path(os.fsdecode(error.filename))
     for place in (path, *path.parents):
-        if place.is_symlink() and not place.exists():
+        if os.path.islink(place) and not os.path.exists(place):  # these take a name that is too long
             return f"{place}: a link to {os.readlink(place)}, which is not there; make that folder, or remove the link"
     return f"{path}: {error.strerror or error}"
 

@@ -23,7 +23,7 @@ from tools.datasets import find_in, reader
 from tools.datasets.base import Scan
 from tools.datasets.looks import Looks, look
 from tools.datasets.names import require_each_once, require_one_line, require_short_names
-from tools.protocol.experiment import Experiment, load
+from tools.protocol.experiment import LONGEST_NAME, Experiment, load
 from tools.protocol.fit import check_counts, class_halves, drawn_classes, fitting_batch
 from tools.protocol.layout import NET, dataset_folder
 from tools.protocol.register import card, datasets
@@ -80,6 +80,8 @@ def new(name: str, place: Path) -> tuple[Path, list[str]]:
     if not re.fullmatch(r"[A-Za-z0-9][\w.-]*", name):
         raise UserError(f"{name!r}: not a name for an experiment; use letters, digits, `-`, `_` and `.`")
     file = EXPERIMENTS / f"{name}.yaml"
+    if len(name.encode()) > LONGEST_NAME:
+        raise UserError(f"{file}: a name of {len(name.encode())} bytes, at most {LONGEST_NAME}; choose a shorter one")
     if file.exists():
         raise UserError(f"{file}: is there already; choose another name, or remove it first")
     root = place.expanduser().resolve()

@@ -81,6 +81,12 @@ def test_a_link_that_leads_nowhere_is_named(folder_of_images: Path, checkout: Pa
     assert (result.stderr, result.returncode) == (text, 2)
 
 
+def test_a_name_that_is_too_long_is_named(folder_of_images: Path, checkout: Path) -> None:
+    result = tools("new", "mine", "x" * 300, cwd=folder_of_images, checkout=checkout)
+    text = f"error: {folder_of_images}/{'x' * 300}: File name too long\n"
+    assert (result.stderr, result.returncode) == (text, 2)
+
+
 def test_a_folder_whose_name_is_not_utf_8_is_refused_by_name(folder_of_images: Path, checkout: Path) -> None:
     place = Path(os.fsdecode(os.fsencode(folder_of_images) + b"/M\xfcller"))
     place.mkdir()

@@ -6,6 +6,7 @@ Example:
     data.read("train/n01443537/images/n01443537_0.JPEG")  # uint8, HxWx3, BGR
 """
 
+import contextlib
 from importlib import import_module
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tools.common.errors import UserError
 from tools.common.files import read_record
 from tools.datasets.base import DataSet, Scan
 from tools.datasets.image_file import BadImage
+from tools.datasets.walk import is_system
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
 from tools.protocol.register import CARDS, card
@@ -73,6 +75,9 @@ def find_in(dataset: str, folder: Path) -> Path | None:
     """`folder`, or the one folder in it that has the data set's layout (an archive's top folder)."""
     if reader(dataset).is_at(folder):
         return folder
-    inside = [f for f in sorted(folder.iterdir()) if f.is_dir() and not f.name.startswith(".")]
-    matching = [f for f in inside if reader(dataset).is_at(f)]
+    matching = []
+    for inside in sorted(folder.iterdir()):
+        with contextlib.suppress(OSError):  # it may not be read, as lost+found
+            if not is_system(inside.name) and reader(dataset).is_at(inside):
+                matching.append(inside)
     return matching[0] if len(matching) == 1 else None

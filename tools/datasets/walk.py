@@ -18,7 +18,7 @@ SUFFIXES |= {".sr", ".tif", ".tiff", ".webp"}
 _NO_IMAGES = {".csv", ".db", ".htm", ".html", ".ini", ".json", ".mat", ".md", ".npy", ".txt", ".url", ".xml", ".yaml"}
 # What systems put into folders of photographs. It is passed over without a note, as hidden files are.
 _SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "$recycle.bin"}
-_SYSTEM |= {"system volume information", "lost+found", "__pycache__"}
+_SYSTEM |= {"@recycle", "#snapshot", "system volume information", "lost+found", "__pycache__"}
 _SHOWN = 3  # names in a note
 _LINKS = 5  # links in an error
 

@@ -22,6 +22,8 @@ def test_a_folder_gives_every_image_of_every_class_sorted(folder: Path) -> None:
 
 
 def test_hidden_files_and_those_of_systems_are_passed_over_without_a_word(folder: Path) -> None:
+    for name in ("@Recycle", "#snapshot", "#recycle", "lost+found"):
+        save(folder / "train" / name / "1.jpg")
     for name in (".hidden.jpg", "._1 one.jpg", ".DS_Store", "Thumbs.db", "desktop.ini"):
         save(folder / "train/cat/x.jpg").rename(folder / "train/cat" / name)
     save(folder / "train/__MACOSX/cat/1.jpg")

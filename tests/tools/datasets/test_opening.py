@@ -1,12 +1,14 @@
 """Opening the data set of an experiment: where its images are, and the message if they are not there."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
-from tools.datasets import open_dataset
+from tools.datasets import find_in, open_dataset
 from tools.datasets.tiny_imagenet import TinyImageNet
 from tools.protocol.experiment import Experiment, load
 
@@ -27,6 +29,25 @@ def test_a_path_may_name_the_data_set_or_the_folder_around_it(tiny: Path, tmp_pa
     found = open_dataset(experiment(tmp_path, "tiny-imagenet", around))
     assert found.root == around / "tiny-imagenet-200"
     assert isinstance(found, TinyImageNet)
+
+
+def test_a_folder_beside_the_data_set_that_may_not_be_read_is_passed_over() -> None:
+    """As lost+found on a disk of its own, or a folder of somebody else's. Root may read all, so it becomes nobody."""
+    with tempfile.TemporaryDirectory() as name:
+        disk = Path(name)
+        disk.chmod(0o755)
+        for part in ("train", "val"):
+            (disk / "mine" / part).mkdir(parents=True)
+            (disk / "#recycle/mine" / part).mkdir(parents=True)
+        (disk / "theirs").mkdir(0)
+        assert find_in("folder", disk / "mine") == disk / "mine"
+        was = os.geteuid()
+        try:
+            if was == 0:
+                os.seteuid(65534)
+            assert find_in("folder", disk) == disk / "mine"
+        finally:
+            os.seteuid(was)
 
 
 def test_a_path_to_another_data_set_is_refused_with_its_line_and_the_right_layout(folder: Path, tmp_path: Path) -> None:
