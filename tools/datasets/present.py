@@ -12,7 +12,7 @@ from tools.common.errors import UserError
 from tools.common.files import read_record
 from tools.datasets import DataSet, Scan, open_dataset
 from tools.datasets.checked import SETTLED, CheckedImages, file_states
-from tools.datasets.walk import is_system
+from tools.datasets.walk import SUFFIXES, is_system
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
 
@@ -50,8 +50,8 @@ class PresentImages:
         """Whether no image is left: the lists and LMDBs that were made of them may remain."""
         try:
             return not _holds_files(self._data.root)
-        except UserError:  # where the named folder holds files, fetch and split tell what is wrong with it
-            return self._exp.path is None or not _holds_files(Path(self._exp.path))
+        except UserError:  # where the named folder holds images, fetch and split tell what is wrong with it
+            return self._exp.path is None or not _holds_images(Path(self._exp.path))
 
     @cached_property
     def _data(self) -> DataSet:
@@ -137,3 +137,7 @@ def _resolved(path: Path | str) -> Path:
 
 def _holds_files(root: Path) -> bool:
     return any(not is_system(name) for _, _, files in os.walk(root) for name in files)
+
+
+def _holds_images(root: Path) -> bool:
+    return any(Path(name).suffix.lower() in SUFFIXES for _, _, files in os.walk(root) for name in files)

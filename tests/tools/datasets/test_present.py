@@ -54,7 +54,7 @@ def test_an_image_in_another_class_is_a_change(exp: Experiment, folder: Path) ->
     [
         shutil.rmtree,
         lambda folder: [f.unlink() for f in folder.rglob("*") if f.is_file()],
-        lambda folder: [(folder / ".DS_Store").touch(), *(shutil.rmtree(folder / part) for part in ("train", "val"))],
+        lambda folder: [(folder / "wnids.txt").touch(), *(shutil.rmtree(folder / part) for part in ("train", "val"))],
     ],
 )
 def test_images_that_are_gone_count_as_unchanged(exp: Experiment, folder: Path, remove: object) -> None:
