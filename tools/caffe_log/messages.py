@@ -11,7 +11,8 @@ ITERATION = re.compile(
 )
 # Of any dialect, also one that is not read, and the beginning of one that is: a line that was cut before its number.
 DISPLAY = re.compile(
-    r"Iteration \d+(?:\b.*(?:loss = |lr = |Testing net)|(?: \([^)]*\)?)?(?:, ?(?:l|lo|los|loss|lr|T[a-z]*(?: n?e?)?)?(?: =)?)?\s*$)"
+    r"Iteration \d+(?:\b.*(?:loss = |lr = |Testing net)"
+    r"|(?: \([^)]*\)?)?(?:, ?(?:l|lo|los|loss|lr|T[a-z]*(?: n?e?)?)?(?: =)?)?\s*$)"
 )
 OUTPUT = re.compile(
     r"(?:\w+ net output(?: mAP)?|\w+ score) #(\d{1,9}):(?: (.*?) =)? (\S+)(?: \(\* \S+ = \S+ loss\))?\s*$"
