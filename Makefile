@@ -48,8 +48,8 @@ help:
 	@echo 'make summarize EXPERIMENT=demo       the tables again;  make plot EXPERIMENT=demo: the figures again'
 	@echo 'make claims EXPERIMENT=tiny          claims of the thesis that hold;  make advise N=120: layers to freeze'
 	@echo 'make advise TARGET=0.45              images a class that each condition needs for this accuracy'
-	@echo 'make confusion RUN=A2B/n0001/FTall/seed0   the classes that a run confuses'
-	@echo 'make export RUN=A2B/n0001/FTall/seed0      its net as ONNX;  TO=onnx,pytorch,safetensors'
+	@echo 'make confusion RUN=A2B/n0001/FTall/seed20   the classes that a run confuses'
+	@echo 'make export RUN=A2B/n0001/FTall/seed20      its net as ONNX;  TO=onnx,pytorch,safetensors'
 	@echo 'make publish EXPERIMENT=tiny         the tables and figures into docs/results/'
 	@echo 'make report EXPERIMENT=demo          the page of the results: results/demo/report.html'
 	@echo 'make tensorboard EXPERIMENT=demo     the curves of running and finished runs in TensorBoard'
@@ -123,12 +123,12 @@ claims: venv
 	@$(TOOLS) claims $(FILE) --set "$$SET" $(call option,FROM) $(call option,OTHER)
 
 confusion: venv
-	@[ -n $(call quoted,$(RUN)) ] || { echo 'make confusion RUN=A2B/n0001/FTall/seed0 EXPERIMENT=demo'; exit 2; }
+	@[ -n $(call quoted,$(RUN)) ] || { echo 'make confusion RUN=A2B/n0001/FTall/seed20 EXPERIMENT=demo'; exit 2; }
 	@$(TOOLS) confusion $(FILE) $(call quoted,$(RUN)) --set "$$SET" $(call option,FROM)
 
 # TO=onnx,pytorch,safetensors; PREPROCESS=1: mean and scale as part of the ONNX graph. torchcaffe writes and checks them.
 export: torchcaffe
-	@[ -n $(call quoted,$(RUN)) ] || { echo 'make export RUN=A2B/n0001/FTall/seed0 EXPERIMENT=demo TO=onnx'; exit 2; }
+	@[ -n $(call quoted,$(RUN)) ] || { echo 'make export RUN=A2B/n0001/FTall/seed20 EXPERIMENT=demo TO=onnx'; exit 2; }
 	@$(TOOLS) export $(FILE) $(call quoted,$(RUN)) --set "$$SET" $(call option,TO) \
 	  $(if $(filter-out 0,$(PREPROCESS)),--preprocess)
 

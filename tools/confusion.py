@@ -1,10 +1,10 @@
 """Write and draw the confusion matrix of one run, from the table of predictions.
 
-    python -m tools confusion experiments/demo.yaml A2B/n0001/FTall/seed0
-    python -m tools confusion experiments/demo.yaml A2B/n0001/FTall/seed0 --from docs/results/demo
+    python -m tools confusion experiments/demo.yaml A2B/n0001/FTall/seed20
+    python -m tools confusion experiments/demo.yaml A2B/n0001/FTall/seed20 --from docs/results/demo
 
-writes results/<experiment>/confusion/A2B-n0001-FTall-seed0.csv, .png and .pdf, and prints the pairs of classes that are
-confused most. The CSV has a row for each true class and a column for each predicted one, in images of V_target. An
+writes results/<experiment>/confusion/A2B-n0001-FTall-seed20.csv, .png and .pdf, and prints the pairs of classes that
+are confused most. The CSV has a row for each true class and a column for each predicted one, in images of V_target. An
 output of the net that is no class (fc8_outputs) counts as `none`. classes.csv has the accuracy of each class by size
 and condition, and what it gains over base.
 """
@@ -72,13 +72,13 @@ def confusion(exp: Experiment, key: str, tables: Tables, folder: Path) -> str:
 
 def main(argv: list[str]) -> None:
     parser = cli.parser("confusion", __doc__)
-    parser.add_argument("run", help="the run's key: A2B/n0001/FTall/seed0")
+    parser.add_argument("run", help="the run's key: A2B/n0001/FTall/seed20")
     cli.add_from(parser)
     given = parser.parse_args(argv)
     exp = load(given.experiment, given.set)
     folder = results_folder(exp, engine_name()) / FOLDER
     key = "/".join(given.run.strip("/").split("/")[-4:])
     if key.count("/") != 3:
-        raise UserError(f"{given.run!r}: no run; give its key, as A2B/n0001/FTall/seed0")
+        raise UserError(f"{given.run!r}: no run; give its key, as A2B/n0001/FTall/seed20")
     print(confusion(exp, key, tables_of(exp, given.tables), folder))
     print(f"{folder / key.replace('/', '-')}.csv, .png, .pdf: written")

@@ -1,9 +1,9 @@
 """Give a run's net to the world outside of Caffe, as ONNX, PyTorch code or safetensors, with a model card.
 
-    python -m tools export experiments/demo.yaml A2B/n0001/FTall/seed0
-    python -m tools export experiments/demo.yaml A2B/n0001/FTall/seed0 --to onnx,pytorch,safetensors --preprocess
+    python -m tools export experiments/demo.yaml A2B/n0001/FTall/seed20
+    python -m tools export experiments/demo.yaml A2B/n0001/FTall/seed20 --to onnx,pytorch,safetensors --preprocess
 
-writes results/<experiment>/export/A2B-n0001-FTall-seed0/: net.onnx, pytorch/, net.safetensors, the run's
+writes results/<experiment>/export/A2B-n0001-FTall-seed20/: net.onnx, pytorch/, net.safetensors, the run's
 train_val.prototxt and mean.binaryproto, and readme.md, the card. It has the front matter of Caffe's models (name,
 caffemodel, sha1, license), the experiment, the accuracy, the classes in order, and what is done to an image.
 

@@ -1,6 +1,6 @@
 """Turn Caffe logs into train.csv and test.csv.
 
-    python -m tools parse models/demo/A2B/n0060/S3T/seed0            # a run's folder: its caffe.log
+    python -m tools parse models/demo/A2B/n0060/S3T/seed20           # a run's folder: its caffe.log
     python -m tools parse some/old/caffe.INFO results/old            # any log of Caffe's, since 2013
     caffe train ... 2>&1 | python -m tools parse - results/new       # standard input
     python -m tools parse --out results old/a.log old/b.log.gz logs  # several logs, and folders of logs

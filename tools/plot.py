@@ -1,7 +1,7 @@
 """Draw the figures of an experiment from its tables, nets and LMDBs.
 
     python -m tools plot experiments/demo.yaml
-    python -m tools plot experiments/demo.yaml --run A2B/n0060/S3T/seed0 'B2A/*/S3T/seed0'   # and learning curves
+    python -m tools plot experiments/demo.yaml --run A2B/n0060/S3T/seed20 'B2A/*/S3T/seed20'   # and learning curves
     python -m tools plot experiments/demo.yaml --layer conv5                                 # and t-SNE of its features
     python -m tools plot experiments/demo.yaml --from docs/results/demo                      # from published tables
 

@@ -1,6 +1,6 @@
 """Record the class that a trained net gives to every validation image: predictions.npz in the run's folder.
 
-    python -m tools predict experiments/demo.yaml A2B/n0060/S3T/seed0
+    python -m tools predict experiments/demo.yaml A2B/n0060/S3T/seed20
 
 `caffe test` runs the run's TEST net over V_target once. The net (predict.prototxt) ends with the scores that the
 headline's Accuracy layer reads, followed by an ArgMax layer. The label is its second output. Both BVLC Caffe and

@@ -1,6 +1,6 @@
 """Writes a run's train_val.prototxt, solver.prototxt and plan.txt from the templates, and prints its copy plan.
 
-python -m tools render experiments/demo.yaml A2B/n0060/S3T/seed0
+python -m tools render experiments/demo.yaml A2B/n0060/S3T/seed20
 """
 
 from tools import cli

@@ -1,6 +1,6 @@
 """Train one run to its end: render, train, parse, predict, and the manifest that says it is complete.
 
-    python -m tools run experiments/demo.yaml A2B/n0060/S3T/seed0
+    python -m tools run experiments/demo.yaml A2B/n0060/S3T/seed20
 
 Does nothing when the run is complete already. After a kill at any moment the same command ends with the same result.
 """

@@ -1,6 +1,6 @@
 """Run `caffe train` on a rendered run, and prove what was copied, drawn at random and frozen.
 
-    python -m tools train experiments/demo.yaml A2B/n0060/S3T/seed0
+    python -m tools train experiments/demo.yaml A2B/n0060/S3T/seed20
 
 The log is kept as caffe.log. train.json, written last, records how the training went. BVLC Caffe cannot resume exactly,
 because a solverstate holds no data cursor and no random state. So a killed run starts again, unless the experiment has

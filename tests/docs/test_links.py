@@ -9,7 +9,8 @@ import pytest
 
 import torchcaffe as caffe
 from tools.__main__ import VERBS
-from tools.protocol.experiment import Experiment
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.runs import runs_of
 from tools.results import columns
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -85,6 +86,20 @@ def test_every_relative_link_and_anchor_leads_somewhere(page: Path) -> None:
 def test_every_verb_and_make_target_is_there(page: Path) -> None:
     text = (CHECKOUT / page).read_text(encoding="utf-8")
     assert (unknown_verbs(text), unknown_targets(text)) == ([], [])
+
+
+def unknown_demo_runs(text: str) -> list[str]:
+    """Keys of runs that commands on the demo name, and that it does not have; other seeds are given with them."""
+    exp = load(CHECKOUT / "experiments/demo.yaml")
+    known = {run.key for run in runs_of(exp, "caffe")}
+    lines = text.replace("\\\n", " ").splitlines()
+    named = [line for line in lines if re.search(r"demo\b|make (?:export|confusion) ", line) and "seeds=" not in line]
+    return [key for line in named for key in re.findall(r"\w+/n\d{4}/\w+/seed\d+", line) if key not in known]
+
+
+@pytest.mark.parametrize("page", [*PAGES, Path("Makefile"), *sorted(Path("tools").glob("*.py"))], ids=str)
+def test_every_run_of_the_demo_that_a_command_names_is_there(page: Path) -> None:
+    assert unknown_demo_runs((CHECKOUT / page).read_text(encoding="utf-8")) == []
 
 
 def test_the_readme_fits_on_a_few_screens() -> None:
@@ -173,6 +188,9 @@ def test_these_checks_can_fail() -> None:
     page = Path("docs/README.md")
     text = "# A page\n[a](protocol.md#data) [b](gone.md) [c](#a-page) [d](#none) [e](protocol.md#none) `[f](code.md)`"
     assert broken_links(page, text) == ["gone.md", "#none", "protocol.md#none"]
+    assert unknown_demo_runs("make export RUN=A2B/n0001/S3T/seed0\nmodels/demo/B2A/n0060/base/seed20/") == [
+        "A2B/n0001/S3T/seed0"
+    ]
     assert unknown_verbs("`python -m tools sweep x`, `python -m tools dance`, python -m tools VERB") == ["dance"]
     text = "make haste, `make test`, `make demo-sweep JOBS=2`, `make nothing-sweep`\n```\nmake cake  # make eggs\n```\n"
     assert unknown_targets(text) == ["cake", "eggs", "nothing-sweep"]
