@@ -10,6 +10,7 @@ import torch
 from caffeformat.caffeformat_pb2 import TEST, FillerParameter, ParamSpec
 from torchcaffe.common import context
 from torchcaffe.layer_types.base import Blob, Layer
+from torchcaffe.layer_types.batch_norm_kernel import batch_norm_backward
 from torchcaffe.layer_types.channel_rows import ChannelRows
 
 
@@ -71,9 +72,7 @@ class BatchNorm(Layer):
             bottom[0].grad = diff * self._spread(self._scale)
             return
         eps, wanted = self.param.batch_norm_param.eps, [True, False, False]  # the bottom's gradient only
-        bottom[0].grad = torch.ops.aten.native_batch_norm_backward(
-            diff, self._x, None, None, None, self._mean, self._scale, True, eps, wanted
-        )[0]
+        bottom[0].grad = batch_norm_backward(diff, self._x, None, None, (self._mean, self._scale), eps, wanted)[0]
 
     def _collected(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and variance of past batches, (C,) each; zeros if there was none."""

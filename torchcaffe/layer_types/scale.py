@@ -8,6 +8,7 @@ import torch
 from caffeformat.caffeformat_pb2 import FillerParameter
 from torchcaffe.common import log
 from torchcaffe.layer_types.base import Blob
+from torchcaffe.layer_types.batch_norm_kernel import batch_norm_backward
 from torchcaffe.layer_types.bias import Bias, BroadcastLayer
 from torchcaffe.layer_types.channel_rows import ChannelRows
 
@@ -68,9 +69,7 @@ class Scale(BroadcastLayer):
         """The same by PyTorch's kernel for a batch normalization by given statistics, here mean 0 and variance 1: one
         call and two passes over memory instead of seven and six. It adds up values one by one, so they must be few."""
         scale, wanted = self.blobs[0].value, [propagate_down, self.learns[0], self.learns[1]]
-        found = torch.ops.aten.native_batch_norm_backward(
-            diff, self._x, scale, mean, variance, None, None, False, 0.0, wanted
-        )
+        found = batch_norm_backward(diff, self._x, scale, (mean, variance), None, 0.0, wanted)
         for blob, learns, gradient in zip(self.blobs, self.learns, found[1:], strict=True):
             if learns:
                 blob.add_gradient(gradient)

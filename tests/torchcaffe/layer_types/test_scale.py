@@ -29,6 +29,14 @@ def test_scale_that_is_a_bottom(real_caffe, tmp_path, figures, settings_, shape,
     Both(real_caffe, text, tmp_path).agree(figures, "Scale")
 
 
+@pytest.mark.parametrize("shape", [(1, 3, 6, 6), (2, 3, 6, 6), (2, 3, 6, 1)], ids=str)
+def test_between_the_data_and_a_convolution(real_caffe, tmp_path, figures, shape) -> None:
+    kernel = f"kernel_h: 3 kernel_w: {min(3, shape[3])}"
+    above = layer("Convolution", f"convolution_param {{ num_output: 2 {kernel} }}", "y", "z", "above")
+    text = net_of(layer("Scale", "scale_param { bias_term: true }") + above, x=shape)
+    Both(real_caffe, text, tmp_path).agree(figures, "Scale")
+
+
 def test_gradients_of_parameters_add_up_over_passes(real_caffe, tmp_path) -> None:
     parameter_gradients_add_up(real_caffe, tmp_path, "Scale", "scale_param { axis: 0 num_axes: -1 }")
 
