@@ -66,13 +66,11 @@ class ClaimTester:
         threshold = {"above": 0.0, "at_least": -margin, "at_most": margin}[part.kind]
         tests = []
         for size in _comparable_sizes(part, measurements.cells):
-            measured = _conditions_at(size, measurements.cells)
-            lefts = [part.left] if part.left else _expand_groups(part.some or [], measured, None)
             of_size = []
-            for left in lefts:
+            for left, rights in _pairs(part, _conditions_at(size, measurements.cells)).items():
                 terms = [
                     _term(measurements, {(size, left): 1.0, (size, right): -1.0}, threshold, sign, f"{left} - {right}")
-                    for right in _expand_groups(part.right, measured, left)
+                    for right in rights
                 ]
                 of_size.append(all_of([term.test for term in terms]))
             tests.append(any_of(of_size))
@@ -171,14 +169,10 @@ def _conditions_at(size: Size, cells: Iterable[Cell]) -> set[str]:
 
 
 def _comparable_sizes(part: Comparison, cells: list[Cell]) -> list[Size]:
-    """The sizes at which all conditions that the part names were measured, and at least one of each group."""
+    """The sizes at which all conditions that the part names were measured, and of its groups two different ones."""
     named = [name for name in [part.left, *(part.some or []), *part.right] if name and name not in ("frozen", "others")]
-    groups = [group for group in ([*(part.some or [])], part.right) if {"frozen", "others"} & set(group)]
-    sizes = [
-        size
-        for size in _measured_sizes(named, part.sizes, cells, 1)
-        if all(_expand_groups(group, _conditions_at(size, cells), part.left) for group in groups)
-    ]
+    measured = _measured_sizes(named, part.sizes, cells, 1)
+    sizes = [size for size in measured if _pairs(part, _conditions_at(size, cells))]
     if not sizes:
         raise NotApplicable("the conditions to compare were not measured")
     return sizes
@@ -196,12 +190,20 @@ def _measured_sizes(conditions: list[str], sizes: str | list[int], cells: list[C
     return usable
 
 
-def _expand_groups(names: list[str], measured: set[str], left: str | None) -> list[str]:
+def _pairs(part: Comparison, measured: set[str]) -> dict[str, list[str]]:
+    """Each condition of the left side -> those that it is compared with: never itself, and at least one."""
+    lefts = [part.left] if part.left else _expand_groups(part.some or [], measured)
+    expanded = _expand_groups(part.right, measured)
+    pairs = {left: [right for right in expanded if right != left] for left in lefts}
+    return {left: rights for left, rights in pairs.items() if rights}
+
+
+def _expand_groups(names: list[str], measured: set[str]) -> list[str]:
     """The names, with `frozen` and `others` replaced by the conditions of the thesis that were measured."""
     of_thesis = sorted((name for name in measured if Condition.of_run(name).is_of_thesis), key=condition_order)
     groups = {
         "frozen": [name for name in of_thesis if Condition.parse(name).frozen],
-        "others": [name for name in of_thesis if name != left],
+        "others": of_thesis,
     }
     return list(dict.fromkeys(condition for name in names for condition in groups.get(name, [name])))
 

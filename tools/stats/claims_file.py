@@ -54,7 +54,10 @@ class _Strict(BaseModel):
 
 
 class Comparison(_Strict):
-    """Accuracy of `left`, or of `some` of several conditions, against that of each of `right`, at each of `sizes`."""
+    """Accuracy of `left`, or of `some` of several conditions, against that of each of `right`, at each of `sizes`.
+
+    A condition on both sides is not compared with itself.
+    """
 
     kind: Literal["above", "at_least", "at_most"]
     left: str | None = None
@@ -77,6 +80,9 @@ class Comparison(_Strict):
             raise ValueError("give either `left`, one condition, or `some`, a list of which one is enough")
         if self.left in GROUPS:
             raise ValueError(f"`left` is one condition; write some: [{self.left}] if one of several is enough")
+        for name in self.some or [str(self.left)]:
+            if name not in GROUPS and set(self.right) == {name}:
+                raise ValueError(f"compares {name} with itself alone; give another condition in `right`")
         return self
 
 
@@ -104,6 +110,12 @@ class Trend(_Strict):
 
     _sizes_are_valid = field_validator("sizes")(_check_sizes)
     _conditions_are_valid = field_validator("of", "over")(_check_conditions)
+
+    @model_validator(mode="after")
+    def _two_conditions(self) -> "Trend":
+        if set(self.of) == {self.over}:
+            raise ValueError(f"compares {self.over} with itself alone; give another condition in `over`")
+        return self
 
 
 class BestIteration(_Strict):

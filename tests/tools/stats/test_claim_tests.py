@@ -8,6 +8,8 @@ import pytest
 from benchmarks.simulated_sweeps import coverage, false_decisions, null, verdicts
 from tests.helpers.claim_verdicts import as_the_thesis_has_it, claim_rows, exact
 from tools.results.tables import Tables
+from tools.stats.claim_tests import ClaimTester, NotApplicable
+from tools.stats.claims_file import Claim, Comparison
 
 
 def test_claims_hold_where_the_runs_say_so_and_fail_where_they_say_the_contrary():
@@ -50,6 +52,26 @@ def test_a_comparison_that_one_seed_alone_has_leaves_the_claim_undecided_and_is_
     assert (row["verdict"], row["note"]) == ("undecided", "one seed only has all runs of S5T - base at 50")
     seeds = {row["seed"] for row in tables.runs}
     assert (row["interval"], row["seeds"]) in {("seeds", len(seeds)), ("", 1)}
+
+
+@pytest.mark.parametrize("side", [{"left": "S2T"}, {"some": ["frozen"]}, {"some": ["S2T", "base"]}])
+def test_a_condition_that_is_in_a_group_of_the_right_side_is_compared_with_the_others_of_it_alone(side: dict):
+    tables = exact(lambda size, name: 0.5 + 0.1 * (name == "S2T"), spread=0.0001)
+    test = ClaimTester(tables, 0.01).test(own_claim(**side, right=["frozen"]))
+    assert test.deciding.label.startswith("S2T - ") and test.deciding.estimate.effect == pytest.approx(0.1, abs=0.001)
+    pairs = {tuple(term.label.split(" at ")[0].split(" - ")) for term in test.terms}
+    assert ("S2T", "S3T") in pairs and not any(left == right for left, right in pairs)
+
+
+def test_a_size_where_one_condition_of_a_group_was_measured_has_none_to_compare_it_with():
+    tables = exact(as_the_thesis_has_it)
+    tables.runs[:] = [row for row in tables.runs if row["condition"] in ("base", "S2T")]
+    with pytest.raises(NotApplicable, match="the conditions to compare were not measured"):
+        ClaimTester(tables, 0.01).test(own_claim(some=["frozen"], right=["frozen"]))
+
+
+def own_claim(**keys) -> Claim:
+    return Claim(says="mine", holds_if=[Comparison(kind="above", **keys)])
 
 
 def test_a_trend_needs_three_sizes_that_are_numbers():

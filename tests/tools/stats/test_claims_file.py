@@ -46,6 +46,15 @@ MISTAKES = {
         "left: others",
         r"C3: holds_if: `left` is one condition",
     ),
+    ("left: S3T, right: [S4T]", "left: S4T, right: [S4T]"): (
+        "left: S4T, right",
+        r"C3: holds_if: compares S4T with itself alone; give another condition in `right`",
+    ),
+    ("left: S3T, right: [S4T]", "some: [S3T, S4T], right: [S4T]"): ("some: [S3T", "C3: holds_if: compares S4T with"),
+    ("over: base, as", "over: FTall, as"): (
+        "over: FTall",
+        r"C6: by_dataset: tiny-imagenet: compares FTall with itself alone; give another condition in `over`",
+    ),
     ("claims:\n", "claims: {\n"): (None, "not YAML"),
     ("margin: 0.01 ", "'margin of': 0.01 "): (None, "margin: field required"),
 }
