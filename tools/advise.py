@@ -12,7 +12,7 @@ runs that measure its gain, so the gain looks larger than it is. The interval al
 divided by the number of conditions that the best one was chosen from (Bonferroni).
 
 With --target: for each condition the images a class at which its mean accuracy reaches the target, and which condition
-needs the fewest. A power law a + b n^-c and an exponential a + b exp(-n/d) are fitted to the mean errors at the
+needs the fewest, unless some are refused. A power law a + b n^-c and an exponential a + b exp(-n/d) are fitted to the mean errors at the
 measured sizes; the 95 % interval covers both, and is a bootstrap over seeds, or with one seed over images
 (tools/stats/images_needed.py). With three sizes c is 0.5. A condition is refused if its accuracy falls with more images
 by more than noise explains, or with fewer than three sizes. A number outside the measured sizes is extrapolated, and
@@ -194,15 +194,32 @@ def target_report(answer: Answer, target: float, tables: Tables) -> str:
 
 
 def _answer(answer: Answer, target: float) -> str:
+    reached = math.isfinite(answer.needed[0].images)
+    text = _reached(answer, target) if reached else _not_reached(answer, target)
+    if refused := ", ".join(sorted(answer.refused, key=condition_order)):
+        text += f" No answer for {refused} (see below), which may {'need fewer' if reached else 'reach it'}."
+    return text
+
+
+def _not_reached(answer: Answer, target: float) -> str:
     first, others = answer.needed[0], answer.needed[1:]
-    if not math.isfinite(first.images):
-        most = f"{FAR * first.sizes[-1]:,} images a class, {FAR} times the largest size"
-        text = f"By its fitted curve, no condition reaches an accuracy of {target:g} within {most}."
-        able = [needed.condition for needed in answer.needed if math.isfinite(needed.interval[0])]
-        return f"{text} The interval does not exclude it for {', '.join(able)}." if able else text
+    who = f"{', '.join(needed.condition for needed in answer.needed)} {'do' if others else 'does'} not reach"
+    who = who if answer.refused else "no condition reaches"
+    most = f"{FAR * first.sizes[-1]:,} images a class, {FAR} times the largest size"
+    text = f"By its fitted curve, {who} an accuracy of {target:g} within {most}."
+    able = [needed.condition for needed in answer.needed if math.isfinite(needed.interval[0])]
+    return f"{text} The interval does not exclude it for {', '.join(able)}." if able else text
+
+
+def _reached(answer: Answer, target: float) -> str:
+    first, others = answer.needed[0], answer.needed[1:]
     interval = f"95 % interval: {_span(first.interval, first)}" if answer.unit else "no interval"
-    text = f"To reach an accuracy of {target:g}, {first.condition} needs the fewest images: about "
-    text += f"{_count(first.images, first)} a class ({interval})."
+    text = f"To reach an accuracy of {target:g}, {first.condition} needs "
+    if others and not answer.refused:
+        text += f"the fewest images: about {_count(first.images, first)} a class ({interval})."
+    else:
+        fewer = f", fewer than {', '.join(other.condition for other in others)}" if others else ""
+        text += f"about {_count(first.images, first)} images a class ({interval}){fewer}."
     near = [other.condition for other in others if not answer.later(other.condition, first.condition)[1] > 0]
     if near and answer.unit:
         text += f" Not told apart from it: {', '.join(near)}."

@@ -164,8 +164,10 @@ def target_lines(tables: Tables, target: float) -> list[str]:
 
 def test_a_target_is_answered_in_one_sentence_a_table_and_notes():
     first, _, header, *lines = target_lines(measured(("base", "S3T", "S7T")), curve(160, "base"))
-    assert first.startswith("To reach an accuracy of 0.444452, S3T needs the fewest images: about 8")
-    assert "a class (95 % interval: " in first and first.endswith(").")
+    assert first.startswith("To reach an accuracy of 0.444452, S3T needs about 8")
+    assert "a class (95 % interval: " in first and first.endswith(
+        "), fewer than base. No answer for S7T (see below), which may need fewer."
+    )
     assert (
         "  ".join(header.split())
         == "condition  images  a  class  95  %  interval  exponential  more  than  S3T  foretelling  error"
@@ -208,6 +210,30 @@ def test_a_target_that_no_condition_reaches_is_said_to_be_so():
     assert "more than" not in header and "over 5,000*" in lines[0]
 
 
+@pytest.mark.parametrize(("refused", "words"), [((), " needs the fewest images: about "), (("S3T",), " needs about ")])
+def test_a_winner_is_named_only_where_every_condition_was_answered(refused: tuple[str, ...], words: str):
+    tables = measured(("base", "FTall", "S3T"))
+    tables.runs[:] = [row for row in tables.runs if row["condition"] not in refused or row["size"] in (500, 50)]
+    first, *_ = target_lines(tables, curve(160, "base"))
+    assert words in first and ("No answer for S3T (see below), which may need fewer." in first) == bool(refused)
+    far, *_ = target_lines(tables, 0.9)
+    assert ("no condition reaches" in far) != bool(refused)
+    assert far.endswith(
+        "base, FTall do not reach an accuracy of 0.9 within 5,000 images a class, 10 times the largest "
+        "size. No answer for S3T (see below), which may reach it."
+    ) == bool(refused)
+
+
+def test_one_answered_condition_is_no_winner_over_those_without_an_answer():
+    demo_tables = Tables(CHECKOUT / "docs/results/demo")
+    first, *_ = target_lines(demo_tables, 0.7)
+    assert first.startswith(
+        "To reach an accuracy of 0.7, base needs about 14 images a class (95 % interval: 2 to 43). "
+    )
+    assert first.endswith("No answer for FTall, S1T, S2T, S3T, S4T, S5T, S6T, S7T (see below), which may need fewer.")
+    assert "curve, base does not reach an accuracy of 0.85 within 60,000" in target_lines(demo_tables, 0.85)[0]
+
+
 def test_the_matched_budget_is_named_beside_a_transferred_condition_or_its_absence():
     target = curve(160, "base")
     with_it = next(line for line in target_lines(measured(("base", "base+", "S3T")), target) if "budget:" in line)
@@ -241,7 +267,7 @@ def test_the_command_ends_with_0_while_a_condition_is_answered_and_else_not(tmp_
     assert run_verb() == 0
     done = capsys.readouterr()
     assert done.err == ""
-    assert done.out.startswith("To reach an accuracy of 0.17, FTall needs the fewest images: about ")
+    assert done.out.startswith("To reach an accuracy of 0.17, FTall needs about ")
     assert "no answer for S1T: its accuracy falls from 0.1764 at 200 to 0.1671 at 300 images a class" in done.out
     rows = [row for row in Tables(CHECKOUT / "docs/results/tiny-small").runs if row["size"] in (50, 500)]
     write_atomic(tmp_path / "runs.csv", csv_text(RUN_COLUMNS, with_columns(RUN_COLUMNS, rows)))
