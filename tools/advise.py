@@ -12,11 +12,11 @@ runs that measure its gain, so the gain looks larger than it is. The interval al
 divided by the number of conditions that the best one was chosen from (Bonferroni).
 
 With --target: for each condition the images a class at which its mean accuracy reaches the target, and which condition
-needs the fewest, unless some are refused. A power law a + b n^-c and an exponential a + b exp(-n/d) are fitted to the mean errors at the
+needs the fewest. A power law a + b n^-c and an exponential a + b exp(-n/d) are fitted to the mean errors at the
 measured sizes; the 95 % interval covers both, and is a bootstrap over seeds, or with one seed over images
 (tools/stats/images_needed.py). With three sizes c is 0.5. A condition is refused if its accuracy falls with more images
-by more than noise explains, or with fewer than three sizes. A number outside the measured sizes is extrapolated, and
-marked. The exit status is 0 while one condition is answered.
+by more than noise explains, or with fewer than three sizes; it may need fewer images than those that are answered. A
+number outside the measured sizes is extrapolated, and marked. The exit status is 0 while one condition is answered.
 
 Both warn where nets were still learning when their training ended, or past their best (as summary.csv has it), and
 where base+ is missing: base with as many iterations as a transferred net and its source net have together.
@@ -215,15 +215,19 @@ def _reached(answer: Answer, target: float) -> str:
     first, others = answer.needed[0], answer.needed[1:]
     interval = f"95 % interval: {_span(first.interval, first)}" if answer.unit else "no interval"
     text = f"To reach an accuracy of {target:g}, {first.condition} needs "
+    about = f"{'about ' if first.images >= 1 else ''}{_count(first.images, first)}"
     if others and not answer.refused:
-        text += f"the fewest images: about {_count(first.images, first)} a class ({interval})."
+        text += f"the fewest images: {about} a class ({interval})."
     else:
-        fewer = f", fewer than {', '.join(other.condition for other in others)}" if others else ""
-        text += f"about {_count(first.images, first)} images a class ({interval}){fewer}."
+        fewer = f", the least of the {len(answer.needed)} conditions with an answer" if others else ""
+        text += f"{about} image{'s' * (first.images >= 1.5)} a class ({interval}){fewer}."
     near = [other.condition for other in others if not answer.later(other.condition, first.condition)[1] > 0]
     if near and answer.unit:
         text += f" Not told apart from it: {', '.join(near)}."
-    if _is_outside(first):
+    if first.images < first.sizes[0]:
+        enough = f"By its curve the smallest size, {first.sizes[0]} a class, is more than enough"
+        return f"{text} {enough}; a number below it is extrapolated."
+    if first.images > first.sizes[-1]:
         text += f" Measured are {first.sizes[0]} to {first.sizes[-1]}, so this is extrapolated."
     return text
 
@@ -288,7 +292,9 @@ def _is_outside(needed: Needed) -> bool:
 
 
 def _count(images: float, needed: Needed) -> str:
-    return f"{max(round(images), 1):,}" if math.isfinite(images) else f"over {FAR * needed.sizes[-1]:,}"
+    if images < 1:
+        return "under 1"
+    return f"{round(images):,}" if math.isfinite(images) else f"over {FAR * needed.sizes[-1]:,}"
 
 
 def _span(interval: tuple[float, float], needed: Needed) -> str:

@@ -166,7 +166,7 @@ def test_a_target_is_answered_in_one_sentence_a_table_and_notes():
     first, _, header, *lines = target_lines(measured(("base", "S3T", "S7T")), curve(160, "base"))
     assert first.startswith("To reach an accuracy of 0.444452, S3T needs about 8")
     assert "a class (95 % interval: " in first and first.endswith(
-        "), fewer than base. No answer for S7T (see below), which may need fewer."
+        "), the least of the 2 conditions with an answer. No answer for S7T (see below), which may need fewer."
     )
     assert (
         "  ".join(header.split())
@@ -193,10 +193,16 @@ def test_three_sizes_hold_c_and_a_size_that_is_left_out_is_named():
     assert "left out, as no number of images or in less than half of the seeds and directions: base at all" in text
 
 
-@pytest.mark.parametrize("target", [curve(30, "base"), curve(1500, "base")])
-def test_a_number_outside_the_measured_sizes_is_said_to_be_extrapolated(target: float):
-    first, *lines = target_lines(measured(("base", "S3T")), target)
-    assert first.endswith("Measured are 50 to 500, so this is extrapolated.")
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (30, " By its curve the smallest size, 50 a class, is more than enough; a number below it is extrapolated."),
+        (1500, " Measured are 50 to 500, so this is extrapolated."),
+    ],
+)
+def test_a_number_outside_the_measured_sizes_is_said_to_be_extrapolated(images: int, words: str):
+    first, *lines = target_lines(measured(("base", "S3T")), curve(images, "base"))
+    assert first.endswith(words)
     assert "* outside the measured sizes, so extrapolated: S3T, base" in "\n".join(lines)
     assert sum("*" in line.split()[1] for line in lines[2:4]) == 2
 
@@ -232,6 +238,15 @@ def test_one_answered_condition_is_no_winner_over_those_without_an_answer():
     )
     assert first.endswith("No answer for FTall, S1T, S2T, S3T, S4T, S5T, S6T, S7T (see below), which may need fewer.")
     assert "curve, base does not reach an accuracy of 0.85 within 60,000" in target_lines(demo_tables, 0.85)[0]
+
+
+def test_a_number_below_one_image_is_not_shown_as_one():
+    first, _, _, row, *_ = target_lines(Tables(CHECKOUT / "docs/results/demo"), 0.45)
+    assert first.startswith(
+        "To reach an accuracy of 0.45, base needs under 1 image a class (95 % interval: under 1 to 1). "
+        "By its curve the smallest size, 1 a class, is more than enough; a number below it is extrapolated. No answer for "
+    )
+    assert row.split()[:3] == ["base", "under", "1*"]
 
 
 def test_the_matched_budget_is_named_beside_a_transferred_condition_or_its_absence():
