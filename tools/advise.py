@@ -243,7 +243,7 @@ def _notes(answer: Answer, target: float, tables: Tables) -> list[str]:
     if outside := [needed.condition for needed in answer.needed if _is_outside(needed)]:
         notes.append(f"* outside the measured sizes, so extrapolated: {', '.join(outside)}")
     if any(math.isinf(end) for needed in answer.needed for end in (needed.images, *needed.interval)):
-        notes.append(f"over ..., no limit: not within {FAR} times the largest size, or never")
+        notes.append(f"over ..., no limit, no lower limit: not within {FAR} times the largest size, or never")
     if dips := [needed.condition for needed in answer.needed if needed.dips]:
         notes.append(f"accuracy falls between two sizes, but by no more than noise explains: {', '.join(dips)}")
     used = {(size, needed.condition) for needed in answer.needed for size in needed.sizes}
@@ -305,7 +305,8 @@ def _span(interval: tuple[float, float], needed: Needed) -> str:
 
 
 def _more(later: tuple[float, float, float]) -> str:
-    effect, low, high = (_signed(value, 0) if math.isfinite(value) else "no limit" for value in later)
+    words = {math.inf: "no limit", -math.inf: "no lower limit"}
+    effect, low, high = (_signed(v, 0) if math.isfinite(v) else words.get(v, "unknown") for v in later)
     return effect if math.isnan(later[1]) or effect == low == high else f"{effect} [{low}, {high}]"
 
 

@@ -244,7 +244,7 @@ def test_a_number_below_one_image_is_not_shown_as_one():
     first, _, _, row, *_ = target_lines(Tables(CHECKOUT / "docs/results/demo"), 0.45)
     assert first.startswith(
         "To reach an accuracy of 0.45, base needs under 1 image a class (95 % interval: under 1 to 1). "
-        "By its curve the smallest size, 1 a class, is more than enough; a number below it is extrapolated. No answer for "
+        "By its curve the smallest size, 1 a class, is more than enough; a number below it is extrapolated. "
     )
     assert row.split()[:3] == ["base", "under", "1*"]
 
@@ -261,6 +261,12 @@ def test_the_matched_budget_is_named_beside_a_transferred_condition_or_its_absen
     refused = next(line for line in target_lines(bent, target) if "budget:" in line)
     assert refused.endswith("has no answer, so FTall cannot be compared with it")
     assert not any("budget" in line for line in target_lines(measured(("base", "base+")), target))
+
+
+def test_a_difference_without_a_lower_limit_says_so_as_no_limit_reads_as_an_upper_one():
+    text = "\n".join(target_lines(Tables(CHECKOUT / "docs/results/tiny-40"), 0.35))
+    assert " compared with FTall: +41 [no lower limit, +110] images a class" in text
+    assert "  over ..., no limit, no lower limit: not within 10 times the largest size, or never" in text
 
 
 def test_with_one_seed_a_target_has_no_interval_or_one_that_it_warns_of():
