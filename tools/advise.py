@@ -4,12 +4,13 @@
     python -m tools advise experiments/demo.yaml --target 0.85 --from docs/results/demo
 
 With a number of images: between two measured sizes, accuracies are interpolated along log2(size), within each seed. A
-size outside the measured ones is refused. The condition with the best mean is advised. All means are of the same seeds
-and directions, so that an easy split cannot favour a condition that was measured only on it; a condition with less than
-half of base's runs is not compared. Its gains over base and FTall, and what each other condition would cost, are
-estimated over seeds, or with one seed over images (tools/stats/intervals.py). The best condition is chosen by the same
-runs that measure its gain, so the gain looks larger than it is. The interval allows for this: its error level is
-divided by the number of conditions that the best one was chosen from (Bonferroni).
+size outside those that base and another condition share is refused. The condition with the best mean is advised. All
+means are of the same seeds and directions, so that an easy split cannot favour a condition that was measured only on
+it. A condition with which at most half of the seeds would remain is not compared. It is named, and so are seeds that
+are left out. The gains over base and FTall, and what each other condition would cost, are estimated over seeds, or with
+one seed over images (tools/stats/intervals.py). The best condition is chosen by the same runs that measure its gain, so
+the gain looks larger than it is. The interval allows for this: its error level is divided by the number of conditions
+that the best one was chosen from (Bonferroni).
 
 With --target: for each condition the images a class at which its mean accuracy reaches the target, and which condition
 needs the fewest. A power law a + b n^-c and an exponential a + b exp(-n/d) are fitted to the mean errors at the
@@ -23,7 +24,7 @@ where base+ is missing: base with as many iterations as a transferred net and it
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from tabulate import tabulate
@@ -35,7 +36,7 @@ from tools.protocol.experiment import load
 from tools.results.columns import CURVES, Row, condition_order, run_key, size_order
 from tools.results.tables import Tables, tables_of
 from tools.stats.images_needed import FAR, Answer, Needed, images_needed
-from tools.stats.intervals import Cell, Measurements
+from tools.stats.intervals import Cell, Measurements, Replicate
 from tools.stats.learning_curve import EXPONENTIAL, HELD_C, LEAST_SIZES, POWER
 from tools.stats.learning_state import LEARNING, PAST_BEST, learning_state, validation_curves
 
@@ -52,19 +53,23 @@ class Advice:
     costs: dict[str, tuple[float, float, float]]  # of each other condition: best minus it; the least first
     others: list[str]  # conditions whose interval does not show a difference from the best
     unit: str  # seeds, images, or ``
-    seeds: int
+    seeds: list[int]
+    not_compared: dict[str, int]  # condition -> its number of seeds, too few
     runs: list[str]  # keys of the runs that the advice is based on
 
 
 def advise(tables: Tables, n: int) -> Advice:
-    """Raises UserError if n is outside the measured sizes, or base was not measured there."""
+    """Raises UserError if n is outside the sizes that base and another condition share, or no seed has both there."""
     at = _interpolation(tables, n)
-    conditions, places = _compared(tables.runs, set(at))
+    conditions, places, not_compared = _compared(tables.runs, set(at))
+    if not places:
+        raise UserError(
+            f"{tables.folder}: no seed has all runs of base and another condition at {_words(at)} images a class; "
+            "sweep them with the same seeds"
+        )
     shared = [row for row in tables.runs if (row["seed"], row["direction"]) in places]
     measured = Measurements(shared, tables.predictions)
     estimates = {c: e for c in conditions if (e := measured.estimate({(size, c): w for size, w in at.items()}))}
-    if "base" not in estimates or len(estimates) < 2:
-        raise UserError(f"{tables.folder}: base and another condition are needed at {_words(at)} images a class")
     best = max(estimates, key=lambda condition: estimates[condition].effect)
     level = 1 - 0.05 / (len(estimates) - 1)
     costs, others, runs = {}, [], set(estimates[best].runs)
@@ -87,29 +92,55 @@ def advise(tables: Tables, n: int) -> Advice:
     estimate = estimates[best]
     gains = {condition: cost for condition, cost in costs.items() if condition in ("base", "FTall")}
     costs = dict(sorted(costs.items(), key=lambda item: item[1][0]))
-    return Advice(best, estimate.effect, gains, costs, others, estimate.unit, estimate.seeds, behind)
+    seeds = sorted({seed for seed, _ in places})
+    return Advice(best, estimate.effect, gains, costs, others, estimate.unit, seeds, not_compared, behind)
 
 
-def _compared(rows: list[Row], sizes: set[int]) -> tuple[list[str], set[tuple[int, str]]]:
-    """The conditions to choose from, and the seeds and directions in which all have an ok run at all `sizes`."""
-    places: dict[str, dict[int, set[tuple[int, str]]]] = defaultdict(lambda: {size: set() for size in sizes})
+def _compared(rows: list[Row], sizes: set[int]) -> tuple[list[str], set[Replicate], dict[str, int]]:
+    """The conditions to choose from, the seeds and directions that all of them have, and the others' number of seeds.
+
+    The conditions with the most seeds come first. The next one is compared if more than half of the seeds remain with
+    it. A seed counts if it has all directions but those of few runs.
+    """
+    places = _places(rows, sizes)
+    runs = Counter(direction for found in places.values() for _, direction in found)
+    directions = [direction for direction, count in runs.items() if 2 * count > max(runs.values())]
+    seeds = {
+        condition: {seed for seed, _ in found if all((seed, direction) in found for direction in directions)}
+        for condition, found in places.items()
+    }
+    ordered = sorted(seeds, key=lambda condition: (-len(seeds[condition]), condition_order(condition)))
+    compared, shared = ["base"], set.union(set(), *seeds.values())
+    for condition in ordered:
+        if 2 * len(shared & seeds[condition]) > len(seeds[ordered[0]]):
+            compared.append(condition)
+            shared &= seeds[condition]
+    not_compared = {c: len(seeds[c]) for c in sorted(seeds, key=condition_order) if c not in compared}
+    return sorted(compared, key=condition_order), {(s, d) for s in shared for d in directions}, not_compared
+
+
+def _places(rows: list[Row], sizes: set[int]) -> dict[str, set[Replicate]]:
+    """Condition, other than base -> the seeds and directions in which it and base have an ok run at all `sizes`."""
+    places: dict[str, dict[int, set[Replicate]]] = defaultdict(lambda: {size: set() for size in sizes})
     for row in rows:
-        if row["size"] in sizes and row["status"] == "ok" and row["condition"] != SOURCE:
-            places[row["condition"]][row["size"]].add((row["seed"], row["direction"]))
+        if row["size"] in sizes and row["condition"] != SOURCE:
+            found = places[row["condition"]][row["size"]]
+            if row["status"] == "ok":
+                found.add((row["seed"], row["direction"]))
     of = {condition: set.intersection(*by_size.values()) for condition, by_size in places.items()}
-    base = of.get("base", set())
-    of = {condition: places & base for condition, places in of.items() if len(places & base) * 2 >= max(len(base), 1)}
-    return sorted(of, key=condition_order), set.intersection(base, *of.values())
+    base = of.pop("base", set())
+    return {condition: found & base for condition, found in of.items()}
 
 
 def _interpolation(tables: Tables, n: int) -> dict[int, float]:
     """Measurements size -> its weight at n images a class: linear in log2(size) between the two nearest."""
-    sizes = sorted(size for size in tables.sizes if isinstance(size, int))
+    measured = [size for size in tables.sizes if isinstance(size, int)]
+    sizes = sorted(size for size in measured if any(_places(tables.runs, {size}).values()))
     if not sizes or not sizes[0] <= n <= sizes[-1]:
         span = f"{sizes[0]} to {sizes[-1]} images a class" if sizes else "no size in images a class"
         raise UserError(
-            f"{n} images a class: {tables.folder} has measured {span}, and nothing is known beyond; give a number "
-            "between, or sweep with sizes=[...] around it"
+            f"{n} images a class: {tables.folder} has measured base and another condition at {span}, and nothing is "
+            "known beyond; give a number between, or sweep with sizes=[...] around it"
         )
     if n in sizes:
         return {n: 1.0}
@@ -145,7 +176,15 @@ def report(advice: Advice, n: int, tables: Tables) -> str:
         lines.append(
             "  One seed: true of these nets; another split, draw or start may give another answer. Run more seeds."
         )
-    lines.append(f"  from {len(advice.runs)} runs, {advice.seeds} seed{'s' * (advice.seeds != 1)}:")
+    too_few: dict[int, list[str]] = defaultdict(list)
+    for condition, count in advice.not_compared.items():
+        too_few[count].append(condition)
+    for count, names in too_few.items():
+        has = f"{count} of {len(tables.seeds)} seeds"
+        lines.append(f"  not compared, as with it at most half of the seeds would remain: {', '.join(names)} ({has})")
+    lacking = [str(seed) for seed in tables.seeds if seed not in advice.seeds]
+    without = f"; seed {', '.join(lacking)} left out, as it lacks runs" if lacking else ""
+    lines.append(f"  from {len(advice.runs)} runs, {len(advice.seeds)} seed{'s' * (len(advice.seeds) != 1)}{without}:")
     return "\n".join([*lines, *(f"    {run}" for run in advice.runs)])
 
 

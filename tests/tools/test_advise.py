@@ -64,19 +64,77 @@ def test_an_easy_split_that_one_condition_alone_was_measured_on_does_not_make_it
     more = [dict(row, seed=3, accuracy=0.9) for row in tables.runs if row["condition"] == "S1T" and row["seed"] == 0]
     tables.runs.extend(more)
     found = advise(tables, 158)
-    assert (found.condition, found.seeds) == ("S3T", 3)
+    assert (found.condition, found.seeds) == ("S3T", [0, 1, 2])
+    assert "  from 36 runs, 3 seeds; seed 3 left out, as it lacks runs:" in report(found, 158, tables).splitlines()
 
 
-def test_a_condition_of_few_seeds_is_not_compared_and_costs_the_others_none(tables: Tables):
-    tables.runs[:] = [row for row in tables.runs if row["condition"] != "S1T" or row["seed"] == 0]
+@pytest.mark.parametrize(
+    ("seeds", "has", "compared", "left_out"),
+    [
+        (2, {"S1T": [1], "S2T": [1]}, [0, 1], {"S1T": 1, "S2T": 1}),  # as the selffers of tiny-40
+        (10, {"FTall": range(4)}, range(10), {"FTall": 4}),
+        (10, {"FTall": range(9), "S1T": range(1, 10)}, range(1, 9), {}),  # each lacks a run
+        (10, {"FTall": [], "S1T": range(5)}, range(10), {"FTall": 0, "S1T": 5}),
+    ],
+)
+def test_a_condition_of_few_seeds_costs_the_others_none_and_is_named(seeds: int, has: dict, compared, left_out: dict):
+    tables = sweep(np.random.RandomState(0), seeds, line, sizes=(500, 50))
+    for row in tables.runs:
+        if row["seed"] not in has.get(row["condition"], range(seeds)):
+            row["status"] = "failed"
     found = advise(tables, 158)
-    assert (found.condition, found.seeds, found.unit) == ("S3T", 3, "seeds")
+    assert (found.seeds, found.unit, found.not_compared) == (list(compared), "seeds", left_out)
+    text = report(found, 158, tables)
+    for condition, count in left_out.items():
+        line_of = next(line for line in text.splitlines() if line.endswith(f"({count} of {seeds} seeds)"))
+        assert "not compared, as with it at most half of the seeds would remain: " in line_of and condition in line_of
+    assert (" seeds; seed 0, 9 left out, as it lacks runs:" in text) == (len(compared) == 8)
+
+
+def test_conditions_that_share_no_seed_are_not_both_compared():
+    tables = sweep(np.random.RandomState(0), 10, line, sizes=(500,), conditions=("base", "S1T", "S2T"))
+    tables.runs[:] = [
+        r for r in tables.runs if r["condition"] == "base" or (r["seed"] < 5) == (r["condition"] == "S1T")
+    ]
+    found = advise(tables, 500)
+    assert (found.seeds, found.not_compared) == ([0, 1, 2, 3, 4], {"S2T": 5})
+
+
+def test_a_seed_that_lacks_a_direction_of_a_condition_is_none_of_its_seeds(tables: Tables):
+    tables.runs[:] = [r for r in tables.runs if r["seed"] < 2]
+    next(r for r in tables.runs if (r["condition"], r["direction"]) == ("S1T", "B2A"))["status"] = "stuck"
+    assert (advise(tables, 158).seeds, advise(tables, 158).not_compared) == ([0, 1], {"S1T": 1})
+
+
+def test_a_direction_that_was_only_begun_is_left_out(tables: Tables):
+    tables.runs[:] = [r for r in tables.runs if r["direction"] == "A2B" or (r["condition"], r["seed"]) == ("S1T", 0)]
+    base = [dict(r, direction="B2A") for r in tables.runs if r["condition"] == "base"]  # the source nets
+    tables.runs.extend(base)
+    found = advise(tables, 158)
+    assert found.seeds == [0, 1, 2] and not found.not_compared and not any("B2A" in run for run in found.runs)
+
+
+def test_without_a_seed_that_has_base_and_another_condition_there_is_no_advice(tables: Tables):
+    tables.runs[:] = [r for r in tables.runs if r["condition"] in ("base", {500: "S1T", 50: "S2T"}[r["size"]])]
+    with pytest.raises(UserError, match="no seed has all runs of base and another condition at 50 and 500 images a"):
+        advise(tables, 158)
 
 
 @pytest.mark.parametrize("n", [49, 501, 0, -3])
 def test_it_does_not_extrapolate(tables: Tables, n: int):
-    with pytest.raises(UserError, match=rf"{n} images a class: simulated has measured 50 to 500 images a class"):
+    at = "simulated has measured base and another condition at 50 to 500 images a class"
+    with pytest.raises(UserError, match=rf"{n} images a class: {at}"):
         advise(tables, n)
+
+
+def test_sizes_that_base_alone_has_are_none_of_the_range():
+    tables = Tables(CHECKOUT / "docs/results/demo")  # base at 6000 is the source net
+    for n in (0, 120, 6000):
+        with pytest.raises(UserError, match=rf"^{n} images .* base and another condition at 1 to 60 images a class"):
+            advise(tables, n)
+    between = sweep(np.random.RandomState(0), 2, line, sizes=(500, 100, 50))
+    between.runs[:] = [row for row in between.runs if row["size"] != 100 or row["condition"] == "base"]
+    assert "interpolated between 50 and 500 " in report(advise(between, 120), 120, between)
 
 
 def test_conditions_that_cannot_be_told_from_the_best_are_named(tables: Tables):
