@@ -12,9 +12,9 @@ verdict: holds or fails if the claim's p-value, corrected for the number of clai
 measured. The unit is the seed (tools/stats/intervals.py): with one seed a claim is undecided. these_nets is the verdict
 of the same test over validation images: it is about the very nets that were trained, not about others. effect, low and
 high are of the comparison that the answer depends on, named in `at`: the weakest one of a conjunction. The interval is
-a 95 % one, not corrected. more_seeds: how many more seeds would decide an undecided claim with 80 % power, if effect
-and spread of the seeds so far are the true ones; blank where 200 would not, and 2 with a single seed, which has no
-spread.
+a 95 % one, not corrected. more_seeds: at least so many more seeds are needed to decide an undecided claim. With so many
+the comparison named in `at` alone has 80 % power, if its effect and spread so far are the true ones; a conjunction can
+need more. Blank where 200 would not do, and where a comparison has one seed only, which has no spread.
 """
 
 import math
@@ -94,7 +94,7 @@ def _decide(rows: list[Row], tests: dict[str, ClaimTest]) -> None:
             note = "one seed: other nets may differ"
             if len(terms) < len(tests[row["claim"]].terms):
                 note = f"one seed only has all runs of {terms[0].label}"
-            row |= {"verdict": "undecided", "more_seeds": 2 if row["interval"] != "seeds" else 1, "note": note}
+            row |= {"verdict": "undecided", "note": note}
 
 
 def _decide_of_these_nets(rows: list[Row], tests: dict[str, ClaimTest]) -> None:
@@ -121,7 +121,7 @@ def _holm(p_values: list[float]) -> np.ndarray:
 
 
 def _more_seeds(test: ClaimTest, tested: int) -> int | None:
-    """The number of further seeds that would decide it with 80 % power, at the strictest level of Holm's method."""
+    """The number of further seeds with which the deciding comparison has 80 % power, at Holm's strictest level."""
     estimate, threshold = test.deciding.estimate, test.deciding.threshold
     distance, sd = abs(estimate.effect - threshold), estimate.se * math.sqrt(estimate.seeds)
     holds = test.deciding.shortfall < 0
@@ -152,9 +152,11 @@ def line(row: Row) -> str:
         facts.append(f"p {row['p']:.3g}, corrected {row['p_corrected']:.3g}")
     if row.get("these_nets"):
         facts.append(f"in these nets: {row['these_nets']}")
-    if row["verdict"] == "undecided":
+    if row["verdict"] == "undecided" and row.get("p") is None:
+        facts.append("how many more seeds: unknown, as one has no spread")
+    elif row["verdict"] == "undecided":
         more = row.get("more_seeds")
-        facts.append(f"{'at least ' if row.get('p') is None else ''}{more} more seeds" if more else "seeds: many more")
+        facts.append(f"at least {more} more seed{'s' * (more != 1)}" if more else "seeds: many more")
     return f"{head}: {effect}; {'; '.join(facts)}: {row['text']}"
 
 

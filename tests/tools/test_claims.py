@@ -9,7 +9,7 @@ import pytest
 from benchmarks.simulated_sweeps import sweep
 from tests.helpers.claim_verdicts import as_the_thesis_has_it, claim_rows, exact
 from tests.helpers.finished_runs import demo, finish, predict
-from tools.claims import claims, main
+from tools.claims import claims, line, main
 from tools.common.errors import UserError
 from tools.planning.stages import claims_stage
 from tools.protocol.experiment import Experiment
@@ -30,7 +30,15 @@ def test_one_seed_decides_nothing_but_of_its_own_nets():
     rows = claim_rows(tables)
     assert {row["verdict"] for row in rows.values()} == {"undecided", "not applicable"}
     assert rows["C3"]["these_nets"] == "holds" and rows["C3"]["interval"] == "images"
-    assert rows["C3"]["more_seeds"] == 2
+    assert rows["C3"]["more_seeds"] is None
+    assert "; how many more seeds: unknown, as one has no spread: a drop at n = 4" in line(rows["C3"])
+
+
+def test_the_line_of_a_claim_says_that_more_seeds_is_the_least_number():
+    row = {"claim": "C3", "verdict": "undecided", "text": "a drop", "unit": "accuracy", "at": "S3T - S4T at 1"}
+    row |= {"effect": 0.01, "low": -0.01, "high": 0.03, "n": 8, "seeds": 2, "p": 0.2, "p_corrected": 0.4}
+    for more, words in ((1, "at least 1 more seed"), (4, "at least 4 more seeds"), (None, "seeds: many more")):
+        assert line(row | {"more_seeds": more}).endswith(f"corrected 0.4; {words}: a drop")
 
 
 @pytest.mark.slow

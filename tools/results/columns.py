@@ -102,7 +102,7 @@ CLAIM_COLUMNS: Columns = {
     "margin": "how near counts as equal, where the claim has a margin",
     "at": "the comparison that the answer depends on",
     "sizes": "the target sizes that enter",
-    "more_seeds": "how many more seeds would decide it with 80 % power; blank where 200 would not",
+    "more_seeds": "at least so many more seeds would decide it; blank where 200 would not, or one seed has no spread",
     "note": "why it is undecided or not applicable",
 }
 RETENTION_COLUMNS: Columns = {
