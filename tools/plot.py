@@ -34,6 +34,8 @@ Figures = dict[ModuleType, Callable[[], object]]  # a module of tools/figures/ -
 def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     """Draws every figure whose data exist, and prints why a figure is not drawn; returns False if all were complete.
 
+    An earlier figure that the tables no longer give is removed. One of nets or images that are gone is kept, for it
+    cannot be drawn again; but figures.json does not list it, so it is neither on the page nor published.
     `engine` is the engine's name (tools/training/engine.py). `tables` is a folder of published tables; without it, the
     experiment's own tables are used. Raises UserError if there are no tables yet.
     """
@@ -43,14 +45,18 @@ def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     if stage.is_complete:
         return False
     folder = results / FIGURES
-    figures = _of_tables(exp, tables, folder)
-    figures |= _of_models(exp, engine, tables, folder) if tables == results else _published(tables, folder)
+    of_tables = _of_tables(exp, tables, folder)
+    figures = of_tables | (_of_models(exp, engine, tables, folder) if tables == results else _published(tables, folder))
     inputs = stage.inputs({})
     stage.marker.unlink(missing_ok=True)
     left_out = _draw_all(figures)
     captions = {module.NAME: module.CAPTION for module in figures if module.NAME not in left_out}
+    for name in left_out.keys() & {module.NAME for module in of_tables}:
+        for file in _files(folder, name):
+            (folder / file).unlink()
     for name, why in left_out.items():
-        print(f"{folder / name}: not drawn: {why}")
+        kept = "; the earlier one stays here, and is neither on the page nor published" if _files(folder, name) else ""
+        print(f"{folder / name}: not drawn: {why}{kept}")
     files = [file for name in captions for file in _files(folder, name)]
     made = {"inputs": inputs, "figures": captions, "left_out": left_out, "files": files}
     write_record(stage.marker, made | {"outputs": checksums(folder, files)})

@@ -17,27 +17,62 @@ from pathlib import Path
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import load_json, new_folder, sha256, with_checksum
-from tools.planning.stages import FIGURES, claims_stage, plot_stage, report_stage, summarize_stage
+from tools.common.files import load_json, new_folder, read_record, sha256, with_checksum
+from tools.planning.stages import (
+    FIGURES,
+    OTHER_TABLES,
+    TABLES,
+    claims_stage,
+    plot_stage,
+    report_stage,
+    summarize_stage,
+)
 from tools.protocol.experiment import Experiment, load
-from tools.protocol.layout import experiment_name, results_folder
+from tools.protocol.layout import Run, experiment_name, results_folder
 from tools.results.columns import CLAIMS, MANIFESTS, RUNS, engine_name
 from tools.results.ended_runs import runs_on_disk
 from tools.results.tables import PUBLISHED
 from tools.stats.claim_places import default_places
+from tools.verification.result_files import OTHER
 
 _PATH = re.compile(r"""(^|\s)path=("[^"]*"|'[^']*'|\S+)""")
-OWN = (MANIFESTS, "predictions.npz", "summary.json", "report.json", "figures")  # these and the tables are replaced
-COPIED = ("*.csv", "predictions.npz", "summary.json", "report.json", "figures/*")
+COPIED = (*TABLES, CLAIMS, *OTHER_TABLES, "summary.json", "report.json")
+OWN = (*COPIED, MANIFESTS, FIGURES)  # these are replaced
 
 
 def publish(exp: Experiment, to: Path | None = None) -> Path:
     """Replaces docs/results/<experiment>/, or `to`, by rename. Other files there (a README.md) are kept.
 
-    Raises UserError if the tables do not match the runs, or the claims or figures do not match the tables.
+    Of the figures, those that figures.json lists are published. Prints which files figures/ there loses. Raises
+    UserError if the tables do not match the runs, or the claims or figures do not match the tables.
     """
+    results = results_folder(exp, engine_name())
+    runs = _checked_runs(exp, results)
+    target = to or PUBLISHED / results.name
+    before = list(target.iterdir()) if target.is_dir() else []
+    if before and not (target / MANIFESTS).is_file():
+        raise UserError(f"{target}: holds other things than a publication (no {MANIFESTS}); name a folder of its own")
+    with new_folder(target.absolute()) as folder:
+        for path in before:
+            if path.name not in OWN:
+                (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name)
+        has_page = report_stage(results, results).is_complete  # else report.json has the checksums of other files
+        for name in COPIED:
+            if (results / name).is_file() and (name != "report.json" or has_page):
+                shutil.copy2(results / name, folder / name)
+        if (results / FIGURES).is_dir():
+            _copy_figures(results / FIGURES, folder / FIGURES)
+        lines = [json.dumps(_portable(load_json(run.manifest)), sort_keys=True) for run in runs]
+        (folder / MANIFESTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        figures = target / FIGURES
+        if lost := sorted(path.name for path in figures.glob("*") if not (folder / FIGURES / path.name).exists()):
+            print(f"{figures}/: no longer there, for {results / FIGURES}/ does not list them: {', '.join(lost)}")
+    return target
+
+
+def _checked_runs(exp: Experiment, results: Path) -> list[Run]:
+    """The finished runs. Raises UserError if the tables, claims and figures in `results` were made from others."""
     engine = engine_name()
-    results = results_folder(exp, engine)
     tables = summarize_stage(exp, engine)
     record = tables.record
     if record is None or not (results / RUNS).is_file():
@@ -55,24 +90,18 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
         raise UserError(f"{results / CLAIMS}: not tested on {results / RUNS} as it is; {again('claims')}")
     if (results / FIGURES).is_dir() and not plot_stage(results, results).is_complete:
         raise UserError(f"{results / FIGURES}/: not drawn from {results / RUNS} as it is; {again('plot')}")
-    target = to or PUBLISHED / results.name
-    before = list(target.iterdir()) if target.is_dir() else []
-    if before and not (target / MANIFESTS).is_file():
-        raise UserError(f"{target}: holds other things than a publication (no {MANIFESTS}); name a folder of its own")
-    with new_folder(target.absolute()) as folder:
-        for path in before:
-            if not (path.suffix == ".csv" or path.name in OWN):
-                (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name)
-        has_page = report_stage(results, results).is_complete  # else report.json has the checksums of other files
-        for pattern in COPIED:
-            for path in results.glob(pattern):
-                if path.name == "report.json" and not has_page:
-                    continue
-                (folder / path.relative_to(results)).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(path, folder / path.relative_to(results))
-        lines = [json.dumps(_portable(load_json(run.manifest)), sort_keys=True) for run in runs]
-        (folder / MANIFESTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return target
+    for name, (verb, marker) in OTHER.items():
+        outputs = (read_record(results / marker, outputs=dict) or {"outputs": {}})["outputs"]
+        if (results / name).is_file() and outputs.get(name) != sha256(results / name):
+            raise UserError(f"{results / name}: not the table that {results / marker} names; {again(verb)}")
+    return runs
+
+
+def _copy_figures(drawn: Path, to: Path) -> None:
+    """figures.json and the files that it lists."""
+    to.mkdir()
+    for name in ("figures.json", *load_json(drawn / "figures.json")["files"]):
+        shutil.copy2(drawn / name, to / name)
 
 
 def _portable(manifest: dict) -> dict:

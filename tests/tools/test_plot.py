@@ -153,6 +153,7 @@ def test_without_lmdbs_the_samples_stay_as_they_are_and_the_others_are_drawn(swe
     plot(sweep, "caffe")
     said = capsys.readouterr().out
     assert "results/demo/figures/samples: not drawn: data/fashion-mnist/split0/28x28-gray/B/n6000" in said
+    assert "; the earlier one stays here, and is neither on the page nor published" in said
     assert (FIGURES / "samples.png").read_bytes() == old
     assert "60,S2T,0.84,0.212132,,,2,learning" in (FIGURES / "accuracy.csv").read_text().splitlines()
     assert is_complete(sweep, "caffe")
@@ -167,6 +168,19 @@ def test_only_results_and_models_of_a_sweep_are_enough_for_its_curves(capsys: py
     plot(exp, "caffe")
     assert {path.name for path in FIGURES.glob("*.png")} == {"accuracy.png", "gain.png", "learning_curves.png"}
     assert "samples: not drawn: data/fashion-mnist/split0/split.json is not there" in capsys.readouterr().out
+
+
+def test_a_figure_that_the_tables_no_longer_give_is_removed():
+    exp = demo()
+    for condition in ("base", "S2T"):
+        finish(f"A2B/n0060/{condition}/seed0", 0.7)
+    summarize(exp, "caffe")
+    plot(exp, "caffe")
+    assert (FIGURES / "gain.png").is_file() and (FIGURES / "gain.csv").is_file()
+    finish("A2B/n0060/S2T/seed0", 0.2, "stuck")
+    summarize(exp, "caffe")
+    plot(exp, "caffe")
+    assert "gain" in read_json(FIGURES / "figures.json")["left_out"] and not list(FIGURES.glob("gain.*"))
 
 
 def test_flagged_runs_are_not_in_the_accuracy_figure():

@@ -11,7 +11,9 @@ import pytest
 from tests.helpers.finished_runs import demo, finish, predict
 from tools.claims import claims
 from tools.common.errors import UserError
+from tools.common.files import checksums, read_json, write_atomic, write_json
 from tools.plot import plot
+from tools.protocol.experiment import Experiment
 from tools.publish import publish
 from tools.report import report
 from tools.results.tables import frames
@@ -32,15 +34,22 @@ def summarized():
     return exp
 
 
+def draw_two_conditions(exp: Experiment) -> None:
+    """Adds a run of base, so that there are figures to draw, and draws them."""
+    finish("A2B/n0060/base/seed0", 0.5)
+    summarize(exp, "caffe")
+    claims(exp)
+    plot(exp, "caffe")
+
+
 def test_tables_figures_and_manifests_are_copied_byte_by_byte(summarized):
-    plot(summarized, "caffe")
-    Path("results/demo/figures/accuracy.png").write_bytes(b"png")
+    draw_two_conditions(summarized)
     folder = publish(summarized)
     assert folder == Path("docs/results/demo")
     names = ("runs.csv", "summary.csv", "curves.csv", "claims.csv", "predictions.npz", "figures/accuracy.png")
     for name in names:
         assert (folder / name).read_bytes() == (Path("results/demo") / name).read_bytes()
-    (line,) = (folder / "manifests.jsonl").read_text().splitlines()
+    _, line = (folder / "manifests.jsonl").read_text().splitlines()
     assert json.loads(line) == json.loads(Path(f"models/demo/{KEY}/manifest.json").read_text()) | {"set": ""}
 
 
@@ -61,18 +70,51 @@ def test_what_is_published_does_not_tell_where_this_machine_has_its_engine_and_i
 def test_the_record_of_a_page_of_other_tables_is_not_published(summarized):
     report(summarized, "caffe")
     assert (publish(summarized) / "report.json").is_file()
-    with open("results/demo/scores.csv", "w") as file:  # written after the page
-        file.write("run\n")
+    write_table("retention.csv", "retention.json")  # after the page
     assert not (publish(summarized) / "report.json").exists()
+
+
+def write_table(name: str, marker: str) -> None:
+    """Writes a table as `scores` and `retain` do, with its record."""
+    write_atomic(Path("results/demo") / name, "run\n")
+    write_json(Path("results/demo") / marker, {"outputs": checksums(Path("results/demo"), [name])})
 
 
 def test_a_second_publication_replaces_the_first_and_keeps_its_remarks(summarized):
     folder = publish(summarized)
     (folder / "README.md").write_text("what it shows\n")
-    (folder / "old.csv").write_text("of another version\n")
+    (folder / "mynotes.csv").write_text("mine\n")
+    (folder / "retention.csv").write_text("of an earlier publication\n")
     publish(summarized)
     assert (folder / "README.md").read_text() == "what it shows\n"
-    assert not (folder / "old.csv").exists()
+    assert (folder / "mynotes.csv").read_text() == "mine\n"
+    assert not (folder / "retention.csv").exists()
+
+
+def test_only_what_a_record_names_is_published(summarized):
+    draw_two_conditions(summarized)
+    for name in ("figures/tsne.png", "figures/learning_curves-mine.png", "mine.csv"):
+        write_atomic(Path("results/demo") / name, "not drawn from these tables")
+    write_table("scores.csv", "scores.json")
+    folder = publish(summarized)
+    listed = read_json(folder / "figures/figures.json")["files"]
+    assert {path.name for path in (folder / "figures").iterdir()} == {"figures.json", *listed} and listed
+    assert not (folder / "mine.csv").exists() and (folder / "scores.csv").is_file()
+    write_atomic(Path("results/demo/scores.csv"), "of other nets\n")
+    with pytest.raises(
+        UserError, match=r"scores.csv: not the table that results/demo/scores.json names; run .* scores"
+    ):
+        publish(summarized)
+
+
+def test_the_figures_that_a_publication_loses_are_named(summarized, capsys: pytest.CaptureFixture):
+    plot(summarized, "caffe")
+    folder = publish(summarized)
+    assert capsys.readouterr().out.count("no longer there") == 0
+    write_atomic(folder / "figures/tsne.png", "of nets that are gone")
+    publish(summarized)
+    said = "docs/results/demo/figures/: no longer there, for results/demo/figures/ does not list them: tsne.png\n"
+    assert capsys.readouterr().out == said
 
 
 def test_tables_that_do_not_tell_of_the_runs_as_they_are_are_not_published(summarized):
