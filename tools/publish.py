@@ -7,17 +7,19 @@ Claims, figures and the page can be made again from it alone:
 
     python -m tools claims experiments/demo.yaml --from docs/results/demo
 
-manifests.jsonl has one manifest per line, of every run: inputs with checksums, engine, commit, proofs, result.
+manifests.jsonl has one manifest per line, of every run: inputs with checksums, engine, commit, proofs, result. The
+figure of samples is left out where the data set's card says `publish_images: false`: it shows images of the data set.
 """
 
 import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import load_json, new_folder, read_record, sha256, with_checksum
+from tools.common.files import load_json, new_folder, read_record, sha256, with_checksum, write_json
 from tools.planning.stages import (
     FIGURES,
     OTHER_TABLES,
@@ -29,6 +31,7 @@ from tools.planning.stages import (
 )
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, experiment_name, results_folder
+from tools.protocol.register import card
 from tools.results.columns import CLAIMS, MANIFESTS, RUNS, engine_name
 from tools.results.ended_runs import runs_on_disk
 from tools.results.tables import PUBLISHED
@@ -37,6 +40,8 @@ from tools.verification.result_files import OTHER
 
 _PATH = re.compile(r"""(^|\s)path=("[^"]*"|'[^']*'|\S+)""")
 COPIED = (*TABLES, CLAIMS, *OTHER_TABLES, "summary.json", "report.json")
+RECORD = "figures.json"
+_SAMPLES = "samples"  # the figure that shows images of the data set
 OWN = (*COPIED, MANIFESTS, FIGURES)  # these are replaced
 
 
@@ -61,7 +66,7 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
             if (results / name).is_file() and (name != "report.json" or has_page):
                 shutil.copy2(results / name, folder / name)
         if (results / FIGURES).is_dir():
-            _copy_figures(results / FIGURES, folder / FIGURES)
+            _copy_figures(exp, results / FIGURES, folder / FIGURES)
         lines = [json.dumps(_portable(load_json(run.manifest)), sort_keys=True) for run in runs]
         (folder / MANIFESTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         figures = target / FIGURES
@@ -97,11 +102,24 @@ def _checked_runs(exp: Experiment, results: Path) -> list[Run]:
     return runs
 
 
-def _copy_figures(drawn: Path, to: Path) -> None:
-    """figures.json and the files that it lists."""
-    to.mkdir()
-    for name in ("figures.json", *load_json(drawn / "figures.json")["files"]):
+def _copy_figures(exp: Experiment, drawn: Path, to: Path) -> None:
+    """figures.json and the files that it lists. Both without the samples, where the data set's card says so."""
+    record = load_json(drawn / RECORD)
+    if _SAMPLES in record["figures"] and not card(exp.dataset).publish_images:
+        record = without_figure(record, _SAMPLES, f"images of {exp.dataset} are not published")
+        print(f"{drawn / _SAMPLES}: left out: {record['left_out'][_SAMPLES]} (data/cards/{exp.dataset}.yaml)")
+    write_json(to / RECORD, record)
+    for name in record["files"]:
         shutil.copy2(drawn / name, to / name)
+
+
+def without_figure(record: dict[str, Any], figure: str, why: str) -> dict[str, Any]:
+    """What figures.json says, as if `figure` had not been drawn, and why."""
+    rest = {**record, "left_out": {**record["left_out"], figure: why}}
+    rest["files"] = [name for name in record["files"] if Path(name).stem != figure]
+    for key in ("figures", "outputs"):
+        rest[key] = {name: value for name, value in record.get(key, {}).items() if Path(name).stem != figure}
+    return with_checksum(rest)
 
 
 def _portable(manifest: dict) -> dict:

@@ -52,7 +52,7 @@ def finish(key: str, accuracy: float, status: str = "ok", experiment: str = "dem
     engine = {"name": "caffe", "version": "caffe version 1.0.0", "device": "cpu"}
     model = {"model": {"file": "net_iter_300.caffemodel", "sha256": "0" * 64}}  # a net that is no longer there
     when = {"began": "2026-11-24T21:31:01Z", "ended": "2026-11-24T21:31:14Z", "commit": "0" * 40}
-    made = {"run": run.key, "attempts": 1, "engine": engine, **when, **model}
+    made = {"experiment": experiment, "run": run.key, "attempts": 1, "engine": engine, **when, **model}
     write_json(run.manifest, made | {"result": figures | result})
     return run
 

@@ -8,16 +8,19 @@ import numpy as np
 import pandas
 import pytest
 
-from tests.helpers.finished_runs import demo, finish, predict
+from tests.helpers.finished_runs import demo, finish, pack_samples, predict
 from tools.claims import claims
 from tools.common.errors import UserError
-from tools.common.files import checksums, read_json, write_atomic, write_json
+from tools.common.files import checksums, is_whole, read_json, write_atomic, write_json
 from tools.plot import plot
 from tools.protocol.experiment import Experiment
+from tools.protocol.register import card
 from tools.publish import publish
 from tools.report import report
 from tools.results.tables import frames
 from tools.summarize import summarize
+from tools.verification.commands import Commands
+from tools.verification.published_files import look_at_published
 
 KEY = "A2B/n0060/S3T/seed0"
 
@@ -105,6 +108,23 @@ def test_only_what_a_record_names_is_published(summarized):
         UserError, match=r"scores.csv: not the table that results/demo/scores.json names; run .* scores"
     ):
         publish(summarized)
+
+
+def test_images_of_a_data_set_whose_card_forbids_it_are_not_published(summarized, capsys: pytest.CaptureFixture):
+    pack_samples(summarized)
+    plot(summarized, "caffe")
+    folder = publish(summarized)
+    assert (folder / "figures/samples.png").is_file() and not card("tiny-imagenet").publish_images
+    write_atomic(Path("data/cards/fashion-mnist.yaml"), "publish_images: false\n")
+    publish(summarized)
+    assert (
+        "results/demo/figures/samples: left out: images of fashion-mnist are not published" in capsys.readouterr().out
+    )
+    record = read_json(folder / "figures/figures.json")
+    assert "samples" not in record["figures"] and "samples" in record["left_out"] and is_whole(record)
+    assert not [name for name in (*record["files"], *record["outputs"]) if name.startswith("samples")]
+    assert not list((folder / "figures").glob("samples.*"))
+    assert look_at_published(folder, Commands(summarized, "caffe", "python")).faults == []
 
 
 def test_the_figures_that_a_publication_loses_are_named(summarized, capsys: pytest.CaptureFixture):

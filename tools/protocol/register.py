@@ -80,6 +80,7 @@ class Card(_Strict):
     files: list[Remote] = []
     names: list[str] | None = None
     samples: list[str] = []  # ids of the classes that figure 5.1 of the thesis shows
+    publish_images: bool = True  # whether its terms let `publish` copy the figure of samples, which shows its images
     debian: Debian | None = None
     archive: Archive | None = None
 
