@@ -11,6 +11,7 @@ manifests.jsonl has one manifest per line, of every run: inputs with checksums, 
 figure of samples is left out where the data set's card says `publish_images: false`: it shows images of the data set.
 """
 
+import contextlib
 import json
 import re
 import shutil
@@ -49,7 +50,8 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
     """Replaces docs/results/<experiment>/, or `to`, by rename. Other files there (a README.md) are kept.
 
     Of the figures, those that figures.json lists are published. Prints which files figures/ there loses. Raises
-    UserError if the tables do not match the runs, or the claims or figures do not match the tables.
+    UserError if the tables do not match the runs, or the claims or figures do not match the tables, or if the folder
+    has runs of another experiment, or more of this one than there are now.
     """
     results = results_folder(exp, engine_name())
     runs = _checked_runs(exp, results)
@@ -57,6 +59,8 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
     before = list(target.iterdir()) if target.is_dir() else []
     if before and not (target / MANIFESTS).is_file():
         raise UserError(f"{target}: holds other things than a publication (no {MANIFESTS}); name a folder of its own")
+    if before:
+        _check_replaced(exp, target, {f"{run.experiment}/{run.key}" for run in runs})
     with new_folder(target.absolute()) as folder:
         for path in before:
             if path.name not in OWN:
@@ -100,6 +104,24 @@ def _checked_runs(exp: Experiment, results: Path) -> list[Run]:
         if (results / name).is_file() and outputs.get(name) != sha256(results / name):
             raise UserError(f"{results / name}: not the table that {results / marker} names; {again(verb)}")
     return runs
+
+
+def _check_replaced(exp: Experiment, target: Path, runs: set[str]) -> None:
+    """Raises UserError if a run that is published in `target` is not among `runs` (experiment/A2B/n0300/S3T/seed0)."""
+    published = set()
+    for line in (target / MANIFESTS).read_text(encoding="utf-8", errors="replace").splitlines():
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged line is replaced: `verify` says so
+            manifest = json.loads(line)
+            published.add(f"{manifest['experiment']}/{manifest['run']}")
+    name = experiment_name(exp, engine_name())
+    if others := {key.partition("/")[0] for key in published} - {name}:
+        raise UserError(f"{target}: has the runs of {', '.join(sorted(others))}, not of {name}; name another folder")
+    if lost := sorted(published - runs):
+        named = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if lost[3:] else "")
+        raise UserError(
+            f"{target}: {len(lost)} of its runs are not in models/ and would be lost: {named}; `python -m tools "
+            f"restore {exp.file} --from {target}` brings them back; or name another folder with --to"
+        )
 
 
 def _copy_figures(exp: Experiment, drawn: Path, to: Path) -> None:

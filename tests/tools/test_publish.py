@@ -13,7 +13,7 @@ from tools.claims import claims
 from tools.common.errors import UserError
 from tools.common.files import checksums, is_whole, read_json, write_atomic, write_json
 from tools.plot import plot
-from tools.protocol.experiment import Experiment
+from tools.protocol.experiment import Experiment, load
 from tools.protocol.register import card
 from tools.publish import publish
 from tools.report import report
@@ -175,6 +175,37 @@ def test_what_else_lies_in_the_folder_is_kept_and_a_folder_of_other_things_is_re
         with pytest.raises(UserError, match=r"holds other things than a publication"):
             publish(summarized, other)
     assert (folder / "notes.txt").is_file()
+
+
+def bytes_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_publication_is_not_replaced_by_one_that_lacks_some_of_its_runs(summarized):
+    finish("A2B/n0060/S4T/seed0", 0.5)
+    summarize(summarized, "caffe")
+    claims(summarized)
+    published = bytes_of(publish(summarized))
+    shutil.rmtree("models/demo/A2B/n0060/S4T")
+    summarize(summarized, "caffe")
+    claims(summarized)
+    lost = (
+        r"docs/results/demo: 1 of its runs are not in models/ and would be lost: demo/A2B/n0060/S4T/seed0; `.* restore"
+    )
+    with pytest.raises(UserError, match=lost):
+        publish(summarized)
+    assert bytes_of(Path("docs/results/demo")) == published
+
+
+def test_a_publication_is_not_replaced_by_that_of_another_experiment(summarized):
+    published = bytes_of(publish(summarized))
+    finish(KEY, 0.7, experiment="other")
+    shutil.copy("experiments/demo.yaml", "experiments/other.yaml")
+    other = load(Path("experiments/other.yaml"))
+    summarize(other, "caffe")
+    with pytest.raises(UserError, match=r"docs/results/demo: has the runs of demo, not of other; name another folder"):
+        publish(other, Path("docs/results/demo"))
+    assert bytes_of(Path("docs/results/demo")) == published
 
 
 def test_nothing_is_published_before_a_sweep():
