@@ -34,7 +34,9 @@ from tools.results.columns import (
     run_key,
     size_order,
 )
+from tools.stats.claim_places import are_of
 from tools.training.outcome import FLAGS
+from tools.verification.commands import Commands
 
 COLUMNS = (
     *("condition", "size", "direction", "seed", "accuracy", "best_accuracy", "best_iter", "loss"),
@@ -72,6 +74,10 @@ def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[s
     own = tables == results
     origin = provenance.summary(provenance.manifests_of(rows) if own else provenance.published_manifests(tables))
     runs, claims = content.runs(rows, results if own else None), content.claims(tables / CLAIMS)
+    untested = ""
+    if claims and not are_of(tables):
+        given = [] if own else ["--from", str(tables)]
+        claims, untested = {}, Commands(exp, engine, ".venv/bin/python").tools("claims", *given)
     return {
         "title": style.dataset_title(exp),
         "name": experiment_name(exp, engine),
@@ -83,6 +89,7 @@ def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[s
         "size_colors": style.page_size_colors(len(means["sizes"])),
         "claims": claims,
         "verdicts": _verdicts(claims),
+        "untested": untested,
         "figures": content.figures(results / FIGURES, tables),
         "left_out": content.left_out(results / FIGURES, tables),
         "tables": content.tables(tables),

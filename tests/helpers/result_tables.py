@@ -3,8 +3,9 @@
 import math
 from pathlib import Path
 
-from tools.common.files import write_atomic
-from tools.results.columns import csv_text
+from tools.common.files import sha256, write_atomic, write_record
+from tools.results.columns import CLAIMS, CURVES, PREDICTIONS, RUNS, csv_text
+from tools.stats.claim_places import MARKER
 
 CONDITIONS = ["base", "FTall", *(f"S{n}T" for n in range(1, 8))]
 SIZES = [500, 400, 300, 200, 100, 50]
@@ -35,6 +36,14 @@ def write_tables(folder: Path, seeds: int, conditions: list[str] = CONDITIONS, s
     for name, rows in (("runs.csv", runs), ("summary.csv", means), ("curves.csv", curves)):
         write_atomic(folder / name, csv_text(rows[0], rows))
     return len(runs)
+
+
+def write_claims(folder: Path, text: str) -> None:
+    """Writes claims.csv into a folder of tables, and claims.json as if it had been tested on these."""
+    write_atomic(folder / CLAIMS, text)
+    tables = [folder / name for name in (RUNS, CURVES, PREDICTIONS) if (folder / name).is_file()]
+    inputs = {str(path): sha256(path) for path in tables}
+    write_record(folder / MARKER, {"inputs": inputs, CLAIMS: sha256(folder / CLAIMS)})
 
 
 def _run(key: str, direction: str, size: int, condition: str, seed: int, accuracy: float, status: str) -> dict:

@@ -9,6 +9,8 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from tests.helpers.finished_runs import demo, fail, finish, whole_sweep
+from tests.helpers.result_tables import write_claims
+from tools.claims import claims
 from tools.common.errors import UserError
 from tools.common.files import load_json, sha256, write_atomic, write_json
 from tools.figures import gain, style
@@ -18,6 +20,7 @@ from tools.plot import plot
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import results_folder
 from tools.report import main, report
+from tools.stats.claim_places import default_places
 from tools.summarize import summarize
 
 PAGE = Path("results/demo/report.html")
@@ -67,7 +70,7 @@ def test_a_page_of_flagged_runs_alone_says_that_it_has_no_mean():
 
 
 def test_the_page_says_what_was_run_and_what_is_flagged(exp):
-    write_atomic(Path("results/demo/claims.csv"), CLAIMS)
+    write_claims(PAGE.parent, CLAIMS)
     report(exp, "caffe")
     text = re.sub(r"\s+", " ", PAGE.read_text())
     assert "55 runs of 3 target sizes, 9 conditions, 2 directions, 2 seeds, by caffe" in text
@@ -80,6 +83,21 @@ def test_the_page_says_what_was_run_and_what_is_flagged(exp):
     assert "tools run experiments/demo.yaml A2B/n6000/base/seed0" in text
 
 
+def test_claims_of_other_tables_are_not_on_the_page_and_it_says_what_tests_them(exp):
+    claims(exp)
+    report(exp, "caffe")
+    assert "Claims, tested on these runs" in PAGE.read_text()
+    shutil.copytree("results/demo", "published")
+    write_atomic(Path("published/runs.csv"), Path("published/runs.csv").read_text().replace("0.85", "0.84"))
+    claims(exp, default_places(exp, "caffe", Path("published")))
+    assert report(exp, "caffe") is True
+    text = PAGE.read_text()
+    assert "tested on these runs" not in text and 'class="verdict' not in text
+    assert ".venv/bin/python -m tools claims experiments/demo.yaml</code>" in text
+    claims(exp)
+    assert report(exp, "caffe") is True and "Claims, tested on these runs" in PAGE.read_text()
+
+
 def test_a_run_links_to_its_files_from_where_the_page_lies(exp):
     write_atomic(Path("models/demo/A2B/n6000/S2T/seed0/caffe.log"), "I1124 ...\n")
     report(exp, "caffe")
@@ -90,9 +108,9 @@ def test_a_run_links_to_its_files_from_where_the_page_lies(exp):
 
 def test_text_from_tables_cannot_become_markup(exp):
     hostile = "</script><script>alert(1)</script>"
-    write_atomic(Path("results/demo/claims.csv"), CLAIMS.replace("S5T > S6T > S7T", hostile))
     with open(PAGE.parent / "curves.csv", "a") as curves:
         curves.write(f"{hostile},0,0.2,1.6,1.6\n")
+    write_claims(PAGE.parent, CLAIMS.replace("S5T > S6T > S7T", hostile))
     report(exp, "caffe")
     assert hostile not in PAGE.read_text()
     assert "&lt;/script&gt;&lt;script&gt;alert(1)" in PAGE.read_text()
@@ -108,7 +126,7 @@ def test_a_second_call_does_nothing_until_something_changes(exp):
     assert not is_complete(exp, "caffe")
     assert report(exp, "caffe") is True
     assert len(PAGE.read_bytes()) > len(before) + 100_000, "the figures are in the page"
-    write_atomic(PAGE.parent / "claims.csv", CLAIMS)
+    write_claims(PAGE.parent, CLAIMS)
     assert not is_complete(exp, "caffe")
 
 

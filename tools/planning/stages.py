@@ -241,11 +241,14 @@ def report_stage(results: Path, tables: Path) -> Stage:
 
     def current(record: Record) -> dict[str, str]:
         from tools.page import template  # Jinja
+        from tools.stats.claim_places import are_of
 
         of_runs = [tables / name for name in ("summary.json", MANIFESTS)]  # for the commits, engines and times
         files = [tables / name for name in (RUNS, SUMMARY, CURVES, CLAIMS, *OTHER_TABLES)]
         known = record.get("inputs", [_short_name(file) for file in of_runs])  # older records lack them, and stand
         files += [file for file in of_runs if _short_name(file) in known]
+        if (tables / CLAIMS).is_file() and not are_of(tables):
+            files.remove(tables / CLAIMS)  # the page says so, and has none
         marker = results / FIGURES / "figures.json"
         files += [marker, *(marker.parent / name for name in (read_json(marker) or {}).get("files", []))]
         files += sorted(template.FOLDER.glob("*.*"))

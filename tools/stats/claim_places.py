@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.common.files import read_json, sha256
+from tools.common.files import read_json, read_record, sha256
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import results_folder
-from tools.results.columns import CURVES, PREDICTIONS, RUNS
+from tools.results.columns import CLAIMS, CURVES, MANIFESTS, PREDICTIONS, RUNS
 from tools.stats.claims_file import FOLDER, THESIS
 
 MARKER = "claims.json"
@@ -48,6 +48,19 @@ def default_places(exp: Experiment, engine: str, own: Path | None = None) -> Pla
         other if other and (other / RUNS).is_file() else None,
         (claims,) if claims and remembered else own_claims(exp),
     )
+
+
+def are_of(tables: Path) -> bool:
+    """Whether the claims.csv in a folder of tables was tested on these tables, byte for byte, as claims.json tells.
+
+    `claims --from` writes verdicts about other tables into the experiment's folder. A published folder has no
+    claims.json: `publish` has looked at it.
+    """
+    if (tables / MANIFESTS).is_file():
+        return True
+    record = read_record(tables / MARKER, inputs=dict) or {"inputs": {}}
+    tested = {sha256(tables / name) for name in (RUNS, CURVES, PREDICTIONS) if (tables / name).is_file()}
+    return tested <= set(record["inputs"].values()) and record.get(CLAIMS) == sha256(tables / CLAIMS)
 
 
 def own_claims(exp: Experiment) -> tuple[Path, ...]:

@@ -7,7 +7,7 @@ import pytest
 
 from tests.helpers import browser
 from tests.helpers.finished_runs import demo
-from tests.helpers.result_tables import write_tables
+from tests.helpers.result_tables import write_claims, write_tables
 from tools.common.files import write_atomic
 from tools.report import report
 
@@ -29,7 +29,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         exp = demo()
         folder = Path("results/demo")
         assert write_tables(folder, 2, ["base", "FTall", "S3T"], [500, 50]) == 24
-        write_atomic(folder / "claims.csv", CLAIMS)
+        write_claims(folder, CLAIMS)
         write_atomic(Path("models/tiny/A2B/n0050/S3T/seed1/caffe.log"), "I1124 21:31:01 solver.cpp:289] Solving\n")
         report(exp, "caffe")
     return root / folder / "report.html"
