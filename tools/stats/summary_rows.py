@@ -16,14 +16,18 @@ def summary_rows(rows: list[Row], predictions: dict[str, np.ndarray], curves: It
     """One row per size and condition, in the order of `rows` (those of runs.csv). `curves`: the rows of curves.csv.
 
     The mean is over the runs of complete seeds, like its interval: an incomplete seed would shift it towards the
-    direction that is there. If no seed is complete, the mean is over all ok runs.
+    direction that is there. If no seed is complete, the mean is over all ok runs; but there is none if a direction that
+    was run has no ok run in any seed.
     """
     summary = []
     measurements, of_run = Measurements(rows, predictions), validation_curves(curves)
     for (size, condition), group in groupby(rows, key=lambda row: (row["size"], row["condition"])):
         runs = list(group)
         ok = [row for row in runs if row["status"] == "ok"]
-        if estimate := measurements.estimate({(size, condition): 1.0}):
+        estimate = measurements.estimate({(size, condition): 1.0})
+        if {row["direction"] for row in ok} != {row["direction"] for row in runs}:
+            ok, estimate = [], None
+        if estimate:
             complete = {replicate for _, replicate in estimate.runs}
             ok = [row for row in ok if (row["seed"], row["direction"]) in complete]
         accuracies = [row["accuracy"] for row in ok]

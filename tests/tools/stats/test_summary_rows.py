@@ -40,6 +40,18 @@ def test_a_seed_that_lacks_a_direction_is_in_no_mean_beside_complete_ones() -> N
     assert (row["accuracy"], row["n"], row["excluded"], row["seeds"]) == (0.6, 2, 2, 1)
 
 
+def test_a_condition_that_lacks_a_direction_in_all_seeds_has_no_mean() -> None:
+    runs = [run(0.9 if way == "A2B" else 0.5, seed, way) for seed in (0, 1) for way in ("A2B", "B2A")]
+    of_ftall = [
+        one | {"condition": "FTall", "status": "ok" if one["direction"] == "A2B" else "diverged"} for one in runs
+    ]
+    base, ftall = summary_rows([*runs, *of_ftall], NONE)
+    assert (base["accuracy"], base["n"], base["seeds"]) == (0.7, 4, 2)
+    assert (ftall["accuracy"], ftall["low"], ftall["n"], ftall["excluded"], ftall["seeds"]) == (None, None, 0, 4, 0)
+    (alone,) = summary_rows([one for one in of_ftall if one["direction"] == "A2B"], NONE)
+    assert (alone["accuracy"], alone["n"]) == (0.9, 2), "with directions: [A2B] there are no others"
+
+
 def test_one_seed_has_wilsons_interval_of_its_validation_images() -> None:
     keys = ["A2B/n0060/base/seed0", "B2A/n0060/base/seed0"]
     labels = np.zeros(100, np.uint16)
