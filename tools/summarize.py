@@ -23,6 +23,7 @@ tables.
 import contextlib
 import hashlib
 import statistics
+from collections import Counter
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,12 @@ def report(folder: Path) -> str:
         for size, group in groupby(of_state, key=lambda row: row["size"]):
             names = sorted((row["condition"] for row in group), key=condition_order)
             lines.append(f"{meaning}, at {size}: {', '.join(names)}")
+    if waiting := Counter(row["seed"] for row in _of_incomplete_seeds(rows, cells)):
+        (seed, count), *more = sorted(waiting.items())
+        lines.append(
+            "Left out of the means, for the run of the other direction is missing or flagged: "
+            + ", ".join([f"{count} run{'s' * (count != 1)} of seed {seed}", *(f"{n} of seed {s}" for s, n in more)])
+        )
     flagged = [row for row in rows if row["status"] != "ok"]
     if flagged:
         lines += [f"Left out of the means, {len(flagged)} of {len(rows)} runs:"]
@@ -208,6 +215,18 @@ def report(folder: Path) -> str:
     if changed := _with_stuck(rows, cells):
         lines += ["Their accuracy is known where they are stuck. With these runs the means would be others:", *changed]
     return "\n".join(lines)
+
+
+def _of_incomplete_seeds(rows: list[Row], cells: dict[tuple[Any, str], Row]) -> list[Row]:
+    """The ok runs that are in no mean: their seed has no ok run in another direction of the size and condition."""
+    left_out = []
+    for cell, mean in cells.items():
+        of_cell = [row for row in rows if (row["size"], row["condition"]) == cell]
+        ok = [row for row in of_cell if row["status"] == "ok"]
+        directions, found = {row["direction"] for row in of_cell}, Counter(row["seed"] for row in ok)
+        if mean["n"] < len(ok):
+            left_out += [row for row in ok if found[row["seed"]] < len(directions)]
+    return left_out
 
 
 def _with_stuck(rows: list[Row], cells: dict[tuple[Any, str], Row]) -> list[str]:

@@ -277,6 +277,21 @@ def test_the_command_prints_the_table_and_the_flagged_runs_without_any_engine(
     assert printed[-2] == ["60", "S2T:", "no", "mean;", "with", "them", "0.4500", "(2", "runs)"]
 
 
+def test_runs_that_wait_for_the_rest_of_their_seed_are_told(capsys: pytest.CaptureFixture):
+    demo()
+    for key in ("A2B/n0060/base/seed0", "B2A/n0060/base/seed0", "A2B/n0060/S2T/seed0", "B2A/n0060/S2T/seed0"):
+        finish(key, 0.6)
+    main(["experiments/demo.yaml"])
+    assert "other direction" not in capsys.readouterr().out
+    for key in ("A2B/n0060/base/seed1", "A2B/n0060/S2T/seed1", "B2A/n0060/S2T/seed2"):
+        finish(key, 0.9)
+    main(["experiments/demo.yaml"])
+    line = (
+        "Left out of the means, for the run of the other direction is missing or flagged: 2 runs of seed 1, 1 of seed 2"
+    )
+    assert line in capsys.readouterr().out.splitlines()
+
+
 def test_the_tables_of_another_engine_are_found_by_its_name_alone(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CAFFE", "/no/such/place/torchcaffe")
     finish("A2B/n0060/S2T/seed0", 0.6, experiment="demo+engine=torchcaffe")
