@@ -140,6 +140,15 @@ CORRELATION_COLUMNS: Columns = {
     "n": "target sets",
     "seeds": "seeds that have one of them",
 }
+NAMES = {
+    "claim",
+    "claims",
+    "class",
+    "condition",
+    "dataset",
+    "layer",
+    "run",
+}  # columns of text: a class may be called 001
 
 
 def engine_name() -> str:
@@ -220,13 +229,30 @@ class _RowOfFile(Row):
 
 
 def read_csv(path: Path) -> list[Row]:
-    """Rows by column; a number as int where it can be one, else as float; a blank cell as None.
+    """Rows by column; a name as text; a number as int where it can be one, else as float; a blank cell as None.
 
-    row[name] of a column that the file lacks raises NoColumn.
+    row[name] of a column that the file lacks raises NoColumn. Raises UserError, with the line, for a table that was cut
+    or edited: more or fewer cells than columns, semicolons, no UTF-8, a condition of no such name.
     """
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.DictReader(file)
-        return [_RowOfFile({name: _cell(text) for name, text in row.items()}, path) for row in rows]
+    with open(path, encoding="utf-8-sig", newline="") as file:  # some spreadsheets begin with a byte order mark
+        table = csv.DictReader(file)
+        try:
+            if ";" in (table.fieldnames or [""])[0]:
+                raise ValueError("semicolons between the cells, as some spreadsheets save them, and not commas")
+            return [_RowOfFile(_checked(cells), path) for cells in table]
+        except UnicodeDecodeError:
+            raise UserError(f"{path}: not UTF-8; save it so, or summarize or publish the experiment again") from None
+        except (ValueError, csv.Error) as error:
+            raise UserError(f"{path}:{table.line_num}: {error}; summarize or publish the experiment again") from None
+
+
+def _checked(texts: dict[str, str]) -> Row:
+    """The cells of a line by column. Raises ValueError."""
+    if None in texts or None in texts.values():  # so DictReader says that there are more or fewer
+        raise ValueError("not as many cells as columns: the table was cut or edited")
+    if condition := texts.get("condition"):
+        Condition.of_run(condition)
+    return {name: text or None if name in NAMES else _cell(text) for name, text in texts.items()}
 
 
 def with_columns(columns: Iterable[str], rows: Iterable[Row]) -> list[Row]:

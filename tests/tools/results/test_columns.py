@@ -46,6 +46,40 @@ def test_a_table_is_written_and_read_back_with_numbers_and_blanks(tmp_path: Path
     assert math.isnan(nan) and inf == math.inf
 
 
+def test_names_stay_text_where_they_look_like_numbers(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("class,run,accuracy\n001,1_0,1e-1\n1e3,,2\n")
+    first, second = read_csv(tmp_path / "t.csv")
+    assert first == {"class": "001", "run": "1_0", "accuracy": 0.1}
+    assert second == {"class": "1e3", "run": None, "accuracy": 2}
+
+
+def test_a_table_that_a_spreadsheet_saved_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfsize,loss\r\n60,0.5\r\n")
+    assert read_csv(tmp_path / "t.csv") == [{"size": 60, "loss": 0.5}]
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "why"),
+    [
+        (b"size,condition,loss\n60,S3T,0.5\n60,S4", 3, "not as many cells as columns: the table was cut or edited"),
+        (b"size,loss\n60,0.5,0.6\n", 2, "not as many cells as columns: the table was cut or edited"),
+        (b"size;loss\n60;0,5\n", 1, "semicolons between the cells"),
+        (b"size,condition\n60,S3T\n60,S0T\n", 3, "'S0T' is no condition; base, FTall"),
+    ],
+)
+def test_a_table_that_was_cut_or_edited_is_an_error_with_its_line(
+    tmp_path: Path, data: bytes, line: int, why: str
+) -> None:
+    (tmp_path / "t.csv").write_bytes(data)
+    with pytest.raises(UserError) as error:
+        read_csv(tmp_path / "t.csv")
+    assert str(error.value).startswith(f"{tmp_path}/t.csv:{line}: {why}")
+    assert str(error.value).endswith("; summarize or publish the experiment again")
+    (tmp_path / "t.csv").write_bytes(b"size,class\n60,caf\xe9\n")
+    with pytest.raises(UserError, match=r"t\.csv: not UTF-8; save it so"):
+        read_csv(tmp_path / "t.csv")
+
+
 def test_a_column_that_a_table_lacks_is_named_with_its_file(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("size\n60\n")
     (row,) = read_csv(tmp_path / "t.csv")
