@@ -34,7 +34,7 @@ from tools.common.errors import UserError
 from tools.protocol.conditions import SOURCE, Condition
 from tools.protocol.experiment import load
 from tools.results.columns import CURVES, Row, condition_order, run_key, size_order
-from tools.results.tables import Tables, tables_of
+from tools.results.tables import Tables, note_changed_tables, tables_of
 from tools.stats.images_needed import FAR, Answer, Needed, images_needed
 from tools.stats.intervals import Cell, Measurements, Replicate
 from tools.stats.learning_curve import EXPONENTIAL, HELD_C, LEAST_SIZES, POWER
@@ -368,6 +368,7 @@ def main(argv: list[str]) -> None:
     if given.target is not None and not 0 < given.target < 1:
         parser.error(f"--target {given.target:g}: an accuracy is a share between 0 and 1, as 0.45")
     tables = tables_of(load(given.experiment, given.set), given.tables)
+    note_changed_tables(tables.folder)
     if given.target is None:
         print(report(advise(tables, given.n), given.n, tables))
     else:

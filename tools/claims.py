@@ -30,7 +30,7 @@ from tools.protocol.experiment import Experiment
 from tools.protocol.experiment import load as load_experiment
 from tools.protocol.layout import RESULTS, results_folder
 from tools.results.columns import CLAIM_COLUMNS, CLAIMS, RUNS, Row, csv_text, engine_name, read_csv, row_of, size_order
-from tools.results.tables import Tables, tables_of
+from tools.results.tables import Tables, note_changed_tables, tables_of
 from tools.stats.claim_places import Places, default_places, own_claims
 from tools.stats.claim_tests import ClaimTester, NotApplicable
 from tools.stats.claims_file import Claims, load
@@ -199,6 +199,8 @@ def main(argv: list[str]) -> None:
     for folder in (places.prestudy, places.other):
         if folder and not (folder / RUNS).is_file():
             raise UserError(f"{folder}: no {RUNS} there; name a folder of tables, as {RESULTS}/places")
+    for folder in filter(None, (places.own, places.prestudy, places.other)):
+        note_changed_tables(folder)
     claims(exp, places)
     for row in read_csv(results_folder(exp, engine_name()) / CLAIMS):
         print(line(row))

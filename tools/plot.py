@@ -27,6 +27,7 @@ from tools.planning.stale import note_stale_runs
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import results_folder
 from tools.results.columns import CLASSES, CURVES, RUNS, SUMMARY, Row, engine_name, read_csv
+from tools.results.tables import note_changed_tables
 
 Figures = dict[ModuleType, Callable[[], object]]  # a module of tools/figures/ -> what draws its figure
 
@@ -173,6 +174,7 @@ def main(argv: list[str]) -> None:
     cli.add_from(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
+    note_changed_tables(arguments.tables or results_folder(exp, engine_name()))
     drawn = plot(exp, engine_name(), arguments.tables)
     folder = results_folder(exp, engine_name()) / FIGURES
     print(f"{folder}/: {'drawn' if drawn else 'complete already'}")

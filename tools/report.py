@@ -34,6 +34,7 @@ from tools.results.columns import (
     run_key,
     size_order,
 )
+from tools.results.tables import note_changed_tables
 from tools.stats.claim_places import are_of
 from tools.training.outcome import FLAGS
 from tools.verification.commands import Commands
@@ -182,6 +183,7 @@ def main(argv: list[str]) -> None:
     cli.add_from(parser)
     arguments = parser.parse_args(argv)
     exp = load(arguments.experiment, arguments.set)
+    note_changed_tables(arguments.tables or results_folder(exp, engine_name()))
     written = report(exp, engine_name(), arguments.tables)
     print(f"{results_folder(exp, engine_name()) / PAGE}: {'written' if written else 'complete already'}")
     if arguments.tables is None:

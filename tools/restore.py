@@ -8,7 +8,6 @@ if its manifest names the inputs that it would have here. Nets are not published
 source net, the next sweep trains that net again, and says whether it is the same, byte by byte.
 """
 
-import json
 from collections import defaultdict
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, experiment_name, results_folder
 from tools.results.columns import CURVE_COLUMNS, CURVES, MANIFESTS, PREDICTIONS, csv_text, label_key, with_columns
 from tools.results.ended_runs import run_of
-from tools.results.tables import PUBLISHED, Tables, npz_bytes
+from tools.results.tables import PUBLISHED, Tables, note_changed_tables, npz_bytes, read_manifests
 from tools.training.engine import Engine, engine_of
 
 
@@ -54,12 +53,8 @@ def _manifests(exp: Experiment, engine: Engine, folder: Path) -> dict[Run, dict]
     if not path.is_file():
         raise UserError(f"{path}: not there; --from names a folder that `python -m tools publish` wrote")
     manifests = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            manifest = json.loads(line)
-            run = run_of(manifest["experiment"], manifest["run"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}:{number}: no manifest of a run ({error!r}); publish it again") from None
+    for number, manifest in enumerate(read_manifests(path), 1):
+        run = run_of(manifest["experiment"], manifest["run"])
         if run is None or run.experiment != name:
             other = manifest["experiment"]
             raise UserError(f"{path}:{number}: a run of {other}, not of {name}; CAFFE names the engine")
@@ -74,5 +69,6 @@ def main(argv: list[str]) -> None:
     exp = load(arguments.experiment, arguments.set)
     engine = engine_of(exp)
     folder = arguments.tables or PUBLISHED / results_folder(exp, engine.name).name
+    note_changed_tables(folder)
     restored = restore(exp, engine, folder)
     print(f"models/{experiment_name(exp, engine.name)}/: {len(restored)} runs restored from {folder}/")

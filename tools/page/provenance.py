@@ -1,12 +1,12 @@
 """What was run: read from the manifests of the runs, or from the manifests.jsonl of published tables."""
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from tools.common.files import read_json
 from tools.results.columns import MANIFESTS, Row
+from tools.results.tables import read_manifests
 
 _MAX_COMMITS = 3  # that are listed
 
@@ -20,9 +20,9 @@ def manifests_of(rows: list[Row]) -> list[Manifest]:
 
 
 def published_manifests(tables: Path) -> list[Manifest]:
-    """The manifests in the folder of published tables; none if there are none."""
+    """The manifests in the folder of published tables; none if there are none. Raises UserError for a damaged one."""
     path = tables / MANIFESTS
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+    return read_manifests(path) if path.is_file() else []
 
 
 def summary(manifests: list[Manifest]) -> dict[str, Any] | None:

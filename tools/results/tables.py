@@ -7,23 +7,29 @@ In a notebook, as pandas frames:
 """
 
 import io
+import json
+import sys
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 import numpy as np
 
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
+from tools.common.files import read_record, sha256
 from tools.protocol.experiment import Experiment, Size
 from tools.protocol.layout import RESULTS, results_folder
-from tools.results.columns import CURVES, PREDICTIONS, RUNS, Row, engine_name, read_csv, size_order
+from tools.results.columns import CURVES, NAMES, PREDICTIONS, RUNS, Row, engine_name, label_key, read_csv, size_order
 
 if TYPE_CHECKING:
     import pandas
 
 PUBLISHED = Path("docs") / "results"
+_OF_MANIFESTS = ("experiment", "run", "engine", "commit", "began", "ended")  # keys that are read
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,15 @@ class Tables:
         path = self.folder / PREDICTIONS
         if not path.exists():
             return {}
-        with np.load(path) as arrays:
-            return dict(arrays)
+        try:
+            with np.load(path) as file:
+                arrays = dict(file)
+            for key in (name for name in arrays if name.count("/") == 3):
+                if label_key(key) not in arrays or len(arrays[label_key(key)]) != len(arrays[key]):
+                    raise ValueError(f"it lacks labels for the predictions of {key}")
+        except (ValueError, EOFError, BadZipFile, zlib.error) as error:
+            raise UserError(f"{path}: cut or damaged: {error}; summarize or publish the experiment again") from None
+        return arrays
 
     @property
     def dataset(self) -> str:
@@ -76,6 +89,29 @@ def tables_of(exp: Experiment, folder: Path | None) -> Tables:
     tables = Tables(folder or results_folder(exp, engine_name()))
     tables.runs  # noqa: B018  (raises where there are none)
     return tables
+
+
+def note_changed_tables(folder: Path) -> None:
+    """Prints a note on stderr for each table in `folder` that has another checksum than summary.json there."""
+    recorded = (read_record(folder / "summary.json", tables=dict) or {"tables": {}})["tables"]
+    for name, digest in recorded.items():
+        if (folder / name).is_file() and sha256(folder / name) != digest:
+            changed = f"cut or edited since {folder}/summary.json was written; `verify` says what mends it"
+            print(f"note: {folder / name}: {changed}", file=sys.stderr)
+
+
+def read_manifests(path: Path) -> list[dict[str, Any]]:
+    """The manifests of published runs, one a line. Raises UserError, with the line, for one that is none."""
+    manifests = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            manifest = json.loads(line)
+            if lacking := [key for key in _OF_MANIFESTS if key not in manifest]:
+                raise KeyError(lacking[0])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}:{number}: no manifest of a run ({error!r}); publish it again") from None
+        manifests.append(manifest)
+    return manifests
 
 
 def best_iterations(curves: list[Row]) -> tuple[dict[str, float], float]:
@@ -113,4 +149,5 @@ def frames(experiment: str) -> dict[str, "pandas.DataFrame"]:
     folder = next((place for place in places if (place / RUNS).is_file()), None)
     if folder is None:
         raise UserError(f"{experiment}: no tables in {', '.join(map(str, places[1:3]))}; sweep or summarize it first")
-    return {path.stem: pandas.read_csv(path) for path in sorted(folder.glob("*.csv"))}
+    texts = dict.fromkeys(NAMES, str)
+    return {path.stem: pandas.read_csv(path, dtype=texts) for path in sorted(folder.glob("*.csv"))}

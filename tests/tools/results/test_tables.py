@@ -1,5 +1,6 @@
 """Reading an experiment's tables: from results/ or a publication, as rows, as predictions, as pandas frames."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,16 @@ import pytest
 from tests.helpers.finished_runs import demo, finish, predict
 from tests.helpers.result_tables import write_tables
 from tools.common.errors import UserError
-from tools.common.files import write_atomic
-from tools.results.tables import Tables, best_iterations, frames, npz_bytes, tables_of
+from tools.common.files import read_json, write_atomic
+from tools.results.tables import (
+    Tables,
+    best_iterations,
+    frames,
+    note_changed_tables,
+    npz_bytes,
+    read_manifests,
+    tables_of,
+)
 from tools.summarize import summarize
 
 pytestmark = pytest.mark.usefixtures("root")
@@ -43,6 +52,48 @@ def test_without_tables_or_without_a_run_it_says_what_to_do_first() -> None:
         tables_of(demo(), Path("empty"))
 
 
+def test_predictions_that_are_cut_or_lack_their_labels_are_an_error_that_names_the_file() -> None:
+    key, values = "A2B/n0060/base/seed0", np.arange(500)
+    whole = npz_bytes({"label/A2B/seed0": values, key: values})
+    for data in (
+        whole[:-30],
+        whole[:50],
+        b"",
+        npz_bytes({key: values}),
+        npz_bytes({"label/A2B/seed0": values[1:], key: values}),
+    ):
+        write_atomic(Path("made/predictions.npz"), data)
+        with pytest.raises(UserError, match=r"^made/predictions\.npz: cut or damaged: .*; summarize or publish"):
+            Tables(Path("made")).predictions  # noqa: B018
+    write_atomic(Path("made/predictions.npz"), whole)
+    assert len(Tables(Path("made")).predictions[key]) == 500
+
+
+def test_a_table_that_is_cut_at_the_end_of_a_line_is_told(capsys: pytest.CaptureFixture) -> None:
+    finish("A2B/n0060/base/seed0", 0.5)
+    summarize(demo(), "caffe")
+    note_changed_tables(Path("results/demo"))
+    assert capsys.readouterr().err == ""
+    curves = Path("results/demo/curves.csv")
+    write_atomic(curves, "".join(curves.read_text().splitlines(keepends=True)[:-1]))
+    note_changed_tables(Path("results/demo"))
+    said = (
+        "note: results/demo/curves.csv: cut or edited since results/demo/summary.json was written; `verify` says what"
+    )
+    assert capsys.readouterr().err == f"{said} mends it\n"
+
+
+def test_a_line_that_is_no_manifest_is_named() -> None:
+    run = finish("A2B/n0060/base/seed0", 0.5)
+    line = json.dumps(read_json(run.manifest))
+    write_atomic(Path("made/manifests.jsonl"), f"{line}\n{line}\n")
+    assert [made["run"] for made in read_manifests(Path("made/manifests.jsonl"))] == [run.key, run.key]
+    for broken in (line[:-9], "7", '{"run": "A2B/n0060/base/seed0"}'):
+        write_atomic(Path("made/manifests.jsonl"), f"{line}\n{broken}\n")
+        with pytest.raises(UserError, match=r"^made/manifests\.jsonl:2: no manifest of a run .*; publish it again"):
+            read_manifests(Path("made/manifests.jsonl"))
+
+
 def test_the_best_iteration_has_the_lowest_validation_loss_after_the_start() -> None:
     losses = {0: 0.1, 10: 2.0, 20: 1.5, 30: 1.75, 25: None, 40: np.nan}
     curves = [{"run": "a", "iteration": at, "validation_loss": loss} for at, loss in losses.items()]
@@ -61,6 +112,8 @@ def test_frames_are_found_by_name_in_results_and_publications_or_by_folder() -> 
     write_tables(Path("docs/results/published"), 1, ["base"], [50])
     assert set(frames("mine")) == {"runs", "summary", "curves"}
     assert frames("published")["runs"]["size"].tolist() == [50, 50]
+    write_atomic(Path("docs/results/published/classes.csv"), "class\n001\n")
+    assert frames("published")["classes"]["class"].tolist() == ["001"]
     assert len(frames("results/mine")["runs"]) == 2
     assert "claims" in frames("demo"), "the checkout publishes the demo"
     with pytest.raises(UserError, match="nothing: no tables in results/nothing, docs/results/nothing; sweep or summ"):
