@@ -37,7 +37,7 @@ from tools.results.columns import (
 from tools.results.tables import note_changed_tables
 from tools.stats.claim_places import are_of
 from tools.training.outcome import FLAGS
-from tools.verification.commands import Commands
+from tools.verification.commands import Commands, with_keys
 
 COLUMNS = (
     *("condition", "size", "direction", "seed", "accuracy", "best_accuracy", "best_iter", "loss"),
@@ -73,6 +73,7 @@ def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[s
     """The values for the template, by name."""
     rows, means = read_csv(tables / RUNS), content.means(read_csv(tables / SUMMARY))
     own = tables == results
+    exp = exp if own else _with_seeds_of(rows, exp)
     origin = provenance.summary(provenance.manifests_of(rows) if own else provenance.published_manifests(tables))
     runs, claims = content.runs(rows, results if own else None), content.claims(tables / CLAIMS)
     untested = ""
@@ -107,6 +108,14 @@ def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[s
         "data": {"means": means, "columns": COLUMNS, "order": _order(rows), "cells": _cells(runs)},
         "curves": content.curves(tables / CURVES),
     }
+
+
+def _with_seeds_of(rows: list[Row], exp: Experiment) -> Experiment:
+    """The experiment with the seeds of published runs: its file may name more, which have still to be trained."""
+    seeds = sorted({row["seed"] for row in rows})
+    if seeds == sorted(exp.seeds):
+        return exp
+    return load(exp.file, with_keys(exp.overrides, {"seeds"}, seeds=f"[{','.join(map(str, seeds))}]"))
 
 
 def _summary(rows: list[Row]) -> str:
@@ -163,10 +172,11 @@ def _commands(
     before = "" if engine == "caffe" else f"CAFFE={engine} "
     tools = f"{before}.venv/bin/python -m tools"
     sweep = f"make {name}{given}{caffe}" if name else f"{tools} sweep {exp.file}{verb}"
-    commit = origin["commits"][0][0] if origin else "unknown"
+    commit, count = origin["commits"][0] if origin else ("unknown", 0)
     commands = [("All of it: what is finished is kept, what is missing is trained.", sweep)]
     if commit != "unknown":
-        commands.insert(0, ("The pipeline as it was.", f"git checkout {commit.rstrip('+')}"))
+        of = "" if count == len(rows) else f" for {count:,} of the {len(rows):,} runs"
+        commands.insert(0, (f"The pipeline as it was{of}.", f"git checkout {commit.rstrip('+')}"))
         commands.append(("One run.", f"{tools} run {exp.file} {run_key(rows[0])}{verb}"))
     source = f" --from {published}" if published else ""
     commands.append(

@@ -17,8 +17,9 @@ from tools.figures import gain, style
 from tools.page.template import FOLDER
 from tools.planning.stages import report_stage
 from tools.plot import plot
-from tools.protocol.experiment import Experiment
+from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import results_folder
+from tools.publish import publish
 from tools.report import main, report
 from tools.stats.claim_places import default_places
 from tools.summarize import summarize
@@ -174,6 +175,24 @@ def test_published_tables_alone_are_enough(exp, capsys: pytest.CaptureFixture):
     text = PAGE.read_text()
     assert "no links to logs and prototxts" in text and "../../models" not in text
     assert "--from published" in text
+
+
+def test_a_page_of_published_tables_has_their_seeds_and_says_how_many_runs_are_of_the_commit(exp):
+    manifest = Path("models/demo/A2B/n0060/S3T/seed0/manifest.json")
+    write_json(manifest, load_json(manifest) | {"commit": "f" * 40})
+    shutil.rmtree("models/demo/A2B/n0010/S3T/seed1")
+    summarize(exp, "caffe")
+    publish(exp, Path("published"))
+    more = load(exp.file, "seeds=[0,1,2] max_iter=300")
+    report(more, "caffe", Path("published"))
+    text = Path("results/demo+max_iter=300/report.html").read_text()
+    assert (
+        "<dt><code>seeds</code></dt><dd>0</dd>" in text
+        and "make demo-sweep SET=&#39;max_iter=300 seeds=[0]&#39;" in text
+    )
+    assert (
+        f'The pipeline as it was for 53 of the 54 runs.</p>\n  <pre tabindex="0"><code>git checkout {"0" * 40}' in text
+    )
 
 
 def test_without_tables_it_says_what_to_do_first():
