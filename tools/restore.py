@@ -17,7 +17,17 @@ from tools.common.files import write_atomic, write_json
 from tools.planning.state import make_plan
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, experiment_name, results_folder
-from tools.results.columns import CURVE_COLUMNS, CURVES, MANIFESTS, PREDICTIONS, csv_text, label_key, with_columns
+from tools.results.columns import (
+    CLASS_IDS,
+    CURVE_COLUMNS,
+    CURVES,
+    MANIFESTS,
+    PREDICTIONS,
+    classes_key,
+    csv_text,
+    label_key,
+    with_columns,
+)
 from tools.results.ended_runs import run_of
 from tools.results.tables import PUBLISHED, Tables, note_changed_tables, npz_bytes, read_manifests
 from tools.training.engine import Engine, engine_of
@@ -43,6 +53,8 @@ def restore(exp: Experiment, engine: Engine, folder: Path) -> list[Run]:
         if run.key in tables.predictions:
             arrays = {"label": tables.predictions[label_key(run.key)], "predicted": tables.predictions[run.key]}
             write_atomic(run.folder / PREDICTIONS, npz_bytes(arrays))
+        if classes_key(run.key) in tables.predictions:  # not in the .npz, whose checksum is in the manifest
+            write_json(run.folder / CLASS_IDS, tables.predictions[classes_key(run.key)].tolist())
         write_json(run.manifest, manifest)
         restored.append(run)
     return restored

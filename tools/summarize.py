@@ -42,6 +42,7 @@ from tools.protocol.heads import SMOOTHED
 from tools.protocol.layout import Run, experiment_name, results_folder, split_of
 from tools.results.columns import (
     CLASS_COLUMNS,
+    CLASS_IDS,
     CLASSES,
     CURVE_COLUMNS,
     CURVES,
@@ -63,7 +64,7 @@ from tools.results.columns import (
     with_columns,
 )
 from tools.results.ended_runs import EndedRun, ended_runs, runs_on_disk
-from tools.results.tables import npz_bytes
+from tools.results.tables import Tables, npz_bytes
 from tools.stats.learning_state import LEARNING, PAST_BEST
 from tools.training.engine import Engine, NoEngine, engine_of
 from tools.training.inputs import put_back_manifest
@@ -144,9 +145,15 @@ def _predictions(exp: Experiment, ended: list[EndedRun]) -> dict[str, np.ndarray
                 "two runs' folders and sweep again"
             )
         arrays[key] = predicted
-        if classes_key(key) not in arrays and (split := read_json(split_of(exp, run.run.seed).marker)):
-            arrays[classes_key(key)] = np.array(split["classes"][run.run.target])
+        if classes_key(key) not in arrays and (ids := _class_ids(exp, run.run)):
+            arrays[classes_key(key)] = np.array(ids)
     return dict(sorted(arrays.items()))
+
+
+def _class_ids(exp: Experiment, run: Run) -> list[str] | None:
+    """The ids of the run's classes, of the split or of a restored run; None if neither is there."""
+    split = read_json(split_of(exp, run.seed).marker)
+    return split["classes"][run.target] if split else read_json(run.folder / CLASS_IDS)
 
 
 def _curve(run: Run) -> list[Row]:
@@ -261,5 +268,7 @@ def main(argv: list[str]) -> None:
     folder = results_folder(exp, engine_name())
     written = summarize(exp, engine_name())
     print(report(folder))
+    if not read_csv(folder / CLASSES) and Tables(folder).predictions:
+        print(f"{folder / CLASSES}: empty, for the class ids are in {split_of(exp, exp.seeds[0]).marker}: not there")
     print(f"{folder}/: {', '.join(TABLES)}: {'written' if written else 'complete already'}")
     note_stale_runs(exp)

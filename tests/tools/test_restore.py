@@ -37,6 +37,16 @@ def test_every_run_is_done_again_without_its_net(published: Experiment, engine: 
     assert Path("results/quick/summary.csv").read_bytes() == summary
 
 
+def test_restored_runs_keep_the_ids_of_their_classes_without_the_data(published: Experiment, engine: Engine) -> None:
+    tables = {name: Path(f"results/quick/{name}").read_bytes() for name in ("classes.csv", "predictions.npz")}
+    restore(published, engine, PUBLISHED)
+    shutil.rmtree("data")
+    shutil.rmtree("results")
+    summarize(published, "caffe")
+    assert len(tables["classes.csv"].splitlines()) > 1
+    assert {name: Path(f"results/quick/{name}").read_bytes() for name in tables} == tables
+
+
 def test_runs_that_are_there_are_left_alone(
     published: Experiment, engine: Engine, capsys: pytest.CaptureFixture
 ) -> None:

@@ -292,6 +292,15 @@ def test_runs_that_wait_for_the_rest_of_their_seed_are_told(capsys: pytest.Captu
     assert line in capsys.readouterr().out.splitlines()
 
 
+def test_classes_that_are_left_out_for_want_of_their_ids_are_told(capsys: pytest.CaptureFixture):
+    demo()
+    finish("A2B/n0060/base/seed0", 0.6)
+    predict("A2B/n0060/base/seed0", np.arange(50) < 30)
+    main(["experiments/demo.yaml"])
+    said = "results/demo/classes.csv: empty, for the class ids are in data/fashion-mnist/split0/split.json: not there"
+    assert said in capsys.readouterr().out.splitlines()
+
+
 def test_the_tables_of_another_engine_are_found_by_its_name_alone(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("CAFFE", "/no/such/place/torchcaffe")
     finish("A2B/n0060/S2T/seed0", 0.6, experiment="demo+engine=torchcaffe")

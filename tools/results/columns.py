@@ -20,6 +20,7 @@ RUNS, SUMMARY, CURVES, CLAIMS = "runs.csv", "summary.csv", "curves.csv", "claims
 CLASSES = "classes.csv"
 RETENTION, SCORES, CORRELATIONS = "retention.csv", "scores.csv", "scores_correlation.csv"
 PREDICTIONS = "predictions.npz"  # in a run's folder: of that run; in the folder of the tables: of all runs
+CLASS_IDS = "classes.json"  # in the folder of a run that was restored: the ids of its classes, in order of the labels
 MANIFESTS = "manifests.jsonl"  # in published results: the manifest of every run, one per line
 
 _PLACE = {
