@@ -14,22 +14,29 @@ _TAKEN = ("scale", "mean_file", "mean_value", "crop_size")
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """For the input `blob`: reverse its channels if `rgb`, subtract `mean`, multiply by `scale`.
+    """For the input `blob` of so many `channels`: reverse them if `rgb`, subtract `mean`, multiply by `scale`.
 
     `mean` is (C, 1, 1) or (C, H, W), float32, BGR; None if there is none.
     """
 
     blob: str
+    channels: int
     mean: np.ndarray | None
     scale: float
     rgb: bool
 
     def text(self) -> str:
-        """What the user has to give, in words."""
-        order = "RGB" if self.rgb else "BGR"
-        return f"pixels from 0 to 255, {order}; the graph subtracts the mean and scales" + (
-            ", and makes BGR of RGB" if self.rgb else ""
-        )
+        """What the user has to give, and what the graph does with it, in words."""
+        order = ", RGB" if self.rgb else ", BGR" if self.channels == 3 else ""
+        does = ["makes BGR of it"] if self.rgb else []
+        if self.mean is not None and self.mean.shape[1:] == (1, 1):
+            does.append(f"subtracts {', '.join(f'{value:.7g}' for value in self.mean.flat)}")
+        elif self.mean is not None:
+            does.append("subtracts a mean image")
+        if self.scale != 1:
+            does.append(f"multiplies by {self.scale:.7g}")
+        given = "values as the net takes them" if self.mean is None and self.scale == 1 else "pixels from 0 to 255"
+        return f"{self.blob}: {given}{order}; the graph {', then '.join(does)}"
 
     def undone(self, array: np.ndarray) -> np.ndarray:
         """The image of which `array` (N, C, H, W) is the preprocessed one."""
@@ -49,8 +56,10 @@ def read_preprocessing(
     if not text and channels != "RGB":
         return None
     images = [name for name, shape in shapes.items() if len(shape) == 4]
-    if not images:
-        raise Fatal("--preprocess: the net has no input of images (N, C, H, W)")
+    flag = "--preprocess" if text else "--channels"
+    if len(images) != 1:
+        found = f"{len(images)} inputs of images (N, C, H, W), {', '.join(images)}" if images else "no input of images"
+        raise Fatal(f"{flag}: the net has {found}; one is needed. Leave the flag out, and do it before the net")
     blob = images[0]
     if text == "net":
         param = net.data[blob][0].transform_param
@@ -63,13 +72,21 @@ def read_preprocessing(
     _, count, height, width = shapes[blob]
     if channels == "RGB" and count != 3:
         raise Fatal(f"--channels=RGB: input '{blob}' has {count} channels, not 3")
-    return Preprocessing(blob, _mean(param, name, (count, height, width)), param.scale, channels == "RGB")
+    mean = _mean(param, name, (count, height, width))
+    if not 0 < abs(param.scale) < np.inf:
+        raise Fatal(f"{name}: scale: {param.scale:g}: a number other than 0 is needed")
+    if text and mean is None and param.scale == 1:
+        fields = "give the fields, as --preprocess='mean_value: 104 mean_value: 117 mean_value: 123 scale: 0.017'"
+        raise Fatal(f"{name}: neither a mean nor a scale, so there is nothing to do; leave --preprocess out, or {fields}")
+    return Preprocessing(blob, count, mean, param.scale, channels == "RGB")
 
 
 def _mean(param: TransformationParameter, name: str, shape: tuple[int, int, int]) -> np.ndarray | None:
     """The mean for images of `shape`: of a mean image its centre, as in the TEST phase."""
     channels, height, width = shape
     if param.HasField("mean_file"):
+        if param.mean_value:
+            raise Fatal(f"{name}: mean_file and mean_value are both given; give one of them")
         try:
             mean = blobs.read_mean(param.mean_file)
         except FormatError as error:
