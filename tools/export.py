@@ -60,7 +60,8 @@ def export(exp: Experiment, run: Run, formats: list[str], preprocess: bool) -> P
         transform = transform_of(run)
         if transform.mean_file:
             shutil.copy(transform.mean_file, part / "mean.binaryproto")
-        write_atomic(part / CARD, model_card(exp, run, manifest, model, transform, said))
+        steps = what_is_left(transform, formats, preprocess)
+        write_atomic(part / CARD, model_card(exp, run, manifest, model, transform.crop_size, steps, said))
     return folder
 
 
@@ -108,10 +109,21 @@ def transform_of(run: Run) -> TransformationParameter:
     return next((layer.transform_param for layer in layers if layer.type == "Data"), TransformationParameter())
 
 
+def what_is_left(transform: TransformationParameter, formats: list[str], preprocess: bool) -> str:
+    """What the user has to do to an image for each of `formats`: nothing for net.onnx, if it has the `preprocess`ing."""
+    mean = "mean.binaryproto (its centre)" if transform.mean_file else list(transform.mean_value) or "nothing"
+    steps = f"subtract {mean}, then multiply by {transform.scale:g}."
+    if not (preprocess and "onnx" in formats):
+        return steps.capitalize()
+    others = " and ".join(OUTPUTS[name] for name in formats if name != "onnx")
+    done = f"net.onnx takes these values: its graph subtracts {mean} and multiplies by {transform.scale:g}."
+    return f"{done} For {others}: {steps}" if others else done
+
+
 def model_card(
-    exp: Experiment, run: Run, manifest: dict, model: Path, transform: TransformationParameter, said: list[str]
+    exp: Experiment, run: Run, manifest: dict, model: Path, crop_size: int, steps: str, said: list[str]
 ) -> str:
-    """The text of readme.md."""
+    """The text of readme.md. `steps` says what is done to an image before the net."""
     net, about = prototxt.read_net(run.folder / NET), card(exp.dataset)
     sha1 = hashlib.sha1(model.read_bytes(), usedforsecurity=False).hexdigest()
     split, names = read_json(split_of(exp, run.seed).marker), class_names(exp)
@@ -124,11 +136,10 @@ def model_card(
         "experiment": f"{exp.file}, run {run.key}",
         "accuracy": f"{manifest['result']['accuracy']:.4f}",
         "engine": manifest["engine"]["version"],
-        "commit": manifest["commit"],
+        "commit": manifest["commit"] or "unknown",
     }
-    mean = "mean.binaryproto (its centre)" if transform.mean_file else list(transform.mean_value) or "nothing"
     classes = "\n".join(f"{i}. {names.get(name, name)}" + f" ({name})" * (name in names) for i, name in enumerate(ids))
-    size = transform.crop_size or exp.image_size
+    size = crop_size or exp.image_size
     return "\n".join(
         [
             "---",
@@ -148,8 +159,8 @@ def model_card(
             "## What the net takes",
             "",
             f"Images of {size} x {size} pixels{'' if exp.gray else ', channels in the order BGR'}, values from 0 to "
-            f"255, (N, {1 if exp.gray else 3}, {size}, {size}), float32. Subtract {mean}, then multiply by "
-            f"{transform.scale:g}. Images of {exp.image_size} x {exp.image_size} are cut to their centre.",
+            f"255, (N, {1 if exp.gray else 3}, {size}, {size}), float32. {steps} Images of "
+            f"{exp.image_size} x {exp.image_size} are cut to their centre.",
             "",
             "## Classes, in the order of the outputs",
             "",

@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from caffeformat.caffeformat_pb2 import TransformationParameter
 from tests.helpers.finished_runs import demo, finish
 from tools import export
 from tools.common.errors import UserError
+from tools.common.files import read_json
 from tools.protocol.experiment import Experiment
 from tools.summarize import summarize
 
@@ -39,7 +41,25 @@ def test_a_run_of_caffe_becomes_onnx_and_pytorch_with_a_card(
     assert 0 <= float(front["accuracy"]) <= 1 and "95 % interval" in text
     classes = [line[3:] for line in text.splitlines() if line[:2] in ("0.", "1.")]
     assert len(classes) == 2 and set(classes) < {"north", "east", "south", "west"}
-    assert "multiply by 0.0078125" in text and "mean.binaryproto" in text
+    mean = "mean.binaryproto (its centre)"
+    assert f"net.onnx takes these values: its graph subtracts {mean} and multiplies by 0.0078125." in text
+    assert f"For pytorch: subtract {mean}, then multiply by 0.0078125." in text
+
+
+def test_the_card_tells_the_steps_that_are_left_to_the_user_for_each_format() -> None:
+    transform, formats = TransformationParameter(mean_value=[104], scale=0.5), ["onnx", "pytorch", "safetensors"]
+    left = "ubtract [104.0], then multiply by 0.5."
+    assert export.what_is_left(transform, formats, preprocess=False) == f"S{left}"
+    done = "net.onnx takes these values: its graph subtracts [104.0] and multiplies by 0.5."
+    assert export.what_is_left(transform, ["onnx"], preprocess=True) == done
+    assert export.what_is_left(transform, formats, preprocess=True) == f"{done} For pytorch and net.safetensors: s{left}"
+
+
+def test_a_run_outside_of_git_has_an_unknown_commit(root: Path) -> None:
+    exp, run = demo(), finish("A2B/n0060/S3T/seed0", 0.5)
+    manifest = read_json(run.manifest) | {"experiment": "demo", "commit": None}
+    text = export.model_card(exp, run, manifest, run.manifest, 0, "Do nothing.", [])
+    assert yaml.safe_load(text.split("---")[1])["commit"] == "unknown" and "float32. Do nothing. Images of 28" in text
 
 
 def test_what_cannot_be_exported_is_told(root: Path) -> None:
