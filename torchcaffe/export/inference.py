@@ -29,12 +29,18 @@ class InferenceNet:
     """`parsed` has the layers that are exported. Its Input layers have no shapes yet.
 
     `data` has, for each input, the layer that makes it in the prototxt, the index among its tops, and its place.
-    `outputs` are the names of the blobs that the net computes for its user.
+    `outputs` are the names of the blobs that the net computes for its user: first `prob` of the loss with the largest
+    loss_weight, of equal ones the last. `scores` has, for each that stands for a loss, the blob that the loss reads.
     """
 
     parsed: ParsedNet
     data: dict[str, tuple[LayerParameter, int, str]]
     outputs: list[str]
+    scores: dict[str, str]
+
+    def named_outputs(self) -> str:
+        """The outputs for a line of text, those of losses with their scores: prob <- loss3/classifier."""
+        return ", ".join(f"{name} <- {self.scores[name]}" if name in self.scores else name for name in self.outputs)
 
 
 def inference_net(parsed: ParsedNet, state: NetState | None = None) -> InferenceNet:
@@ -57,8 +63,12 @@ class _Builder:
         self._sources: list[list[int]] = []  # of each layer, the layers that it reads
         self._gone: set[str] = set()  # blobs that only training and testing need
         self._wanted: dict[str, None] = {}  # predictions
+        self._scores: dict[str, str] = {}
         self._scored: set[str] = set()  # what Accuracy and HDF5Output read: predictions, if nothing else reads it
         self._names = {name for layer in parsed.param.layer for name in (layer.name, *layer.top)}
+        losses = [layer for layer in parsed.param.layer if layer.type in _ACTIVATIONS]
+        self._main = max(reversed(losses), key=_loss_weight, default=None)  # of equal ones the last
+        self._main_name = self._unused("prob")
 
     def net(self) -> InferenceNet:
         for layer, place in zip(self._parsed.param.layer, self._parsed.places, strict=True):
@@ -104,7 +114,7 @@ class _Builder:
             read = list(layer.bottom)[: _SCORES_READ[layer.type]]
             self._wanted.update(dict.fromkeys([blob for blob in read if self._is_learned(blob)] or read[:1]))
             return
-        top = self._unused("prob")
+        top = self._main_name if layer == self._main else self._unused("prob")
         activation = LayerParameter(name=top, type=_ACTIVATIONS[layer.type], bottom=layer.bottom[:1], top=[top])
         if layer.type == "InfogainLoss":
             activation.softmax_param.axis = layer.infogain_loss_param.axis
@@ -112,6 +122,7 @@ class _Builder:
             activation.softmax_param.CopyFrom(layer.softmax_param)
         self._append(activation, place)
         self._wanted[top] = None
+        self._scores[top] = layer.bottom[0]
 
     def _unused(self, name: str) -> str:
         """`name`, or with a number, such that no layer and no blob has it."""
@@ -140,7 +151,7 @@ class _Builder:
             for blob in layer.top
             if layer.type != "Input" and blob not in read and (blob in self._scored or not self._is_for_training(blob))
         ]
-        outputs = list(dict.fromkeys([*unread, *self._wanted]))
+        outputs = sorted(dict.fromkeys([*unread, *self._wanted]), key=lambda blob: blob != self._main_name)
         if not outputs:
             raise Fatal(f"{self._parsed.param.name or 'the net'}: it has no output: no layer computes a prediction")
         waiting, kept = [self._made_by[blob] for blob in outputs], set()
@@ -152,11 +163,16 @@ class _Builder:
         layers = [pair for index, pair in enumerate(self._layers) if index in kept]
         inputs = {layer.top[0] for layer, _ in layers if layer.type == "Input"}
         data = {blob: source for blob, source in self._data.items() if blob in inputs}
-        return InferenceNet(self._parsed.with_layers(layers), data, outputs)
+        return InferenceNet(self._parsed.with_layers(layers), data, outputs, self._scores)
 
     def _is_for_training(self, blob: str) -> bool:
         """Whether a loss, an Accuracy or a Silence layer reads it, so that Caffe does not print it as an output."""
         return any(blob in layer.bottom for layer in self._parsed.param.layer if layer.type in (*_LOSSES, *_DROPPED))
+
+
+def _loss_weight(layer: LayerParameter) -> float:
+    """Of a loss, as Caffe has it: 1 if none is given."""
+    return layer.loss_weight[0] if layer.loss_weight else 1.0
 
 
 def _read_from_others(layer: LayerParameter) -> list[str]:

@@ -38,7 +38,7 @@ def export(options: Options) -> list[str]:
     write_file(options.output, [onnx_file.with_facts(model, facts)])
     sizes = "batches of any size" if not loaded.traced.fixed else f"only this batch size ({loaded.traced.fixed})"
     return [
-        f"{options.output}: ONNX, opset {onnx_file.OPSET}, {sizes}; outputs {', '.join(loaded.inference.outputs)}",
+        f"{options.output}: ONNX, opset {onnx_file.OPSET}, {sizes}; outputs {loaded.inference.named_outputs()}",
         f"{report.compared} blobs checked against {against}: the largest difference is {report.worst:.3g} of the "
         f"blob's largest value ({report.where})",
         *([f"takes {preprocessing.text()}"] if preprocessing else []),

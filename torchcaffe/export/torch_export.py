@@ -63,7 +63,7 @@ def export(options: Options) -> list[str]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return [
-        f"{output}: {CODE} and {WEIGHTS}, {sizes}; outputs {', '.join(loaded.inference.outputs)}",
+        f"{output}: {CODE} and {WEIGHTS}, {sizes}; outputs {loaded.inference.named_outputs()}",
         f"{report.compared} blobs checked against {against}: the largest difference is {report.worst:.3g} of the "
         f"blob's largest value ({report.where})",
         gradients,

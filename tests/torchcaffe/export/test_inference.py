@@ -42,6 +42,19 @@ def test_each_loss_has_its_prediction(tmp_path: Path, loss: str, outputs: list[s
     assert inference(tmp_path, body + layer(loss, "loss", "ip/2 label")).outputs == outputs
 
 
+@pytest.mark.parametrize(("first", "last", "main"), [("0.3", "1", "ip/2"), ("1", "1", "ip/2"), ("1", "0.3", "aux")])
+def test_prob_is_the_head_of_the_largest_loss_weight_and_the_first_output(
+    tmp_path: Path, first: str, last: str, main: str
+) -> None:
+    """As the auxiliary heads of GoogLeNet, which come first in the file."""
+    head = layer("InnerProduct", "aux", "pool1", "inner_product_param { num_output: 5 }")
+    head += layer("SoftmaxWithLoss", "loss1", "aux label", f"loss_weight: {first}")
+    at, end = LENET.index('layer { name: "ip/2"'), LENET.index('layer { name: "loss"')
+    text = LENET[:at] + head + LENET[at:end] + layer("SoftmaxWithLoss", "loss", "ip/2 label", f"loss_weight: {last}")
+    net, other = inference(tmp_path, text), {"aux": "ip/2", "ip/2": "aux"}[main]
+    assert net.outputs == ["prob", "prob2"] and net.named_outputs() == f"prob <- {main}, prob2 <- {other}"
+
+
 def test_only_the_layers_of_the_phase_test_count_and_what_reads_a_loss_goes(tmp_path: Path) -> None:
     more = layer("Power", "twice", "loss", "power_param { scale: 2 }") + layer(
         "Power", "t", "ip/2", "include { phase: TRAIN }"
