@@ -110,7 +110,7 @@ def transform_of(run: Run) -> TransformationParameter:
 
 
 def what_is_left(transform: TransformationParameter, formats: list[str], preprocess: bool) -> str:
-    """What the user has to do to an image for each of `formats`: nothing for net.onnx, if it has the `preprocess`ing."""
+    """What is done to an image before the nets in `formats`. With `preprocess`, net.onnx does it itself."""
     mean = "mean.binaryproto (its centre)" if transform.mean_file else list(transform.mean_value) or "nothing"
     steps = f"subtract {mean}, then multiply by {transform.scale:g}."
     if not (preprocess and "onnx" in formats):

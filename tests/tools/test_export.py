@@ -52,7 +52,9 @@ def test_the_card_tells_the_steps_that_are_left_to_the_user_for_each_format() ->
     assert export.what_is_left(transform, formats, preprocess=False) == f"S{left}"
     done = "net.onnx takes these values: its graph subtracts [104.0] and multiplies by 0.5."
     assert export.what_is_left(transform, ["onnx"], preprocess=True) == done
-    assert export.what_is_left(transform, formats, preprocess=True) == f"{done} For pytorch and net.safetensors: s{left}"
+    assert (
+        export.what_is_left(transform, formats, preprocess=True) == f"{done} For pytorch and net.safetensors: s{left}"
+    )
 
 
 def test_a_run_outside_of_git_has_an_unknown_commit(root: Path) -> None:

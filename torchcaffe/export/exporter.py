@@ -60,6 +60,10 @@ class Loaded:
     def param(self) -> NetParameter:
         return self.inference.parsed.param
 
+    def sizes(self) -> str:
+        """The batch sizes that the exported net takes, in words. No folder of this machine is in them."""
+        return self.traced.sizes().replace(str(self.options.model), self.options.model.name)
+
     def ask(self, param: NetParameter, cases: Sequence[reference.Case]) -> reference.Answers:
         """What the original computes: BVLC Caffe if it is at hand, else torchcaffe."""
         pycaffe = reference.find_pycaffe(self.options.pycaffe)

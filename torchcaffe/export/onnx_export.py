@@ -31,14 +31,14 @@ def export(options: Options) -> list[str]:
         "checked_against": against,
         "largest_difference": f"{report.worst:.3g}",
         "largest_difference_of": report.where,
-        "batch_size": (loaded.traced.fixed and f"fixed: {loaded.traced.fixed}") or "any",
+        "batch_size": (loaded.traced.fixed and loaded.sizes()) or "any",
     }
     if preprocessing:
         facts["preprocessing"] = preprocessing.text()
     write_file(options.output, [onnx_file.with_facts(model, facts)])
-    sizes = "batches of any size" if not loaded.traced.fixed else f"only this batch size ({loaded.traced.fixed})"
+    outputs = loaded.inference.named_outputs()
     return [
-        f"{options.output}: ONNX, opset {onnx_file.OPSET}, {sizes}; outputs {loaded.inference.named_outputs()}",
+        f"{options.output}: ONNX, opset {onnx_file.OPSET}, {loaded.sizes()}; outputs {outputs}",
         f"{report.compared} blobs checked against {against}: the largest difference is {report.worst:.3g} of the "
         f"blob's largest value ({report.where})",
         *([f"takes {preprocessing.text()}"] if preprocessing else []),

@@ -77,7 +77,9 @@ def read_preprocessing(
         raise Fatal(f"{name}: scale: {param.scale:g}: a number other than 0 is needed")
     if text and mean is None and param.scale == 1:
         fields = "give the fields, as --preprocess='mean_value: 104 mean_value: 117 mean_value: 123 scale: 0.017'"
-        raise Fatal(f"{name}: neither a mean nor a scale, so there is nothing to do; leave --preprocess out, or {fields}")
+        raise Fatal(
+            f"{name}: neither a mean nor a scale, so there is nothing to do; leave --preprocess out, or {fields}"
+        )
     return Preprocessing(blob, count, mean, param.scale, channels == "RGB")
 
 

@@ -33,8 +33,7 @@ def export(options: Options) -> list[str]:
     except NeedsFixedBatch as reason:
         loaded.traced = with_fixed_batch(loaded.net, loaded.inference.parsed, loaded.inference.outputs, str(reason))
         source = _written(loaded)
-    sizes = "batches of any size" if not loaded.traced.fixed else f"only this batch size ({loaded.traced.fixed})"
-    facts = [*(f"{name}: {value}" for name, value in loaded.facts().items()), sizes]
+    facts = [*(f"{name}: {value}" for name, value in loaded.facts().items()), loaded.sizes()]
     try:
         partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent))
     except OSError as error:
@@ -63,7 +62,7 @@ def export(options: Options) -> list[str]:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return [
-        f"{output}: {CODE} and {WEIGHTS}, {sizes}; outputs {loaded.inference.named_outputs()}",
+        f"{output}: {CODE} and {WEIGHTS}, {loaded.sizes()}; outputs {loaded.inference.named_outputs()}",
         f"{report.compared} blobs checked against {against}: the largest difference is {report.worst:.3g} of the "
         f"blob's largest value ({report.where})",
         gradients,

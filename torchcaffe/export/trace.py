@@ -61,15 +61,26 @@ class Trace:
     fixed: str
     takes_one: bool = False
 
+    def sizes(self) -> str:
+        """The batch sizes that the inputs take, in words."""
+        shapes = ", ".join(
+            f"{value.blob} of {' x '.join(map(str, value.shape))}" for value in self.inputs if value.is_fixed
+        )
+        if self.fixed:
+            return f"only this batch size{shapes and f', {shapes}'} ({self.fixed})"
+        return f"batches of any size{shapes and f', but {shapes}'}"
+
 
 def trace(net: Net, parsed: ParsedNet, outputs: list[str]) -> Trace:
     """The steps of `net`, which was built from `parsed`, for batches of any size if its layers allow that.
 
+    The batch is that of the first input of images, else of the first input; inputs of another one keep their shapes.
     Leaves the net with a batch of two images in that case, else with the batch of the prototxt.
     """
     if not net.inputs:
         return with_fixed_batch(net, parsed, outputs, "the net has no input")
-    batch = net.by_name[net.inputs[0]].shape[:1]
+    images = (name for name in net.inputs if len(net.by_name[name].shape) >= 4)
+    batch = net.by_name[next(images, net.inputs[0])].shape[:1]
     names = [name for name in net.inputs if net.by_name[name].shape[:1] == batch]
     found: list[list[tuple[int, ...]]] = []
     try:

@@ -61,8 +61,10 @@ def test_a_graph_that_onnxruntime_refuses_is_one_error() -> None:
 
 def test_a_net_that_cuts_its_batch_keeps_its_size(tmp_path: Path) -> None:
     text = net_of(layer("Slice", "a b", settings="slice_param { axis: 0 }"), x=(4, 3))
-    assert "only this batch size" in export(tmp_path, "onnx", text)[0]
-    assert [size.dim_value for size in onnx.load(tmp_path / "out").graph.input[0].type.tensor_type.shape.dim] == [4, 3]
+    said, model = export(tmp_path, "onnx", text)[0], onnx.load(tmp_path / "out")
+    assert [size.dim_value for size in model.graph.input[0].type.tensor_type.shape.dim] == [4, 3]
+    (fact,) = [fact.value for fact in model.metadata_props if fact.key == "batch_size"]
+    assert fact in said and fact.startswith("only this batch size, x of 4 x 3 (net.prototxt:")
 
 
 def test_weights_that_no_onnx_file_holds_are_refused(tmp_path: Path, monkeypatch) -> None:

@@ -55,6 +55,6 @@ def test_a_layer_that_takes_a_batch_to_pieces_keeps_its_size(tmp_path: Path, to:
     body = layer("InnerProduct", "ip", settings="inner_product_param { num_output: 3 }") + cut
     inputs = {"x": (4, 5)} | ({"y": (2, 3)} if "Crop" in cut else {})
     any_size = to == "pytorch" and "Crop" in cut  # code takes so many rows, whatever the batch
-    assert ("batches of any size" if any_size else "only this batch size (") in export(
+    assert ("batches of any size" if any_size else "only this batch size, ") in export(
         tmp_path, to, net_of(body, **inputs)
     )[0]

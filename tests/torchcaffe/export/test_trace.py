@@ -34,6 +34,14 @@ def test_a_reshape_to_a_fixed_size_keeps_the_batch_of_the_prototxt(tmp_path: Pat
     assert net.outputs[0].is_fixed and net.inputs[0].shape == (4, 6) and "count" in net.fixed
 
 
+def test_the_batch_is_that_of_the_images_and_other_inputs_are_told(tmp_path: Path) -> None:
+    """As in Faster R-CNN, whose im_info may come first."""
+    body = layer("Power", "y", "data") + layer("Power", "z", "im_info")
+    net = traced(tmp_path, net_of(body, im_info=(1, 3), data=(4, 3, 8, 8)))
+    assert [value.varies[0] for value in net.inputs] == [False, True]
+    assert net.sizes() == "batches of any size, but im_info of 1 x 3"
+
+
 @pytest.mark.parametrize("to", ["onnx", "pytorch"])
 def test_a_layer_in_place_on_shared_memory_changes_the_other_blob_too(tmp_path: Path, to: str) -> None:
     body = (
