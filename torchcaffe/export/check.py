@@ -24,6 +24,7 @@ class Report:
     compared: int = 0
     notes: list[str] = field(default_factory=list)
     above: list[tuple[float, float, str]] = field(default_factory=list)  # difference, the original's own, blob
+    not_finite: dict[str, None] = field(default_factory=dict)  # blobs of the original that hold such values
 
     def note(self, where: str, apart: float) -> None:
         self.compared += 1
@@ -32,11 +33,15 @@ class Report:
 
     def lines(self) -> list[str]:
         """What else there is to tell."""
+        notes = list(self.notes)
+        if self.not_finite:
+            names = ", ".join(self.not_finite)
+            notes.append(f"{names}: compared where finite; the other values are nan or infinite in the original, too")
         if not self.above:
-            return self.notes
+            return notes
         apart, own, name = max(self.above)
         return [
-            *self.notes,
+            *notes,
             f"{len(self.above)} are further apart than {ALLOWED:g}, and so is the original from what it computes in "
             f"float64: {name} by {apart:.3g}, the original by {own:.3g}",
         ]
@@ -107,6 +112,8 @@ def compare(
             report.compared += 1
             continue
         apart = distance(array, true)
+        if not np.isfinite(true).all():
+            report.not_finite[name] = None
         if not apart <= ALLOWED:
             truth = truth or exact()
             own = distance(true, truth[name])

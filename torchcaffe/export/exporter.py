@@ -72,13 +72,29 @@ class Loaded:
     def facts(self) -> dict[str, str]:
         """Where the net comes from, for the metadata of a file."""
         sha1 = hashlib.sha1(self.options.caffemodel.read_bytes(), usedforsecurity=False).hexdigest()
-        return {
+        facts = {
             "name": self.net.name,
             "net": self.options.model.name,
             "caffemodel": self.options.caffemodel.name,
             "sha1": sha1,
             "exported_by": self.options.program,
         }
+        return facts | ({"not_finite": ", ".join(self.not_finite())} if self.not_finite() else {})
+
+    def not_finite(self) -> list[str]:
+        """The parameter blobs that hold nan or infinite values, as conv1/0."""
+        return [
+            f"{layer.name}/{index}"
+            for layer in self.net.layers
+            for index, blob in enumerate(layer.blobs)
+            if not bool(blob.value.isfinite().all())
+        ]
+
+    def notes(self) -> list[str]:
+        """A line about weights that no net should have."""
+        found = self.not_finite()
+        wrong = f"{self.options.caffemodel}: values that are not finite, in {', '.join(found)}; train the net again"
+        return [wrong] if found else []
 
 
 def load(options: Options, types: Container[str] | None) -> Loaded:
@@ -128,7 +144,7 @@ def checked(loaded: Loaded, run: Callable[[reference.Case], reference.Arrays], w
     against. Raises Fatal if they are not the same."""
     made = check.cases(loaded.traced, loaded.real)
     answers = loaded.ask(loaded.param, [case for _, case in made])
-    report = check.Report(notes=[answers.note] if answers.note else [])
+    report = check.Report(notes=loaded.notes() + ([answers.note] if answers.note else []))
     indices = check.index_blobs(loaded.traced)
     for (name, case), right in zip(made, answers.cases, strict=True):
 

@@ -21,7 +21,7 @@ def export(options: Options) -> list[str]:
         raise Fatal(f"{options.output}: the file does not hold what was written; nothing was left there")
     write_file(options.output, [content])
     total = sum(array.size for array in arrays.values())
-    return [f"{options.output}: {len(arrays)} blobs, {total:,} values, each equal to the caffemodel's"]
+    return [f"{options.output}: {len(arrays)} blobs, {total:,} values, each equal to the caffemodel's", *loaded.notes()]
 
 
 def blobs_of(loaded: Loaded) -> dict[str, np.ndarray]:

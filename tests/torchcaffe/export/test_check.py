@@ -35,6 +35,12 @@ def test_more_is_allowed_where_the_original_is_as_far_from_float64() -> None:
         compare(report, arrays(1e-2), arrays(0), lambda: arrays(0))
 
 
+def test_blobs_with_values_that_are_not_finite_are_named() -> None:
+    report, nan = Report(), {"x": np.ones(2), "y": np.array([np.nan, 1])}
+    compare(report, nan, nan, never)
+    assert report.lines() == ["y: compared where finite; the other values are nan or infinite in the original, too"]
+
+
 def test_shapes_and_indices_are_equal() -> None:
     with pytest.raises(FormatError, match="is of"):
         compare(Report(), {"y": np.ones(3)}, arrays(0), never)

@@ -57,6 +57,21 @@ def test_a_caffemodel_in_hdf5_gives_what_a_binary_one_gives(tmp_path: Path, to: 
     assert shown[0] == shown[1]
 
 
+@pytest.mark.parametrize("to", ["onnx", "pytorch", "safetensors"])
+def test_weights_that_are_not_finite_are_told(tmp_path: Path, to: str) -> None:
+    with quiet():
+        model, caffemodel = weighted(tmp_path, LENET)
+        net = caffe.Net(model, caffemodel, caffe.TEST)
+        net.params["ip/2"][1].data[0] = np.nan
+        net.save(caffemodel)
+        options = Options(model, caffemodel, to, tmp_path / "out", pycaffe="none")
+        lines = import_module(f"torchcaffe.export.{MODULES[to]}").export(options)
+    assert f"{caffemodel}: values that are not finite, in ip/2/1; train the net again" in lines
+    assert any(line.startswith("ip/2, prob: compared where finite;") for line in lines) == (to != "safetensors")
+    written = tmp_path / "out" / "net.py" if to == "pytorch" else tmp_path / "out"
+    assert b"not_finite" in written.read_bytes()
+
+
 PIECES = [b"layer { }", b'type: "Python"', b"dim: 0", b"dim: -1", b"kernel_size: 99999999999", b"\xff", b'name: ""']
 
 
