@@ -1,5 +1,6 @@
 """The command `torchcaffe export`: what it takes, and the packages that it needs."""
 
+import os
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -18,6 +19,8 @@ def run(files: list[str], options: Options) -> list[str]:
     check(to in FORMATS, f"--to={to}: one of {', '.join(FORMATS)} is needed")
     check(output.name, "--output=PATH is needed: a folder for pytorch, else a file")
     check(output.parent.is_dir(), f"{output}: the folder {output.parent} is not there; create it first")
+    same = [file for file in files if os.path.exists(output) and os.path.exists(file) and output.samefile(file)]
+    check(not same, f"--output={output}: this is the input {', '.join(same)}, which would be lost; give another path")
     if to != "pytorch":
         check(not output.is_dir(), f"{output}: a folder; --to={to} writes a file")
     if to != "onnx":

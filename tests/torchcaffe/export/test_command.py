@@ -35,6 +35,15 @@ def test_a_mistake_is_one_error(tmp_path: Path, arguments: str, error: str) -> N
     assert run.code == 134 and error in run.log and not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize("named", ["net.prototxt", "net.caffemodel", "./net.caffemodel", "link"])
+def test_an_input_is_not_overwritten(tmp_path: Path, named: str) -> None:
+    before = [file.read_bytes() for file in weighted(tmp_path, LENET)]
+    (tmp_path / "link").symlink_to("net.caffemodel")
+    run = ours(tmp_path, "export", "net.prototxt", "net.caffemodel", "--to=safetensors", f"--output={named}")
+    assert run.code == 134 and "which would be lost; give another path" in run.log
+    assert [(tmp_path / name).read_bytes() for name in ("net.prototxt", "net.caffemodel")] == before
+
+
 def test_a_package_that_is_missing_is_named_with_the_command_that_brings_it(tmp_path: Path, monkeypatch) -> None:
     weighted(tmp_path, LENET)
     monkeypatch.setattr(command, "find_spec", lambda name: None if name == "onnxruntime" else name)
