@@ -5,7 +5,6 @@ import numpy as np
 from caffeformat.caffeformat_pb2 import LRNParameter, PoolingParameter
 from torchcaffe.export.geometry import ConvGeometry, PoolGeometry, statistics
 from torchcaffe.export.onnx_graph import OnnxGraph, writes
-from torchcaffe.export.refusal import NeedsFixedBatch
 from torchcaffe.export.trace import Step
 
 
@@ -84,11 +83,11 @@ def batch_norm(step: Step, graph: OnnxGraph) -> None:
 @writes("MVN")
 def mvn(step: Step, graph: OnnxGraph) -> None:
     param, bottom = step.layer.param.mvn_param, step.bottoms[0]
-    if len(bottom.shape) != 4:
-        raise NeedsFixedBatch(f"a bottom of {len(bottom.shape)} axes")
-    axes = [1, 2, 3] if param.across_channels else [2, 3]
+    axes, x = [1, 2, 3] if param.across_channels else [2, 3], bottom.name
+    if len(bottom.shape) < 4:  # the top has four axes
+        x = graph.op("Unsqueeze", [x, graph.constant(list(range(len(bottom.shape), 4)), "axes")])
     centred = step.tops[0] if not param.normalize_variance else None
-    name = graph.op("Sub", [bottom.name, graph.op("ReduceMean", [bottom.name], axes=axes)], centred)
+    name = graph.op("Sub", [x, graph.op("ReduceMean", [x], axes=axes)], centred)
     if param.normalize_variance:
         variances = graph.op("ReduceMean", [graph.op("Mul", [name, name])], axes=axes)
         deviation = graph.op("Add", [graph.op("Sqrt", [variances]), graph.constant(np.float32(param.eps), "eps")])

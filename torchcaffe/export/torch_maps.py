@@ -126,4 +126,8 @@ def batch_norm(step: Step, source: TorchSource) -> None:
 def mvn(step: Step, source: TorchSource) -> None:
     param = step.layer.param.mvn_param
     axes = "[1, 2, 3]" if param.across_channels else "[2, 3]"
-    source.line(step, f"{source.part('mvn')}({{0}}, {axes}, {param.normalize_variance}, {number(param.eps)})")
+    if param.normalize_variance and np.prod(step.tops[0].shape[1 if param.across_channels else 2 :]) == 1:
+        raise Refused("the variance of a single value, through which PyTorch has no gradient")
+    missing = 4 - len(step.bottoms[0].shape)  # the top has four axes
+    x = "{0}" + f"[...{', None' * missing}]" * bool(missing)
+    source.line(step, f"{source.part('mvn')}({x}, {axes}, {param.normalize_variance}, {number(param.eps)})")
