@@ -13,6 +13,7 @@ import numpy as np
 from torch import nn
 
 from torchcaffe.export import parts
+from torchcaffe.export.refusal import Refused
 from torchcaffe.export.trace import Step, Value
 
 Writer = Callable[[Step, "TorchSource"], None]
@@ -113,12 +114,17 @@ class TorchSource:
     def weights(
         self, step: Step, module: str, index: int, name: str, array: np.ndarray, transposed: bool = False
     ) -> None:
-        """Sets `name` of a module to `array`, made of parameter blob `index`, which layers may share."""
+        """Sets `name` of a module to `array`, made of parameter blob `index`, which layers may share.
+
+        Raises Refused if another module has it transposed, or in another shape: one tensor cannot be both.
+        """
         key = f"{module}.{name}"
         self.state[key] = np.ascontiguousarray(array)
         self.gradients.append((step.layer.name, index, key, transposed))
         blob = step.layer.blobs[index]
         if owner := self._owners.get(id(blob)):
+            if not np.array_equal(self.state[owner], array, equal_nan=True):
+                raise Refused(f"it shares blob {index} with {owner}, but transposed or in another shape")
             self._modules.append(f"self.{key} = self.{owner}")
         else:
             self._owners[id(blob)] = key

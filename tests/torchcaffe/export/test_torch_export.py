@@ -79,6 +79,25 @@ def test_a_folder_that_is_there_is_kept(tmp_path: Path) -> None:
         export(tmp_path, "pytorch", LENET)
 
 
+TIED = layer("InnerProduct", "a", settings='param { name: "w" } inner_product_param { num_output: 4 bias_term: false }')
+SCALE = layer("Flatten", "flat") + layer("Scale", "a", "flat", 'param { name: "w" }')
+
+
+@pytest.mark.parametrize(
+    ("body", "shape"),
+    [
+        (TIED + TIED.replace('"a"', '"b"').replace('"x"', '"a"').replace("4 bias", "6 transpose: true bias"), (2, 6)),
+        (TIED + TIED.replace('"a"', '"b"').replace("4 bias", "4 transpose: true bias"), (2, 4)),
+        (SCALE + layer("Scale", "b", settings='param { name: "w" }'), (2, 3, 1, 1)),
+    ],
+    ids=["tied autoencoder", "square", "Scale"],
+)
+def test_a_blob_that_is_shared_in_two_shapes_is_refused_by_name(tmp_path: Path, body: str, shape: tuple) -> None:
+    with pytest.raises(FormatError, match=r"layer 'b' \(\w+\): it shares blob 0 with a.weight, but transposed or"):
+        export(tmp_path, "pytorch", net_of(body, x=shape))
+    assert not (tmp_path / "out").exists()
+
+
 NAMES = [
     "'",
     '"' * 3 + "\\nraise SystemExit\\n",
