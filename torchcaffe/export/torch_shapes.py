@@ -37,7 +37,7 @@ def reshape(step: Step, source: TorchSource) -> None:
 @writes("Concat")
 def concat(step: Step, source: TorchSource) -> None:
     axis = axis_or_dim(step, step.layer.param.concat_param, "concat_dim")
-    source.line(step, f"torch.cat(({''.join(f'{{{i}}}, ' for i in range(len(step.bottoms)))}), {axis})")
+    source.line(step, f"torch.cat([{', '.join(f'{{{i}}}' for i in range(len(step.bottoms)))}], {axis})")
 
 
 @writes("Slice")

@@ -169,7 +169,9 @@ class TorchSource:
         """A method with the learning rates of the prototxt, if it has any."""
         if not self._has_multipliers:
             return ""
-        table = "".join(f"            {key!r}: {pair},\n" for key, pair in self._multipliers.items())
+        table = "".join(
+            f"            {key!r}: ({', '.join(map(number, pair))}),\n" for key, pair in self._multipliers.items()
+        )
         return f'''
     def parameter_groups(self, lr: float, weight_decay: float) -> list[dict]:
         """For torch.optim.SGD(net.parameter_groups(0.01, 0.0005), momentum=0.9): lr_mult and decay_mult as in Caffe."""

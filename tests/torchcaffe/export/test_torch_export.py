@@ -39,6 +39,13 @@ def test_it_is_one_line_a_layer_under_caffes_names(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["net.py", "weights.safetensors"]
 
 
+def test_numbers_are_as_in_the_prototxt_and_lists_end_without_a_comma(tmp_path: Path) -> None:
+    body = layer("InnerProduct", "a", settings="param { lr_mult: 0.1 } inner_product_param { num_output: 2 }")
+    export(tmp_path, "pytorch", net_of(body + layer("Concat", "y", "x a"), x=(2, 3)))
+    code = (tmp_path / "out" / torch_export.CODE).read_text()
+    assert "'a.weight': (0.1, 1.0),\n" in code and "torch.cat([b['x'], b['a']], 1)\n" in code
+
+
 def test_wrong_gradients_are_an_error_and_nothing_is_left(tmp_path: Path, monkeypatch) -> None:
     computed = torch_export._computed
     wrong = lambda *a: {k: v * (1.01 if "grad" in k else 1) for k, v in computed(*a).items()}  # noqa: E731
