@@ -71,40 +71,38 @@ class GlobalBatchNorm(nn.Module):
 
 
 class WideMaxPool(nn.Module):
-    """A MaxPool2d with more padding than half a window, which torch.nn refuses. `pads`: left, right, top, bottom."""
+    """A MaxPool2d with more padding than half a window, which torch.nn refuses. No window begins in the last padding.
 
-    def __init__(self, kernel: tuple[int, int], stride: tuple[int, int], pads: tuple[int, int, int, int]):
+    `pad` is of height and width; the windows are laid out for the size of each x.
+    """
+
+    def __init__(self, kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], ceil_mode: bool):
         super().__init__()
-        self.kernel, self.stride, self.pads = kernel, stride, pads
+        self.kernel, self.stride, self.pad, self.ceil_mode = kernel, stride, pad, ceil_mode
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        lowest = torch.finfo(x.dtype).min
-        return F.max_pool2d(F.pad(x, self.pads, value=lowest), self.kernel, self.stride)
+        high, wide = self.pad
+        rows, columns = ((x.shape[2 + i] + self.pad[i] - 1) // self.stride[i] + 1 for i in (0, 1))
+        padded = F.pad(x, (wide, wide, high, high), value=torch.finfo(x.dtype).min)
+        return F.max_pool2d(padded, self.kernel, self.stride, ceil_mode=self.ceil_mode)[:, :, :rows, :columns]
 
 
 class WideAvgPool(nn.Module):
-    """An AvgPool2d with more padding than half a window. `border`: height and width of x with Caffe's padding.
+    """An AvgPool2d with more padding than half a window. No window begins in the last padding.
 
-    Windows may reach beyond this border; a mean counts the places within it.
+    Windows may reach beyond the padding; a mean counts the places within it. `pad` is of height and width; the windows
+    are laid out for the size of each x.
     """
 
-    def __init__(
-        self,
-        kernel: tuple[int, int],
-        stride: tuple[int, int],
-        pads: tuple[int, int, int, int],
-        border: tuple[int, int],
-    ):
+    def __init__(self, kernel: tuple[int, int], stride: tuple[int, int], pad: tuple[int, int], ceil_mode: bool):
         super().__init__()
-        self.kernel, self.stride, self.pads, self.border = kernel, stride, pads, border
+        self.kernel, self.stride, self.pad, self.ceil_mode = kernel, stride, pad, ceil_mode
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        sums = F.avg_pool2d(F.pad(x, self.pads), self.kernel, self.stride, divisor_override=1)
-        counts = []
-        for axis in (0, 1):
-            starts = torch.arange(sums.shape[2 + axis], device=x.device) * self.stride[axis]
-            counts.append((starts + self.kernel[axis]).clamp(max=self.border[axis]) - starts)
-        return sums / (counts[0][:, None] * counts[1][None, :])
+        high, wide = self.pad
+        rows, columns = ((x.shape[2 + i] + self.pad[i] - 1) // self.stride[i] + 1 for i in (0, 1))
+        padded = F.pad(x, (wide, wide, high, high))
+        return F.avg_pool2d(padded, self.kernel, self.stride, ceil_mode=self.ceil_mode)[:, :, :rows, :columns]
 
 
 class LRNWithinChannel(nn.Module):

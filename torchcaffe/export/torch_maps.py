@@ -76,11 +76,9 @@ def pooling(step: Step, source: TorchSource) -> None:
     elif with_places:
         raise Refused("a second top, with padding of more than half a window, has no operator")
     else:
-        kernel, stride = tuple(geometry.kernel), tuple(geometry.stride)
-        pads = (geometry.pads[1], geometry.pads[3], geometry.pads[0], geometry.pads[2])
-        border = tuple(size + 2 * pad for size, pad in zip(geometry.bottom, geometry.pad, strict=True))
-        part = source.part("WideMaxPool" if is_max else "WideAvgPool")
-        module = f"{part}({kernel}, {stride}, {pads}{'' if is_max else f', {border}'})"
+        sizes = ", ".join(str(tuple(pair)) for pair in (geometry.kernel, geometry.stride, geometry.pad))
+        is_ceil = param.round_mode == PoolingParameter.CEIL
+        module = f"{source.part('WideMaxPool' if is_max else 'WideAvgPool')}({sizes}, ceil_mode={is_ceil})"
     if not with_places:
         source.module(step, module)
         return
