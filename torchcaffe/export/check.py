@@ -149,11 +149,15 @@ def index_blobs(trace: Trace) -> set[str]:
 
 
 def cases(trace: Trace, real: Arrays) -> list[tuple[str, Case]]:
-    """Two of them: random inputs, and real ones if `real` has all inputs. The second is a batch of another size."""
+    """Random inputs, and real ones if `real` has all inputs, such that two batch sizes occur if any is allowed."""
     made = [("random inputs", Case(random_inputs(trace, 1), {}))]
     size = None if trace.fixed else 3
+    there: set[int] = set()
     if trace.inputs and real.keys() >= {value.blob for value in trace.inputs}:
         some = {value.blob: real[value.blob][: None if value.is_fixed else size] for value in trace.inputs}
-        if trace.fixed or {len(some[value.blob]) for value in trace.inputs if not value.is_fixed} == {size}:
-            return [*made, ("real inputs", Case(some, {}))]
-    return [*made, ("random inputs", Case(random_inputs(trace, 4, size, 1), {}))]
+        there = {len(some[value.blob]) for value in trace.inputs if not value.is_fixed}
+        if trace.fixed or (len(there) == 1 and (there != {1} or trace.takes_one)):
+            made.append(("real inputs", Case(some, {})))
+    if len(made) == 1 or (size and there != {size}):
+        made.append(("random inputs", Case(random_inputs(trace, 4, size, 1), {})))
+    return made

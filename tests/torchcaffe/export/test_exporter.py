@@ -29,12 +29,13 @@ def test_layers_that_share_weights_need_them_once(tmp_path: Path) -> None:
     assert np.isfinite(first).all() and np.array_equal(first, second)
 
 
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
 @pytest.mark.parametrize("to", ["onnx", "pytorch"])
-def test_real_inputs_are_checked_where_the_data_are(tmp_path: Path, to: str) -> None:
+def test_real_inputs_are_checked_where_the_data_are(tmp_path: Path, to: str, batch_size: int) -> None:
     make_data(tmp_path)
     text = (
         'layer { name: "data" type: "Data" top: "data" transform_param { crop_size: 20 } '
-        f'data_param {{ source: "{tmp_path}/val" batch_size: 5 backend: LMDB }} }}'
+        f'data_param {{ source: "{tmp_path}/val" batch_size: {batch_size} backend: LMDB }} }}'
     )
     text += layer("Convolution", "conv", "data", conv2)
     assert "on random inputs and real inputs" in export(tmp_path, to, text)[1]
