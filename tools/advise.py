@@ -25,6 +25,7 @@ where base+ is missing: base with as many iterations as a transferred net and it
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tabulate import tabulate
@@ -54,6 +55,7 @@ class Advice:
     others: list[str]  # conditions whose interval does not show a difference from the best
     unit: str  # seeds, images, or ``
     seeds: list[int]
+    directions: Sequence[str]
     not_compared: dict[str, int]  # condition -> its number of seeds, too few
     runs: list[str]  # keys of the runs that the advice is based on
 
@@ -92,23 +94,25 @@ def advise(tables: Tables, n: int) -> Advice:
     estimate = estimates[best]
     gains = {condition: cost for condition, cost in costs.items() if condition in ("base", "FTall")}
     costs = dict(sorted(costs.items(), key=lambda item: item[1][0]))
-    seeds = sorted({seed for seed, _ in places})
-    return Advice(best, estimate.effect, gains, costs, others, estimate.unit, seeds, not_compared, behind)
+    seeds, directions = sorted({seed for seed, _ in places}), sorted({direction for _, direction in places})
+    return Advice(best, estimate.effect, gains, costs, others, estimate.unit, seeds, directions, not_compared, behind)
 
 
 def _compared(rows: list[Row], sizes: set[int]) -> tuple[list[str], set[Replicate], dict[str, int]]:
     """The conditions to choose from, the seeds and directions that all of them have, and the others' number of seeds.
 
     The conditions with the most seeds come first. The next one is compared if more than half of the seeds remain with
-    it. A seed counts if it has all directions but those of few runs.
+    it. A seed counts if it has all directions, or, where less than two seeds have, the direction with the most runs.
     """
     places = _places(rows, sizes)
     runs = Counter(direction for found in places.values() for _, direction in found)
-    directions = [direction for direction, count in runs.items() if 2 * count > max(runs.values())]
-    seeds = {
-        condition: {seed for seed, _ in found if all((seed, direction) in found for direction in directions)}
-        for condition, found in places.items()
-    }
+    directions = list(runs)
+    seeds = _seeds_with(directions, places)
+    if runs and max(map(len, seeds.values())) < 2:
+        most = [direction for direction, _ in runs.most_common(1)]
+        alone = _seeds_with(most, places)
+        if max(map(len, alone.values())) > max(map(len, seeds.values())):
+            directions, seeds = most, alone
     ordered = sorted(seeds, key=lambda condition: (-len(seeds[condition]), condition_order(condition)))
     compared, shared = ["base"], set.union(set(), *seeds.values())
     for condition in ordered:
@@ -117,6 +121,14 @@ def _compared(rows: list[Row], sizes: set[int]) -> tuple[list[str], set[Replicat
             shared &= seeds[condition]
     not_compared = {c: len(seeds[c]) for c in sorted(seeds, key=condition_order) if c not in compared}
     return sorted(compared, key=condition_order), {(s, d) for s in shared for d in directions}, not_compared
+
+
+def _seeds_with(directions: Sequence[str], places: dict[str, set[Replicate]]) -> dict[str, set[int]]:
+    """Condition -> the seeds that have all these directions."""
+    return {
+        condition: {seed for seed, _ in found if all((seed, direction) in found for direction in directions)}
+        for condition, found in places.items()
+    }
 
 
 def _places(rows: list[Row], sizes: set[int]) -> dict[str, set[Replicate]]:
@@ -184,6 +196,8 @@ def report(advice: Advice, n: int, tables: Tables) -> str:
         lines.append(f"  not compared, as with it at most half of the seeds would remain: {', '.join(names)} ({has})")
     lacking = [str(seed) for seed in tables.seeds if seed not in advice.seeds]
     without = f"; seed {', '.join(lacking)} left out, as it lacks runs" if lacking else ""
+    if others := sorted({row["direction"] for row in tables.runs} - {*advice.directions}):
+        without += f"; {', '.join(others)} left out, as less than two seeds have all runs of both directions"
     lines.append(f"  from {len(advice.runs)} runs, {len(advice.seeds)} seed{'s' * (len(advice.seeds) != 1)}{without}:")
     return "\n".join([*lines, *(f"    {run}" for run in advice.runs)])
 

@@ -26,7 +26,7 @@ from tools.protocol.experiment import load
 from tools.protocol.heads import PREDICTED, headline_of
 from tools.protocol.layout import Run, lmdb_users
 from tools.protocol.runs import find_run
-from tools.results.columns import PREDICTIONS, read_csv
+from tools.results.columns import PREDICTIONS, read_log_csv
 from tools.results.tables import npz_bytes
 from tools.training.engine import Engine, engine_of
 from tools.training.engine_outputs import layers_above, output_values
@@ -115,7 +115,7 @@ def main(argv: list[str]) -> None:
         if sha256(model) != training["model"]["sha256"]:
             raise UserError(f"{model}: not the net that train.json names; `python -m tools run {exp.file} {run.key}`")
         accuracy, loss = headline_in(run.folder).outputs
-        last = [row for row in read_csv(run.folder / "test.csv") if row["TestNet"] == 0][-1]
+        last = [row for row in read_log_csv(run.folder / "test.csv") if row["TestNet"] == 0][-1]
         if not math.isfinite(last[loss]):
             raise UserError(f"{run.folder} has diverged: its net has no scores from which a class can be predicted")
         predictions = predict(run, engine, model, last[accuracy])

@@ -71,6 +71,8 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
                 shutil.copy2(results / name, folder / name)
         if (results / FIGURES).is_dir():
             _copy_figures(exp, results / FIGURES, folder / FIGURES)
+            if sha256(folder / FIGURES / RECORD) != sha256(results / FIGURES / RECORD):
+                (folder / "report.json").unlink(missing_ok=True)  # it has the checksum of another figures.json
         lines = [json.dumps(_portable(load_json(run.manifest)), sort_keys=True) for run in runs]
         (folder / MANIFESTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         figures = target / FIGURES
@@ -120,7 +122,8 @@ def _check_replaced(exp: Experiment, target: Path, runs: set[str]) -> None:
         named = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if lost[3:] else "")
         raise UserError(
             f"{target}: {len(lost)} of its runs are not in models/ and would be lost: {named}; `python -m tools "
-            f"restore {exp.file} --from {target}` brings them back; or name another folder with --to"
+            f"restore {exp.file} --from {target}` brings them back; or name another folder with --to, or remove "
+            f"{target} to publish fewer"
         )
 
 

@@ -59,6 +59,7 @@ from tools.results.columns import (
     engine_name,
     label_key,
     read_csv,
+    read_log_csv,
     row_of,
     whole_row,
     with_columns,
@@ -166,9 +167,9 @@ def _curve(run: Run) -> list[Row]:
     accuracy, loss = headline.outputs
     training_loss = headline.training_loss or SMOOTHED
     at: dict[int, Row] = {}
-    for row in read_csv(run.folder / "train.csv"):
+    for row in read_log_csv(run.folder / "train.csv"):
         at.setdefault(row["NumIters"], {})["training_loss"] = row[training_loss]
-    for row in read_csv(run.folder / "test.csv"):
+    for row in read_log_csv(run.folder / "test.csv"):
         if row["TestNet"] == 0:
             at.setdefault(row["NumIters"], {}).update(accuracy=row.get(accuracy), validation_loss=row.get(loss))
     _check_head(run, accuracy, at[max(at)].get("accuracy") if at else None)

@@ -150,11 +150,12 @@ def _may_follow(plan: Plan) -> str:
     return f" Up to {count} more are trained again if what is made again before them changes." if count else ""
 
 
-def dry_run(exp: Experiment, engine: Engine, jobs: int) -> None:
+def dry_run(exp: Experiment, engine: Engine, jobs: int, profile: Profile | None = None) -> None:
     """Lists the stages and runs, what is done already, and an estimate of the time left. Raises UserError for a path
-    without the images that are needed."""
+    without the images that are needed here."""
     plan = make_plan(exp, engine)
-    _check_path(exp, plan)
+    if not profile:
+        _check_path(exp, plan)
     print(header(exp, engine, jobs))
     for stage in plan.stages:
         print(f"  {stage:9}  {plan.stage_state(stage)}")
@@ -189,6 +190,6 @@ def main(argv: list[str]) -> int:
         print(write_manifest(exp, engine, profile))
         return 0
     if arguments.dry_run:
-        dry_run(exp, engine, jobs)
+        dry_run(exp, engine, jobs, profile)
         return 0
     return sweep(exp, engine, jobs, profile)

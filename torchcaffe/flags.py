@@ -87,7 +87,9 @@ class BadFlag(Exception):
 
 def parse(arguments: list[str]) -> tuple[Flags, set[str], list[str]]:
     """The flags, the switches that are set (`help`, `version`), and the words that are not flags. Raises BadFlag."""
-    flags, switches, words = Flags(log_dir=os.environ.get("GLOG_log_dir", "")), set(), []  # noqa: SIM112
+    flags, switches, words = Flags(log_dir=os.environ.get("GLOG_log_dir", "")), set[str](), []  # noqa: SIM112
+    if os.environ.get("GLOG_logtostderr", "")[:1] in (*"tTyY1",):  # noqa: SIM112
+        switches.add("logtostderr")
     types = {field.name: field.type for field in fields(Flags)}
     rest = list(arguments)
     while rest:
@@ -117,8 +119,6 @@ def parse(arguments: list[str]) -> tuple[Flags, set[str], list[str]]:
             setattr(flags, name, value if types[name] is str else _int32(name, value))
     if "logtostderr" in switches:
         flags.log_dir = ""
-    if flags.log_dir and not os.access(flags.log_dir, os.W_OK | os.X_OK):
-        raise BadFlag(f"--log_dir={flags.log_dir}: no such folder, or it cannot be written to; make it first")
     return flags, switches, words
 
 

@@ -112,6 +112,14 @@ def test_a_direction_that_was_only_begun_is_left_out(tables: Tables):
     tables.runs.extend(base)
     found = advise(tables, 158)
     assert found.seeds == [0, 1, 2] and not found.not_compared and not any("B2A" in run for run in found.runs)
+    assert "; B2A left out, as less than two seeds have all runs of both directions:" in report(found, 158, tables)
+
+
+def test_two_seeds_with_both_directions_count_more_than_more_seeds_with_one():
+    tables = sweep(np.random.RandomState(0), 4, line, sizes=(500, 50))
+    tables.runs[:] = [r for r in tables.runs if r["condition"] == "base" or r["direction"] == "A2B" or r["seed"] < 2]
+    found = advise(tables, 158)
+    assert (found.seeds, found.directions) == ([0, 1], ["A2B", "B2A"])
 
 
 def test_without_a_seed_that_has_base_and_another_condition_there_is_no_advice(tables: Tables):

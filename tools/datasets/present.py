@@ -12,7 +12,7 @@ from tools.common.errors import UserError
 from tools.common.files import read_record
 from tools.datasets import DataSet, Scan, open_dataset
 from tools.datasets.checked import SETTLED, CheckedImages, file_states
-from tools.datasets.walk import SUFFIXES, is_system
+from tools.datasets.walk import is_system
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
 
@@ -49,9 +49,10 @@ class PresentImages:
     def are_gone(self) -> bool:
         """Whether no image is left: the lists and LMDBs that were made of them may remain."""
         try:
-            return not _holds_files(self._data.root)
+            root = self._data.root
+            return not any(map(_holds_files, _parts(root) or [root]))
         except UserError:  # where the named folder holds images, fetch and split tell what is wrong with it
-            return self._exp.path is None or not _holds_images(Path(self._exp.path))
+            return self._exp.path is None or not any(map(_holds_files, _parts(Path(self._exp.path))))
 
     @cached_property
     def _data(self) -> DataSet:
@@ -135,9 +136,19 @@ def _resolved(path: Path | str) -> Path:
     return Path(path).resolve()
 
 
+def _parts(root: Path) -> list[Path]:
+    """The folders train/ and val/ of images, in `root` or in a folder of it."""
+    folders = [root, *(place for place in root.glob("*") if place.is_dir())]
+    return [part for folder in folders for part in (folder / "train", folder / "val") if part.is_dir()]
+
+
 def _holds_files(root: Path) -> bool:
-    return any(not is_system(name) for _, _, files in os.walk(root) for name in files)
-
-
-def _holds_images(root: Path) -> bool:
-    return any(Path(name).suffix.lower() in SUFFIXES for _, _, files in os.walk(root) for name in files)
+    """Whether a file is there, by links too."""
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True):
+        if any(not is_system(name) for name in files):
+            return True
+        if (place := os.path.realpath(folder)) in seen:
+            folders.clear()  # a link to a folder above it
+        seen.add(place)
+    return False

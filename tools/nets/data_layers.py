@@ -86,7 +86,8 @@ def check_transforms(exp: Experiment, net: NetParameter, file: Path, data: tuple
 def _inputs(transform: TransformationParameter, channels: int) -> tuple[str, str]:
     """What is subtracted from the images, and what they are multiplied by."""
     values = [f"{value:g}" for value in transform.mean_value]
-    mean = f"mean_value {', '.join(values * channels if len(values) == 1 else values)}" if values else "no mean"
+    mean = f"mean_value {', '.join(values * channels if len(values) == 1 else values)}"
+    mean = mean if any(transform.mean_value) else "no mean"
     return "mean_file" if transform.HasField("mean_file") else mean, f"scale {transform.scale:g}"
 
 

@@ -37,7 +37,8 @@ def rate_faults(solver: SolverParameter, file: Path) -> list[str]:
 
 def _fits(solver: SolverParameter, key: str) -> bool:
     value = getattr(solver, key)
-    return bool(value) if key in ("power", "stepvalue") else value > 0  # with a power below 0 the rate grows
+    may_be_negative = key in ("power", "stepvalue") or solver.lr_policy == "sigmoid"
+    return bool(value) if may_be_negative else value > 0  # sigmoid: BVLC Caffe's head refuses a gamma below 0
 
 
 def _given(solver: SolverParameter, key: str) -> str:

@@ -7,6 +7,7 @@ import csv
 import io
 import os
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any
 
@@ -141,15 +142,8 @@ CORRELATION_COLUMNS: Columns = {
     "n": "target sets",
     "seeds": "seeds that have one of them",
 }
-NAMES = {
-    "claim",
-    "claims",
-    "class",
-    "condition",
-    "dataset",
-    "layer",
-    "run",
-}  # columns of text: a class may be called 001
+NAMES = {"claim", "claims", "class", "condition", "dataset", "layer", "run"}  # as text: a class may be called 001
+_AGAIN = "summarize or publish the experiment again"
 
 
 def engine_name() -> str:
@@ -226,11 +220,16 @@ class _RowOfFile(Row):
         self._path = path
 
     def __missing__(self, name: str) -> None:
-        raise NoColumn(f"{self._path}: no column {name}; summarize or publish the experiment again")
+        raise NoColumn(f"{self._path}: no column {name}; {_AGAIN}")
 
 
-def read_csv(path: Path) -> list[Row]:
-    """Rows by column; a name as text; a number as int where it can be one, else as float; a blank cell as None.
+def read_log_csv(path: Path) -> list[Row]:
+    """A run's train.csv or test.csv as `read_csv` reads it; its columns have the names of a net's outputs: numbers."""
+    return read_csv(path, frozenset(), "parse the run's log again")
+
+
+def read_csv(path: Path, names: AbstractSet[str] = NAMES, again: str = _AGAIN) -> list[Row]:
+    """Rows by column; `names` as text; a number as int where it can be one, else as float; a blank cell as None.
 
     row[name] of a column that the file lacks raises NoColumn. Raises UserError, with the line, for a table that was cut
     or edited: more or fewer cells than columns, semicolons, no UTF-8, a condition of no such name.
@@ -240,20 +239,20 @@ def read_csv(path: Path) -> list[Row]:
         try:
             if ";" in (table.fieldnames or [""])[0]:
                 raise ValueError("semicolons between the cells, as some spreadsheets save them, and not commas")
-            return [_RowOfFile(_checked(cells), path) for cells in table]
+            return [_RowOfFile(_checked(cells, names), path) for cells in table]
         except UnicodeDecodeError:
-            raise UserError(f"{path}: not UTF-8; save it so, or summarize or publish the experiment again") from None
+            raise UserError(f"{path}: not UTF-8; save it so, or {again}") from None
         except (ValueError, csv.Error) as error:
-            raise UserError(f"{path}:{table.line_num}: {error}; summarize or publish the experiment again") from None
+            raise UserError(f"{path}:{table.line_num}: {error}; {again}") from None
 
 
-def _checked(texts: dict[str, str]) -> Row:
+def _checked(texts: dict[str, str], names: AbstractSet[str]) -> Row:
     """The cells of a line by column. Raises ValueError."""
     if None in texts or None in texts.values():  # so DictReader says that there are more or fewer
         raise ValueError("not as many cells as columns: the table was cut or edited")
-    if condition := texts.get("condition"):
+    if (condition := texts.get("condition")) and "condition" in names:
         Condition.of_run(condition)
-    return {name: text or None if name in NAMES else _cell(text) for name, text in texts.items()}
+    return {name: text or None if name in names else _cell(text) for name, text in texts.items()}
 
 
 def with_columns(columns: Iterable[str], rows: Iterable[Row]) -> list[Row]:

@@ -150,4 +150,8 @@ def frames(experiment: str) -> dict[str, "pandas.DataFrame"]:
     if folder is None:
         raise UserError(f"{experiment}: no tables in {', '.join(map(str, places[1:3]))}; sweep or summarize it first")
     texts = dict.fromkeys(NAMES, str)
-    return {path.stem: pandas.read_csv(path, dtype=texts) for path in sorted(folder.glob("*.csv"))}
+    blank = ["", "nan", "-nan"]  # and not None or NA: a class may be called so
+    return {
+        path.stem: pandas.read_csv(path, dtype=texts, keep_default_na=False, na_values=blank)
+        for path in sorted(folder.glob("*.csv"))
+    }

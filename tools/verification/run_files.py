@@ -19,7 +19,7 @@ from tools.nets.templates import NET, SOLVER, render
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, split_of
 from tools.protocol.runs import condition_of, mean_of, source_run, train_set
-from tools.results.columns import CURVES, PREDICTIONS, read_csv
+from tools.results.columns import CURVES, PREDICTIONS, read_log_csv
 from tools.training import filter_subset, proofs
 from tools.training.engine import Engine
 from tools.training.inputs import run_stage
@@ -123,7 +123,7 @@ def check_result(run: Run, manifest: dict[str, Any], commands: Commands, finding
         return
     try:
         rendered = render(commands.exp, run)
-        tests = [row for row in read_csv(file) if row["TestNet"] == 0 and row["NumIters"]]
+        tests = [row for row in read_log_csv(file) if row["TestNet"] == 0 and row["NumIters"]]
     except (UserError, FormatError, ValueError) as error:
         findings.left_out[f"cannot be read: {error}"].append(str(file))
         return

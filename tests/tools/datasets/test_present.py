@@ -55,12 +55,27 @@ def test_an_image_in_another_class_is_a_change(exp: Experiment, folder: Path) ->
         shutil.rmtree,
         lambda folder: [f.unlink() for f in folder.rglob("*") if f.is_file()],
         lambda folder: [(folder / "wnids.txt").touch(), *(shutil.rmtree(folder / part) for part in ("train", "val"))],
+        lambda folder: [*(f.unlink() for f in folder.rglob("*") if f.is_file()), (folder / "classes.txt").touch()],
+        lambda folder: [
+            (folder / "holiday").mkdir(),
+            (folder / "holiday/a.jpg").touch(),
+            *map(shutil.rmtree, (folder / "train", folder / "val")),
+        ],
     ],
 )
 def test_images_that_are_gone_count_as_unchanged(exp: Experiment, folder: Path, remove: object) -> None:
     split = of_now(exp)
     remove(folder)
     assert PresentImages(exp).are_gone and PresentImages(exp).compared_with(split) == only(split)
+
+
+def test_images_behind_links_are_there(exp: Experiment, folder: Path) -> None:
+    for part in ("train", "val"):
+        (folder / part).rename(folder.parent / part)
+        (folder / part).mkdir()
+        for name in (folder.parent / part).iterdir():
+            (folder / part / name.name).symlink_to(name)
+    assert not PresentImages(exp).are_gone
 
 
 def test_images_that_can_no_longer_be_divided_are_a_change(exp: Experiment, folder: Path) -> None:

@@ -87,7 +87,7 @@ def rate(solver, at):
         'lr_policy: "multistep" gamma: 0.1 stepvalue: 30 stepvalue: 80',
         'lr_policy: "exp" gamma: 0.95',
         'lr_policy: "inv" gamma: 0.1 power: 0.75',
-        'lr_policy: "sigmoid" gamma: 0.1 stepsize: 50',
+        'lr_policy: "sigmoid" gamma: -0.1 stepsize: 50',
         'lr_policy: "poly" power: 2',
     ],
 )

@@ -12,6 +12,7 @@ from tools.results.columns import (
     csv_text,
     label_key,
     read_csv,
+    read_log_csv,
     row_of,
     run_key,
     size_order,
@@ -51,6 +52,11 @@ def test_names_stay_text_where_they_look_like_numbers(tmp_path: Path) -> None:
     first, second = read_csv(tmp_path / "t.csv")
     assert first == {"class": "001", "run": "1_0", "accuracy": 0.1}
     assert second == {"class": "1e3", "run": None, "accuracy": 2}
+
+
+def test_the_outputs_of_a_net_are_numbers_whatever_their_names(tmp_path: Path) -> None:
+    (tmp_path / "test.csv").write_text("NumIters,class,condition\n0,0.5,0.25\n")
+    assert read_log_csv(tmp_path / "test.csv") == [{"NumIters": 0, "class": 0.5, "condition": 0.25}]
 
 
 def test_a_table_that_a_spreadsheet_saved_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:

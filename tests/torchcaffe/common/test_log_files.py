@@ -63,3 +63,21 @@ def test_each_file_has_its_severity_and_all_higher_ones(tmp_path):
         "caffe.ERROR": "F",
         "caffe.FATAL": "F",
     }
+
+
+def test_a_folder_that_cannot_be_written_is_told_once_and_costs_nothing_else(tmp_path, capsys):
+    files = LogFiles(tmp_path / "none")
+    files.write("I", "a\n")
+    files.write("F", "b\n")
+    said = capsys.readouterr().err
+    assert said == f"Could not write the log to {tmp_path}/none: No such file or directory; make that folder\n"
+
+
+def test_a_user_without_a_name_and_names_that_are_not_utf_8_are_no_obstacle(tmp_path, monkeypatch):
+    monkeypatch.delenv("USER", raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+    files = LogFiles(tmp_path)
+    files.write("I", "Opened caf\udce9\n")
+    files.close()
+    assert (tmp_path / "caffe.INFO").read_text().endswith("Opened caf\\udce9\n")
+    assert ".uid54321.log.INFO." in os.readlink(tmp_path / "caffe.INFO")
