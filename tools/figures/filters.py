@@ -15,6 +15,7 @@ from tools.common.files import read_json
 from tools.figures import NoData, curves, style
 from tools.figures.tiles import tiled
 from tools.protocol.experiment import Experiment
+from tools.protocol.runs import is_source_net
 from tools.results.columns import Row, size_order
 from tools.training.inputs import is_own_net
 
@@ -61,8 +62,13 @@ def draw(exp: Experiment, rows: list[Row], folder: Path) -> None:
 
 
 def _nets(exp: Experiment, rows: list[Row]) -> dict[str, Row]:
-    """Title -> row of runs.csv: the source net of half A, and nets of half B, fine-tuned from it and from scratch."""
-    source = [row for row in curves.source_nets(exp, rows) if row["direction"] == "B2A"]
+    """Title -> row of runs.csv: the source net of half A, and nets of half B, fine-tuned from it and from scratch.
+
+    They are of the first seed whose source net is there.
+    """
+    of_half_a = [row for row in rows if row["direction"] == "B2A"]
+    with_net = [row for row in of_half_a if is_source_net(exp, row["size"], row["condition"]) and _has_net(row)]
+    source = curves.source_nets(exp, with_net) or curves.source_nets(exp, of_half_a)
     if not source:
         raise NoData("the source net of half A has not been trained, or its training failed")
     seed = source[0]["seed"]
@@ -74,6 +80,11 @@ def _nets(exp: Experiment, rows: list[Row]) -> dict[str, Row]:
             smallest = max(of_condition, key=lambda row: size_order(row["size"]))
             nets[f"{what}, {style.short_size_label(smallest['size'])}"] = smallest
     return nets
+
+
+def _has_net(row: Row) -> bool:
+    manifest = read_json(Path(row["run"]) / "manifest.json")
+    return manifest is not None and (Path(row["run"]) / manifest["model"]["file"]).is_file()
 
 
 def _first_filters(row: Row) -> np.ndarray:

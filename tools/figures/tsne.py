@@ -6,6 +6,7 @@ The features are those of the source net of half A. It was trained on half A and
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -43,9 +44,13 @@ _MAX_NAMED = 12  # classes; the names of more do not fit into the picture
 
 
 def draw(exp: Experiment, engine: str, folder: Path, layer: str | None = None) -> Path:
-    """Writes tsne.png, .pdf and .csv of the last hidden layer, or tsne-`layer`.*; returns the PNG. Raises NoData."""
-    seed = exp.seeds[0]
-    split, run = split_of(exp, seed), source_net(exp, experiment_name(exp, engine), "A", seed)
+    """Writes tsne.png, .pdf and .csv of the last hidden layer, or tsne-`layer`.*; returns the PNG. Raises NoData.
+
+    The net is that of the first seed whose net is there.
+    """
+    runs = [source_net(exp, experiment_name(exp, engine), "A", seed) for seed in exp.seeds]
+    run = next((run for run in runs if _net(run)), runs[0])
+    split = split_of(exp, run.seed)
     weights, status = _weights(run)
     try:
         name = layer or weighted_blocks(prototxt.read_net(run.folder / NET), run.folder / NET)[-2].main.name
@@ -128,17 +133,25 @@ def _method(embedded: list[Embedded]) -> str:
     return f"{count} principal components, then t-SNE, perplexity {embedded[0].perplexity:.3g}"
 
 
+def _net(run: Run) -> tuple[Path, dict[str, Any]] | None:
+    """The run's trained net and its manifest, if both are there."""
+    manifest = read_json(run.manifest)
+    net = run.folder / manifest["model"]["file"] if manifest else None
+    return (net, manifest) if manifest and net and net.is_file() else None
+
+
 def _weights(run: Run) -> tuple[Path, str]:
     """The run's trained net and its status. Raises NoData if there is none, or if it has diverged."""
-    manifest = read_json(run.manifest)
-    if manifest is None or not (run.folder / manifest["model"]["file"]).is_file():
+    net = _net(run)
+    if net is None:
         raise NoData(f"{run.folder} has no trained net")
-    if not is_own_net(run.folder / manifest["model"]["file"], manifest):
-        raise NoData(f"{run.folder / manifest['model']['file']} is not the net that its manifest.json names")
+    file, manifest = net
+    if not is_own_net(file, manifest):
+        raise NoData(f"{file} is not the net that its manifest.json names")
     status = manifest["result"]["status"]
     if status == "diverged":
         raise NoData(f"{run.folder} has diverged, so its features mean nothing")
-    return run.folder / manifest["model"]["file"], status
+    return file, status
 
 
 def _both_halves(

@@ -75,6 +75,15 @@ def test_a_net_that_was_exchanged_is_not_drawn(trained: Experiment) -> None:
         tsne.draw(trained, "caffe", Path())
 
 
+def test_the_first_seed_whose_net_is_there_is_drawn(trained: Experiment) -> None:
+    summarize(trained, "caffe")
+    table = read_csv(Path("results/quick/runs.csv"))
+    restored = [dict(row, seed=-1, run=row["run"].replace("seed0", "seed-1")) for row in table]  # without its nets
+    filters.draw(trained, [*restored, *table], Path())
+    assert {row["run"].rpartition("/")[2] for row in read_csv(Path("filters.csv"))} == {"seed0"}
+    assert tsne.draw(trained.model_copy(update={"seeds": [7, 0]}), "caffe", Path()).name == "tsne.png"
+
+
 def test_without_nets_there_is_no_figure(trained: Experiment) -> None:
     summarize(trained, "caffe")
     table = read_csv(Path("results/quick/runs.csv"))
