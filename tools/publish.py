@@ -71,8 +71,8 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
                 shutil.copy2(results / name, folder / name)
         if (results / FIGURES).is_dir():
             _copy_figures(exp, results / FIGURES, folder / FIGURES)
-            if sha256(folder / FIGURES / RECORD) != sha256(results / FIGURES / RECORD):
-                (folder / "report.json").unlink(missing_ok=True)  # it has the checksum of another figures.json
+        if (folder / "report.json").is_file():
+            write_json(folder / "report.json", _with_figures(load_json(folder / "report.json"), folder / FIGURES))
         lines = [json.dumps(_portable(load_json(run.manifest)), sort_keys=True) for run in runs]
         (folder / MANIFESTS).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
         figures = target / FIGURES
@@ -145,6 +145,19 @@ def without_figure(record: dict[str, Any], figure: str, why: str) -> dict[str, A
     for key in ("figures", "outputs"):
         rest[key] = {name: value for name, value in record.get(key, {}).items() if Path(name).stem != figure}
     return with_checksum(rest)
+
+
+def _with_figures(report: dict[str, Any], figures: Path) -> dict[str, Any]:
+    """What report.json says, of the figures that are in the folder `figures` and of the record of these."""
+    inputs = {
+        name: digest
+        for name, digest in report["inputs"].items()
+        if Path(name).parent.name != FIGURES or (figures / Path(name).name).is_file()
+    }
+    for name in inputs:
+        if Path(name).name == RECORD:
+            inputs[name] = sha256(figures / RECORD)
+    return with_checksum({**report, "inputs": inputs})
 
 
 def _portable(manifest: dict) -> dict:

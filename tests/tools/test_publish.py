@@ -11,7 +11,7 @@ import pytest
 from tests.helpers.finished_runs import demo, finish, pack_samples, predict
 from tools.claims import claims
 from tools.common.errors import UserError
-from tools.common.files import checksums, is_whole, read_json, write_atomic, write_json
+from tools.common.files import checksums, is_whole, load_json, read_json, sha256, write_atomic, write_json
 from tools.plot import plot
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.register import card
@@ -113,6 +113,7 @@ def test_only_what_a_record_names_is_published(summarized):
 def test_images_of_a_data_set_whose_card_forbids_it_are_not_published(summarized, capsys: pytest.CaptureFixture):
     pack_samples(summarized)
     plot(summarized, "caffe")
+    report(summarized, "caffe")
     folder = publish(summarized)
     assert (folder / "figures/samples.png").is_file() and not card("tiny-imagenet").publish_images
     write_atomic(Path("data/cards/fashion-mnist.yaml"), "publish_images: false\n")
@@ -124,6 +125,9 @@ def test_images_of_a_data_set_whose_card_forbids_it_are_not_published(summarized
     assert "samples" not in record["figures"] and "samples" in record["left_out"] and is_whole(record)
     assert not [name for name in (*record["files"], *record["outputs"]) if name.startswith("samples")]
     assert not list((folder / "figures").glob("samples.*"))
+    inputs = load_json(folder / "report.json")["inputs"]
+    assert inputs["results/demo/figures/figures.json"] == sha256(folder / "figures/figures.json")
+    assert not [name for name in inputs if "samples" in name] and is_whole(load_json(folder / "report.json"))
     assert look_at_published(folder, Commands(summarized, "caffe", "python")).faults == []
 
 
