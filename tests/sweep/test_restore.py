@@ -56,7 +56,7 @@ def test_published_runs_stand_again_and_a_source_net_is_compared_with_the_one_th
 def test_what_cannot_be_restored_is_told(root, small):
     assert "docs/results/small/manifests.jsonl: not there; --from names" in root("restore", small, status=2)
     Path("docs").mkdir()
-    line = {"experiment": "other", "run": "A2B/n0060/base/seed0"}
+    line = {"experiment": "other", "run": "A2B/n0060/base/seed0", "engine": {}, "commit": "", "began": "", "ended": ""}
     Path("docs/manifests.jsonl").write_text(json.dumps(line) + "\n")
     said = root("restore", small, "--from", "docs", status=2)
     assert "docs/manifests.jsonl:1: a run of other, not of small" in said

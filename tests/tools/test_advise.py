@@ -1,6 +1,7 @@
 """The verb advise: the condition to use with n images a class, between the measured sizes and never beyond; and the
 images a class that an accuracy takes."""
 
+import math
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from benchmarks.simulated_sweeps import sweep
 from tests.helpers.finished_runs import demo
 from tools.__main__ import main as run_verb
-from tools.advise import advise, main, report, target_report
+from tools.advise import _more, advise, main, report, target_report
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
@@ -330,8 +331,9 @@ def test_the_matched_budget_is_named_beside_a_transferred_condition_or_its_absen
 
 
 def test_a_difference_without_a_lower_limit_says_so_as_no_limit_reads_as_an_upper_one():
-    text = "\n".join(target_lines(Tables(CHECKOUT / "docs/results/tiny-40"), 0.35))
-    assert " compared with FTall: +41 [no lower limit, +110] images a class" in text
+    assert _more((41.2, -math.inf, 110.0)) == "+41 [no lower limit, +110]"
+    assert _more((41.2, 18.0, math.inf)) == "+41 [+18, no limit]"
+    text = "\n".join(target_lines(Tables(CHECKOUT / "docs/results/tiny-40"), 0.42))
     assert "  over ..., no limit, no lower limit: not within 10 times the largest size, or never" in text
 
 

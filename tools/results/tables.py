@@ -107,9 +107,9 @@ def read_manifests(path: Path) -> list[dict[str, Any]]:
         try:
             manifest = json.loads(line)
             if lacking := [key for key in _OF_MANIFESTS if key not in manifest]:
-                raise KeyError(lacking[0])
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path}:{number}: no manifest of a run ({error!r}); publish it again") from None
+                raise ValueError(f"it lacks {', '.join(lacking)}")
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}:{number}: no manifest of a run ({error}); publish it again") from None
         manifests.append(manifest)
     return manifests
 

@@ -81,6 +81,8 @@ class ResultFiles:
         What is itself damaged, or made from what is, has its own fault already.
         """
         damaged = {str(file) for file in self._findings.damaged}
+        if damaged & {str(self.folder / name) for name in TABLES}:
+            damaged.add(str(self.folder / CLAIMS))  # the page has no claims of other tables than there are
         if self._is_whole("summarize", damaged):
             self._check_runs(self._stages["summarize"].record or {}, damaged)
         for verb in ("claims", "plot", "report"):

@@ -29,7 +29,7 @@ class HingeLoss(LossLayer):
             check_labels(self, label, x.shape[1])
         self._sign = torch.ones_like(x).scatter_(1, label, -1)
         margin = (x * self._sign).add_(1)
-        self._margin = torch.where(margin > 0, margin, 0)  # a nan gives 0, as C++'s std::max does
+        self._margin = margin.masked_fill_(margin.gt(0).logical_not_(), 0)  # a nan gives 0, as C++'s std::max does
         square = self.param.hinge_loss_param.norm == HingeLossParameter.L2
         top[0].value = (self._margin.square() if square else self._margin).sum() / x.shape[0]
 
