@@ -72,5 +72,5 @@ def test_what_is_no_publication_of_this_experiment_is_refused(published: Experim
     file = PUBLISHED / "manifests.jsonl"
     lines = file.read_text().splitlines()
     file.write_text("\n".join([lines[0], json.dumps({"experiment": "quick"})]))
-    with pytest.raises(UserError, match=r"manifests\.jsonl:2: no manifest of a run \(it lacks run, engine, .*\); publish it"):
+    with pytest.raises(UserError, match=r"manifests\.jsonl:2: no manifest of a run \(it lacks run, .*\); publish it"):
         restore(published, engine, PUBLISHED)
