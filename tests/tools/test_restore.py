@@ -72,5 +72,6 @@ def test_what_is_no_publication_of_this_experiment_is_refused(published: Experim
     file = PUBLISHED / "manifests.jsonl"
     lines = file.read_text().splitlines()
     file.write_text("\n".join([lines[0], json.dumps({"experiment": "quick"})]))
-    with pytest.raises(UserError, match=r"manifests\.jsonl:2: no manifest of a run \(it lacks run, .*\); publish it"):
+    lacking = "it lacks run, engine, commit, began, ended"
+    with pytest.raises(UserError, match=rf"manifests\.jsonl:2: no manifest of a run \({lacking}\); publish it again"):
         restore(published, engine, PUBLISHED)
