@@ -40,7 +40,7 @@ def fill(made: torchcaffe.Net) -> None:
                 blob.data = [random.normal(0, 0.1, blob.shape), random.uniform(0.5, 1.5, blob.shape), [1]][index]
             elif layer.type == "Scale":
                 blob.data = random.normal(1 - index, 0.1, blob.shape)
-            elif index or blob.count == 1:
+            elif (index and len(blob.shape) < 2) or blob.count == 1:
                 blob.data = random.normal(0, 0.1, blob.shape)
             else:
                 outputs = blob.shape[0] if layer.type != "Deconvolution" else blob.shape[1]

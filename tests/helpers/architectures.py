@@ -218,6 +218,33 @@ def vgg16(batch: int = 2, size: int = 224) -> NetParameter:
     return b.net
 
 
+def lrcn(factored: bool, steps: int = 20, words: int = 8801, width: int = 1000) -> NetParameter:
+    """Donahue et al., Long-term recurrent convolutional networks: CaffeNet, and an LSTM that reads the words so far.
+
+    Its scores of the image are an input of all timesteps; `factored`, of a second LSTM above the first, else of the
+    only one.
+    """
+    net = template("caffenet")
+    del net.layer[-1]  # the loss
+    data = net.layer[0]
+    data.top[:] = ["data", "cont", "words", "target"]
+    streams = data.dummy_data_param.shape[0].dim[0]
+    del data.dummy_data_param.shape[1:], data.dummy_data_param.data_filler[:]
+    for _ in range(3):
+        data.dummy_data_param.shape.add(dim=(steps, streams))
+    embed = net.layer.add(name="embed", type="Embed", bottom=["words"], top=["embed"]).embed_param
+    embed.input_dim, embed.num_output, embed.bias_term = words, width, False
+    layers = [("lstm1", ["embed", "cont"]), ("lstm2", ["lstm1", "cont", "fc8"])]
+    for name, bottoms in layers if factored else [("lstm1", ["embed", "cont", "fc8"])]:
+        net.layer.add(name=name, type="LSTM", bottom=bottoms, top=[name]).recurrent_param.num_output = width
+    scores = net.layer.add(name="predict", type="InnerProduct", bottom=[name], top=["predict"]).inner_product_param
+    scores.num_output, scores.axis = words, 2
+    loss = net.layer.add(name="loss", type="SoftmaxWithLoss", bottom=["predict", "target"], top=["loss"])
+    loss.softmax_param.axis = 2
+    net.name = f"LRCN with {'two LSTMs' if factored else 'an LSTM'}"
+    return net
+
+
 NETS = {
     "LeNet": lenet,
     "CIFAR-10 quick": lambda: cifar10(full=False),
@@ -227,5 +254,9 @@ NETS = {
     "GoogLeNet": googlenet,
     "ResNet-50": resnet50,
 }
-WIDE = {"VGG-16": vgg16}  # too heavy for the tests: benchmarks/export_figures.py
+WIDE = {
+    "VGG-16": vgg16,
+    "LRCN, an LSTM": lambda: lrcn(factored=False),
+    "LRCN, two LSTMs": lambda: lrcn(factored=True),
+}  # too heavy for the tests: benchmarks/export_figures.py
 SMALL = {"AlexNet": {"size": 99}, "CaffeNet": {"size": 99}, "ResNet-50": {"size": 96}}

@@ -70,6 +70,10 @@ MAPS = net_of(
     + layer("Pooling", "wide_ave", settings=pool("pool: AVE kernel_size: 3 stride: 2 pad: 2"))
     + layer("Pooling", "global", settings=pool("pool: AVE global_pooling: true"))
     + layer("Pooling", "global_max", settings=pool("global_pooling: true"))
+    + layer("SPP", "pyramid", settings="spp_param { pyramid_height: 3 }")
+    + layer("SPP", "mean_pyramid", settings="spp_param { pyramid_height: 3 pool: AVE }")
+    + layer("SPP", "one_level", settings="spp_param { pyramid_height: 1 pool: AVE }")
+    + layer("Im2col", "columns", settings=conv("kernel_h: 3 kernel_w: 2 stride: 2 pad: 1 dilation: 2"))
     + layer("LRN", "lrn", settings="lrn_param { local_size: 3 alpha: 0.1 beta: 0.6 k: 2 }")
     + layer("LRN", "within", settings="lrn_param { local_size: 3 alpha: 0.1 norm_region: WITHIN_CHANNEL }")
     + layer("BatchNorm", "bn", "conv")
@@ -127,6 +131,24 @@ SHAPES = net_of(
     layer("Concat", "joined", "conv conv2"),
     layer("Convolution", "conv2", settings="convolution_param { num_output: 2 kernel_size: 3 }")
     + layer("Concat", "joined", "conv conv2"),
+)  # fmt: skip
+
+
+def recurrent(type_: str, top: str, bottom: str, more: str = "") -> str:
+    return layer(type_, top, bottom, f"recurrent_param {{ num_output: 5 {more} }}")
+
+
+EXPOSED = "expose_hidden: true"
+RECURRENT = net_of(
+    recurrent("LSTM", "lstm", "x cont")
+    + recurrent("LSTM", "lstm_static", "lstm cont static")
+    + recurrent("LSTM", "exposed h_T c_T", "lstm_static cont h_0 c_0", EXPOSED)
+    + recurrent("RNN", "rnn", "x cont static")
+    + recurrent("RNN", "rnn_exposed o_T", "rnn cont static o_0", EXPOSED)
+    + layer("InnerProduct", "gates", "h_T", "inner_product_param { num_output: 20 axis: 2 }")
+    + layer("LSTMUnit", "c h", "c_T gates goes_on")
+    + layer("InnerProduct", "scores", "exposed", "inner_product_param { num_output: 3 axis: 2 }"),
+    x=(4, 3, 2, 3), cont=(4, 3), static=(3, 7), h_0=(1, 3, 5), c_0=(1, 3, 5), o_0=(1, 3, 5), goes_on=(1, 3),
 )  # fmt: skip
 LENET = """
 name: "small"

@@ -76,6 +76,8 @@ class RandomNet:
         shape = self.shapes[blob]
         makers = [self.neuron, self.product, self.reshaped, self.joined, self.reduced]
         makers += [self.convolution, self.pooling, self.normalized] * (2 if len(shape) == 4 else 0)
+        makers += [self.columns, self.pyramid] * (len(shape) == 4)
+        makers += [self.recurrent] * (4 if len(shape) > 2 and self.inputs.get("cont") == shape[:2] else 0)
         self.of(*makers)(blob, shape)
 
     def neuron(self, blob: str, shape: Shape) -> None:
@@ -90,6 +92,12 @@ class RandomNet:
             "InnerProduct", [blob], f"{shared} inner_product_param {{ num_output: {outputs} axis: {axis} {turned} }}"
         )
 
+    def recurrent(self, blob: str, shape: Shape) -> None:
+        statics = [name for name, other in self.shapes.items() if other[:1] == shape[1:2] and len(other) > 1]
+        static = self.of("", *statics)
+        settings = f"recurrent_param {{ num_output: {self.number(1, 4)} }}"
+        self.add(self.of("LSTM", "RNN"), [blob, "cont", *([static] if static else [])], settings)
+
     def convolution(self, blob: str, shape: Shape) -> None:
         type_ = self.of("Convolution", "Convolution", "Deconvolution")
         group = self.of(*(n for n in (1, 2, 3, shape[1]) if n and shape[1] % n == 0))
@@ -101,6 +109,14 @@ class RandomNet:
         )
         shared = self.of("", "", 'param { name: "shared" }')
         self.add(type_, [blob], f"{shared} convolution_param {{ {settings} }}")
+
+    def columns(self, blob: str, shape: Shape) -> None:
+        settings = f"kernel_size: {self.number(1, 3)} stride: {self.number(1, 3)} pad: {self.number(0, 2)}"
+        self.add("Im2col", [blob], f"convolution_param {{ {settings} dilation: {self.number(1, 2)} }}")
+
+    def pyramid(self, blob: str, shape: Shape) -> None:
+        settings = f"pyramid_height: {self.number(1, 3)} pool: {self.of('MAX', 'AVE')}"
+        self.add("SPP", [blob], f"spp_param {{ {settings} }}")
 
     def pooling(self, blob: str, shape: Shape) -> None:
         kind = self.of("MAX", "AVE")
@@ -171,11 +187,14 @@ class RandomNet:
 
 @st.composite
 def random_nets(draw: st.DrawFn, folder: Path, most: int = 6) -> RandomNet:
-    """A net of an image input, sometimes of a vector too, and at least one layer."""
+    """A net of an image input, sometimes of a vector or a sequence too, and at least one layer."""
     net = RandomNet(folder, draw)
     net.inputs = {"data": (2, net.number(1, 4), net.number(3, 9), net.number(3, 9))}
     if net.of(True, False, False):
         net.inputs["vector"] = (2, net.number(1, 4))
+    if net.of(True, False, False):
+        steps = net.number(1, 4)
+        net.inputs |= {"sequence": (steps, 2, 3), "cont": (steps, 2)}
     net.shapes = dict(net.inputs)
     for _ in range(net.number(1, most)):
         net.step()

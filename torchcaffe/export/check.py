@@ -12,7 +12,8 @@ from torchcaffe.export.trace import Trace, Value
 ALLOWED = 1e-4  # of the largest value of a blob; more only where the original is as far from its own exact values
 _INDICES_APART = 0.01  # share of the indices in a blob: nearly equal values change their order
 _FROM_EXACT = 10  # how many times further from the exact values than the original an exported net may be
-_SAME_VALUES = ("Flatten", "Reshape", "Split")
+_SAME_VALUES = ("Flatten", "Reshape", "Slice", "Split")
+_MARKERS = {"LSTM": 1, "LSTMUnit": 2, "RNN": 1}  # the bottom, cont, that is 0 where a sequence begins, else 1
 
 
 @dataclass
@@ -74,14 +75,15 @@ def _index_limits(trace: Trace, batch: int | None) -> dict[str, int]:
     }
     limits = {}
     for step in trace.steps:
-        if step.layer.type not in ("Embed", "BatchReindex"):
+        if step.layer.type not in ("Embed", "BatchReindex", *_MARKERS):
             continue
         is_embed = step.layer.type == "Embed"
-        name = step.bottoms[0 if is_embed else 1].name
+        name = step.bottoms[_MARKERS.get(step.layer.type, 0 if is_embed else 1)].name
         while name in above:
             name = above[name]
         images = batch if batch and step.bottoms[0].varies[0] else step.bottoms[0].shape[0]
-        limits[name] = step.layer.param.embed_param.input_dim if is_embed else images
+        limit = 2 if step.layer.type in _MARKERS else images
+        limits[name] = step.layer.param.embed_param.input_dim if is_embed else limit
     return limits
 
 
@@ -154,10 +156,15 @@ def cases(trace: Trace, real: Arrays) -> list[tuple[str, Case]]:
     size = None if trace.fixed else 3
     there: set[int] = set()
     if trace.inputs and real.keys() >= {value.blob for value in trace.inputs}:
-        some = {value.blob: real[value.blob][: None if value.is_fixed else size] for value in trace.inputs}
-        there = {len(some[value.blob]) for value in trace.inputs if not value.is_fixed}
+        some = {value.blob: _first(real[value.blob], value.batch_axis, size) for value in trace.inputs}
+        there = {some[x.blob].shape[x.batch_axis] for x in trace.inputs if x.batch_axis is not None}
         if trace.fixed or (len(there) == 1 and (there != {1} or trace.takes_one)):
             made.append(("real inputs", Case(some, {})))
     if len(made) == 1 or (size and there != {size}):
         made.append(("random inputs", Case(random_inputs(trace, 4, size, 1), {})))
     return made
+
+
+def _first(array: np.ndarray, axis: int | None, size: int | None) -> np.ndarray:
+    """So many images of a batch along `axis`; all if one of both is None."""
+    return array if axis is None else array[(slice(None),) * axis + (slice(size),)]

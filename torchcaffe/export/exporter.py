@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from caffeformat import FormatError, blobs
@@ -14,6 +15,7 @@ from torchcaffe.common import log
 from torchcaffe.common.context import Context
 from torchcaffe.common.log import Fatal
 from torchcaffe.export import check, reference
+from torchcaffe.export.hidden_states import expose
 from torchcaffe.export.inference import InferenceNet, inference_net
 from torchcaffe.export.input_shapes import parse_shapes, set_shapes
 from torchcaffe.export.refusal import check_types
@@ -79,7 +81,13 @@ class Loaded:
             "sha1": sha1,
             "exported_by": self.options.program,
         }
-        return facts | ({"not_finite": ", ".join(self.not_finite())} if self.not_finite() else {})
+        more = {"hidden_states": self.hidden_states(), "not_finite": ", ".join(self.not_finite())}
+        return facts | {name: text for name, text in more.items() if text}
+
+    def hidden_states(self) -> str:
+        """Which inputs hold what Caffe keeps from pass to pass, in words; empty without any."""
+        pairs = [f"{before} the last {after}" for before, after in self.inference.states.items()]
+        return f"of the first pass zeros, then {', '.join(pairs)}" if pairs else ""
 
     def not_finite(self) -> list[str]:
         """The parameter blobs that hold nan or infinite values, as conv1/0."""
@@ -91,10 +99,10 @@ class Loaded:
         ]
 
     def notes(self) -> list[str]:
-        """A line about weights that no net should have."""
-        found = self.not_finite()
+        """Lines about hidden states, and about weights that no net should have."""
+        states, found = self.hidden_states(), self.not_finite()
         wrong = f"{self.options.caffemodel}: values that are not finite, in {', '.join(found)}; train the net again"
-        return [wrong] if found else []
+        return ([f"hidden states are inputs: {states}"] if states else []) + ([wrong] if found else [])
 
 
 def load(options: Options, types: Container[str] | None) -> Loaded:
@@ -109,6 +117,10 @@ def load(options: Options, types: Container[str] | None) -> Loaded:
         arrays = {}  # an HDF5 file; what else is wrong, weights.load tells
     real = set_shapes(inference, parse_shapes(options.shape), arrays)
     net = Net(inference.parsed, NetState(phase=TEST), Context())
+    exposed = expose(inference, net) if types is not None else inference
+    if exposed is not inference:
+        inference, net = exposed, Net(exposed.parsed, NetState(phase=TEST), Context())
+        real |= {blob: np.zeros(net.by_name[blob].shape, np.float32) for blob in inference.states if real}
     _load_weights(net, options.caffemodel)
     traced = trace(net, inference.parsed, inference.outputs)
     return Loaded(options, inference, net, traced, real)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from caffeformat.caffeformat_pb2 import TEST, ConcatParameter, PoolingParameter, SliceParameter
+from caffeformat.caffeformat_pb2 import TEST, ConcatParameter, PoolingParameter, SliceParameter, SPPParameter
 from torchcaffe.export.refusal import Refused
 from torchcaffe.export.trace import Step
 
@@ -22,7 +22,8 @@ class ConvGeometry:
 
     @classmethod
     def of(cls, step: Step) -> "ConvGeometry":
-        """Raises Refused for a convolution without spatial axes, and for a kernel that is larger than its bottom."""
+        """Of a convolution or an Im2col. Raises Refused for one without spatial axes, and for a kernel that is larger
+        than its bottom."""
         param, spatial = step.layer.param.convolution_param, len(step.bottoms[0].shape) - param_axis(step) - 1
         if not 1 <= spatial <= 3 or param_axis(step) != 1:
             raise Refused(f"a bottom of {len(step.bottoms[0].shape)} axes, axis {param.axis}; (N, C, ...) is needed")
@@ -35,7 +36,7 @@ class ConvGeometry:
             return given * spatial if len(given) == 1 else given
 
         made = cls(sizes("kernel_size", 0), sizes("stride", 1), sizes("pad", 0), sizes("dilation", 1), param.group)
-        if step.layer.type == "Convolution":
+        if step.layer.type != "Deconvolution":
             padded = [size + 2 * pad for size, pad in zip(step.bottoms[0].shape[2:], made.pad, strict=True)]
             spans = [dilation * (size - 1) + 1 for dilation, size in zip(made.dilation, made.kernel, strict=True)]
             if any(span > size for span, size in zip(spans, padded, strict=True)):
@@ -79,6 +80,19 @@ class PoolGeometry:
         kernel = list(bottom) if param.global_pooling else pair("kernel", param.kernel_size)
         stride, pad = pair("stride", param.stride), pair("pad", param.pad)
         return cls(kernel, stride, pad, bottom, step.tops[0].shape[2:], param.global_pooling)
+
+    @classmethod
+    def of_levels(cls, step: Step) -> "list[PoolGeometry]":
+        """Of an SPP: its levels, of which the last windows may reach beyond the bottom."""
+        param, bottom, levels = step.layer.param.spp_param, step.bottoms[0].shape[2:], []
+        if param.pool == SPPParameter.STOCHASTIC:
+            raise Refused("pool: STOCHASTIC has no operator")
+        for bins in (2**level for level in range(param.pyramid_height)):
+            kernel = [-(-size // bins) for size in bottom]
+            pad = [(bins * side - size + 1) // 2 for side, size in zip(kernel, bottom, strict=True)]
+            top = tuple((size + border - 1) // side + 1 for size, border, side in zip(bottom, pad, kernel, strict=True))
+            levels.append(cls(kernel, kernel, pad, bottom, top, False))
+        return levels
 
     @property
     def pads(self) -> list[int]:

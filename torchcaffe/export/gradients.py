@@ -17,6 +17,7 @@ from caffeformat.caffeformat_pb2 import NetParameter
 from torchcaffe.common.log import Fatal
 from torchcaffe.export import check, reference
 from torchcaffe.export.exporter import Loaded
+from torchcaffe.export.hidden_states import RECURRENT
 from torchcaffe.export.reference import Arrays, Case
 from torchcaffe.export.trace import Step, Trace, Value
 
@@ -81,7 +82,8 @@ def beginnings(trace: Trace) -> list[Value]:
         read = step.bottoms[:1] if step.layer.type in _FIRST_ONLY else step.bottoms
         flows = step.layer.type not in ("ArgMax", "Threshold") and any(value.name in learned for value in read)
         if has_weights or flows:
-            learned.update(value.name for value in step.tops)
+            tops = step.tops[:1] if step.layer.type in RECURRENT else step.tops  # none through hidden states
+            learned.update(value.name for value in tops)
         made_by.update({value.name: step for value in step.tops})
     anywhere = {value.name for step in trace.steps for value in step.bottoms}
     ends = {}

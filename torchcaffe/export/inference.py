@@ -31,12 +31,14 @@ class InferenceNet:
     `data` has, for each input, the layer that makes it in the prototxt, the index among its tops, and its place.
     `outputs` are the names of the blobs that the net computes for its user: first `prob` of the loss with the largest
     loss_weight, of equal ones the last. `scores` has, for each that stands for a loss, the blob that the loss reads.
+    `states` has the inputs that are hidden states, each with the output that it is after the last timestep.
     """
 
     parsed: ParsedNet
     data: dict[str, tuple[LayerParameter, int, str]]
     outputs: list[str]
     scores: dict[str, str]
+    states: dict[str, str]
 
     def named_outputs(self) -> str:
         """The outputs for a line of text, those of losses with their scores: prob <- loss3/classifier."""
@@ -163,7 +165,7 @@ class _Builder:
         layers = [pair for index, pair in enumerate(self._layers) if index in kept]
         inputs = {layer.top[0] for layer, _ in layers if layer.type == "Input"}
         data = {blob: source for blob, source in self._data.items() if blob in inputs}
-        return InferenceNet(self._parsed.with_layers(layers), data, outputs, self._scores)
+        return InferenceNet(self._parsed.with_layers(layers), data, outputs, self._scores, {})
 
     def _is_for_training(self, blob: str) -> bool:
         """Whether a loss, an Accuracy or a Silence layer reads it, so that Caffe does not print it as an output."""

@@ -8,7 +8,7 @@ import onnxruntime
 from onnx import ModelProto, TensorProto, helper
 
 from torchcaffe.common.log import Fatal
-from torchcaffe.export import onnx_maps, onnx_shapes, onnx_values  # noqa: F401  # they register their writers
+from torchcaffe.export import onnx_maps, onnx_recurrent, onnx_shapes, onnx_values  # noqa: F401  # they register their writers
 from torchcaffe.export.onnx_graph import BATCH, IR_VERSION, OPSET, WRITERS, OnnxGraph
 from torchcaffe.export.preprocessing import Preprocessing
 from torchcaffe.export.refusal import NeedsFixedBatch, Refused, refuse
@@ -50,9 +50,9 @@ def build(trace: Trace, preprocessing: Preprocessing | None = None) -> ModelProt
 
 
 def _described(value: Value) -> onnx.ValueInfoProto:
-    """Its name and shape: a first size that varies is the batch size, another one is left open."""
+    """Its name and shape: the first size that varies is the batch size, another one is left open."""
     sizes = [
-        (BATCH if axis == 0 else None) if varies else size
+        (BATCH if axis == value.batch_axis else None) if varies else size
         for axis, (size, varies) in enumerate(zip(value.shape, value.varies, strict=True))
     ]
     return helper.make_tensor_value_info(value.name, TensorProto.FLOAT, sizes)

@@ -1,6 +1,7 @@
 """An ONNX graph that grows layer by layer, and the registry of the functions that write layers into it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -74,6 +75,15 @@ class OnnxGraph:
         self._node_names.add(name)
         inputs = [self._instead.get(value, value) for value in inputs]
         self.nodes.append(helper.make_node(op_type, inputs, outputs, name=name, **attributes))
+
+    @contextmanager
+    def inner(self) -> Iterator[list[NodeProto]]:
+        """The nodes that are added inside are in the list, for the body of a loop; constants are the graph's own."""
+        outer, self.nodes = self.nodes, []
+        try:
+            yield self.nodes
+        finally:
+            self.nodes = outer
 
     def new_name(self, what: str) -> str:
         """A name for a value between the nodes of a layer."""

@@ -1,11 +1,13 @@
-"""Layers over maps (N, C, H, W) in ONNX: Convolution, Deconvolution, Pooling, LRN, BatchNorm."""
+"""Layers over maps (N, C, H, W) in ONNX: Convolution, Deconvolution, Im2col, Pooling, SPP, LRN, BatchNorm, MVN."""
+
+from typing import Any
 
 import numpy as np
 
-from caffeformat.caffeformat_pb2 import LRNParameter, PoolingParameter
+from caffeformat.caffeformat_pb2 import LRNParameter, PoolingParameter, SPPParameter
 from torchcaffe.export.geometry import ConvGeometry, PoolGeometry, statistics
 from torchcaffe.export.onnx_graph import OnnxGraph, writes
-from torchcaffe.export.trace import Step
+from torchcaffe.export.trace import Step, Value
 
 
 @writes("Convolution", "Deconvolution")
@@ -41,11 +43,49 @@ def pooling(step: Step, graph: OnnxGraph) -> None:
     if geometry.is_global:
         graph.op("GlobalAveragePool", [bottom.name], step.tops[0])
         return
+    _means(graph, bottom.name, geometry, step.tops[0])
+
+
+def _means(graph: OnnxGraph, x: str, geometry: PoolGeometry, top: Value | None) -> str:
+    """Windows that reach beyond the padded border count only the places within it."""
+    size: dict[str, Any] = {"kernel_shape": geometry.kernel, "strides": geometry.stride, "pads": geometry.pads}
     shares = geometry.cut_windows
-    means = None if shares is None else graph.new_name("means")
-    graph.node("AveragePool", [bottom.name], [means or step.tops[0].name], count_include_pad=1, **size)
-    if means and shares is not None:  # windows that reach beyond the padded border count only the places within it
-        graph.op("Mul", [means, graph.constant(shares, "windows")], step.tops[0])
+    means = graph.op("AveragePool", [x], top if shares is None else None, count_include_pad=1, **size)
+    if shares is None:
+        return means
+    return graph.op("Mul", [means, graph.constant(shares, "windows")], top)
+
+
+@writes("SPP")
+def spp(step: Step, graph: OnnxGraph) -> None:
+    x, levels, rows = step.bottoms[0].name, PoolGeometry.of_levels(step), []
+    for geometry in levels:
+        last = step.tops[0] if len(levels) == 1 else None
+        if step.layer.param.spp_param.pool == SPPParameter.MAX:
+            size: dict[str, Any] = {"kernel_shape": geometry.kernel, "strides": geometry.stride, "pads": geometry.pads}
+            rows.append(graph.op("MaxPool", [x], last, **size))
+        else:
+            rows.append(_means(graph, x, geometry, last))
+    if len(levels) > 1:
+        graph.op("Concat", [graph.op("Flatten", [row], axis=1) for row in rows], step.tops[0], axis=1)
+
+
+@writes("Im2col")
+def im2col(step: Step, graph: OnnxGraph) -> None:
+    """A convolution of each channel alone, whose filters are 1 at one place of the window and 0 elsewhere."""
+    geometry, channels = ConvGeometry.of(step), step.bottoms[0].shape[1]
+    places = int(np.prod(geometry.kernel))
+    filters = np.tile(np.eye(places, dtype=np.float32), (channels, 1)).reshape(-1, 1, *geometry.kernel)
+    graph.op(
+        "Conv",
+        [step.bottoms[0].name, graph.constant(filters, "places")],
+        step.tops[0],
+        kernel_shape=geometry.kernel,
+        strides=geometry.stride,
+        pads=geometry.pad * 2,
+        dilations=geometry.dilation,
+        group=channels,
+    )
 
 
 @writes("LRN")

@@ -137,3 +137,82 @@ def mvn(x: torch.Tensor, axes: list[int], variance: bool, eps: float) -> torch.T
     """x minus its mean over `axes`; with `variance` also divided by its deviation plus eps."""
     y = x - x.mean(axes, keepdim=True)
     return y / (y.square().mean(axes, keepdim=True).sqrt() + eps) if variance else y
+
+
+class SPP(nn.Module):
+    """Spatial pyramid pooling: level i pools in 2^i x 2^i windows of one size. All values of an image in a row."""
+
+    def __init__(self, levels: int, maximum: bool):
+        super().__init__()
+        self.levels, self.maximum = levels, maximum
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        (height, width), rows = x.shape[2:], []
+        for bins in (2**level for level in range(self.levels)):
+            high, wide = -(-height // bins), -(-width // bins)
+            top, left = (bins * high - height + 1) // 2, (bins * wide - width + 1) // 2
+            padded = F.pad(x, (left, left, top, top), value=torch.finfo(x.dtype).min if self.maximum else 0)
+            pool = F.max_pool2d if self.maximum else F.avg_pool2d
+            y = pool(padded, (high, wide), ceil_mode=True)
+            rows.append(y[:, :, : (height + top - 1) // high + 1, : (width + left - 1) // wide + 1])
+        return rows[0] if len(rows) == 1 else torch.cat([y.flatten(1) for y in rows], 1)
+
+
+class LSTM(nn.Module):
+    """T timesteps of N streams. Where `cont`, (T, N), is 0, a sequence begins: the state before does not count.
+
+    x is (T, N, ...); h and c, (1, N, outputs), are the state before, and `static`, (N, ...), is an input of all
+    timesteps. Gives the outputs (T, N, outputs) and the state after. No gradient goes through the state, as in Caffe.
+    """
+
+    def __init__(self, inputs: int, outputs: int, static: int = 0):
+        super().__init__()
+        self.x = nn.Linear(inputs, 4 * outputs)
+        self.static = nn.Linear(static, 4 * outputs, bias=False) if static else None
+        self.h = nn.Linear(outputs, 4 * outputs, bias=False)
+
+    def forward(
+        self, x: torch.Tensor, cont: torch.Tensor, h: torch.Tensor, c: torch.Tensor, static: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        sums, h, c, outputs = self.x(x.flatten(2)), h[0].detach(), c[0].detach(), []
+        if self.static is not None and static is not None:
+            sums = sums + self.static(static.flatten(1))
+        for t, goes_on in enumerate(cont.unsqueeze(-1)):
+            i, f, o, g = (sums[t] + self.h(h * goes_on)).chunk(4, -1)
+            c = goes_on * f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            outputs.append(h)
+        return torch.stack(outputs), h.detach()[None], c.detach()[None]
+
+
+class RNN(nn.Module):
+    """T timesteps of N streams. Where `cont`, (T, N), is 0, a sequence begins: the state before does not count.
+
+    x is (T, N, ...); h, (1, N, outputs), is the state before, and `static`, (N, ...), is an input of all timesteps.
+    Gives the outputs (T, N, outputs) and the state after. No gradient goes through the state, as in Caffe.
+    """
+
+    def __init__(self, inputs: int, outputs: int, static: int = 0):
+        super().__init__()
+        self.x = nn.Linear(inputs, outputs)
+        self.static = nn.Linear(static, outputs, bias=False) if static else None
+        self.h = nn.Linear(outputs, outputs, bias=False)
+        self.o = nn.Linear(outputs, outputs)
+
+    def forward(
+        self, x: torch.Tensor, cont: torch.Tensor, h: torch.Tensor, static: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        sums, h, states = self.x(x.flatten(2)), h[0].detach(), []
+        if self.static is not None and static is not None:
+            sums = sums + self.static(static.flatten(1))
+        for t, goes_on in enumerate(cont.unsqueeze(-1)):
+            h = (sums[t] + self.h(h * goes_on)).tanh()
+            states.append(h)
+        return self.o(torch.stack(states)).tanh(), h.detach()[None]
+
+
+def lstm_unit(c: torch.Tensor, gates: torch.Tensor, cont: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The cells and the outputs of a timestep, from the cells before; where `cont` is 0, those do not count."""
+    i, f, o, g = gates.chunk(4, -1)
+    c = cont.unsqueeze(-1) * f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return c, o.sigmoid() * c.tanh()

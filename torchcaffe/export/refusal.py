@@ -7,11 +7,7 @@ from torchcaffe.nets.parsed_net import ParsedNet
 
 _REASONS = {
     "Filter": "the size of its top depends on the values of its selector",
-    "Im2col": "no operator gives the patches of a convolution",
-    "LSTM": "no operator has Caffe's sequence markers (cont), which reset the state in the middle of a batch",
-    "LSTMUnit": "no operator has Caffe's sequence markers (cont), which reset the state in the middle of a batch",
     "Python": "it runs your own Python class, which an exported file cannot hold",
-    "RNN": "no operator has Caffe's sequence markers (cont), which reset the state in the middle of a batch",
 }
 
 

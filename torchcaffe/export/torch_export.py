@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import save_file
 
 from torchcaffe.common.log import Fatal
-from torchcaffe.export import torch_maps, torch_shapes, torch_values  # noqa: F401  # they register their writers
+from torchcaffe.export import torch_maps, torch_recurrent, torch_shapes, torch_values  # noqa: F401  # they register their writers
 from torchcaffe.export.exporter import Loaded, Options, checked, load
 from torchcaffe.export.gradients import check_gradients
 from torchcaffe.export.reference import Arrays, Case

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from caffeformat.caffeformat_pb2 import LRNParameter, PoolingParameter
+from caffeformat.caffeformat_pb2 import LRNParameter, PoolingParameter, SPPParameter
 from torchcaffe.export.geometry import ConvGeometry, PoolGeometry, statistics
 from torchcaffe.export.refusal import NeedsFixedBatch, Refused
 from torchcaffe.export.torch_source import TorchSource, is_exact, number, writes
@@ -85,6 +85,27 @@ def pooling(step: Step, source: TorchSource) -> None:
     name = source.module(step, module, call="")
     source.line(step, f"self.{name}({{0}})")
     source.raw_line(f"b[{step.tops[1].blob!a}] = b[{step.tops[1].blob!a}].to(b[{step.tops[0].blob!a}].dtype)")
+
+
+@writes("SPP")
+def spp(step: Step, source: TorchSource) -> None:
+    param, _ = step.layer.param.spp_param, PoolGeometry.of_levels(step)
+    source.module(step, f"{source.part('SPP')}({param.pyramid_height}, maximum={param.pool == SPPParameter.MAX})")
+
+
+@writes("Im2col")
+def im2col(step: Step, source: TorchSource) -> None:
+    geometry = ConvGeometry.of(step)
+    if len(geometry.kernel) != 2:
+        raise Refused(f"a bottom of {len(step.bottoms[0].shape)} axes; nn.Unfold takes (N, C, H, W)")
+    arguments = _arguments(
+        _size(geometry.kernel),
+        dilation=(_size(geometry.dilation), "1"),
+        padding=(_size(geometry.pad), "0"),
+        stride=(_size(geometry.stride), "1"),
+    )
+    places = step.tops[0].shape[2:]
+    source.module(step, f"nn.Unfold({arguments})", f"{{module}}({{0}}).unflatten(2, {tuple(places)})")
 
 
 @writes("LRN")

@@ -4,7 +4,7 @@ from caffeformat.caffeformat_pb2 import ReductionParameter
 from torchcaffe.export.geometry import axis_or_dim, check_argmax
 from torchcaffe.export.refusal import NeedsFixedBatch
 from torchcaffe.export.torch_source import TorchSource, number, writes
-from torchcaffe.export.trace import Step, flexible_shape
+from torchcaffe.export.trace import Step
 
 
 @writes("Split")
@@ -30,8 +30,7 @@ def embed(step: Step, source: TorchSource) -> None:
 
 @writes("Flatten", "Reshape")
 def reshape(step: Step, source: TorchSource) -> None:
-    sizes = flexible_shape(step.tops[0], step.bottoms[0])
-    source.line(step, f"{{0}}.reshape({', '.join('{0}.shape[0]' if size == 0 else str(size) for size in sizes)})")
+    source.reshape(step)
 
 
 @writes("Concat")

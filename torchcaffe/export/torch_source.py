@@ -14,7 +14,7 @@ from torch import nn
 
 from torchcaffe.export import parts
 from torchcaffe.export.refusal import Refused
-from torchcaffe.export.trace import Step, Value
+from torchcaffe.export.trace import Step, Value, flexible_shape
 
 Writer = Callable[[Step, "TorchSource"], None]
 WRITERS: dict[str, Writer] = {}  # by the layer's type
@@ -86,7 +86,7 @@ class TorchSource:
     def add(self, step: Step) -> None:
         """Writes a step. Raises Refused."""
         if step.is_copy:
-            self.line(step, "{0}.reshape(" + ", ".join(map(str, ("-1", *step.tops[0].shape[1:]))) + ")")
+            self.reshape(step)
         else:
             WRITERS[step.layer.type](step, self)
 
@@ -102,6 +102,11 @@ class TorchSource:
     def line(self, step: Step, expression: str) -> None:
         """Adds a line that computes the tops from the bottoms {0}, {1}, ..."""
         self._assign(step.tops, expression.format(*map(_blob, step.bottoms)))
+
+    def reshape(self, step: Step) -> None:
+        """Adds a line that makes the top of the bottom, of any batch size."""
+        sizes = flexible_shape(step.tops[0], step.bottoms[0])
+        self.line(step, f"{{0}}.reshape({', '.join('{0}.shape[0]' if size == 0 else str(size) for size in sizes)})")
 
     def raw_line(self, text: str) -> None:
         self._lines.append(text)

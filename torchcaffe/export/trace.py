@@ -11,6 +11,7 @@ import numpy as np
 
 from caffeformat import FormatError
 from torchcaffe.common.blob import Blob
+from torchcaffe.export.hidden_states import RECURRENT, static_input
 from torchcaffe.export.refusal import NeedsFixedBatch
 from torchcaffe.layer_types import Layer
 from torchcaffe.nets.net import Net
@@ -31,6 +32,11 @@ class Value:
     @property
     def is_fixed(self) -> bool:
         return not any(self.varies)
+
+    @property
+    def batch_axis(self) -> int | None:
+        """The first axis whose size depends on the batch size."""
+        return self.varies.index(True) if any(self.varies) else None
 
 
 @dataclass(frozen=True)
@@ -75,26 +81,28 @@ def trace(net: Net, parsed: ParsedNet, outputs: list[str]) -> Trace:
     """The steps of `net`, which was built from `parsed`, for batches of any size if its layers allow that.
 
     The batch is that of the first input of images, else of the first input; inputs of another one keep their shapes.
+    Of inputs (timesteps, streams, ...), the streams are the batch.
     Leaves the net with a batch of two images in that case, else with the batch of the prototxt.
     """
     if not net.inputs:
         return with_fixed_batch(net, parsed, outputs, "the net has no input")
     images = (name for name in net.inputs if len(net.by_name[name].shape) >= 4)
-    batch = net.by_name[next(images, net.inputs[0])].shape[:1]
-    names = [name for name in net.inputs if net.by_name[name].shape[:1] == batch]
+    axes, batch = _batch_axes(net, parsed), next(images, net.inputs[0])
+    size_of = {name: net.by_name[name].shape[axis : axis + 1] for name, axis in axes.items()}
+    axes = {name: axis for name, axis in axes.items() if size_of[name] == size_of[batch]}
     found: list[list[tuple[int, ...]]] = []
     try:
         for size in _SIZES:
-            _resize(net, names, size)
+            _resize(net, axes, size)
             found.append(_shapes(net))
     except FormatError as error:
         return with_fixed_batch(net, parsed, outputs, str(error))
     try:
-        _resize(net, names, 1)
+        _resize(net, axes, 1)
         takes_one = True
     except FormatError:
         takes_one = False
-    _resize(net, names, _SIZES[0])
+    _resize(net, axes, _SIZES[0])
     return replace(_steps(net, parsed, outputs, found[0], found[1], ""), takes_one=takes_one)
 
 
@@ -108,10 +116,25 @@ def with_fixed_batch(net: Net, parsed: ParsedNet, outputs: list[str], why: str) 
     return _steps(net, parsed, outputs, shapes, shapes, why)
 
 
-def _resize(net: Net, inputs: list[str], size: int) -> None:
-    for name in inputs:
-        blob = net.by_name[name]
-        blob.reshape(size, *blob.shape[1:])
+def _batch_axes(net: Net, parsed: ParsedNet) -> dict[str, int]:
+    """For each input the axis of the batch: 1 for one from which blobs (timesteps, streams, ...) are made, else 0."""
+    in_time: set[str] = set()
+    for layer in reversed(parsed.param.layer):
+        if layer.type in (*RECURRENT, "LSTMUnit"):
+            static = static_input(layer) if layer.type in RECURRENT else None
+            in_time.update(blob for blob in layer.bottom if blob != static)
+            continue
+        same = slice(1, 2) if layer.type in ("Concat", "Slice") else slice(2)
+        kept = {net.by_name[top].shape[same] for top in layer.top if top in in_time}
+        in_time.update(blob for blob in layer.bottom if net.by_name[blob].shape[same] in kept)
+    return {name: int(name in in_time) for name in net.inputs}
+
+
+def _resize(net: Net, axes: dict[str, int], size: int) -> None:
+    for name, axis in axes.items():
+        shape = list(net.by_name[name].shape)
+        shape[axis] = size
+        net.by_name[name].reshape(*shape)
     net.reshape()
 
 

@@ -12,7 +12,7 @@ from tests.helpers.exported import MAPS, conv, export, layer
 @pytest.mark.parametrize("to", ["onnx", "pytorch"])
 def test_they_compute_what_torchcaffe_does_for_two_batch_sizes(tmp_path: Path, to: str) -> None:
     said = export(tmp_path, to, MAPS)
-    assert "46 blobs checked against torchcaffe" in said[1]
+    assert "54 blobs checked against torchcaffe" in said[1]
 
 
 @pytest.mark.parametrize("to", ["onnx", "pytorch"])
@@ -33,4 +33,4 @@ def test_mvn_of_single_values_is_refused_where_gradients_count(tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("to", ["onnx", "pytorch"])
 def test_they_compute_what_caffe_does(tmp_path: Path, pycaffe: Path, to: str) -> None:
-    assert "46 blobs checked against BVLC Caffe 1.0.0" in export(tmp_path, to, MAPS, pycaffe=pycaffe)[1]
+    assert "54 blobs checked against BVLC Caffe 1.0.0" in export(tmp_path, to, MAPS, pycaffe=pycaffe)[1]
