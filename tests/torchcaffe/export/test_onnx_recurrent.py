@@ -36,6 +36,14 @@ def test_the_timesteps_are_fixed_and_the_streams_are_the_batch(tmp_path: Path) -
     assert sizes == {"x": [4, "N", 2], "cont": [4, "N"], "y_h_0": [1, "N", 5]}
 
 
+def test_another_number_of_timesteps_is_given_as_a_shape(tmp_path: Path, pycaffe: Path) -> None:
+    """Captions are made word by word with the weights of a net of many timesteps."""
+    text = net_of(recurrent("LSTM", "y", "x cont"), x=(4, 3, 2), cont=(4, 3))
+    said = export(tmp_path, "onnx", text, pycaffe=pycaffe, shape="x:1,3,2;cont:1,3")
+    assert "any size" in said[0] and "6 blobs checked against BVLC" in said[1]
+    assert onnx.load(tmp_path / "out").graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+
+
 def test_a_net_that_is_unrolled_by_hand_has_any_number_of_streams_too(tmp_path: Path, pycaffe: Path) -> None:
     axis = "slice_param { axis: 0 }"
     text = net_of(
