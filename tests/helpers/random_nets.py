@@ -77,7 +77,10 @@ class RandomNet:
         makers = [self.neuron, self.product, self.reshaped, self.joined, self.reduced]
         makers += [self.convolution, self.pooling, self.normalized] * (2 if len(shape) == 4 else 0)
         makers += [self.columns, self.pyramid] * (len(shape) == 4)
-        makers += [self.recurrent] * (4 if len(shape) > 2 and self.inputs.get("cont") == shape[:2] else 0)
+        in_time = (
+            blob != "data" and len(shape) > 2 and self.inputs.get("cont") == shape[:2]
+        )  # pixels saturate all gates
+        makers += [self.recurrent] * (4 if in_time else 0)
         self.of(*makers)(blob, shape)
 
     def neuron(self, blob: str, shape: Shape) -> None:
@@ -93,7 +96,7 @@ class RandomNet:
         )
 
     def recurrent(self, blob: str, shape: Shape) -> None:
-        statics = [name for name, other in self.shapes.items() if other[:1] == shape[1:2] and len(other) > 1]
+        statics = [name for name, other in self.shapes.items() if name == "vector" and other[:1] == shape[1:2]]
         static = self.of("", *statics)
         settings = f"recurrent_param {{ num_output: {self.number(1, 4)} }}"
         self.add(self.of("LSTM", "RNN"), [blob, "cont", *([static] if static else [])], settings)

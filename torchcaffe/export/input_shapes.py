@@ -29,7 +29,7 @@ def parse_shapes(text: str) -> dict[str, Shape]:
             shape = tuple(int(size) for size in sizes.split(","))
         except ValueError:
             shape = ()
-        if not colon or not shape or min(shape) < 1:
+        if not colon or not shape or min(shape) < 1 or max(shape) >= 1 << 31:
             raise Fatal(f"--shape={text}: found {part!r}; name:sizes is needed, as data:1,3,227,227")
         shapes[name] = shape
     return shapes

@@ -41,6 +41,6 @@ def test_if_nothing_tells_the_error_says_what_to_give(tmp_path: Path) -> None:
 
 def test_the_flag_names_inputs_and_sizes() -> None:
     assert parse_shapes("data:1,3,8,8;a:b:2") == {"data": (1, 3, 8, 8), "a:b": (2,)}
-    for wrong in ("data", "data:", "data:1,x", "data:0"):
+    for wrong in ("data", "data:", "data:1,x", "data:0", "data:99999999999999999999,3"):
         with pytest.raises(FormatError, match="name:sizes is needed"):
             parse_shapes(wrong)
