@@ -87,9 +87,9 @@ class Transformer:
         self.inputs = inputs
         self.transpose: dict[str, Sequence[int]] = {}
         self.channel_swap: dict[str, Sequence[int]] = {}
-        self.raw_scale: dict[str, float] = {}
+        self.raw_scale: dict[str, float | None] = {}
         self.mean: dict[str, np.ndarray] = {}
-        self.input_scale: dict[str, float] = {}
+        self.input_scale: dict[str, float | None] = {}
 
     def preprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
         """An image (height, width, channels) as float32 (C, H, W), ready for the blob `in_`. `data` stays as it is."""
@@ -101,24 +101,24 @@ class Transformer:
             image = image.transpose(self.transpose[in_])
         if in_ in self.channel_swap:
             image = image[list(self.channel_swap[in_])]
-        if in_ in self.raw_scale:
-            image *= self.raw_scale[in_]
+        if (factor := self.raw_scale.get(in_)) is not None:
+            image *= factor
         if in_ in self.mean:
             image -= self.mean[in_]
-        if in_ in self.input_scale:
-            image *= self.input_scale[in_]
+        if (factor := self.input_scale.get(in_)) is not None:
+            image *= factor
         return image
 
     def deprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
         """The image of one prepared input, (1, C, H, W) or (C, H, W), as it was before `preprocess`."""
         self._shape(in_)
         image = data.copy().squeeze()
-        if in_ in self.input_scale:
-            image /= self.input_scale[in_]
+        if (factor := self.input_scale.get(in_)) is not None:
+            image /= factor
         if in_ in self.mean:
             image += self.mean[in_]
-        if in_ in self.raw_scale:
-            image /= self.raw_scale[in_]
+        if (factor := self.raw_scale.get(in_)) is not None:
+            image /= factor
         if in_ in self.channel_swap:
             image = image[np.argsort(self.channel_swap[in_])]
         if in_ in self.transpose:
@@ -139,7 +139,7 @@ class Transformer:
             raise ValueError(f"Channel swap {tuple(order)}: the input '{in_}' has {channels} channels")
         self.channel_swap[in_] = order
 
-    def set_raw_scale(self, in_: str, scale: float) -> None:
+    def set_raw_scale(self, in_: str, scale: float | None) -> None:
         """A factor before the mean is subtracted: 255 for nets whose images range from 0 to 255."""
         self._shape(in_)
         self.raw_scale[in_] = scale
@@ -158,11 +158,11 @@ class Transformer:
         mean = mean.reshape(whole)
         if whole != shape:
             low, high = mean.min(), mean.max()
-            unit = ((mean - low) / (high - low)).transpose(1, 2, 0)
+            unit = ((mean - low) / ((high - low) or 1)).transpose(1, 2, 0)
             mean = resize_image(unit, shape[1:]).transpose(2, 0, 1) * (high - low) + low
         self.mean[in_] = mean
 
-    def set_input_scale(self, in_: str, scale: float) -> None:
+    def set_input_scale(self, in_: str, scale: float | None) -> None:
         """A factor after the mean is subtracted."""
         self._shape(in_)
         self.input_scale[in_] = scale
@@ -211,6 +211,17 @@ def resize_image(im: np.ndarray, new_dims: Sequence[int], interp_order: int = 1)
     smooth = ndimage.gaussian_filter(unit, np.maximum(0, (shrunk - 1) / 2), mode="constant")
     resized = ndimage.zoom(smooth, 1 / shrunk, order=interp_order, mode="grid-constant", grid_mode=True)
     return (resized.clip(unit.min(), unit.max()) * (high - low) + low).astype(np.float32)
+
+
+def __getattr__(name: str) -> object:
+    """`resize` and `skimage`, which pycaffe's caffe.io has from scikit-image, if that is installed."""
+    if name not in ("resize", "skimage"):
+        raise AttributeError(f"module 'torchcaffe.io' has no attribute {name!r}")
+    try:
+        return import_module("skimage.transform").resize if name == "resize" else import_module("skimage")
+    except ImportError:
+        hint = "`pip install scikit-image`; caffe.io.resize_image and load_image do without it"
+        raise AttributeError(f"caffe.io.{name} is of the Python package scikit-image: {hint}") from None
 
 
 def oversample(images: Sequence[np.ndarray], crop_dims: Sequence[int]) -> np.ndarray:

@@ -15,8 +15,9 @@ import numpy as np
 
 from caffeformat import FormatError
 from caffeformat.caffeformat_pb2 import NetState, Phase
-from torchcaffe.common import host_arrays, log
+from torchcaffe.common import forks, host_arrays, log
 from torchcaffe.common.blob import Blob
+from torchcaffe.common.unpicklable import Unpicklable
 from torchcaffe.layer_types import Layer as CoreLayer
 from torchcaffe.layer_types import known_types
 from torchcaffe.layer_types.memory_data import MemoryData
@@ -42,7 +43,7 @@ def check_file(path: str | Path) -> None:
         raise CannotOpenError(f"Could not open file {path}: {error.strerror}") from None
 
 
-class Net:
+class Net(Unpicklable):
     """`Net(network_file, phase, level=0, stages=None, weights=None)`, or the old `Net(network_file, weights, phase)`.
 
     `phase` is caffe.TRAIN or caffe.TEST. Raises FormatError. `core` is the net itself.
@@ -58,6 +59,7 @@ class Net:
         weights: str | Path | None = None,
     ):
         log.enable_for_script()
+        forks.prepare()
         named: dict[str, Any] = {"phase": phase, "level": level, "stages": stages, "weights": weights}
         named |= dict(zip(_argument_names(args), args, strict=True))
         if named["phase"] is None:
@@ -220,10 +222,10 @@ class Net:
 
     def forward_all(self, blobs: list[str] | None = None, **inputs: np.ndarray) -> Arrays:
         """As `forward`, for any number of images: in batches of the net's size, the last one padded with zeros."""
-        pieces: dict[str, list[np.ndarray]] = {}
+        pieces: dict[str, list[np.ndarray]] = {name: [] for name in [*self.outputs, *(blobs or [])]}
         for batch in self._batch(inputs):
             _collect(pieces, self.forward(blobs, None, None, **batch))
-        return _joined(pieces, len(next(iter(inputs.values()))))
+        return _joined(pieces, _count(inputs))
 
     def forward_backward_all(
         self, blobs: list[str] | None = None, diffs: list[str] | None = None, **arrays: np.ndarray
@@ -241,7 +243,7 @@ class Net:
             _collect(values, self.forward(blobs, None, None, **given))
             given = backward[index] if index < len(backward) else {}
             _collect(gradients, self.backward(diffs, None, None, **given))
-        count = len(next(iter(arrays.values())))
+        count = _count(arrays)
         return _joined(values, count), _joined(gradients, count)
 
     def _assign(self, kind: str, given: Mapping[str, np.ndarray], wanted: list[str]) -> None:
@@ -369,7 +371,14 @@ def _collect(pieces: dict[str, list[np.ndarray]], batch: Arrays) -> None:
 
 
 def _joined(pieces: dict[str, list[np.ndarray]], count: int) -> Arrays:
-    return {name: np.concatenate(arrays)[:count] for name, arrays in pieces.items()}
+    return {name: np.concatenate(arrays)[:count] if arrays else np.array([]) for name, arrays in pieces.items()}
+
+
+def _count(arrays: Mapping[str, np.ndarray]) -> int:
+    """The number of images in `arrays`."""
+    if not arrays:
+        raise ValueError("the inputs are missing: net.forward_all(data=images)")
+    return len(next(iter(arrays.values())))
 
 
 def _padded(array: np.ndarray, size: int) -> np.ndarray:

@@ -6,18 +6,20 @@ Each class trains by its own rule, whatever `type` the prototxt names; `get_solv
 Source followed: BVLC Caffe's python/caffe/_caffe.cpp.
 """
 
+import operator
 from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 from caffeformat.caffeformat_pb2 import SolverParameter
-from torchcaffe.common import host_arrays, log
+from torchcaffe.common import forks, host_arrays, log
+from torchcaffe.common.unpicklable import Unpicklable
 from torchcaffe.pycaffe import Net, check_file
 from torchcaffe.solvers import solver
 from torchcaffe.solvers.solver_types import solver_type
 
 
-class SGDSolver:
+class SGDSolver(Unpicklable):
     """The solver in the prototxt `path`. `core` is the solver itself. Raises FormatError.
 
     `net` and `test_nets` are its nets, `iter` is the number of updates, `param` the SolverParameter.
@@ -27,6 +29,7 @@ class SGDSolver:
 
     def __init__(self, path: str | Path):
         log.enable_for_script()
+        forks.prepare()
         check_file(path)
         param = solver.read_solver(path)
         if param.type != self._type:
@@ -35,8 +38,16 @@ class SGDSolver:
             param.type = self._type
         self.core = solver.Solver(param, str(path))
         self.core.keeps_updates = True
-        self.net = Net.of(self.core.net)
-        self.test_nets = [Net.of(net) for net in self.core.test_nets]
+        self._net = Net.of(self.core.net)
+        self._test_nets = [Net.of(net) for net in self.core.test_nets]
+
+    @property
+    def net(self) -> Net:
+        return self._net
+
+    @property
+    def test_nets(self) -> list[Net]:
+        return self._test_nets
 
     @property
     def iter(self) -> int:
@@ -52,6 +63,8 @@ class SGDSolver:
         return self.core.updater.learning_rate(self.iter)
 
     def step(self, iterations: int) -> None:
+        """Raises TypeError unless `iterations` is a whole number."""
+        iterations = operator.index(iterations)
         with host_arrays.synced(self.core.net.blobs):
             self.core.step(iterations)
 

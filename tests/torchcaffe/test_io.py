@@ -1,6 +1,8 @@
 """caffe.io against pycaffe's: the same images, preparations and messages."""
 
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -115,6 +117,27 @@ def test_a_mean_without_channels_may_have_another_size() -> None:
     assert transformer.mean["x"].shape == (1, 4, 4)
     transformer.set_transpose("x", (2, 0, 1))
     assert transformer.preprocess("x", np.zeros((4, 4, 3))).shape == (3, 4, 4)
+
+
+def test_a_scale_of_none_is_none_and_a_constant_mean_may_have_another_size() -> None:
+    """pycaffe makes nan of such a mean."""
+    transformer = caffe.io.Transformer({"x": (1, 3, 4, 4)})
+    transformer.set_raw_scale("x", None)
+    transformer.set_input_scale("x", None)
+    transformer.set_mean("x", np.full((3, 6, 5), 7.0))
+    transformer.set_transpose("x", (2, 0, 1))
+    prepared = transformer.preprocess("x", np.full((4, 4, 3), 9))
+    assert (prepared == 2).all() and (transformer.deprocess("x", prepared) == 9).all()
+
+
+def test_names_of_scikit_image_are_its_own_or_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "skimage.transform", SimpleNamespace(resize=len))
+    assert caffe.io.resize is len
+    monkeypatch.setitem(sys.modules, "skimage.transform", None)
+    with pytest.raises(AttributeError, match=r"`pip install scikit-image`; caffe\.io\.resize_image .* do without it"):
+        _ = caffe.io.resize
+    with pytest.raises(AttributeError, match="has no attribute 'resized'"):
+        _ = caffe.io.resized
 
 
 def test_messages_are_pycaffes_byte_by_byte(real_caffe: RealCaffe, arrays: dict[str, np.ndarray]) -> None:

@@ -45,6 +45,19 @@ out.update(caffe.Net(given["path"], 1).forward_all(["x"], x=given["x"]))
         np.testing.assert_allclose(found[name], right[name], rtol=1e-5)
 
 
+def test_forward_all_of_no_images_is_empty_and_without_inputs_an_error(real_caffe: RealCaffe, tmp_path: Path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(net_of(f'layer {{ name: "ip" bottom: "x" top: "y" {IP} }}', x=(4, 3)))
+    program = 'out.update(caffe.Net(given["path"], 1).forward_all(["x"], x=np.zeros((0, 3))))'
+    right = real_caffe.run(program, path=str(path))
+    net = caffe.Net(path, caffe.TEST)
+    found = net.forward_all(["x"], x=np.zeros((0, 3)))
+    assert {name: array.shape for name, array in found.items()} == {name: right[name].shape for name in right}
+    for call in (net.forward_all, net.forward_backward_all):
+        with pytest.raises(ValueError, match=r"the inputs are missing: net\.forward_all\(data=images\)"):
+            call()
+
+
 CHAIN = f"""
 layer {{ name: "one" bottom: "x" top: "a" {IP} }}
 layer {{ name: "two" bottom: "a" top: "b" {IP} }}

@@ -141,6 +141,18 @@ def test_a_solver_resumes_from_its_snapshot_and_a_missing_file_is_a_runtime_erro
         caffe.get_solver("none.prototxt")
 
 
+def test_the_nets_of_a_solver_stay_and_a_step_is_a_whole_number(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    write_solver(folder, "SGD")
+    solver = caffe.get_solver("solver.prototxt")
+    for name in ("net", "test_nets", "iter"):
+        with pytest.raises(AttributeError):
+            setattr(solver, name, 1)
+    with pytest.raises(TypeError, match="'float' object cannot be interpreted as an integer"):
+        solver.step(1.5)
+    assert solver.iter == 0
+
+
 @pytest.mark.parametrize("type_", ["SGD", "Adam"])
 def test_a_recorded_step_shows_a_script_the_same_arrays(
     folder: Path, monkeypatch: pytest.MonkeyPatch, type_: str

@@ -1,6 +1,8 @@
 """Blob: an array with its gradient, Caffe's `data` and `diff`."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,6 +11,7 @@ from caffeformat import FormatError
 from torchcaffe.common.context import Context
 from torchcaffe.common.host_arrays import HostArray, Side
 from torchcaffe.common.rounded import Rounded
+from torchcaffe.common.unpicklable import Unpicklable
 
 _MOST_AXES, _MOST_VALUES = 32, 2**31 - 1  # Caffe's kMaxBlobAxes and INT_MAX
 
@@ -17,7 +20,7 @@ class ShapeError(FormatError):
     """A shape that no blob can have. The layer that needs the blob adds its name to the text."""
 
 
-class Blob:
+class Blob(Unpicklable):
     """Two tensors of the same shape. Axes are in Caffe's order (N, C, H, W); the memory layout is the context's.
 
     `value` and `grad` are the tensors. `grad` is None while all its values are zero. Layers replace both tensors.
@@ -130,8 +133,9 @@ class Blob:
 
     def reshape(self, *shape: int) -> None:
         """Gives the blob a new shape. Keeps the values that have room, in Caffe's order; with more room than before,
-        all become zeros."""
-        if tuple(shape) == self.shape:
+        all become zeros. Raises TypeError unless sizes are whole numbers."""
+        shape = tuple(map(operator.index, shape))
+        if shape == self.shape:
             return
         check_shape(shape)
         count = int(np.prod(shape, dtype=np.int64))
@@ -140,7 +144,7 @@ class Blob:
         else:
             self._value = None
         self.grad = self._spare = self._product = None
-        self._shape = tuple(shape)
+        self._shape = shape
 
     @property
     def data(self) -> np.ndarray:
@@ -216,6 +220,19 @@ class Blob:
 
     def _zeros(self) -> torch.Tensor:
         return torch.zeros(self._shape, dtype=self._context.dtype, device=self._context.device)
+
+
+class BlobVec(list[Blob]):
+    """The parameters of a layer. As in pycaffe, only a blob can take the place of one."""
+
+    def __init__(self, blobs: Iterable[Blob] = ()):
+        super().__init__(blobs)
+
+    def __setitem__(self, index: Any, blob: Any) -> None:
+        given = blob if isinstance(index, slice) else [blob]
+        if not all(isinstance(each, Blob) for each in given):
+            raise TypeError("Invalid assignment: a parameter is a blob. Its values are set by [...].data[...] = array")
+        super().__setitem__(index, blob)
 
 
 def check_shape(shape: tuple[int, ...]) -> None:

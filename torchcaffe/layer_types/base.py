@@ -15,7 +15,7 @@ from caffeformat import FormatError
 from caffeformat.blobs import blob_to_array
 from caffeformat.caffeformat_pb2 import FillerParameter, LayerParameter
 from torchcaffe.common import log
-from torchcaffe.common.blob import Blob, ShapeError, laid_out, to_device
+from torchcaffe.common.blob import Blob, BlobVec, ShapeError, laid_out, to_device
 from torchcaffe.common.context import Context
 from torchcaffe.common.log import Fatal
 from torchcaffe.common.rounded import same_order
@@ -62,7 +62,7 @@ class Layer:
         self.phase = param.phase
         self.context = context
         self.where = where
-        self.blobs: list[Blob] = []
+        self.blobs: list[Blob] = BlobVec()
         self.learns: list[bool] = []
         self.loss_weights: list[float] = []
 

@@ -7,13 +7,13 @@ from caffeformat.blobs import blob_to_array
 from caffeformat.caffeformat_pb2 import LayerParameter
 from torchcaffe.common import host_arrays, log, user_module
 from torchcaffe.common.context import Context
-from torchcaffe.layer_types.base import Blob, Fatal, Layer, to_device
+from torchcaffe.layer_types.base import Blob, BlobVec, Fatal, Layer, to_device
 
 METHODS = ("setup", "reshape", "forward")  # of a user's class; `backward` is needed for a gradient only
 
 
-class BlobVec(list[Blob]):
-    """The parameters of a layer, as pycaffe has them."""
+class UserBlobVec(BlobVec):
+    """The parameters of a layer in Python, which adds them itself."""
 
     def __init__(self, context: Context):
         super().__init__()
@@ -36,13 +36,13 @@ class UserLayer:
     type = "Python"
     param_str: str
     phase: int
-    _blobs: BlobVec
+    _blobs: UserBlobVec
 
     def __init__(self, param: LayerParameter):
         pass
 
     @property
-    def blobs(self) -> BlobVec:
+    def blobs(self) -> UserBlobVec:
         return self._blobs
 
 
@@ -78,7 +78,7 @@ class Python(Layer):
             raise self.refuse(f"{file}: `{names.layer}` is to be a class of caffe.Layer; found {kind!r}")
         self._file = file
         user: UserLayer = kind.__new__(kind)
-        user._blobs = BlobVec(self.context)
+        user._blobs = UserBlobVec(self.context)
         for index, proto in enumerate(self.param.blobs):
             array = blob_to_array(proto, f"blobs[{index}]")
             user._blobs.add_blob(*array.shape)

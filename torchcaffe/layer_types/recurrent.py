@@ -11,7 +11,7 @@ import torch
 from caffeformat.caffeformat_pb2 import TRAIN, LayerParameter, NetParameter
 from torchcaffe.common import log
 from torchcaffe.common.context import Context
-from torchcaffe.layer_types.base import Blob, Fatal, Layer
+from torchcaffe.layer_types.base import Blob, BlobVec, Fatal, Layer
 from torchcaffe.layer_types.unrolled import Unrolled
 from torchcaffe.random.rng import State
 
@@ -107,7 +107,7 @@ class RecurrentLayer(Layer):
     def _take_parameters(self) -> None:
         """Makes the parameters of the unrolled net this layer's."""
         owned = self._net.owned()
-        self.blobs = [layer.blobs[index] for layer, index in owned]
+        self.blobs = BlobVec(layer.blobs[index] for layer, index in owned)
         self.learns = [True] * len(self.blobs)
         self._users: list[tuple[Layer, int, int]] = []  # a layer that uses a parameter, the index there and here
         place = 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchcaffe.common.blob import Blob, ShapeError, check_shape, laid_out, to_device, upload
+from torchcaffe.common.blob import Blob, BlobVec, ShapeError, check_shape, laid_out, to_device, upload
 from torchcaffe.common.context import Context
 
 
@@ -54,6 +54,23 @@ def test_a_reshape_keeps_the_values_that_have_room() -> None:
     assert one.data.tolist() == [0, 1, 2, 3]
     one.reshape(5)
     assert one.data.tolist() == [0, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(1.5,), (2.0, 3), ("2",), ((2, 3),)])
+def test_a_size_that_is_no_whole_number_is_a_type_error(shape: tuple) -> None:
+    with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+        blob(2).reshape(*shape)
+
+
+def test_only_a_blob_takes_the_place_of_a_parameter() -> None:
+    blobs, other = BlobVec([blob(2), blob(3)]), blob(2)
+    blobs[0] = other
+    blobs[1:] = [other]
+    assert blobs[0] is blobs[1] is other
+    for index, value in ((0, np.zeros(2)), (0, 1.0), (slice(None), np.zeros((2, 2)))):
+        with pytest.raises(TypeError, match=r"Its values are set by \[\.\.\.\]\.data\[\.\.\.\] = array"):
+            blobs[index] = value
+    assert blobs[0] is blobs[1] is other
 
 
 def test_gradients_add_up_until_they_are_cleared_and_then_use_the_same_memory() -> None:
