@@ -100,7 +100,8 @@ class Detector(Net):
         crop_mean = mean.transpose(1, 2, 0).astype(np.float32)
         if name in self.transformer.channel_swap:
             crop_mean = crop_mean[:, :, np.argsort(self.transformer.channel_swap[name])]
-        self.crop_mean = crop_mean / self.transformer.raw_scale.get(name, 1)
+        scale = self.transformer.raw_scale.get(name)
+        self.crop_mean = crop_mean if scale is None else crop_mean / scale
 
 
 def _rounded(values: np.ndarray) -> np.ndarray:
