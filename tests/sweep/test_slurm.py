@@ -14,8 +14,10 @@ from tests.helpers import real_slurm, trained_project
 from tests.helpers.real_slurm import RealSlurm
 from tools import status
 from tools.cluster import fate
+from tools.cluster.executor import Job
 from tools.cluster.order import Order, place_order
 from tools.cluster.profile import load_profile
+from tools.cluster.slurm import Slurm
 from tools.planning.state import make_plan, set_aside_stale_manifests
 from tools.protocol.experiment import load
 from tools.protocol.layout import Run, results_folder
@@ -186,6 +188,17 @@ def test_a_job_that_took_too_much_memory_is_told_so(order: Callable[..., Order],
     assert placed.executor.ending(f"{job}_1", log) == "memory"
 
 
+def test_each_job_of_an_array_knows_the_time_that_is_left_to_it(shared: Path, slurm: RealSlurm) -> None:
+    """One of them has the array's own number as its SLURM_JOB_ID, by which squeue tells of all."""
+    words = "from tools.cluster.profile import load_profile; from tools.cluster.slurm import Slurm; import time; "
+    words += "time.sleep(2); print('left', Slurm(load_profile('slurm')).seconds_left(), flush=True); time.sleep(3)"
+    pilots = Job("pilot", "left-pilot", 3, (sys.executable, "-P", "-c", words), shared, 1, 0, 0.2, 0.1)
+    number = Slurm(load_profile("slurm")).submit(pilots)
+    logs = [shared / f"{number}_{task}.pilot.log" for task in (1, 2, 3)]
+    slurm.wait_for(lambda: all(log.exists() and "left" in log.read_text() for log in logs), "answers of three jobs")
+    assert all(300 < float(log.read_text().split()[-1]) < 360 for log in logs), [log.read_text() for log in logs]
+
+
 def test_jobs_go_on_to_the_end_by_themselves_after_their_submitter_was_killed(shared: Path, slurm: RealSlurm) -> None:
     """The first pilot has time for one of the three runs, so another follows it, and then the tables."""
     overrides = "sizes=[12] max_iter=30000 test_interval=30000 snapshot=30000 display=100"  # seconds
@@ -205,7 +218,7 @@ def test_jobs_go_on_to_the_end_by_themselves_after_their_submitter_was_killed(sh
     def is_done() -> bool:
         nonlocal at_a_time
         running = slurm.call("squeue", "-h", "-t", "R", "-o", "%j").split()
-        at_a_time = max(at_a_time, sum(name.endswith("-pilot") for name in running))
+        at_a_time = max(at_a_time, sum("-pilot-" in name for name in running))
         return (results / "summary.csv").exists()
 
     slurm.wait_for(is_done, "the tables")

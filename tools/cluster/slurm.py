@@ -105,7 +105,8 @@ class Slurm:
         return f"{array}_{task}" if array and task else os.environ["SLURM_JOB_ID"]
 
     def seconds_left(self) -> float:
-        said = _ask(["squeue", "--noheader", f"--jobs={os.environ['SLURM_JOB_ID']}", "--format=%L"]).strip()
+        # not by SLURM_JOB_ID: one task of an array has the array's number, by which squeue shows all tasks
+        said = _ask(["squeue", "--noheader", f"--jobs={self.own_job()}", "--format=%L"]).strip()
         match = re.fullmatch(r"(?:(\d+)-)?(?:(\d+):)?(\d+):(\d+)", said)
         if not match:
             return 0.0 if said == "INVALID" else math.inf  # the time is over; else NOT_SET, UNLIMITED
