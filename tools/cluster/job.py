@@ -16,6 +16,7 @@ from pathlib import Path
 
 from caffeformat import FormatError
 from tools.cluster.executor import Kind, Unreachable
+from tools.cluster.kubernetes import LEFT
 from tools.cluster.lock_probe import check_locks
 from tools.cluster.order import Order, check_locks_across_nodes, read_order
 from tools.cluster.pilot import Pilot, words_of_run
@@ -41,9 +42,10 @@ def make_data(order: Order) -> int:
     return 0
 
 
-def work(order: Order, level: int, began_in: Mapping[str, str]) -> int:
+def work(order: Order, level: int, began_in: Mapping[str, str], is_pod: bool = False) -> int:
     """Works through the runs as a pilot, and sends others for what is left. began_in: this job's first environment.
 
+    is_pod: none can be sent, so it waits for nets that others train, and its exit status asks for a successor.
     Returns the exit status: 0 if it was not told to end.
     """
     exp, engine, inside = order.exp, order.engine, order.inside
@@ -58,6 +60,11 @@ def work(order: Order, level: int, began_in: Mapping[str, str]) -> int:
         )
     set_aside_stale_manifests(exp, engine, plan)
     places: list[str | None] = [*selected_gpus(engine)] or [None]
+    if order.profile.gpus and places == [None] and plan.remaining:
+        raise UserError(
+            f"{engine.path}: finds no GPU on {os.uname().nodename}, and the profile asks for {order.profile.gpus}; set "
+            "`gpus: 0` to train on the cores, or CAFFE to an engine that can use it (`make doctor` on that node)"
+        )
     jobs = order.jobs
     places = (places * jobs)[:jobs]  # gpu0, gpu1, gpu0, gpu1
     threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
@@ -94,9 +101,13 @@ def work(order: Order, level: int, began_in: Mapping[str, str]) -> int:
         retries=order.profile.retries,
         level=level,
         opened=lambda: send_more(order, began_in, ends=False),
+        waits=is_pod,
     )
     if pilot.work():
         return TOLD_TO_END
+    if is_pod and pilot.left_free():
+        print("runs are left, and the time of this pod is nearly up: another one is due", flush=True)
+        return LEFT if pilot.finished else 1
     if pilot.finished and pilot.left_to_others():
         send_more(order, began_in)
     return 0
@@ -148,7 +159,7 @@ def main(kind: Kind | str, file: str, level: str = "0") -> int:
         if kind in ("data", "all"):
             status = make_data(order)
         if kind in ("pilot", "all") and not status:
-            status = work(order, int(level), began_in)
+            status = work(order, int(level), began_in, is_pod=kind == "all")
     if kind in ("tables", "all") and not status:
         status = make_tables(order, began_in)
     return status

@@ -11,6 +11,9 @@ from tools.cluster.executor import Job, Kind
 from tools.cluster.profile import KubernetesProfile
 
 ROOT = "/work"  # where a pod has the project's folder
+CHECKOUT = "/opt/caffe-transfer"  # where the image has the pipeline (Dockerfile)
+LEFT = 75  # the exit status of a pod that did something and has no time for what is left: it is replaced
+_REFUSED = 2  # that of a user's mistake, which a second pod would make as well
 _BEGAN = time.monotonic()
 
 
@@ -38,7 +41,8 @@ def manifest(profile: KubernetesProfile, job: Job, user: int, group: int) -> dic
     """A Job of the API batch/v1: `job.count` pods of the image, each of which does all that the sweep needs.
 
     The first pod makes the data while the others wait, and one that finds no run left makes the tables. A pod that dies
-    is replaced (backoffLimit); what it had begun is taken by another.
+    is replaced, backoffLimit times; what it had begun is taken by another. podFailurePolicy: one whose node is drained,
+    or that ends with LEFT, is replaced and not counted; a mistake of the user ends the Job at once.
     """
     amounts: dict[str, str | int] = {"cpu": job.cpus, "memory": f"{math.ceil(job.memory * 1024)}Mi"}
     amounts |= {"nvidia.com/gpu": job.gpus} if job.gpus else {}
@@ -49,7 +53,7 @@ def manifest(profile: KubernetesProfile, job: Job, user: int, group: int) -> dic
         "workingDir": ROOT,
         "resources": {"requests": amounts, "limits": amounts},
         "volumeMounts": [{"name": "project", "mountPath": ROOT}],
-        "env": [{"name": "PYTHONUNBUFFERED", "value": "1"}],
+        "env": [{"name": "PYTHONPATH", "value": CHECKOUT}, {"name": "PYTHONUNBUFFERED", "value": "1"}],
     }
     pod = {
         "restartPolicy": "Never",
@@ -65,9 +69,21 @@ def manifest(profile: KubernetesProfile, job: Job, user: int, group: int) -> dic
         "completions": job.count,
         "parallelism": job.count,
         "backoffLimit": 6 * job.count,
+        "podFailurePolicy": {
+            "rules": [
+                {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+                {"action": "Ignore", **_exit_of(LEFT)},
+                {"action": "FailJob", **_exit_of(_REFUSED)},
+            ]
+        },
         "template": {"metadata": {"labels": {"app": "caffe-transfer"}}, "spec": pod},
     }
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec}
+
+
+def _exit_of(status: int) -> dict[str, Any]:
+    """The condition of a rule. The schema of 1.27 asks for onPodConditions where there are none, too."""
+    return {"onExitCodes": {"containerName": "pilot", "operator": "In", "values": [status]}, "onPodConditions": []}
 
 
 def text(content: dict[str, Any]) -> str:

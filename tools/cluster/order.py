@@ -7,6 +7,7 @@ results/<experiment>/cluster/12_3.pilot.log     the logs of the jobs
 
 import contextlib
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -70,8 +71,13 @@ class Order:
         return jobs_of(self.profile)
 
     def name(self, kind: Kind) -> str:
-        """The name of the jobs of a kind: the same for whoever sweeps into this results folder."""
-        return f"{sha256(os.fsencode(self.folder.absolute())).hexdigest()[:10]}-{kind}"
+        """The name of the jobs of a kind: the same for whoever sweeps into this results folder, as `tiny-pilot-0a1b2c3d4e`.
+
+        What squeue shows of it says which sweep it is; Kubernetes takes small letters, digits and `-` alone.
+        """
+        words = re.sub(r"[^a-z0-9]+", "-", self.folder.parent.name.lower())[:24].strip("-")
+        number = sha256(os.fsencode(self.folder.absolute())).hexdigest()[:10]
+        return "-".join(filter(None, (words, kind, number)))
 
     @property
     def names(self) -> tuple[str, ...]:

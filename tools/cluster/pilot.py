@@ -48,7 +48,8 @@ class Pilot:
     seconds: a run -> its estimated seconds, None if unknown. left: the seconds until the job must have ended.
     places: a GPU (None: the cores) for each training at a time. job, log: the id and log file of this job. level: the
     runs that were killed for time or memory at most so often are for this pilot; the others need one that has more.
-    opened: called when a net is trained that other runs wait for.
+    opened: called when a net is trained that other runs wait for. waits: this pilot does not end while it has time and
+    runs wait for a net, for nobody would send another one then.
     """
 
     plan: Plan
@@ -65,6 +66,7 @@ class Pilot:
     retries: int = 2
     level: int = 0
     opened: Callable[[], None] = lambda: None
+    waits: bool = False
     idle: float = IDLE
 
     def __post_init__(self) -> None:
@@ -84,7 +86,8 @@ class Pilot:
             while len(self._taken) < len(self.places) and self._take_one():
                 last = time.monotonic()
             if not self._taken and (not self._open or time.monotonic() - last > self.idle):
-                break
+                if not (self.waits and any(self._is_free(run) for run in self._open)):
+                    break
             full = len(self._taken) == len(self.places)
             until = time.monotonic() + _REST
             while not self._reap() and (full or time.monotonic() < until) and not self._ending:
@@ -96,6 +99,16 @@ class Pilot:
     def left_to_others(self) -> bool:
         """Whether runs are left that neither are done nor have failed."""
         return not all(self._is_settled(run) for run in self.plan.remaining)
+
+    def left_free(self) -> bool:
+        """Whether runs are left that nobody works on, and that have a chance: what they copy from has not failed."""
+        sources = self.plan.copies
+        lost = {run for run in self.plan.remaining if self.is_over(run)}
+        free = (run for run in self.plan.remaining if run not in lost and sources.get(run) not in lost)
+        return any(self._is_free(run) for run in free)
+
+    def _is_free(self, run: Run) -> bool:
+        return not self._is_settled(run) and not is_locked(run.folder / ".taken")
 
     def _take_one(self) -> bool:
         ready: dict[Run, bool] = {}

@@ -1,13 +1,15 @@
 """The Job for Kubernetes, against the schemas of its API, which the package kubernetes-validate has. It is not run."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import kubernetes_validate
 import pytest
 
 from tools.cluster.executor import Job
-from tools.cluster.kubernetes import Pod, manifest, text
+from tools.cluster.kubernetes import LEFT, Pod, manifest, text
 from tools.cluster.profile import KubernetesProfile
 
 NEEDS = {"executor": "kubernetes", "pilots": 8, "cpus": 4, "memory": 15.5, "hours": 0.5}
@@ -35,6 +37,25 @@ def test_the_pods_get_what_the_profile_says() -> None:
     assert spec["activeDeadlineSeconds"] == 1800 and spec["restartPolicy"] == "Never"
     assert spec["volumes"][0]["persistentVolumeClaim"] == {"claimName": "disk"}
     assert spec["securityContext"] == {"runAsUser": 1000, "runAsGroup": 100}
+
+
+def test_a_pod_without_time_for_what_is_left_is_replaced_and_a_users_mistake_ends_the_job() -> None:
+    spec = manifest(PROFILE, JOB, 1000, 100)["spec"]
+    rules = [(rule["action"], rule.get("onExitCodes", {}).get("values")) for rule in spec["podFailurePolicy"]["rules"]]
+    assert rules == [("Ignore", None), ("Ignore", [LEFT]), ("FailJob", [2])]
+    assert spec["podFailurePolicy"]["rules"][0]["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    assert spec["template"]["spec"]["restartPolicy"] == "Never", "the API takes such rules with no other"
+
+
+def test_the_image_has_the_pipeline_where_a_pod_looks_for_it(checkout: Path, tmp_path: Path) -> None:
+    """The working directory is the project's folder, which need not be a checkout."""
+    (container,) = manifest(PROFILE, JOB, 1000, 100)["spec"]["template"]["spec"]["containers"]
+    environment = {entry["name"]: entry["value"] for entry in container["env"]}
+    assert f"COPY . {environment['PYTHONPATH']}\n" in (checkout / "Dockerfile").read_text()
+    environment["PYTHONPATH"] = str(checkout)
+    command = [sys.executable, "-P", *JOB.command[1:], "results/no/cluster/order.json"]
+    process = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert process.returncode == 2 and "results/no/cluster/order.json" in process.stderr
 
 
 def test_a_pod_knows_its_name_and_the_time_that_is_left(monkeypatch: pytest.MonkeyPatch) -> None:

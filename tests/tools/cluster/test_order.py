@@ -1,6 +1,7 @@
 """The order of a sweep: what the jobs read, and when they refuse it; the place of the one that submits."""
 
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tools.cluster.order import (
 from tools.cluster.profile import KubernetesProfile, SlurmProfile
 from tools.common.errors import UserError
 from tools.common.files import write_json
-from tools.planning.state import make_plan
+from tools.planning.state import Plan, make_plan
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.runs import runs_of
 from tools.training.engine import Engine
@@ -41,6 +42,13 @@ def test_a_job_reads_what_was_ordered(order: Order) -> None:
     job = read.job("pilot", 3, level=1, more={"memory": 4.0}, after=("7",))
     assert job.command[1:] == ("-P", "-m", "tools.cluster.job", "pilot", str(FILE), "1")
     assert (job.name, job.count, job.memory, job.hours, job.after) == (order.name("pilot"), 3, 16.0, 1.0, ("7",))
+
+
+def test_the_name_of_a_job_says_which_sweep_it_is(order: Order, trained: Experiment, engine: Engine) -> None:
+    assert re.fullmatch(r"quick-pilot-[0-9a-f]{10}", order.name("pilot"))
+    other = place_order(load(trained.file, "max_iter=20 test_interval=20"), engine, SLURM, Plan({}, {}))
+    assert re.fullmatch(r"quick-max-iter-20-[a-z0-9-]*tables-[0-9a-f]{10}", other.name("tables"))
+    assert order.name("data") != other.name("data")
 
 
 def test_a_job_refuses_an_experiment_that_has_changed(order: Order) -> None:

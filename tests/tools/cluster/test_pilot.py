@@ -54,6 +54,38 @@ def test_while_a_source_is_trained_elsewhere_other_runs_are_done(pilot: Callable
     assert ran() == ["FTall"], "neither the source nor the run that waits for it"
 
 
+def test_where_nobody_sends_another_pilot_one_waits_for_the_net_that_is_trained_elsewhere(
+    pilot: Callable[..., Pilot],
+) -> None:
+    SOURCE.folder.mkdir(parents=True)
+    (SOURCE.folder / ".taken").touch()
+    with lock(SOURCE.folder / ".taken"):
+        waiting = pilot(SOURCE, TARGET, waits=True)
+        thread = threading.Thread(target=waiting.work)
+        thread.start()
+        thread.join(2.5)
+        assert thread.is_alive() and not ran()
+        write_json(SOURCE.manifest, {})
+    thread.join(20)
+    assert ran() == ["S3T"] and not waiting.left_free()
+
+
+def test_a_pilot_that_waits_ends_when_others_work_on_all_that_is_left(pilot: Callable[..., Pilot]) -> None:
+    OTHER.folder.mkdir(parents=True)
+    (OTHER.folder / ".taken").touch()
+    with lock(OTHER.folder / ".taken"):
+        ends = pilot(OTHER, waits=True)
+        assert not ends.work() and not ends.left_free()
+
+
+def test_what_a_pilot_has_no_time_for_is_left(pilot: Callable[..., Pilot]) -> None:
+    left = iter([100.0, 100.0, 40.0, 40.0, 40.0])
+    short = pilot(SOURCE, OTHER, seconds=lambda run: 50.0, left=lambda: next(left), waits=True)
+    assert not short.work() and short.finished == 1 and short.left_free()
+    write_json(OTHER.failed, {"error": ""})
+    assert not short.left_free(), "nobody tries it again"
+
+
 def test_a_run_that_another_pilot_has_is_left_to_it(pilot: Callable[..., Pilot]) -> None:
     OTHER.folder.mkdir(parents=True)
     with lock(OTHER.folder / ".taken"):
