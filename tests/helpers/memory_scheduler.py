@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tools.cluster.executor import Job, Submitted, Unreachable
 from tools.cluster.profile import SlurmProfile
+from tools.common.errors import UserError
 
 PROFILE = SlurmProfile(executor="slurm", pilots=2, cpus=1, memory=1.0, hours=1.0, retries=1, poll=0.001)
 
@@ -20,10 +21,13 @@ class Scheduler:
     cancelled: list[str] = field(default_factory=list)
     busy: int = 0
     refuses: bool = False
+    most: float = float("inf")  # memory of a job that it takes
 
     def submit(self, job: Job) -> str:
         if self.refuses:
             raise Unreachable("sbatch: Unable to contact slurm controller")
+        if job.memory > self.most:
+            raise UserError("sbatch: exit 1: Memory specification can not be satisfied")
         self.sent.append(job)
         number = str(len(self.sent))
         for task in range(job.count):

@@ -71,11 +71,11 @@ class Order:
         return jobs_of(self.profile)
 
     def name(self, kind: Kind) -> str:
-        """The name of the jobs of a kind: the same for whoever sweeps into this results folder, as `tiny-pilot-0a1b2c3d4e`.
+        """The name of the jobs of a kind, `tiny-pilot-0a1b2c3d4e`: the same for whoever sweeps into this results folder.
 
-        What squeue shows of it says which sweep it is; Kubernetes takes small letters, digits and `-` alone.
+        squeue shows its first letters; Kubernetes takes small letters, digits and `-` alone.
         """
-        words = re.sub(r"[^a-z0-9]+", "-", self.folder.parent.name.lower())[:24].strip("-")
+        words = re.sub(r"[^a-z0-9]+", "-", self.exp.file.stem.lower())[:24].strip("-")
         number = sha256(os.fsencode(self.folder.absolute())).hexdigest()[:10]
         return "-".join(filter(None, (words, kind, number)))
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from tools.cluster import fate
 from tools.cluster.executor import ENDED, KINDS, MEMORY, TIME, Job, Kind, Unreachable
 from tools.cluster.order import Order
-from tools.common.files import is_locked
+from tools.common.errors import UserError
+from tools.common.files import is_locked, write_json
 from tools.planning.stages import DATA
 from tools.planning.state import Plan
 from tools.protocol.layout import Run
+from tools.training.attempts import attempts
 
 
 @dataclass
@@ -66,13 +68,15 @@ class Sender:
     def send(self) -> list[Job]:
         """Sends what is missing: the data, then pilots, then the tables. Each waits for what goes before it.
 
-        Returns what was sent: not all of it where the scheduler does not answer now.
+        Returns what was sent: not all of it where the scheduler does not answer now. Where it refuses a job, what was
+        sent before is removed again, and UserError is raised. Runs that need a pilot with more than it grants fail.
         """
-        order, sent = self.order, list[Job]()
+        order, sent, new = self.order, list[Job](), list[str]()
 
         def submit(job: Job) -> str:
             sent.append(job)
-            return order.executor.submit(job)
+            new.append(order.executor.submit(job))
+            return new[-1]
 
         ids = {kind: [*self.alive[kind]] for kind in KINDS}
         try:
@@ -93,7 +97,21 @@ class Sender:
         except Unreachable as fault:
             print(f"{fault}; what was not sent is sent later", flush=True)
             sent.pop()
+        except UserError as refusal:
+            order.executor.cancel(new)
+            if sent[-1].kind != "pilot" or not self._give_up_for(refusal):
+                raise
+            return self.send() if self.open() else []
         return sent
+
+    def _give_up_for(self, refusal: UserError) -> bool:
+        """Fails the runs that were killed for time or memory, if there are any: more than they had is refused."""
+        killed = [run for run in self.open() if fate.kills(run, TIME, MEMORY)]
+        for run in killed:
+            error = f"{fate.told(run)}. With more it cannot be tried: {refusal}"
+            write_json(run.failed, {"run": run.key, "error": error, "attempts": attempts(run)})
+            print(f"{run.key}: {error}", flush=True)
+        return bool(killed)
 
 
 def of_kinds(kinds: dict[str, Kind]) -> dict[Kind, list[str]]:

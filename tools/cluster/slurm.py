@@ -34,6 +34,21 @@ _SAID = (
     (re.compile(r"\*\*\* (JOB|STEP) \S+ ON \S+ CANCELLED AT"), CANCELLED),
 )  # what slurmstepd writes into a job's log
 _BUSY = re.compile(r"Unable to contact|Socket timed out|Connection refused|temporarily|Slurm backup|Zero Bytes")
+_TOO_LONG = "it never starts: `hours`, after a kill times `more`, is more than it may take"
+_TOO_MUCH = "it never starts: it asks for more than it may have"
+_NEVER = {
+    "PartitionTimeLimit": _TOO_LONG,
+    "QOSMaxWallDurationPerJobLimit": _TOO_LONG,
+    "AssocMaxWallDurationPerJobLimit": _TOO_LONG,
+    "PartitionNodeLimit": _TOO_MUCH,
+    "BadConstraints": _TOO_MUCH,
+    "QOSMaxCpuPerJobLimit": _TOO_MUCH,
+    "QOSMaxGRESPerJob": _TOO_MUCH,
+    "QOSMaxMemoryPerJob": _TOO_MUCH,
+    "JobHeldUser": "it is held: scontrol release",
+    "JobHeldAdmin": "it is held by the administrators",
+}  # why a job is not started that would wait for ever
+_NEEDS = ("--partition", "--account", "--cpus-per-task", "--mem", "--time", "--gres", "--array")
 _GONE = re.compile(r"Invalid job id")
 _PATIENCE = 60.0  # seconds that a command of Slurm may take
 _KEPT = ("SLURM_CONF", "SLURM_CLUSTERS")  # what a job passes on to those that it sends
@@ -47,7 +62,16 @@ class Slurm:
         self.profile = profile
 
     def submit(self, job: Job) -> str:
-        said = _ask(["sbatch", *self.options(job)], self.script(job), environment=_outside())
+        options = self.options(job)
+        try:
+            said = _ask(["sbatch", *options], self.script(job), environment=_outside())
+        except Unreachable:
+            raise
+        except UserError as refusal:
+            asked = " ".join(
+                option for option in options if option.startswith(_NEEDS) or option in self.profile.options
+            )
+            raise UserError(f"{refusal}; asked for each {job.kind} job: {asked}; see experiments/profiles/") from None
         return said.strip().partition(";")[0]
 
     def options(self, job: Job) -> list[str]:
@@ -83,6 +107,7 @@ class Slurm:
         jobs = []
         for line in said.splitlines():
             number, name, state, reason = (line.split("|", 3) + [""] * 3)[:4]
+            reason += f": {_NEVER[reason]}" if reason in _NEVER else ""
             word = f"{state} ({reason})" if state == "PENDING" and reason != "None" else state
             jobs.append(Submitted(number, name, state in ("RUNNING", "COMPLETING"), word))
         return jobs
@@ -163,4 +188,4 @@ def _ask(
     if _BUSY.search(said):
         time.sleep(1)
         raise Unreachable(f"{command[0]}: {said}")
-    raise UserError(f"{command[0]}: exit {process.returncode}: {said}; see experiments/profiles/ for what it is asked")
+    raise UserError(f"{command[0]}: exit {process.returncode}: {said}")

@@ -97,6 +97,25 @@ def test_a_job_that_slurm_has_forgotten_has_ended(answers, tmp_path: Path) -> No
     assert slurm().ending("5", tmp_path / "none") == "ended"
 
 
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("PartitionTimeLimit", "PartitionTimeLimit: it never starts: `hours`"), ("JobHeldUser", "scontrol release")],
+)
+def test_a_job_that_would_wait_for_ever_says_so(answers, reason: str, said: str) -> None:
+    answers(f"3_1|abc-pilot|PENDING|{reason}\n")
+    (job,) = slurm().alive(("abc-pilot",))
+    assert said in job.state
+
+
+def test_a_refusal_names_the_job_and_what_it_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "sbatch").write_text("#!/bin/sh\necho sbatch: error: no such node >&2; exit 1\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    asked = "--cpus-per-task=4 --mem=1536M --time=31 --gres=gpu:1 --array=1-3 --qos=long; see experiments/profiles/"
+    with pytest.raises(UserError, match=f"error: no such node; asked for each pilot job: {asked}"):
+        slurm(options=["--qos=long"]).submit(PILOT)
+
+
 def test_a_controller_that_does_not_answer_is_no_refusal(answers) -> None:
     answers("slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n", 1)
     with pytest.raises(Unreachable):
