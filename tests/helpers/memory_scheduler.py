@@ -20,6 +20,7 @@ class Scheduler:
     queue: dict[str, tuple[Job, int]] = field(default_factory=dict)
     cancelled: list[str] = field(default_factory=list)
     busy: int = 0
+    waits: set[str] = field(default_factory=set)  # jobs that have not begun
     refuses: bool = False
     most: float = float("inf")  # memory of a job that it takes
 
@@ -43,7 +44,10 @@ class Scheduler:
             if looks == 1:
                 del self.queue[job]
                 self.does(what)
-        return [Submitted(job, what.name, True, "RUNNING") for job, (what, _) in self.queue.items()]
+        return [
+            Submitted(job, what.name, job not in self.waits, "PENDING" if job in self.waits else "RUNNING")
+            for job, (what, _) in self.queue.items()
+        ]
 
     def ending(self, job: str, log: Path | None) -> str | None:
         return self.ends.get(job, "ended")

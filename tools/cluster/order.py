@@ -71,7 +71,7 @@ class Order:
         return jobs_of(self.profile)
 
     def name(self, kind: Kind) -> str:
-        """The name of the jobs of a kind, `tiny-pilot-0a1b2c3d4e`: the same for whoever sweeps into this results folder.
+        """The name of the jobs of a kind, `tiny-pilot-0a1b2c3d4e`: the same for all who sweep into this results folder.
 
         squeue shows its first letters; Kubernetes takes small letters, digits and `-` alone.
         """

@@ -85,9 +85,9 @@ class Pilot:
         while not self._ending:
             while len(self._taken) < len(self.places) and self._take_one():
                 last = time.monotonic()
-            if not self._taken and (not self._open or time.monotonic() - last > self.idle):
-                if not (self.waits and any(self._is_free(run) for run in self._open)):
-                    break
+            is_idle = not self._taken and (not self._open or time.monotonic() - last > self.idle)
+            if is_idle and not (self.waits and any(self._is_free(run) for run in self._open)):
+                break
             full = len(self._taken) == len(self.places)
             until = time.monotonic() + _REST
             while not self._reap() and (full or time.monotonic() < until) and not self._ending:

@@ -16,7 +16,7 @@ from tools.cluster.order import SIGN_OF_LIFE, Order, cluster_folder, place_order
 from tools.cluster.pilot import last_line
 from tools.cluster.profile import Profile
 from tools.cluster.sending import Sender, of_kinds
-from tools.common.files import lock
+from tools.common.files import lock, read_record
 from tools.planning.graph import Outcome
 from tools.planning.state import Plan, make_plan
 from tools.protocol.experiment import Experiment
@@ -34,8 +34,24 @@ def carry_out_on(profile: Profile, exp: Experiment, engine: Engine, plan: Plan) 
     with sole_submitter(cluster_folder(exp, engine)) as sign:
         with lock(sign.with_name(".send.lock")):
             pass  # a job that is sending its successors, because no submitting process lived, has sent them
-        watch = _Watch(place_order(exp, engine, profile, plan), plan, os.fspath(sign))
-        return watch.to_the_end()
+        file = sign.with_name("order.json")
+        before = read_record(file, profile=dict) if file.exists() else None
+        order = place_order(exp, engine, profile, plan)
+        if before and before["profile"] != profile.model_dump(mode="json"):
+            _withdraw(order)
+        return _Watch(order, plan, os.fspath(sign)).to_the_end()
+
+
+def _withdraw(order: Order) -> None:
+    """Removes the jobs that have not begun: another profile sent them, which may be why. Others are sent."""
+    try:
+        queued = [job.id for job in order.executor.alive(order.names) if not job.is_running]
+        order.executor.cancel(queued)
+    except Unreachable as fault:
+        print(f"{fault}; jobs that wait in its queue have what the profile said before", flush=True)
+    else:
+        if queued:
+            print(f"the profile has changed: {len(queued)} jobs that had not begun are sent again", flush=True)
 
 
 def check_shared_folder() -> None:

@@ -7,6 +7,7 @@ import pytest
 from tests.helpers.memory_scheduler import PROFILE, Scheduler
 from tools.cluster import fate, submit
 from tools.cluster.executor import Job
+from tools.cluster.order import place_order
 from tools.cluster.submit import carry_out_on
 from tools.common.files import write_json
 from tools.planning.graph import Outcome
@@ -39,6 +40,22 @@ def test_pilots_and_tables_are_sent_and_the_end_is_seen(
     assert carry_out(trained, engine).status == 0
     assert [(job.kind, job.count) for job in scheduler.sent] == [("pilot", 2), ("tables", 1)]
     assert scheduler.sent[1].after == ("1",) and not scheduler.sent[1].after_success
+
+
+def test_a_changed_profile_holds_for_jobs_that_wait_since_before(
+    trained: Experiment, engine: Engine, scheduler: Scheduler, missing: list[Run], capsys: pytest.CaptureFixture
+) -> None:
+    plan, more = make_plan(trained, engine), PROFILE.model_copy(update={"hours": 2.0})
+    order = place_order(trained, engine, more, plan)
+    scheduler.queue = {"8_1": (order.job("pilot"), 0), "8_2": (order.job("pilot"), 0), "9": (order.job("tables"), 0)}
+    scheduler.waits = {"8_2", "9"}
+    carry_out_on(more, trained, engine, plan)
+    assert not scheduler.cancelled, "the same profile"
+    place_order(trained, engine, more, plan)
+    scheduler.queue = {"8_1": (order.job("pilot"), 0), "8_2": (order.job("pilot"), 0), "9": (order.job("tables"), 0)}
+    carry_out(trained, engine)
+    assert scheduler.cancelled == ["8_2", "9"]
+    assert "the profile has changed: 2 jobs that had not begun are sent again" in capsys.readouterr().out
 
 
 def test_the_data_come_first_where_they_are_missing(
