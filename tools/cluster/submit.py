@@ -9,8 +9,9 @@ import os
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from tools.cluster.executor import CANCELLED, ENDED, KINDS, WHY, Kind, Submitted, Unreachable
+from tools.cluster.executor import CANCELLED, ENDED, KINDS, MEMORY, TIME, WHY, Kind, Submitted, Unreachable
 from tools.cluster.lock_probe import check_locks
 from tools.cluster.order import SIGN_OF_LIFE, Order, cluster_folder, place_order, sole_submitter
 from tools.cluster.pilot import last_line
@@ -95,7 +96,8 @@ class _Watch:
                     return Outcome(1, {}, self._why())
                 done = now
                 self._ended.clear()
-            self._sender(alive).send()
+            if self._sender(alive).send():
+                self._alive()  # at once: of a job that dies before the next look nothing would be told
             self._rest()
 
     def _alive(self) -> list[Submitted]:
@@ -105,10 +107,9 @@ class _Watch:
                 jobs = self.order.executor.alive(self.order.names)
                 now = {job.id: job.state for job in jobs}
                 for gone in self._seen.keys() - now.keys() - self._needless:
-                    log = self.order.executor.log_file(self.order.folder, self._kinds[gone], gone)
-                    self._ended[gone] = self.order.executor.ending(gone, log) or ENDED
+                    self._ended[gone] = self.order.executor.ending(gone, self._log(gone)) or ENDED
                     if self._ended[gone] != ENDED:
-                        print(f"job {gone}: {WHY[self._ended[gone]]} ({log})", flush=True)
+                        print(f"job {gone}: {self._how(gone)} ({self._log(gone)})", flush=True)
                 break
             except Unreachable as fault:
                 print(f"{fault}; waiting for it", flush=True)
@@ -150,11 +151,28 @@ class _Watch:
     def _why(self) -> str:
         """What is known of the jobs if runs are left and none has failed."""
         lines = []
+        alike: dict[tuple[Kind, str], list[str]] = {}
         for job, how in sorted(self._ended.items()):
-            log = self.order.executor.log_file(self.order.folder, self._kinds[job], job)
+            alike.setdefault((self._kinds[job], how), []).append(job)
+        for job, *others in alike.values():
+            log = self._log(job)
             said = log.read_text("utf-8", "replace").splitlines()[-_LINES:] if log.is_file() else []
-            lines += [f"job {job}: {WHY[how]}; {log} ends:", *(f"    {line}" for line in said)]
+            also = f", and {len(others)} more like it" if others else ""
+            lines.append(f"job {job}{also}: {self._how(job)}" + (f"; {log} ends:" if said else ""))
+            lines += [f"    {line}" for line in said]
         return "\n".join(lines or ["the jobs ended, and did nothing"])
+
+    def _log(self, job: str) -> Path:
+        return self.order.executor.log_file(self.order.folder, self._kinds[job], job)
+
+    def _how(self, job: str) -> str:
+        """How a job ended, and the key of the profile that would help."""
+        how = self._ended[job]
+        if how == CANCELLED and not self._log(job).exists():
+            return "cancelled before it began, by hand or because the job that it waited for failed"
+        key = {TIME: "hours", MEMORY: "memory"}.get(how)
+        prepares = "" if self._kinds[job] == "pilot" else "prepare_"
+        return WHY[how] + (f"; set more `{prepares}{key}` in the profile" if key else "")
 
     def _rest(self) -> None:
         """Waits for the time between two looks at the queue, with signs of life for the jobs."""

@@ -67,6 +67,33 @@ def test_the_data_come_first_where_they_are_missing(
     assert (data.kind, pilots.kind, pilots.after, pilots.after_success) == ("data", "pilot", ("1",), True)
 
 
+def test_a_job_that_never_began_is_told_so(
+    trained: Experiment, engine: Engine, scheduler: Scheduler, missing: list[Run]
+) -> None:
+    """What Slurm does with pilots when the data's job has failed (--kill-on-invalid-dep)."""
+    scheduler.ends = {"1_1": "cancelled", "1_2": "cancelled"}
+    messages = carry_out(trained, engine).messages
+    assert "1_1, and 1 more like it: cancelled before it began, by hand or because the job that it waited" in messages
+
+
+def test_jobs_that_die_before_the_next_look_are_told(
+    trained: Experiment, engine: Engine, scheduler: Scheduler, missing: list[Run], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler.ends = {"1_1": "memory", "1_2": "memory"}
+    rest = submit._Watch._rest
+
+    def long_rest(watch: submit._Watch) -> None:
+        scheduler.queue = {job: entry for job, entry in scheduler.queue.items() if entry[0].kind != "pilot"}
+        rest(watch)
+
+    monkeypatch.setattr(submit._Watch, "_rest", long_rest)
+    outcome = carry_out(trained, engine)
+    assert (
+        outcome.status == 1
+        and ("job 1_1, and 1 more like it: killed for memory; set more `memory` in the profile") in outcome.messages
+    )
+
+
 def test_jobs_that_do_nothing_end_the_sweep_with_what_they_said(
     trained: Experiment, engine: Engine, scheduler: Scheduler, missing: list[Run]
 ) -> None:
@@ -75,7 +102,8 @@ def test_jobs_that_do_nothing_end_the_sweep_with_what_they_said(
 
     scheduler.does = complain
     outcome = carry_out(trained, engine)
-    assert outcome.status == 1 and "job 1_1: ended by itself; results/quick/cluster/1_1.pilot.log" in outcome.messages
+    said = "job 1_1, and 1 more like it: ended by itself; results/quick/cluster/1_1.pilot.log ends:"
+    assert outcome.status == 1 and said in outcome.messages
     assert "    error: no disk" in outcome.messages
     assert len([job for job in scheduler.sent if job.kind == "pilot"]) == 1, "not sent again for nothing"
 
@@ -97,15 +125,21 @@ def test_a_run_killed_for_memory_gets_a_pilot_with_more_and_is_then_given_up(
     pilots = [job for job in scheduler.sent if job.kind == "pilot"]
     assert [job.memory for job in pilots] == [1.0, 2.0] and pilots[1].command[-1] == "1"
     assert "killed for memory in job" in missing[0].failed.read_text()
-    assert "killed for memory (results/quick/cluster/1_1.pilot.log)" in capsys.readouterr().out
+    assert (
+        "killed for memory; set more `memory` in the profile (results/quick/cluster/1_1.pilot.log)"
+        in capsys.readouterr().out
+    )
 
 
 def test_pilots_that_were_cancelled_by_hand_are_not_sent_again(
     trained: Experiment, engine: Engine, scheduler: Scheduler, missing: list[Run]
 ) -> None:
-    scheduler.ends = {"1_1": "cancelled", "1_2": "cancelled"}
+    def log(job: Job) -> None:
+        (job.logs / "1_1.pilot.log").write_text("# pilot on n1\n")
+
+    scheduler.does, scheduler.ends = log, {"1_1": "cancelled", "1_2": "cancelled"}
     outcome = carry_out(trained, engine)
-    assert outcome.status == 1 and "job 1_1: cancelled" in outcome.messages
+    assert outcome.status == 1 and "job 1_1, and 1 more like it: cancelled; results/" in outcome.messages
     assert [job.kind for job in scheduler.sent] == ["pilot", "tables"]
 
 
