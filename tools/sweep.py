@@ -156,7 +156,7 @@ def dry_run(exp: Experiment, engine: Engine, jobs: int, profile: Profile | None 
     plan = make_plan(exp, engine)
     if not profile:
         _check_path(exp, plan)
-    print(header(exp, engine, jobs))
+    print(header(exp, engine, jobs, profile))
     for stage in plan.stages:
         print(f"  {stage:9}  {plan.stage_state(stage)}")
     width = max(len(run.key) for run in plan.runs)
@@ -164,7 +164,10 @@ def dry_run(exp: Experiment, engine: Engine, jobs: int, profile: Profile | None 
         print(f"  {run.key:{width}}  {state}")
     folder = MODELS / layout.experiment_name(exp, engine.name)
     print(f"{len(plan.runs)} runs, {len(plan.runs) - len(plan.remaining)} done; folder {folder}/{_may_follow(plan)}")
-    print(estimate.time_left(exp, engine, plan, jobs))
+    if profile:
+        print(estimate.time_left_on_cluster(exp, engine, plan, jobs * profile.pilots))
+    else:
+        print(estimate.time_left(exp, engine, plan, jobs))
 
 
 def main(argv: list[str]) -> int:
@@ -186,10 +189,10 @@ def main(argv: list[str]) -> int:
         profile = profile.model_copy(update={"jobs": arguments.jobs})
     jobs = jobs_of(profile) if profile else arguments.jobs or default_jobs(engine)
     check_templates(exp, engine)
-    if isinstance(profile, KubernetesProfile):
-        print(write_manifest(exp, engine, profile))
-        return 0
     if arguments.dry_run:
         dry_run(exp, engine, jobs, profile)
+        return 0
+    if isinstance(profile, KubernetesProfile):
+        print(write_manifest(exp, engine, profile))
         return 0
     return sweep(exp, engine, jobs, profile)

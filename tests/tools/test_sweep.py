@@ -56,6 +56,20 @@ def test_a_dry_run_lists_stages_runs_and_the_time_left_and_changes_nothing(
     assert not run.manifest.exists()
 
 
+@pytest.mark.parametrize("name", ["slurm", "kubernetes"])
+def test_a_dry_run_of_a_cluster_sends_and_trains_nothing(
+    trained: Experiment, capsys: pytest.CaptureFixture, name: str
+) -> None:
+    find_run(trained, "caffe", "A2B/n0004/S1T/seed0").manifest.unlink()
+    before = {path: path.stat().st_mtime_ns for path in [*Path("results").rglob("*"), *Path("models").rglob("*")]}
+    assert main(["experiments/quick.yaml", "--dry-run", "--executor", name]) == 0
+    said = capsys.readouterr().out
+    assert f"1 at a time in each of 8 jobs of {name}\n" in said and "Time left: not known" in said
+    assert {
+        path: path.stat().st_mtime_ns for path in [*Path("results").rglob("*"), *Path("models").rglob("*")]
+    } == before
+
+
 def test_a_dry_run_forecasts_what_may_follow(trained: Experiment, capsys: pytest.CaptureFixture) -> None:
     """Runs that copy from a source net that is stale are to do; runs whose LMDBs are made again may be."""
     source = find_run(trained, "caffe", "B2A/n0012/base/seed0")

@@ -39,16 +39,32 @@ def time_left(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> str:
 
     Tests, predictions, and the starts of engine and interpreter are in it; figures and page are not.
     """
-    runs = plan.untrained
-    if not runs:
+    if not plan.untrained:
         return "Nothing is left to train."
-    seconds, iterations = seconds_per_iteration(exp, engine, jobs), max_iter(exp)
+    return _sentence(exp, plan, seconds_per_iteration(exp, engine, jobs), jobs, "here")
+
+
+def time_left_on_cluster(exp: Experiment, engine: Engine, plan: Plan, jobs: int) -> str:
+    """The same from an iteration that a job has measured on its node; nothing is trained on this machine."""
+    if not plan.untrained:
+        return "Nothing is left to train."
+    measured = read_json(layout.results_folder(exp, engine.name) / MEASURED)
+    known = [one for one in measured.values() if one["engine"] == engine.version] if isinstance(measured, dict) else []
+    if not known:
+        return f"Time left: not known: the first job that trains measures an iteration ({len(plan.untrained)} runs)."
+    device = known[-1]["device"]
+    where = f"on {device}" if device.startswith("cpu") else f"on GPU {device}"
+    return _sentence(exp, plan, float(known[-1]["seconds"]), jobs, where)
+
+
+def _sentence(exp: Experiment, plan: Plan, seconds: float, jobs: int, where: str) -> str:
+    runs = plan.untrained
     hours = makespan({run: seconds_of_run(exp, run, seconds) for run in runs}, plan.copies, jobs) / 3600
     left = f"{hours:,.0f} hours" if hours >= 10 else f"{hours:.1f} hours" if hours >= 1 else f"{hours * 60:.0f} minutes"
     return (
-        f"Time left: at most about {left} of training: {len(runs)} runs of {iterations:,} iterations "
+        f"Time left: at most about {left} of training: {len(runs)} runs of {max_iter(exp):,} iterations "
         f"of {seconds:.3f} s, {jobs} at a time, tests and predictions included\n"
-        "(measured here: an iteration of `base`, in which all layers learn; the frozen conditions are quicker)."
+        f"(measured {where}: an iteration of `base`, in which all layers learn; the frozen conditions are quicker)."
     )
 
 

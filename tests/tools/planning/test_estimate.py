@@ -9,7 +9,14 @@ import pytest
 from tests.helpers.shell_scripts import stand_in
 from tools.common.errors import UserError
 from tools.common.files import load_json, write_json
-from tools.planning.estimate import makespan, max_iter, seconds_of_run, seconds_per_iteration, time_left
+from tools.planning.estimate import (
+    makespan,
+    max_iter,
+    seconds_of_run,
+    seconds_per_iteration,
+    time_left,
+    time_left_on_cluster,
+)
 from tools.planning.state import Plan
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run
@@ -58,6 +65,18 @@ def test_the_time_left_counts_every_untrained_run_as_a_base_training(
     sentence = time_left(exp, engine, Plan({}, states), jobs)
     assert sentence.startswith(f"Time left: at most about {text} of training: {what}\n")
     assert time_left(exp, engine, Plan({}, {runs[0]: "done"}), jobs) == "Nothing is left to train."
+
+
+def test_of_a_cluster_the_time_left_is_what_a_job_has_measured(trained: Experiment, engine: Engine) -> None:
+    """The machine that submits trains nothing: it may have no GPU, and is not to be worked on."""
+    plan = Plan({}, {Run("quick", "A2B", 4, "base", 0): "waiting"})
+    said = "Time left: not known: the first job that trains measures an iteration (1 runs)."
+    assert time_left_on_cluster(trained, engine, plan, 8) == said and not MEMORY.exists()
+    other = {"seconds": 9.0, "device": "0", "engine": "caffe version 0.9"}
+    write_json(MEMORY, {"a": other | {"seconds": 90.0, "engine": "caffe version 1.0.0"}, "b": other})
+    said = time_left_on_cluster(trained, engine, plan, 8)
+    assert "1 runs of 40 iterations of 90.000 s, 8 at a time" in said and "(measured on GPU 0: an iteration" in said
+    assert time_left_on_cluster(trained, engine, Plan({}, {}), 8) == "Nothing is left to train."
 
 
 def test_runs_are_counted_as_they_can_run(trained: Experiment) -> None:
