@@ -19,7 +19,7 @@ from tools.cluster.order import (
 )
 from tools.cluster.profile import KubernetesProfile, SlurmProfile
 from tools.common.errors import UserError
-from tools.common.files import write_json
+from tools.common.files import load_json, write_json
 from tools.planning.state import Plan, make_plan
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.runs import runs_of
@@ -118,5 +118,6 @@ def test_the_manifest_for_kubernetes_lies_beside_the_order(trained: Experiment, 
     profile = KubernetesProfile(executor="kubernetes", image="caffe", claim="disk", **NEEDS)
     file = write_manifest(load(trained.file, "sizes=[4]"), engine, profile)
     assert file == Path("results/quick/cluster/job.yaml")
+    assert "CAFFE" not in load_json(FILE)["environment"], "a path of this machine"
     assert '"image": "caffe"' in file.read_text() and '"all"' in file.read_text()
     assert isinstance(read_order(FILE).profile, KubernetesProfile)
