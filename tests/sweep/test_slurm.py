@@ -180,6 +180,26 @@ def test_a_run_whose_time_was_over_is_told_so_and_given_up_after_its_retries(
     assert f"killed for time in job {first} ({log}); set more `hours` in the profile" in capsys.readouterr().out
 
 
+def test_a_run_whose_time_was_over_is_tried_again_in_a_job_with_more_time(shared: Path, slurm: RealSlurm) -> None:
+    """And the submitting process, which lives, says why."""
+    overrides = "sizes=[12] conditions=[base] max_iter=60000 test_interval=60000 snapshot=60000 display=100"
+    exp = load(Path("experiments/quick.yaml"), overrides)
+    write_profile(pilots=1, hours=1, more=3)
+    before = slurm.states().keys()
+    submitter = start_sweep("--set", overrides)
+    run = find_run(exp, "caffe", KEY)
+    slurm.wait_for(lambda: is_training(run), "training")
+    (first,) = (job for job in slurm.states() if job not in before and "_" in job)
+    slurm.call("scontrol", "update", f"jobid={first}", "TimeLimit=0")
+    limits = lambda: slurm.call("squeue", "-h", "-t", "R", "-o", "%j %l")  # noqa: E731
+    slurm.wait_for(lambda: "3:00:00" in limits(), "a pilot with three hours")
+    said, _ = submitter.communicate(timeout=180)
+    assert submitter.returncode == 0, said
+    assert f"job {first}: killed for time; set more `hours` in the profile (" in said
+    assert [(kill["job"], kill["why"]) for kill in fate.record_of(run)["kills"]] == [(first, "time")]
+    assert json.loads(run.manifest.read_text())["attempts"] == 2
+
+
 def test_a_job_that_took_too_much_memory_is_told_so(order: Callable[..., Order], slurm: RealSlurm) -> None:
     placed = order("sizes=[12] conditions=[base] directions=[A2B]", memory=0.02)
     job = send_pilots(placed, 1)
