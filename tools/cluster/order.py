@@ -131,8 +131,9 @@ def place_order(exp: Experiment, engine: Engine, profile: Profile, plan: Plan) -
             fate.forgive(run)
     order = Order(exp, engine, profile, failed)
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    if isinstance(profile, KubernetesProfile) and environment.pop("CAFFE", None) and engine.name != "caffe":
-        environment["CAFFE"] = engine.name  # a path of this machine is none in the image, which finds `caffe` itself
+    if isinstance(profile, KubernetesProfile):  # a path of this machine is none in the image, which finds `caffe` itself
+        environment.pop("CAFFE", "")
+        environment |= {} if engine.name == "caffe" else {"CAFFE": engine.name}
     record = {"file": str(exp.file), "set": exp.overrides, "config": exp.model_dump(mode="json")}
     record |= {"engine": engine.name, "version": engine.version, "environment": environment}
     write_json(order.folder / "order.json", record | {"profile": profile.model_dump(mode="json"), "failed": failed})
