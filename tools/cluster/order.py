@@ -131,7 +131,7 @@ def place_order(exp: Experiment, engine: Engine, profile: Profile, plan: Plan) -
             fate.forgive(run)
     order = Order(exp, engine, profile, failed)
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    if isinstance(profile, KubernetesProfile):  # a path of this machine is none in the image, which finds `caffe` itself
+    if isinstance(profile, KubernetesProfile):  # its image has no path of this machine, and finds `caffe`
         environment.pop("CAFFE", "")
         environment |= {} if engine.name == "caffe" else {"CAFFE": engine.name}
     record = {"file": str(exp.file), "set": exp.overrides, "config": exp.model_dump(mode="json")}
