@@ -12,6 +12,7 @@ from caffeformat.caffeformat_pb2 import TRAIN, LayerParameter, NetParameter
 from torchcaffe.common import log
 from torchcaffe.common.context import Context
 from torchcaffe.layer_types.base import Blob, BlobVec, Fatal, Layer
+from torchcaffe.layer_types.recurrent_steps import Steps
 from torchcaffe.layer_types.unrolled import Unrolled
 from torchcaffe.random.rng import State
 
@@ -43,12 +44,15 @@ class RecurrentLayer(Layer):
     and a top, (1, N, num_output) each. No gradient goes through it from batch to batch, nor through exposed ones.
 
     The parameters are those of the unrolled net, the same for all timesteps. They get a gradient even if lr_mult is 0.
+
+    The layers of the unrolled net run for `debug_info` and in bfloat16; else `steps_type` computes the same, faster.
     """
 
     n_bottoms: ClassVar = (0, None)  # layer_setup counts them
     n_tops: ClassVar = (0, None)
     hidden: ClassVar[dict[str, str]]  # blobs of the unrolled net: hidden state before -> after T timesteps, `{T}` for T
     output: ClassVar[str]  # the blob that is the top
+    steps_type: ClassVar[type[Steps]]
     build_net: Callable[[NetParameter], InnerNet]  # set by the net of this layer, before `setup`
 
     def __init__(self, param: LayerParameter, context: Context, where: str):
@@ -92,6 +96,8 @@ class RecurrentLayer(Layer):
         self._after = [self._net.by_name[name.format(T=self._steps)] for name in self.hidden.values()]
         self._memory = [torch.zeros_like(blob.value).reshape(-1) for blob in self._before]
         self._take_parameters()
+        self._layer_by_layer = self._net.debug_info or self.context.operands != self.context.dtype
+        self._run: Steps | None = None
 
     def _unrolled(self, bottom: list[Blob]) -> NetParameter:
         net = NetParameter()
@@ -147,18 +153,34 @@ class RecurrentLayer(Layer):
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._bind()
-        for name, blob in zip(self._inputs, bottom, strict=False):
-            self._net.by_name[name].value = blob.value
         exposed = bottom[len(self._inputs) :]
-        for index, blob in enumerate(self._before):
-            blob.value = exposed[index].value if exposed else self._carried(index).clone()
-        self._net.forward(0, self._last)
-        top[0].value = self._net.by_name[self.output].value
-        for index, blob in enumerate(self._after):
+        before = [blob.value for blob in exposed] or [self._carried(index) for index in range(len(self._before))]
+        inputs = [blob.value for blob in bottom[: len(self._inputs)]]
+        forward = self._forward_layer_by_layer if self._layer_by_layer else self._forward_steps
+        top[0].value, after = forward(inputs, before)
+        for index, state in enumerate(after):
             if exposed:
-                top[1 + index].value = blob.value
+                top[1 + index].value = state.clone()
             else:
-                self._carried(index).copy_(blob.value)
+                self._carried(index).copy_(state)
+
+    def _forward_steps(
+        self, inputs: list[torch.Tensor], before: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        shape = (self._steps, inputs[0].shape[1], self.param.recurrent_param.num_output)
+        if self._run is None or self._run.shape != shape:
+            self._run = self.steps_type(self.context, *shape)
+        return self._run.forward(self.blobs, inputs, before)
+
+    def _forward_layer_by_layer(
+        self, inputs: list[torch.Tensor], before: list[torch.Tensor]
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        for name, value in zip(self._inputs, inputs, strict=True):
+            self._net.by_name[name].value = value
+        for blob, value in zip(self._before, before, strict=True):
+            blob.value = value.clone()
+        self._net.forward(0, self._last)
+        return self._net.by_name[self.output].value, [blob.value for blob in self._after]
 
     def _carried(self, index: int) -> torch.Tensor:
         """Where a hidden state is kept from pass to pass. With fewer streams, the first ones go on, as in Caffe."""
@@ -183,16 +205,22 @@ class RecurrentLayer(Layer):
         self._bound = list(self.blobs)
 
     def release_saved(self) -> None:
-        for layer in self._net.layers:
+        for layer in self._net.layers if self._layer_by_layer else ():
             layer.release_saved()
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.check(not propagate_down[1], "Cannot backpropagate to sequence indicators.")
-        self._net.by_name[self.output].grad = top[0].gradient()
-        self._net.backward(self._last)
-        for index, name in enumerate(self._inputs):
-            if propagate_down[index]:
-                bottom[index].grad = self._net.by_name[name].grad
+        wanted = propagate_down[: len(self._inputs)]
+        if self._layer_by_layer:
+            self._net.by_name[self.output].grad = top[0].gradient()
+            self._net.backward(self._last)
+            found = [self._net.by_name[name].grad for name in self._inputs]
+        elif self._run is not None:
+            inputs = [blob.value for blob in bottom[: len(self._inputs)]]
+            found = self._run.backward(self.blobs, inputs, top[0].gradient(), wanted)
+        for blob, down, grad in zip(bottom, wanted, found, strict=False):
+            if down:
+                blob.grad = grad
 
     def state(self) -> State:
         """The hidden states with which the next pass begins."""
