@@ -76,6 +76,21 @@ def test_floats(real_caffe, tmp_path, figures, monkeypatch, transform, way) -> N
     equal_batches(figures, "Data", found, right)
 
 
+@pytest.mark.parametrize(
+    "more",
+    ["prefetch: 1", "force_encoded_color: true", "crop_size: 2", "mirror: true", "scale: 3", 'mean_file: "none"'],
+)
+def test_fields_of_old_prototxts_that_caffe_does_not_read_change_nothing(
+    real_caffe, tmp_path, figures, more: str
+) -> None:
+    """In a `layer`, Caffe reads a transformation in transform_param only; it upgrades those of a V1 `layers`."""
+    images = np.random.default_rng(1).integers(0, 256, (5, 3, 4, 5), np.uint8)
+    lmdb_file.write(tmp_path / "lmdb", [(b"%d" % i, datum.encode(image, i)) for i, image in enumerate(images)])
+    text = data_layer(tmp_path, 3).replace("batch_size: 3", f"batch_size: 3 {more}")
+    found, right = batches_of_both(real_caffe, tmp_path, text, caffe.TRAIN, count=2)
+    equal_batches(figures, "Data", found, right)
+
+
 SIZES = [(3, 8, 9), (3, 8, 9), (3, 7, 12), (3, 11, 5), (3, 8, 9)]
 
 

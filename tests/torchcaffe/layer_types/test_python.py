@@ -36,6 +36,12 @@ def test_a_layer_with_parameters_between_others(real_caffe, tmp_path, figures, p
     Both(real_caffe, text, tmp_path, phase).agree(figures, "Python")
 
 
+def test_share_in_parallel_changes_nothing_for_one_solver(real_caffe, tmp_path, figures) -> None:
+    settings = python("Weighted", "2").replace("python_param {", "python_param { share_in_parallel: true")
+    assert "share_in_parallel" in settings
+    Both(real_caffe, net_of(layer("Python", settings), x=(2, 3, 1, 1)), tmp_path).agree(figures, "Python")
+
+
 def test_parameters_that_the_prototxt_gives(real_caffe, tmp_path, figures) -> None:
     given = "blobs { shape { dim: 3 } data: 1 data: 2 data: 3 }"
     both = Both(real_caffe, net_of(layer("Python", python("Weighted", "2", given)), x=(2, 3, 1, 1)), tmp_path)
