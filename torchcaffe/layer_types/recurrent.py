@@ -211,11 +211,11 @@ class RecurrentLayer(Layer):
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.check(not propagate_down[1], "Cannot backpropagate to sequence indicators.")
         wanted = propagate_down[: len(self._inputs)]
-        if self._layer_by_layer:
+        if self._layer_by_layer or self._run is None:  # None: there was no forward pass
             self._net.by_name[self.output].grad = top[0].gradient()
             self._net.backward(self._last)
             found = [self._net.by_name[name].grad for name in self._inputs]
-        elif self._run is not None:
+        else:
             inputs = [blob.value for blob in bottom[: len(self._inputs)]]
             found = self._run.backward(self.blobs, inputs, top[0].gradient(), wanted)
         for blob, down, grad in zip(bottom, wanted, found, strict=False):

@@ -91,3 +91,16 @@ def test_what_a_script_does_to_the_output_changes_neither_the_gradient_nor_the_n
     assert found[0][0].any()
     for plain, spoiled in zip(*found, strict=True):
         assert np.array_equal(plain, spoiled)
+
+
+def test_a_backward_pass_before_any_forward_pass_is_that_of_the_unrolled_net(tmp_path) -> None:
+    found = []
+    for more in ("", LAYER_BY_LAYER):
+        path = tmp_path / "net.prototxt"
+        path.write_text(net("RNN", more))
+        torchcaffe.set_random_seed(3)
+        made = torchcaffe.Net(path, torchcaffe.TEST)
+        made.blobs["y"].diff[...] = 1
+        made.backward()
+        found.append(np.array(made.blobs["x"].diff))
+    assert found[0].any() and np.array_equal(*found)
