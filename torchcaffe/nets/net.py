@@ -294,7 +294,8 @@ class Net:
 
     def backward(self, start: int | None = None, end: int = 0) -> None:
         """Runs the backward passes of the layers from `start` down to `end` that need one. Gradients of parameters are
-        added to those that the blobs hold."""
+        added to those that the blobs hold. Raises Fatal without a forward pass, where the layer needs one (in Caffe its
+        blobs of zeros count)."""
         first = len(self.layers) - 1 if start is None else start
         for index in range(first, end - 1, -1):
             for call in self.before_backward:
@@ -303,6 +304,10 @@ class Net:
                 layer = self.layers[index]
                 try:
                     layer.backward(self.tops[index], self._propagate_down[index], self.bottoms[index])
+                except AttributeError as error:
+                    if error.obj is not layer:
+                        raise
+                    raise layer.refuse("a backward pass needs what a forward pass keeps; run one before") from None
                 except _NAMED_ERRORS as error:
                     _add_place(error, layer)
                     raise

@@ -8,6 +8,7 @@ import pytest
 import torchcaffe as caffe
 from caffeformat import FormatError
 from tests.helpers.both_engines import Both, Figures, net_of
+from tests.helpers.net_of_each_layer import BODIES, HEAD, SCORES, SOFTMAX
 from tests.helpers.real_caffe import CaffeAborted
 
 IP = 'type: "InnerProduct" inner_product_param { num_output: 3 weight_filler { type: "xavier" } }'
@@ -118,3 +119,11 @@ def test_a_top_with_a_loss_weight_keeps_it_in_a_smaller_batch(real_caffe, tmp_pa
     exec(RESHAPED, {"caffe": caffe, "given": {"path": path, "batches": [*batches, 6]}, "out": ours})
     assert [found.tolist() for found in ours.values()] == [[[1] * 3] * rows for rows in (4, 2, 3, 6)]
     assert [right.tolist() for right in caffes.values()] == [[[1] * 3] * rows for rows in batches]
+
+
+def test_a_backward_pass_without_a_forward_pass_says_so(tmp_path) -> None:
+    path = tmp_path / "net.prototxt"
+    path.write_text(HEAD + BODIES["Convolution"] + SCORES + SOFTMAX)
+    net = caffe.Net(path, caffe.TRAIN)
+    with pytest.raises(FormatError, match=r"layer 'loss'.*needs what a forward pass keeps; run one before"):
+        net.backward()
