@@ -1,5 +1,6 @@
 """Blob: an array with its gradient, Caffe's `data` and `diff`."""
 
+import math
 import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -55,7 +56,7 @@ class Blob(Unpicklable):
 
     @property
     def count(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def value(self) -> torch.Tensor:
@@ -138,7 +139,7 @@ class Blob(Unpicklable):
         if shape == self.shape:
             return
         check_shape(shape)
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         if self._value is not None and count <= self._value.numel():
             self._value = self._value.reshape(-1)[:count].reshape(shape)
         else:
