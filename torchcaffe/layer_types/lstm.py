@@ -18,8 +18,8 @@ _sigmoid_backward, _tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.a
 class LSTMSteps(Steps):
     """The hidden states are h and c."""
 
-    def __init__(self, context: Context, steps: int, streams: int, size: int):
-        super().__init__(context, steps, streams, size)
+    def __init__(self, settings: Context, steps: int, streams: int, size: int):
+        super().__init__(settings, steps, streams, size)
         self._sums = self.empty(steps, streams, 4 * size)  # of the gates' inputs; then the gates i, f, o and g
         self._h, self._c = self.empty(steps + 1, streams, size), self.empty(steps + 1, streams, size)
         self._tanh_c, sums_diff = self.empty(steps, streams, size), self.empty(steps, streams, 4 * size)

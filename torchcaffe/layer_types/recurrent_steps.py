@@ -6,6 +6,7 @@ calls that write to memory that stays. The gradients of the weights are one prod
 
 import torch
 
+from torchcaffe.common import context
 from torchcaffe.common.context import Context
 from torchcaffe.layer_types.base import Blob
 from torchcaffe.layer_types.products import add_linear, linear
@@ -19,9 +20,9 @@ class Steps:
     Tensors are of (timesteps, streams, ...). `forward` keeps what `backward` needs, until the next `forward`.
     """
 
-    def __init__(self, context: Context, steps: int, streams: int, size: int):
-        self._context, self.shape = context, (steps, streams, size)
-        self.exact = not context.on_gpu
+    def __init__(self, settings: Context, steps: int, streams: int, size: int):
+        self._settings, self.shape = settings, (steps, streams, size)
+        self.exact = context.is_exact(self.empty(0))
 
     def forward(
         self, params: list[Blob], inputs: list[torch.Tensor], before: list[torch.Tensor]
@@ -39,7 +40,7 @@ class Steps:
         raise NotImplementedError
 
     def empty(self, *shape: int) -> torch.Tensor:
-        return torch.empty(shape, dtype=self._context.dtype, device=self._context.device)
+        return torch.empty(shape, dtype=self._settings.dtype, device=self._settings.device)
 
     def begin(self, cont: torch.Tensor) -> None:
         """Looks where all sequences go on, so that there is nothing to multiply. Not on a GPU: the host would wait."""

@@ -19,8 +19,8 @@ _tanh_backward = torch.ops.aten.tanh_backward
 class RNNSteps(Steps):
     """The hidden state is h."""
 
-    def __init__(self, context: Context, steps: int, streams: int, size: int):
-        super().__init__(context, steps, streams, size)
+    def __init__(self, settings: Context, steps: int, streams: int, size: int):
+        super().__init__(settings, steps, streams, size)
         self._sums, self._sums_diff = self.empty(steps, streams, size), self.empty(steps, streams, size)
         self._h, self._wide = self.empty(steps + 1, streams, size), self.empty(streams, size).double()
         self._of_step = list(zip(self._sums.unbind(0), self._h[1:].unbind(0), strict=True))
