@@ -13,6 +13,7 @@ for handler in logging.getLogger("snakemake.logging").handlers:
         handler.setStream(open(MESSAGES, "a", buffering=1))
 
 STAGES, RUNS = config["stages"], config["runs"]  # verbs to do; runs to do, each with the one that it waits for, or null
+PRIORITIES = config["priorities"]  # of runs that are to begin before others
 JOB = command(os.getpid(), "{output}")
 
 
@@ -52,6 +53,7 @@ rule mean:
 rule run:
     input: after("mean"), source
     output: "run/{run}"
+    priority: lambda wildcards: PRIORITIES.get(wildcards.run, 0)
     shell: JOB
 
 rule summarize:

@@ -10,7 +10,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,8 +20,9 @@ from tools.common.parent_death import with_this_process
 from tools.planning.job import GRAPH, MESSAGES, NOTE, PYTHON, describe
 from tools.planning.stages import OPTIONS, RESULTS
 from tools.planning.state import Plan
+from tools.protocol.conditions import Condition
 from tools.protocol.experiment import Experiment
-from tools.protocol.layout import results_folder
+from tools.protocol.layout import Run, results_folder
 from tools.training.engine import Engine
 from tools.training.gpus import selected_gpus
 
@@ -67,8 +68,16 @@ def graph_of(exp: Experiment, plan: Plan) -> dict[str, object]:
     runs = dict.fromkeys(plan.runs_to_do)
     waits_for = {run.key: source.key if (source := plan.copies.get(run)) in runs and source else None for run in runs}
     arguments = [f"--set={exp.overrides}", "--", str(exp.file)]  # the name of the file may begin with -
-    to_do = {"stages": plan.to_do, "runs": waits_for}
+    to_do = {"stages": plan.to_do, "runs": waits_for, "priorities": _priorities(runs, waits_for)}
     return {"root": os.getcwd(), "options": OPTIONS, "arguments": arguments, "tables": list(RESULTS), **to_do}
+
+
+def _priorities(runs: Iterable[Run], waits_for: dict[str, str | None]) -> dict[str, int]:
+    """Of runs that are to begin before others: those that others wait for, then those that take longer, so that at the
+    end no core waits for one of them."""
+    sources = set(waits_for.values())
+    priorities = {run.key: 9 if run.key in sources else Condition.of_run(run.condition).trainings - 1 for run in runs}
+    return {key: priority for key, priority in priorities.items() if priority}
 
 
 def _command(folder: Path, jobs: int) -> list[str]:

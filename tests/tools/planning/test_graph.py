@@ -1,6 +1,7 @@
 """What the graph gets, and what it says of its end. Whole graphs are in tests/sweep."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,8 @@ import pytest
 from tools.planning.graph import carry_out, graph_of
 from tools.planning.stages import RESULTS
 from tools.planning.state import make_plan
-from tools.protocol.experiment import Experiment
-from tools.protocol.runs import find_run
+from tools.protocol.experiment import Experiment, load
+from tools.protocol.runs import find_run, runs_of
 from tools.training.engine import Engine
 
 
@@ -24,6 +25,7 @@ def test_the_graph_has_what_is_to_do_and_each_runs_source_if_that_is_to_do(train
         "tables": list(RESULTS),
         "stages": list(RESULTS),
         "runs": {"A2B/n0004/base/seed0": None, "A2B/n0004/S1T/seed0": None},
+        "priorities": {},
     }
     find_run(trained, "caffe", "B2A/n0012/base/seed0").manifest.unlink()
     runs = graph_of(trained, make_plan(trained, engine))["runs"]
@@ -33,6 +35,18 @@ def test_the_graph_has_what_is_to_do_and_each_runs_source_if_that_is_to_do(train
         "A2B/n0004/base/seed0": None,
         "A2B/n0004/S1T/seed0": "B2A/n0012/base/seed0",
     }
+
+
+def test_runs_that_others_wait_for_begin_first_then_those_that_take_longer(
+    trained: Experiment, engine: Engine, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    exp = load(trained.file, "conditions=[S1T,base,base+] sizes=[4]")
+    for run in runs_of(exp, "caffe"):
+        run.manifest.unlink(missing_ok=True)
+    monkeypatch.setenv("SNAKEMAKE_FLAGS", "--until run")  # which leaves out S1T, too, that waits for a run
+    assert carry_out(exp, engine, make_plan(exp, engine), 1).status == 0
+    ended = re.findall(r"\[\d/4\] (\S+):", capfd.readouterr().out)
+    assert ended == ["B2A/n0012/base/seed0", "A2B/n0004/base+/seed0", "A2B/n0004/base/seed0"]
 
 
 @pytest.mark.parametrize(
