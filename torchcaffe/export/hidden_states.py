@@ -3,6 +3,7 @@
 Caffe's layers keep them from pass to pass; an exported file is a function, and keeps nothing.
 """
 
+from copy import deepcopy
 from dataclasses import replace
 from typing import cast
 
@@ -46,6 +47,7 @@ def expose(inference: InferenceNet, net: Net) -> InferenceNet:
                 source.input_param.shape.append(shape)
                 layers.append((source, place))
                 data[blob] = (source, 0, place)
+            layer = deepcopy(layer)  # the net that was given stays as it is
             layer.recurrent_param.expose_hidden = True
             layer.bottom.extend(before)
             layer.top.extend(after)
