@@ -13,8 +13,9 @@ from typing import Any
 
 from tools import cli
 from tools.common.files import load_json, lock, write_json
-from tools.datasets import Scan, fetched, named_folder, reader
+from tools.datasets import Scan, fetched, named_folder, reader, refuse_other_images
 from tools.datasets.bring import bring
+from tools.datasets.download import md5
 from tools.datasets.names import require_one_line
 from tools.planning.stages import fetch_stage
 from tools.protocol.experiment import Experiment
@@ -27,6 +28,7 @@ def fetch(exp: Experiment) -> bool:
     folder = dataset_folder(exp)
     if _is_complete(exp):  # asked before the lock: the disk may be read-only
         return False
+    refuse_other_images(exp)
     with lock(folder / ".fetch.lock"):
         if _is_complete(exp):
             return False
@@ -49,12 +51,24 @@ def fetch(exp: Experiment) -> bool:
 
 
 def _is_complete(exp: Experiment) -> bool:
-    """Whether the data set is here and, if it is a folder that `path:` names, has as many images as before."""
+    """Whether the data set is here and, if `path:` names a folder, has as many images as before; an archive that it
+    names has the same bytes."""
     stage = fetch_stage(exp)
-    if not stage.is_complete:
+    record = stage.record
+    if record is None or not stage.is_complete:
         return False
-    named, record = named_folder(exp), stage.record
-    return named is None or (record is not None and record.get("counts") == _counts(reader(exp.dataset)(named).scan()))
+    named = named_folder(exp)
+    if named is not None:
+        return bool(record.get("counts") == _counts(reader(exp.dataset)(named).scan()))
+    return exp.path is None or _is_same_archive(Path(exp.path), record, stage.marker)
+
+
+def _is_same_archive(archive: Path, record: dict[str, Any], marker: Path) -> bool:
+    """Whether the file is the one that was unpacked. It is read only if it was put there, or changed, after that."""
+    then, now = record["files"][0], archive.stat()
+    if then["bytes"] != now.st_size:
+        return False
+    return now.st_ctime_ns < marker.stat().st_mtime_ns or md5(archive) == then["md5"]
 
 
 def _counts(scan: Scan) -> dict[str, int]:

@@ -6,6 +6,7 @@ looks at the images in train/<class>/ and val/<class>/ (their number, sizes and 
 experiments/mine.yaml. A file of that name is not overwritten. The output says what to run next.
 """
 
+import os
 import re
 import shlex
 import tempfile
@@ -84,7 +85,7 @@ def new(name: str, place: Path) -> tuple[Path, list[str]]:
         raise UserError(f"{file}: a name of {len(name.encode())} bytes, at most {LONGEST_NAME}; choose a shorter one")
     if file.exists():
         raise UserError(f"{file}: is there already; choose another name, or remove it first")
-    root = place.expanduser().resolve()
+    root = Path(os.path.expanduser(place)).resolve()  # `~x` without a user x is a folder
     dataset = _dataset_at(root)
     folder = find_in(dataset, root)
     assert folder is not None
@@ -210,7 +211,7 @@ def _checked(name: str, text: str, scan: Scan) -> Experiment:
         exp = load(file)
     dataset_folder(exp)  # has the name of the images' folder, if it can
     drawn = scan.of_classes(drawn_classes(exp, 0, scan.classes))
-    check_counts(exp, 0, drawn.classes, drawn.train, drawn.val)
+    check_counts(exp, 0, drawn.classes, drawn.train, drawn.val, notes=scan.notes)
     return exp
 
 

@@ -51,14 +51,15 @@ def split(exp: Experiment, seed: int) -> bool:
         require_short_names(data, scan)
         if exp.on_bad_image == "error" and missing:
             raise bad_images_error(exp, data, missing)
-        check_counts(exp, seed, scan.classes, scan.train, scan.val)  # before the images are read: that takes long
+        # before the images are read: that takes long
+        check_counts(exp, seed, scan.classes, scan.train, scan.val, notes=scan.notes)
         check_classes(exp, len(scan.classes) // 2)
         checked = CheckedImages(exp, data).check(scan.references, whole.references)
         bad = {name: image.fault for name, image in sorted(checked.items()) if image.fault is not None}
         if exp.on_bad_image == "error" and bad:
             raise bad_images_error(exp, data, bad)
         train, val = _without(scan.train, bad), _without(scan.val, bad)
-        check_counts(exp, seed, scan.classes, train, val, len(bad) + len(missing))
+        check_counts(exp, seed, scan.classes, train, val, len(bad) + len(missing), scan.notes)
         split_seed, subsample_seed = split_seeds(exp, seed)
         halves = class_halves(scan.classes, split_seed)
         digests = {name: image.digest for name, image in checked.items()}

@@ -269,7 +269,8 @@ def main(argv: list[str]) -> None:
     folder = results_folder(exp, engine_name())
     written = summarize(exp, engine_name())
     print(report(folder))
-    if not read_csv(folder / CLASSES) and Tables(folder).predictions:
-        print(f"{folder / CLASSES}: empty, for the class ids are in {split_of(exp, exp.seeds[0]).marker}: not there")
+    split = split_of(exp, exp.seeds[0]).marker
+    if not read_csv(folder / CLASSES) and Tables(folder).predictions and not split.exists():
+        print(f"{folder / CLASSES}: empty, for the class ids are in {split}: not there")
     print(f"{folder}/: {', '.join(TABLES)}: {'written' if written else 'complete already'}")
     note_stale_runs(exp)

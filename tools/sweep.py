@@ -21,7 +21,7 @@ from tools.cluster.profile import KubernetesProfile, Profile, load_profile
 from tools.cluster.submit import carry_out_on, check_shared_folder
 from tools.common.errors import UserError
 from tools.common.files import lock_shared, remove_leftovers
-from tools.datasets import named_folder
+from tools.datasets import named_folder, refuse_other_images
 from tools.planning import estimate
 from tools.planning.graph import Outcome, carry_out, other_sweeps
 from tools.planning.removal import remove_lmdbs
@@ -96,9 +96,12 @@ def _what_is_left(
 
 
 def _check_path(exp: Experiment, plan: Plan) -> None:
-    """Raises UserError, as `fetch` would, where the images are still needed and `path:` names nothing that has them."""
+    """Raises UserError, as `fetch` would, where the images are still needed and `path:` names nothing that has them.
+    Also where runs are to do and the images here are not those of the experiment."""
     if "fetch" in plan.to_do:
         named_folder(exp)
+    if plan.remaining:
+        refuse_other_images(exp)
 
 
 def _reasons(outcome: Outcome, after: Plan) -> Iterator[str]:

@@ -300,3 +300,13 @@ def test_a_run_that_a_user_starts_outlives_the_shell(packed, small):
     while not (MODELS / "small/B2A/n0060/base/seed0/manifest.json").exists():
         assert time.monotonic() < end, Path("run.log").read_text()
         time.sleep(0.1)
+
+
+def test_no_run_is_trained_on_a_part_of_the_data_set_that_another_experiment_named(swept, small, tiny_sample):
+    """The sample has 20 of Tiny-ImageNet's 200 classes. The other experiment has no `path`."""
+    other = Path("other.yaml")
+    other.write_text("".join(line for line in small.read_text().splitlines(True) if not line.startswith("path:")))
+    told = swept("sweep", other, status=2)
+    assert f"the images here are those of {tiny_sample}, which another call named: 1200 for training" in told
+    assert "other.yaml names none" in told and not Path("models/other").exists()
+    assert "nothing to do" in swept("sweep", small)

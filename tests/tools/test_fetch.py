@@ -90,8 +90,19 @@ def test_a_second_call_does_nothing(small_zip: Path, capsys: pytest.CaptureFixtu
     before = {f: f.stat().st_mtime_ns for f in Path("data").rglob("*")}
     assert fetch(exp) is False
     assert {f: f.stat().st_mtime_ns for f in Path("data").rglob("*")} == before
-    main(["exp.yaml"])
+    main(["exp.yaml", "--set", f"path={small_zip}"])
     assert "tiny-imagenet: here already, in data/tiny-imagenet/unpacked-" in capsys.readouterr().out
+
+
+def test_an_archive_that_was_replaced_is_unpacked_anew(tiny_zip: Path, small_zip: Path) -> None:
+    exp = experiment("tiny-imagenet", small_zip)
+    fetch(exp)
+    shutil.copy(small_zip, "same.zip")
+    Path("same.zip").replace(small_zip)  # the same bytes in another file, put there later
+    assert fetch(exp) is False
+    shutil.copy(tiny_zip, small_zip)
+    assert fetch(exp) is True
+    assert len(open_dataset(exp).scan().classes) == 20
 
 
 def test_a_data_set_is_downloaded_checked_and_unpacked(small_zip: Path, server: FileServer) -> None:
@@ -162,7 +173,25 @@ def test_too_little_disk_is_told_before_the_download(server: FileServer) -> None
 def test_a_folder_that_path_names_stays_where_it_is(tiny_sample: Path) -> None:
     fetch(experiment("tiny-imagenet", tiny_sample))
     assert read_json(Path("data/tiny-imagenet/fetch.json"))["folder"] == str(tiny_sample)
+    assert open_dataset(experiment("tiny-imagenet", tiny_sample)).root == tiny_sample
+
+
+def test_images_that_another_call_named_are_not_taken_for_the_published_ones(tiny_sample: Path, tmp_path: Path) -> None:
+    fetch(experiment("tiny-imagenet", tiny_sample))
+    wrong = (
+        f"those of {tiny_sample}, .* 1200 for training, where the published Tiny-ImageNet has 100000; exp.yaml names"
+    )
+    for call in (fetch, open_dataset):
+        with pytest.raises(UserError, match=wrong):
+            call(experiment("tiny-imagenet"))
+    write_card("tiny-imagenet", counts={"classes": 20, "train": 1200, "val": 200})  # a whole copy is as good
     assert open_dataset(experiment("tiny-imagenet")).root == tiny_sample
+
+
+def test_two_spellings_of_a_folder_are_one_data_set(tiny_sample: Path) -> None:
+    Path("link").symlink_to(tiny_sample)
+    for place in (Path("link"), tiny_sample, Path(os.path.relpath(tiny_sample))):
+        assert open_dataset(experiment("tiny-imagenet", place)).root == tiny_sample
 
 
 def test_another_path_is_looked_at_anew(tiny_sample: Path, small_zip: Path) -> None:

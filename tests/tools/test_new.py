@@ -94,6 +94,7 @@ def test_any_path_is_written_so_that_it_is_read_again(project: Path, folder: str
         ("../up", "images", r"'../up': not a name for an experiment; use letters"),
         ("a b", "images", r"'a b': not a name"),
         ("x" * 250, "images", r"^experiments/x{250}.yaml: a name of 250 bytes, at most 237; choose a shorter one"),
+        ("mine", "~nobody-of-this-name", r"~nobody-of-this-name: not a folder; name the one"),
         ("mine", "nowhere", r"nowhere: not a folder; name the one that holds train/<class>"),
         ("mine", "images/train", r"train has no train/ and no val/, but the folders a, b, c, d; put the images"),
         ("mine", "two", r"two: 2 classes; 4 are needed, two in each half"),

@@ -9,6 +9,7 @@ Example:
 import contextlib
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from tools.common.errors import UserError
 from tools.common.files import read_record
@@ -19,7 +20,17 @@ from tools.protocol.experiment import Experiment
 from tools.protocol.layout import dataset_folder
 from tools.protocol.register import CARDS, card
 
-__all__ = ["BadImage", "DataSet", "Scan", "fetched", "find_in", "named_folder", "open_dataset", "reader"]
+__all__ = [
+    "BadImage",
+    "DataSet",
+    "Scan",
+    "fetched",
+    "find_in",
+    "named_folder",
+    "open_dataset",
+    "reader",
+    "refuse_other_images",
+]
 
 
 def reader(dataset: str) -> type[DataSet]:
@@ -33,14 +44,18 @@ def reader(dataset: str) -> type[DataSet]:
 
 
 def open_dataset(exp: Experiment) -> DataSet:
-    """The data set in the folder `path:`, else the fetched one. Raises UserError if neither is there."""
+    """The data set in the folder `path:`, else the fetched one. Raises UserError if neither is there.
+
+    Its root has no links: two spellings of a folder are one data set.
+    """
     folder = fetched(exp) if exp.path is None or not Path(exp.path).is_dir() else None
     if folder is not None:  # also where the archive that was unpacked is gone
-        return reader(exp.dataset)(folder)
+        return reader(exp.dataset)(folder.resolve())
     folder = named_folder(exp)
     if folder is None:
+        refuse_other_images(exp)
         raise UserError(f"{dataset_folder(exp)}: {exp.dataset} is not here yet; run `python -m tools fetch {exp.file}`")
-    return reader(exp.dataset)(folder)
+    return reader(exp.dataset)(folder.resolve())
 
 
 def named_folder(exp: Experiment) -> Path | None:
@@ -61,14 +76,38 @@ def named_folder(exp: Experiment) -> Path | None:
 
 
 def fetched(exp: Experiment) -> Path | None:
-    """The folder that fetch recorded in fetch.json, if it is still there and of what `path:` names."""
-    record = read_record(dataset_folder(exp) / "fetch.json", folder=str)
-    if record is None or "path" not in record:
-        return None
-    if exp.path is not None and record["path"] != str(Path(exp.path).resolve()):
+    """The folder that fetch recorded in fetch.json, if it is still there and of what `path:` names.
+
+    Without `path:`, images that another call named count only if they are as many as the published ones.
+    """
+    record = _record(exp)
+    if record is None or _is_other(exp, record):
         return None
     folder = dataset_folder(exp) / record["folder"]
     return folder if reader(exp.dataset).is_at(folder) else None
+
+
+def refuse_other_images(exp: Experiment) -> None:
+    """Raises UserError if the experiment names no images, and those that are here are another call's, and not all."""
+    record = _record(exp)
+    if exp.path is None and record is not None and _is_other(exp, record):
+        about, place, train = card(exp.dataset), record["path"], (record.get("counts") or {}).get("train")
+        raise UserError(
+            f"{dataset_folder(exp) / 'fetch.json'}: the images here are those of {place}, which another call named: "
+            f"{train} for training, where the published {about.title} has {about.counts['train']}; {exp.file} names "
+            f"none. Give path={place} to use these, or remove fetch.json to fetch the published ones"
+        )
+
+
+def _record(exp: Experiment) -> dict[str, Any] | None:
+    record = read_record(dataset_folder(exp) / "fetch.json", folder=str)
+    return record if record is not None and "path" in record else None
+
+
+def _is_other(exp: Experiment, record: dict[str, Any]) -> bool:
+    if exp.path is not None:
+        return record["path"] != str(Path(exp.path).resolve())
+    return record["path"] is not None and record.get("counts") != card(exp.dataset).counts
 
 
 def find_in(dataset: str, folder: Path) -> Path | None:

@@ -9,6 +9,8 @@ from tools.datasets.image_file import BadImage, read_file
 
 _JPEG, _END = b"\xff\xd8", b"\xff\xd9"  # the markers at the start and the end of a JPEG
 _NO_PIXELS = b"\x55\xaa\x33\xcc" * 64
+_PNG = b"\x89PNG\r\n\x1a\n"
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")  # chunks of an animated PNG
 
 
 def decode(path: Path | str, gray: bool = False) -> np.ndarray:
@@ -19,7 +21,7 @@ def decode(path: Path | str, gray: bool = False) -> np.ndarray:
     One difference: cv::imread, and so convert_imageset, fills the missing part of a cut-off JPEG with gray. Decoding
     from memory, as here, refuses such a file, unless it lacks nothing but the marker at its end.
     """
-    data = read_file(path)
+    data = _without_animation(read_file(path))
     if not data:
         raise BadImage("empty file")
     flags = _flags(data, gray)
@@ -37,6 +39,19 @@ def decode(path: Path | str, gray: bool = False) -> np.ndarray:
 def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
     image: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     return image
+
+
+def _without_animation(data: bytes) -> bytes:
+    """The file without the chunks of an animated PNG: OpenCV 5 gives its first frame, Caffe's OpenCV the picture."""
+    if not data.startswith(_PNG) or _ANIMATION[0] not in data:
+        return data
+    kept, at = [_PNG], len(_PNG)
+    while at < len(data):
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")  # length, type, content, checksum
+        if data[at + 4 : at + 8] not in _ANIMATION:
+            kept.append(data[at:end])
+        at = end
+    return b"".join(kept)
 
 
 def _without_end(data: bytes, flags: int) -> np.ndarray | None:

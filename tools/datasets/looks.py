@@ -26,9 +26,9 @@ class Looks:
 
 def look(data: DataSet, references: Sequence[str]) -> Looks | None:
     """Reads up to 60 of the images, evenly over `references`; None if not one of these can be read."""
-    step = max(1, len(references) // _SAMPLE)
+    count = min(_SAMPLE, len(references))
     heights, widths, gray, flat = [], [], True, []
-    for reference in references[::step][:_SAMPLE]:
+    for reference in (references[index * len(references) // count] for index in range(count)):
         try:
             image = data.read(reference)
         except BadImage:

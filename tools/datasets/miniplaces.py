@@ -56,6 +56,7 @@ class MiniPlaces(DataSet):
         listed = {path for part in (train, val) for paths in part.values() for path in paths}
         unlisted = sorted(name for name in on_disk - listed if not is_system(name.rpartition("/")[2]))
         notes = note("left out, files of images/ that no list names", unlisted)
+        notes += note("left out, classes without an image on disk", sorted(set(class_of.values()) - train.keys()))
         return Scan(sorted(train), _sorted(train), _sorted(val), sorted(set(missing)), notes)
 
     def _lines(self, part: str) -> list[tuple[str, str, str]]:

@@ -30,7 +30,11 @@ class TinyImageNet(DataSet):
 
     def _what_to_do(self) -> str:
         images = self.root / "val" / "images"
-        if images.is_dir() and _names(images):
+        names = set(_names(images)) if images.is_dir() else set()
+        listed = [line.split("\t")[0] for _, line in read_lines(self.root / "val" / "val_annotations.txt")]
+        if names and not names.intersection(listed):
+            return f"val_annotations.txt names {listed[:1]}, where {images} has {min(names)!r}; make the names agree"
+        if names:
             return "unpack the archive again, or remove these classes from train/"
         if any(entry.is_dir() for entry in os.scandir(self.root / "val") if entry.name != "images"):
             return (

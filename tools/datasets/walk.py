@@ -31,7 +31,7 @@ def is_system(name: str) -> bool:
 class ImageWalk:
     """Walks the class folders below `root`, one after the other, and collects what there is to say about them.
 
-    missing: references of links to nothing, which have an image's suffix.
+    missing: references of links to nothing, but for those with the suffix of another kind of file.
     """
 
     def __init__(self, root: Path) -> None:
@@ -93,7 +93,7 @@ class ImageWalk:
         suffix = _suffix(entry)
         if not _is_file(entry):
             if entry.is_symlink() and not os.path.exists(entry.path):
-                (self.missing if suffix in SUFFIXES else self._others).append(reference)
+                (self._others if suffix in _NO_IMAGES else self.missing).append(reference)
             else:
                 self._special.append(reference)
             return False

@@ -30,11 +30,19 @@ def class_halves(classes: list[str], seed: int) -> dict[str, list[str]]:
     return {"A": sorted(order[:middle]), "B": sorted(order[middle:])}
 
 
-def check_counts(exp: Experiment, seed: int, classes: list[str], train: Images, val: Images, lost: int = 0) -> None:
+def check_counts(
+    exp: Experiment,
+    seed: int,
+    classes: list[str],
+    train: Images,
+    val: Images,
+    lost: int = 0,
+    notes: Iterable[str] = (),
+) -> None:
     """Raises UserError, a line for each fault, if the data cannot be divided as `exp` says for its seed `seed`.
 
     `classes` are all of the data set, or those that were drawn for `seed`. `lost` images are missing or unreadable, and
-    no longer among those of `train` and `val`.
+    no longer among those of `train` and `val`. The error repeats `notes`, which may say where a class has gone.
     """
     key = "dataset" if exp.path is None else "path"
     faults = []
@@ -50,7 +58,7 @@ def check_counts(exp: Experiment, seed: int, classes: list[str], train: Images, 
     if not faults or len(classes) % 2 == 0:
         faults += _batch_faults(exp, seed, classes, val)
     if faults:
-        raise UserError("\n".join(str(fault) for fault in faults))
+        raise UserError("\n".join([*map(str, faults), *(f"note: {note}" for note in notes)]))
 
 
 def fitting_batch(images: Iterable[int], most: int) -> int:

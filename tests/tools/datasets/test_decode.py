@@ -32,6 +32,9 @@ def kinds(folder: Path) -> None:
     save(folder / "alpha.png", alpha)
     save(folder / "gray-and-alpha.png", alpha.convert("LA"))
     save(folder / "palette.png", rgb.convert("P"))
+    others = [rgb.transpose(Image.Transpose.ROTATE_180), rgb.transpose(Image.Transpose.FLIP_LEFT_RIGHT)]
+    for name, is_no_frame in (("animated.png", False), ("animated-with-default.png", True)):
+        save(folder / name, rgb, save_all=True, append_images=others, default_image=is_no_frame)
     save(folder / "16-bit.png", Image.fromarray(np.asarray(rgb)[:, :, 0].astype(np.uint16) * 257 + 77))
     save(folder / "rgb.bmp", rgb)
     save(folder / "rgb.tif", rgb)
@@ -58,7 +61,7 @@ def test_every_kind_of_image_has_the_pixels_of_convert_imageset(caffe_tools: Pat
     ours = DataSet(tmp_path / "images")
     colour = convert_imageset(caffe_tools, ours.root, tmp_path / "colour")
     gray = convert_imageset(caffe_tools, ours.root, tmp_path / "gray", "--gray")
-    assert len(colour) == len(gray) == 15
+    assert len(colour) == len(gray) == 17
     for name in colour:
         np.testing.assert_array_equal(ours.read(name, gray=False).transpose(2, 0, 1), colour[name], err_msg=name)
         np.testing.assert_array_equal(ours.read(name, gray=True)[None], gray[name], err_msg=name)

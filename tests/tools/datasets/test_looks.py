@@ -21,6 +21,15 @@ def test_size_is_the_median_and_one_image_in_colour_is_colour(tmp_path: Path) ->
     assert look(Folder(tmp_path), ["bad.png"]) is None
 
 
+def test_the_sample_is_even(tmp_path: Path) -> None:
+    """The last of 61 to 119 images count, too."""
+    cv2.imwrite(str(tmp_path / "gray.png"), np.arange(1200, dtype=np.uint8).reshape(30, 40))
+    save(tmp_path / "colour.png")
+    for count in (1, 60, 61, 119, 120, 400):
+        looks = look(Folder(tmp_path), ["gray.png"] * count + ["colour.png"] * count)
+        assert looks is not None and looks.images == min(60, 2 * count) and not looks.gray
+
+
 def test_only_some_of_many_images_are_read(tmp_path: Path) -> None:
     save(tmp_path / "a.png")
     looks = look(Folder(tmp_path), ["a.png"] * 10_000)

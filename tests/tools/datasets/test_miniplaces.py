@@ -75,6 +75,13 @@ def test_a_class_without_any_file_on_disk_is_named(places: Path) -> None:
         MiniPlaces(places).scan()
 
 
+def test_a_class_that_is_lost_whole_is_told(places: Path) -> None:
+    scan = MiniPlaces(places).scan()
+    for reference in (*scan.train["c/church/outdoor"], *scan.val["c/church/outdoor"]):
+        (places / "images" / reference).unlink()
+    assert MiniPlaces(places).scan().notes == ["left out, classes without an image on disk: 1 (c/church/outdoor)"]
+
+
 def test_a_byte_order_mark_and_blank_lines_mean_nothing(places: Path) -> None:
     before = MiniPlaces(places).scan()
     for file in (places / "train.txt", places / "val.txt"):

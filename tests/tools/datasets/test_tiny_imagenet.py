@@ -59,6 +59,16 @@ def test_a_class_without_a_validation_image_is_named(tiny: Path) -> None:
         TinyImageNet(tiny).scan()
 
 
+def test_annotations_with_other_names_than_the_files_show_one_of_each(tiny: Path) -> None:
+    annotations = tiny / "val/val_annotations.txt"
+    annotations.write_text(annotations.read_text().replace(".JPEG", ".jpeg"))
+    named = (
+        r"val_annotations.txt names \['val_\d+.jpeg'\], where .*/val/images has 'val_\d+.JPEG'; make the names agree"
+    )
+    with pytest.raises(UserError, match=rf"no images of 20 classes that train/ has .*; {named}"):
+        TinyImageNet(tiny).scan()
+
+
 def test_a_broken_line_of_the_annotations_is_named(tiny: Path) -> None:
     annotations = tiny / "val/val_annotations.txt"
     annotations.write_text(annotations.read_text() + "val_77.JPEG n02123045\n")

@@ -64,9 +64,11 @@ def test_val_that_is_a_link_to_train_is_refused(folder: Path) -> None:
 def test_links_to_files_elsewhere_are_images_and_those_to_nothing_are_missing(folder: Path, tmp_path: Path) -> None:
     (folder / "train/cat/linked.jpg").symlink_to(save(tmp_path / "elsewhere.jpg"))
     (folder / "train/cat/gone.jpg").symlink_to(tmp_path / "gone.jpg")
+    (folder / "train/cat/more").symlink_to("/mnt/disk2/more")  # it may have been a folder of images
+    (folder / "train/cat/list.txt").symlink_to("/gone/list.txt")
     scan = Folder(folder).scan()
     assert "train/cat/linked.jpg" in scan.train["cat"] and len(scan.train["cat"]) == 4
-    assert scan.missing == ["train/cat/gone.jpg"]
+    assert scan.missing == ["train/cat/gone.jpg", "train/cat/more"]
 
 
 def test_links_of_classes_that_lead_nowhere_are_refused_with_their_targets(folder: Path, tiny: Path) -> None:
