@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from caffeformat import prototxt
 from caffeformat.blobs import layer_blob_bytes
 from tools import cli
 from tools.common.files import is_whole, lock, lock_shared, read_json, sha256, write_record
@@ -65,7 +66,8 @@ def train(exp: Experiment, run: Run, engine: Engine) -> Record:
         if weights or condition.frozen:
             start = caffe.write_start(copied)
         if start and weights:
-            proof["start"] = proofs.check_start(rendered.plan, start, layer_blob_bytes(weights))
+            net = prototxt.read_net(run.folder / NET)
+            proof["start"] = proofs.check_start(rendered.plan, start, layer_blob_bytes(weights), net)
         began = time.time()
         log, command, resumed_at, trained = caffe.train(copied, snapshots, used)
     if weights:

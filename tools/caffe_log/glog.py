@@ -11,7 +11,7 @@ from datetime import date
 # Groups: severity, "0228 10:00:00", microseconds, the first word of the message (the message starts where it does).
 PREFIX = re.compile(
     r"([IWEF])((?:[12]\d{3})?(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]) (?:[01]\d|2[0-3]):[0-5]\d:[0-5]\d)\.(\d{6})"
-    r" +\S+ (?:[^\s\]:]+|[A-Za-z]:[^\]:]+):\d+\][ \t\xa0]*(?:\[[\d. -]+\] +)?(\w*)"
+    r"[ \xa0]+\S+[ \xa0](?:[^\s\]:]+|[A-Za-z]:[^\]:]+):\d+\][ \t\xa0]*(?:\[[\d. -]+\] +)?(\w*)"
 )
 
 _ESCAPE = r"(?:\x1b|\^\[|\\e|\\033)"
@@ -39,7 +39,7 @@ def last_prefix(line: str) -> re.Match[str] | None:
     The text before it may be the prefix of another program (mpirun, docker), a progress bar without a line end, or a
     message that was cut off when Caffe was killed, with the log of the next attempt appended.
     """
-    return max(PREFIX.finditer(line), key=re.Match.start, default=None) if "] " in line else None
+    return max(PREFIX.finditer(line), key=re.Match.start, default=None) if "]" in line else None
 
 
 def days_between(before: str, after: str) -> int:

@@ -14,13 +14,14 @@ from matplotlib.text import Text
 from threadpoolctl import threadpool_limits
 
 from caffeformat import FormatError, datum, lmdb_file, prototxt
+from caffeformat.caffeformat_pb2 import SolverParameter
 from tools.common.errors import UserError
 from tools.common.files import read_json
 from tools.common.lmdb_removal import require
 from tools.common.workers import parallel_map
 from tools.figures import NoData, style
 from tools.figures.samples import class_names
-from tools.nets.templates import NET
+from tools.nets.templates import NET, SOLVER
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import HALVES, Half, Run, Split, experiment_name, split_of
 from tools.protocol.runs import source_net
@@ -53,8 +54,9 @@ def draw(exp: Experiment, engine: str, folder: Path, layer: str | None = None) -
     split = split_of(exp, run.seed)
     weights, status = _weights(run)
     try:
-        name = layer or weighted_blocks(prototxt.read_net(run.folder / NET), run.folder / NET)[-2].main.name
-        pixels, labels, features = _both_halves(engine_of(exp), split, run, weights, name)
+        net, solver = run.folder / NET, prototxt.read_solver(run.folder / SOLVER)
+        name = layer or weighted_blocks(prototxt.read_net(net), net, solver)[-2].main.name
+        pixels, labels, features = _both_halves(engine_of(exp), split, run, solver, weights, name)
     except (UserError, FormatError) as error:
         raise NoData(str(error)) from None
     flag = f" ({status})" if status != "ok" else ""
@@ -155,17 +157,18 @@ def _weights(run: Run) -> tuple[Path, str]:
 
 
 def _both_halves(
-    engine: Engine, split: Split, run: Run, weights: Path, layer: str
+    engine: Engine, split: Split, run: Run, solver: SolverParameter, weights: Path, layer: str
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """Of both validation sets: pixels (images x values, float32), labels of each half, features (images x values)."""
     pixels, labels, features = [], [], []
     for half in HALVES:
-        require(split.val_lmdb(half))
-        with lmdb_file.open_reader(split.val_lmdb(half)) as reader:
+        lmdb = split.val_lmdb(half)
+        require(lmdb)
+        with lmdb_file.open_reader(lmdb) as reader:
             images = [datum.decode(value) for _, value in islice(reader, IMAGES)]
         pixels += [image.ravel() for image, _ in images]
         labels.append(np.array([label for _, label in images]))
-        features.append(layer_features(engine, run.folder / NET, weights, layer, split.val_lmdb(half), len(images)))
+        features.append(layer_features(engine, run.folder / NET, solver, weights, layer, lmdb, len(images)))
     return np.array(pixels, np.float32), labels, np.concatenate(features)
 
 

@@ -11,7 +11,7 @@ from tools.protocol.layout import Size
 from tools.results.columns import condition_order, size_order
 from tools.results.tables import Tables, best_iterations
 from tools.stats.claims_file import BestIteration, Claim, Comparison, Part, SameOrder, Steps, Trend, in_sizes
-from tools.stats.intervals import Cell, Measurements, Replicate
+from tools.stats.intervals import Cell, Estimate, Measurements
 from tools.stats.rank_correlation import RankCorrelation
 from tools.stats.terms import ClaimTest, Term, all_of, any_of
 
@@ -120,10 +120,12 @@ class ClaimTester:
         shared = sorted(own.keys() & other.keys())
         if len(shared) < 4:
             raise NotApplicable(f"{len(shared)} conditions in both results; a rank correlation needs 4")
-        pairs = [(own[name], other[name]) for name in shared]
-        estimate = RankCorrelation.of(pairs, _runs_of(self._own, shared), len(self._own.seeds))
+        pairs = [(own[name][0], other[name][0]) for name in shared]
+        runs = frozenset(run for name in shared for estimate in own[name][1] for run in estimate.runs)
+        seeds = {seed for _, (seed, _) in runs}
+        estimate = RankCorrelation.of(pairs, runs, len(seeds))
         label = f"{self._own.dataset}, {self._other.dataset}: {len(shared)} conditions"
-        return Term(label, estimate, 0.0, 1, "rho", frozenset(self._own.sizes)).test
+        return Term(label, estimate, 0.0, 1, "rho", frozenset(size for (size, _), _ in runs)).test
 
     def _tables(self, results: str) -> Tables:
         tables = self._results[results]
@@ -218,23 +220,15 @@ def _line_weights(sizes: list[Size]) -> list[float]:
     return list(x / (x @ x) * (x.max() - x.min()))
 
 
-def _condition_means(tables: Tables) -> dict[str, float]:
-    """Condition -> mean accuracy over the sizes at which all measured conditions of the thesis have runs."""
+def _condition_means(tables: Tables) -> dict[str, tuple[float, list[Estimate]]]:
+    """Condition -> mean accuracy over the sizes at which all measured conditions of the thesis have runs, and the
+    estimate at each of these sizes."""
     measurements = Measurements(tables.runs)
     conditions = sorted({name for _, name in measurements.cells if Condition.of_run(name).is_of_thesis})
     sizes = [s for s in tables.sizes if all((s, condition) in measurements.cells for condition in conditions)]
     means = {}
     for condition in conditions:
-        estimates = [measurements.estimate({(size, condition): 1.0}) for size in sizes]
-        effects = [estimate.effect for estimate in estimates if estimate]
-        if effects and len(effects) == len(sizes):
-            means[condition] = float(np.mean(effects))
+        estimates = [e for size in sizes if (e := measurements.estimate({(size, condition): 1.0}))]
+        if estimates and len(estimates) == len(sizes):
+            means[condition] = float(np.mean([estimate.effect for estimate in estimates])), estimates
     return means
-
-
-def _runs_of(tables: Tables, conditions: list[str]) -> frozenset[tuple[Cell, Replicate]]:
-    return frozenset(
-        ((row["size"], row["condition"]), (row["seed"], row["direction"]))
-        for row in tables.runs
-        if row["condition"] in conditions
-    )

@@ -123,12 +123,13 @@ class Measurements:
     ) -> None:
         self._these_nets = these_nets
         self._values: dict[Cell, dict[Replicate, float]] = defaultdict(dict)
+        self._lost: dict[Cell, set[Direction]] = defaultdict(set)  # the directions of runs that have no value
         self._correct: dict[Cell, dict[Replicate, np.ndarray]] = defaultdict(dict)
         for row in rows:
-            key = run_key(row)
+            key, cell, replicate = run_key(row), (row["size"], row["condition"]), (row["seed"], row["direction"])
             if row["status"] != "ok" or (values is not None and key not in values):
+                self._lost[cell].add(replicate[1])
                 continue
-            cell, replicate = (row["size"], row["condition"]), (row["seed"], row["direction"])
             self._values[cell][replicate] = row["accuracy"] if values is None else values[key]
             if values is None and predictions and key in predictions:
                 labels = predictions[label_key(key)]
@@ -222,6 +223,10 @@ class Measurements:
         return Estimate(effect, float(np.mean(errors)), math.inf, "images", len(seeds), runs)
 
     def _directions(self, cells: Collection[Cell]) -> list[Direction]:
-        """The directions that all cells have. A source net may exist in a direction that is not selected."""
-        of_cells = [{direction for _, direction in self._values.get(cell, {})} for cell in cells]
+        """The directions in which all cells were trained. A source net may exist in a direction that is not selected.
+
+        Runs that are not `ok` count here: if all of a direction are lost, no seed has all runs of the contrast.
+        """
+        values, lost = self._values, self._lost
+        of_cells = [{of for _, of in values.get(cell, {})} | lost.get(cell, set()) for cell in cells]
         return sorted(set.intersection(*of_cells))

@@ -25,7 +25,7 @@ from tools.training.gpus import gpu_slot
 from tools.training.output import OutputFault
 from tools.training.process import RunFailed, describe_exit, run_engine
 
-_VALUE = re.compile(r"\] Batch (\d{1,9}), (\S+) = (\S+)\s*$")
+_VALUE = re.compile(r"\] Batch (\d{1,9}), (.+) = (\S+)\s*$")
 
 
 def output_values(

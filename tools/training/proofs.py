@@ -11,6 +11,7 @@ from pathlib import Path
 
 from caffeformat import prototxt
 from caffeformat.blobs import layer_blob_bytes, read_caffemodel
+from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
 from tools.nets.surgery import LayerPlan
@@ -18,6 +19,7 @@ from tools.nets.templates import SOLVER
 from tools.protocol.layout import Run
 
 Blobs = dict[str, list[bytes]]
+_FILLERS = ("weight_filler", "filler")  # the fields of a layer's settings that fill its weights
 
 
 class ProofFailed(UserError):
@@ -60,9 +62,13 @@ def check_ignored(plan: list[LayerPlan], ignored: list[str]) -> list[str]:
     return sorted(own_ignored)
 
 
-def check_start(plan: list[LayerPlan], start: Path, source: Blobs) -> dict[str, int]:
-    """Proof 2. `start`: the net before training, `source`: the net that was copied from. Returns counts of layers."""
+def check_start(plan: list[LayerPlan], start: Path, source: Blobs, net: NetParameter) -> dict[str, int]:
+    """Proof 2. `start`: the net before training, `source`: the net that was copied from. Returns counts of layers.
+
+    `net`: the run's net. A layer that it fixes at a constant is the same in all nets, and proves nothing.
+    """
     at_start = layer_blob_bytes(start)
+    fixed = fixed_at_a_constant(net)
     counts = {"copied_equal": 0, "random_differ": 0}
     for row in plan:
         if row.layer not in source:
@@ -70,10 +76,22 @@ def check_start(plan: list[LayerPlan], start: Path, source: Blobs) -> dict[str, 
         ours, theirs = at_start[row.name], source[row.layer]
         if row.copied and ours != theirs:
             raise ProofFailed(f"layer {row.name} should start as a copy of the source net's {row.layer}, and does not")
+        if not row.copied and row.name in fixed:
+            continue
         if not row.copied and ours[0] == theirs[0]:
             raise ProofFailed(f"layer {row.name} should start random, and starts as the source net's {row.layer}")
         counts["copied_equal" if row.copied else "random_differ"] += 1
     return counts
+
+
+def fixed_at_a_constant(net: NetParameter) -> set[str]:
+    """The layers whose weights do not learn, and whose filler draws no random number."""
+    return {layer.name for layer in net.layer if layer.param and not layer.param[0].lr_mult and _is_constant(layer)}
+
+
+def _is_constant(layer: LayerParameter) -> bool:
+    fillers = [getattr(value, name) for _, value in layer.ListFields() for name in _FILLERS if hasattr(value, name)]
+    return bool(fillers) and all(filler.type == "constant" for filler in fillers)
 
 
 def check_end(plan: list[LayerPlan], start: Path, end: Path) -> dict[str, int]:

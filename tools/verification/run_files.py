@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from caffeformat import FormatError
+from caffeformat import FormatError, prototxt
 from caffeformat.blobs import layer_blob_bytes
+from caffeformat.caffeformat_pb2 import NetParameter
 from tools.caffe_log import LogReader
 from tools.common.errors import UserError
 from tools.common.files import is_whole, read_json
@@ -188,11 +189,13 @@ def copy_fault(exp: Experiment, run: Run, manifest: dict[str, Any], files: list[
                     return f"its manifest names other filters of {layer} than the source net gives"
                 source = kept
             at_end, theirs = layer_blob_bytes(trained), layer_blob_bytes(source)
+        fixed = proofs.fixed_at_a_constant(prototxt.parse(rendered.net, NetParameter(), NET))
         for row in rendered.plan:
             if row.copied and row.frozen and at_end[row.name] != theirs[row.layer]:
                 return f"layer {row.name} was copied and frozen, and is not the source net's {row.layer}"
             ours = at_end[row.name][0]
-            if not row.copied and ours == theirs[row.layer][0] and np.isfinite(np.frombuffer(ours, "<f4")).all():
+            random = not row.copied and row.name not in fixed
+            if random and ours == theirs[row.layer][0] and np.isfinite(np.frombuffer(ours, "<f4")).all():
                 return f"layer {row.name} started random, and is the source net's {row.layer}"
     except (UserError, FormatError, KeyError) as error:
         return f"its copied layers cannot be proven: {error}"

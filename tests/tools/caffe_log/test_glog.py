@@ -72,6 +72,7 @@ def test_pairs_of_times_are_read_as_one_by_one():
     [
         ("I0228 10:00:00.123456  1234 solver.cpp:218] Iteration 20", "Iteration"),
         ("I20240228 10:00:00.123456 1234 solver.cpp:218]     Test net output", "Test"),
+        ("I0228 10:00:00.123456\xa0 1234\xa0solver.cpp:218]\xa0 Iteration 20", "Iteration"),
         ("[1,0]<stderr>:W0228 10:00:00.123456 0x7fff72 solver.py:21] Snapshotting", "Snapshotting"),
         ("I0228 10:00:00.123456 12 solver.cpp:239] Iteration 2I0228 10:00:09.000000 13 caffe.cpp:1] Use CPU.", "Use"),
         ("I0228 10:00:00.1I0228 10:00:09.000000 13 caffe.cpp:1] Use CPU.", "Use"),

@@ -88,6 +88,7 @@ def test_two_data_sets_with_the_same_pattern_agree_and_with_the_reverse_do_not()
     assert "another data set" in claim_rows(own)["C17"]["note"]
     same = claim_rows(own, other=exact(as_the_thesis_has_it, dataset="miniplaces"))["C17"]
     assert (same["effect"], same["unit"]) == (1.0, "rho")
+    assert (same["n"], same["seeds"]) == (len(own.runs), len(own.seeds))
     turned = claim_rows(own, other=exact(lambda s, c: 1 - as_the_thesis_has_it(s, c), dataset="miniplaces"))["C17"]
     assert (same["verdict"], turned["verdict"]) == ("holds", "fails")
 

@@ -57,6 +57,17 @@ def test_a_direction_that_a_condition_has_no_runs_of_is_left_out_of_both():
     assert (found.effect, len(found.runs)) == (pytest.approx(0.1), 4)
 
 
+def test_a_direction_whose_runs_are_all_lost_is_not_left_out():
+    """The other direction alone would be another quantity than the mean of both."""
+    rows = paired({0: (0.50, 0.53), 1: (0.40, 0.42), 2: (0.60, 0.65)})
+    of_b = [row for row in rows if (row["direction"], row["condition"]) == ("B2A", "S3T")]
+    for row in of_b:
+        row["status"] = "diverged"
+    assert Measurements(rows).estimate(DIFFERENCE) is None
+    of_b[1]["status"] = "ok"
+    assert Measurements(rows).estimate(DIFFERENCE).seeds == 1
+
+
 def test_one_seed_compares_two_nets_image_by_image_as_mcnemars_test_does():
     random = np.random.RandomState(0)
     rows, predictions, discordant = [], {}, [0, 0]

@@ -37,6 +37,14 @@ def test_values_come_batch_by_batch_image_by_image(
     assert "Batch 2, label = 2" in Path("test.log").read_text()
 
 
+def test_the_name_of_an_output_may_have_spaces(scoring_net: Path, small_net: tuple, caffe: Path) -> None:
+    scoring_net.write_text(
+        scoring_net.read_text().replace('"fc1"', '"fc = 1"').replace('name: "fc = 1"', 'name: "fc1"')
+    )
+    values = output_values(Engine(caffe), scoring_net, Path("net.caffemodel"), 3, ["fc = 1", "label"])
+    assert (len(values["fc = 1"]), len(values["label"])) == (30, 15)
+
+
 def test_an_output_that_is_never_printed_has_no_values(scoring_net: Path, caffe: Path) -> None:
     values = output_values(Engine(caffe), scoring_net, Path("net.caffemodel"), 1, ["fc9", "label"])
     assert (len(values["fc9"]), len(values["label"])) == (0, 5)

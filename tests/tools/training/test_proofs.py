@@ -7,6 +7,7 @@ import pytest
 
 from caffeformat import prototxt
 from caffeformat.blobs import caffemodel_bytes, layer_blob_bytes
+from caffeformat.caffeformat_pb2 import NetParameter
 from tools.nets.surgery import LayerPlan
 from tools.protocol.layout import Run
 from tools.training.proofs import ProofFailed, check_end, check_ignored, check_start, start_solver
@@ -69,11 +70,32 @@ def test_a_layer_that_keeps_some_filters_under_its_name_is_not_ignored() -> None
 
 def test_copied_layers_start_as_the_source_nets_and_random_ones_do_not(write) -> None:
     source = layer_blob_bytes(write("source", net()))
-    assert check_start(PLAN, write("start", renamed(net())), source) == {"copied_equal": 2, "random_differ": 1}
+    start = write("start", renamed(net()))
+    assert check_start(PLAN, start, source, NetParameter()) == {"copied_equal": 2, "random_differ": 1}
     with pytest.raises(ProofFailed, match="layer conv2 should start as a copy of the source net's conv2, and does not"):
-        check_start(PLAN, write("start", renamed(net(conv2=1e-6))), source)
+        check_start(PLAN, write("start", renamed(net(conv2=1e-6))), source, NetParameter())
     with pytest.raises(ProofFailed, match="layer fc8_T should start random, and starts as the source net's fc8"):
-        check_start(PLAN, write("start", renamed(net(), by=0)), source)
+        check_start(PLAN, write("start", renamed(net(), by=0)), source, NetParameter())
+
+
+@pytest.mark.parametrize(
+    ("layer", "proves"),
+    [
+        ('type: "Scale" param { lr_mult: 0 } scale_param { filler { value: 30 } }', False),  # as NormFace has it
+        ('type: "InnerProduct" param { lr_mult: 0 } inner_product_param { num_output: 2 }', False),
+        ('type: "Scale" param { lr_mult: 1 } scale_param { filler { value: 30 } }', True),
+        ('type: "InnerProduct" param { lr_mult: 0 } inner_product_param { weight_filler { type: "xavier" } }', True),
+        ('type: "BatchNorm" param { lr_mult: 0 } batch_norm_param { eps: 1e-4 }', True),
+    ],
+)
+def test_a_layer_that_is_fixed_at_a_constant_need_not_differ(write, layer: str, proves: bool) -> None:
+    template = prototxt.parse(f'layer {{ name: "fc8_T" {layer} }}', NetParameter(), "net")
+    source, start = layer_blob_bytes(write("source", net())), write("start", renamed(net(), by=0))
+    if proves:
+        with pytest.raises(ProofFailed, match="layer fc8_T should start random"):
+            check_start(PLAN, start, source, template)
+    else:
+        assert check_start(PLAN, start, source, template) == {"copied_equal": 2, "random_differ": 0}
 
 
 def test_frozen_layers_end_as_they_started_biases_included(write) -> None:
