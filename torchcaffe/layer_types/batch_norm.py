@@ -57,7 +57,7 @@ class BatchNorm(Layer):
             self._scale = (variance + self._eps).rsqrt_()
             top[0].value = (x - self._spread(mean)).mul_(self._spread(self._scale))
             return
-        self._x = x  # layers in place on the top may overwrite it
+        self._x = x.clone() if self.bottom_is_overwritten else x
         self._mean, centered, variance = self._statistics(x)
         self._scale = (variance + self._eps).rsqrt_()
         top[0].value = centered.mul_(self._spread(self._scale))

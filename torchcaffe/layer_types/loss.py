@@ -84,7 +84,7 @@ def sum_in_order(losses: torch.Tensor) -> torch.Tensor:
     """The sum. Float32 values on the CPU are added one by one, in Caffe's order."""
     if not context.is_exact(losses) or losses.dtype != torch.float32:
         return losses.sum()
-    return torch.tensor(np.add.accumulate(losses.numpy().ravel())[-1])
+    return torch.tensor(np.add.accumulate(losses.numpy().ravel())[-1] + np.float32(0))  # a sum of -0 is 0 in Caffe
 
 
 def softmax(x: torch.Tensor, axis: int) -> torch.Tensor:

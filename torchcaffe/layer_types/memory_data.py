@@ -40,7 +40,8 @@ class MemoryData(BaseDataLayer):
 
     def reset(self, data: np.ndarray, labels: np.ndarray) -> None:
         """Begins with the first rows of `data` (n, C, H, W) and `labels` (n, 1, 1, 1), float32 and C-contiguous; n is a
-        multiple of the batch size. They are not copied. Raises RuntimeError, as pycaffe does, for other arrays."""
+        multiple of the batch size. They are not copied before the pass that reads them, and never written. Raises
+        RuntimeError, as pycaffe does, for other arrays."""
         _check_array(data, "data array", self.size)
         _check_array(labels, "labels array", (1, 1, 1))
         if len(data) != len(labels):
@@ -62,8 +63,9 @@ class MemoryData(BaseDataLayer):
         rows = slice(self._position, self._position + self.batch_size)
         self._position = rows.stop % len(self._data)
         before = top[1].shape
-        top[0].value = to_device(self._data[rows], self.context)
-        top[1].value = to_device(self._labels[rows], self.context)
+        # Copies: what a script holds of a blob is written by later passes, and must not be the script's own rows.
+        top[0].value = to_device(self._data[rows].copy(), self.context)
+        top[1].value = to_device(self._labels[rows].copy(), self.context)
         self.resized = top[1].shape != before
 
 

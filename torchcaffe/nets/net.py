@@ -9,7 +9,7 @@ from functools import partial
 
 import torch
 
-from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter, NetState, ParamSpec
+from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter, NetState, ParamSpec, Phase
 from torchcaffe import layer_types
 from torchcaffe.common import log
 from torchcaffe.common.blob import Blob, ShapeError
@@ -143,6 +143,9 @@ class Net:
         ]
         if pairs:
             self._in_place_writes[len(self.layers) - 1] = pairs
+            written = {id(other) for _, other in pairs}
+            for earlier, read in zip(self.layers[:-1], self.bottoms, strict=False):
+                earlier.bottom_is_overwritten |= any(id(blob) in written for blob in read)
         if layer.shares_memory(bottom, top):
             values = _joined(self._same_memory, bottom[0], top)
             gradients = _joined(self._same_gradient, bottom[0], top) if layer.shares_gradient else []
@@ -237,6 +240,12 @@ class Net:
         With `fetched`, data layers use the batches that `fetch` has read. With `reshapes`, or if the shape of a blob
         that no layer computes is not that of the last pass, every layer first looks at the shapes of its bottoms.
         """
+        if not self.layers:
+            phase = Phase.Name(self.phase)
+            raise Fatal(
+                f"net '{self.name}' has no layers in phase {phase}: its file is empty, or rules leave all out",
+                "net.cpp:520",
+            )
         shapes = [blob.shape for blob in self._sources]
         reshapes |= shapes != self._source_shapes
         self._source_shapes = shapes

@@ -118,6 +118,20 @@ def test_batch_norm_scale_and_relu_in_place_as_in_residual_nets(real_caffe, tmp_
     Both(real_caffe, net_of(layers, x=(4, 3, 9, 9)), tmp_path).agree(figures, "BatchNorm, Scale and ReLU in place")
 
 
+@pytest.mark.parametrize("view", ["Flatten", "Split"])
+def test_the_gradient_is_that_of_the_bottom_before_a_layer_in_place_on_the_same_memory(
+    real_caffe, tmp_path, figures, view
+) -> None:
+    """Caffe's BatchNorm keeps a copy. ReLU in place on a Flatten or Split of the bottom changes the bottom."""
+    parameters = "convolution_param { num_output: 4 kernel_size: 3 }"
+    layers = layer("Convolution", parameters, tops="h", name="conv")
+    layers += layer("BatchNorm", "batch_norm_param { use_global_stats: false }", "h", "p")
+    layers += layer(view, "", "h", "f", name="view") + layer("ReLU", "", "f", "f", name="relu")
+    for shape in ((4, 3, 3, 3), (4, 3, 5, 5)):
+        both = Both(real_caffe, net_of(layers, x=shape), tmp_path)
+        both.agree(figures, "BatchNorm, Scale and ReLU in place")
+
+
 REFUSALS = {
     "learned statistics": (
         layer("BatchNorm", "param { lr_mult: 0 } param { lr_mult: 1 }"),

@@ -43,6 +43,27 @@ def test_passes_take_the_rows_over_and_over(real_caffe, path) -> None:
             np.testing.assert_array_equal(array, right[f"{index} {name}"])
 
 
+def test_what_a_script_holds_of_a_blob_is_not_its_own_array(tmp_path) -> None:
+    """A later pass writes into the arrays of blobs that a script holds; the script's data and labels stay."""
+    path = tmp_path / "net.prototxt"
+    memory = MEMORY.replace("channels: 3", "channels: 1")
+    path.write_text(memory + layer("Pooling", "pooling_param { kernel_size: 2 }", "data", "pool", "pool"))
+    data = np.random.default_rng(1).standard_normal((6, 1, 4, 5)).astype(np.float32)
+    labels = np.arange(6, dtype=np.float32)
+    net = torchcaffe.Net(path, torchcaffe.TEST)
+    net.set_input_arrays(data, labels)
+    before = data.copy(), labels.copy()
+    held = []
+    for index in range(7):
+        net.forward()
+        held.append((net.blobs["data"].data, net.blobs["label"].data))
+        rows = [2 * index % 6, 2 * index % 6 + 1]
+        np.testing.assert_array_equal(net.blobs["label"].data.ravel(), rows)
+        np.testing.assert_array_equal(net.blobs["data"].data, before[0][rows])
+    np.testing.assert_array_equal(data, before[0])
+    np.testing.assert_array_equal(labels, before[1])
+
+
 DATA, LABELS = np.zeros((4, 3, 4, 5), np.float32), np.zeros(4, np.float32)
 WRONG = {
     "in another order": (DATA.transpose(0, 1, 3, 2).copy().transpose(0, 1, 3, 2), LABELS, "data array must be C cont"),

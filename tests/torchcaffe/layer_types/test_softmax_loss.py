@@ -49,5 +49,14 @@ def test_the_printed_loss_of_a_sample_is_capped_while_its_gradient_is_not(real_c
     assert both.found["diff x"][0].tolist() == [0.5, -0.5, 0]
 
 
+def test_a_loss_of_nothing_has_no_minus_sign(real_caffe, tmp_path, figures) -> None:
+    """Every probability is 1. The log prints the loss."""
+    settings_ = "propagate_down: true propagate_down: false"
+    text = net_of(layer("SoftmaxWithLoss", settings_, "x label"), x=(2, 3), label=(2,))
+    both = Both(real_caffe, text, tmp_path, x=[[200, 0, 0], [0, 200, 0]], label=[0, 1])
+    both.agree(figures, "SoftmaxWithLoss")
+    assert both.found["data y"] == 0 and not np.signbit(both.found["data y"])
+
+
 def test_a_gradient_of_labels_is_refused(tmp_path) -> None:
     label_gradient_is_refused(tmp_path, "SoftmaxWithLoss", labels=(2,))

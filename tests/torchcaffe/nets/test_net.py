@@ -121,6 +121,19 @@ def test_a_top_with_a_loss_weight_keeps_it_in_a_smaller_batch(real_caffe, tmp_pa
     assert [right.tolist() for right in caffes.values()] == [[[1] * 3] * rows for rows in batches]
 
 
+@pytest.mark.parametrize(
+    "text", ["", INPUT.replace("type", "include { phase: TRAIN } type")], ids=["empty", "left out"]
+)
+def test_a_net_without_layers_is_refused_when_it_is_to_compute(real_caffe, tmp_path, text: str) -> None:
+    """As in Caffe, which builds it."""
+    path = tmp_path / "net.prototxt"
+    path.write_text(text)
+    with pytest.raises(CaffeAborted, match=r"end < layers_.size\(\)"):
+        real_caffe.run('caffe.Net(given["path"], caffe.TEST).forward()', path=str(path))
+    with pytest.raises(FormatError, match="net '' has no layers in phase TEST: its file is empty, or rules leave all"):
+        caffe.Net(path, caffe.TEST).forward()
+
+
 def test_a_backward_pass_without_a_forward_pass_says_so(tmp_path) -> None:
     path = tmp_path / "net.prototxt"
     path.write_text(HEAD + BODIES["Convolution"] + SCORES + SOFTMAX)
