@@ -26,17 +26,20 @@ class NetGraph:
     layers: the positions of the layers that this phase has, in the order of the net.
     sources: position -> for each bottom the position of the layer that gives it, or NOBODY.
     outputs: the names of the blobs that the net gives out.
+    unknown: (position, blob) for each bottom that no layer above gives: Caffe refuses the net.
     """
 
     def __init__(self, net: NetParameter, state: NetState) -> None:
         self.net = net
         self.sources: dict[int, list[int]] = {}
+        self.unknown: list[tuple[int, str]] = []
         written: dict[str, int] = {}
         unread: set[str] = set()
         for position, layer in enumerate(net.layer):
             if not _is_in(layer, state):
                 continue
             self.sources[position] = [written.get(blob, NOBODY) for blob in layer.bottom]
+            self.unknown += [(position, blob) for blob in layer.bottom if blob not in written and blob not in net.input]
             unread.difference_update(layer.bottom)
             written.update(dict.fromkeys(layer.top, position))
             unread.update(layer.top)

@@ -11,7 +11,7 @@ from pathlib import Path
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, SolverParameter
 from tools.common.errors import UserError
 from tools.protocol.heads import MAIN, Headline, Places, find_heads
-from tools.protocol.net_graph import graph_of
+from tools.protocol.net_graph import PHASES, NetGraph, graph_of
 
 BESIDE = ("BatchNorm", "Scale", "Bias", "PReLU")  # they belong to the weighted layer before them
 UNCOUNTED = ("Embed", "LSTM", "Parameter", "RNN", "Recurrent")  # they have weights, too
@@ -50,21 +50,23 @@ def weighted_layers(net: NetParameter, file: Path, solver: SolverParameter | Non
     """The weighted layers of `net` in the file's order; `solver` has the states of its phases.
 
     In a net without Accuracy layers all are counted, and the last one gives the scores.
-    Raises UserError, with all faults, for a net in an old format, one whose layers cannot be counted, or one whose
-    graph does not say what its headline is.
+    Raises UserError, with all faults, for a net in an old format, one with unknown bottom blobs, one whose layers cannot
+    be counted, or one whose graph does not say what its headline is.
     """
     if net.layers:
         raise UserError(
             f"{file}: the old `layers {{ type: CONVOLUTION }}` format; upgrade it with upgrade_net_proto_text"
         )
-    graphs = {phase: graph_of(net, phase, solver) for phase in (TRAIN, TEST)}
+    graphs, places = {phase: graph_of(net, phase, solver) for phase in PHASES}, Places(net, file)
+    if unknown := _unknown_bottoms(graphs, places):
+        raise UserError("\n".join(unknown))  # other faults of such a graph would follow from these
     every = [
         position
         for position in sorted({*graphs[TRAIN].layers, *graphs[TEST].layers})
         if _is_weighted(net.layer[position])
     ]
     heads = find_heads(net, file, solver)
-    places, faults = Places(net, file), list(heads.faults)
+    faults = list(heads.faults)
     mains = [position for position in every if net.layer[position].type in MAIN]
     if heads.headline:
         way, classifier = heads.headline.way, heads.headline.classifier
@@ -110,6 +112,21 @@ def weighted_layers(net: NetParameter, file: Path, solver: SolverParameter | Non
     auxiliary = [net.layer[position] for position in every if position not in way]
     classifiers = [net.layer[position] for position in sorted(heads.classifiers | classifier)]
     return WeightedLayers(blocks, auxiliary, classifiers, heads.headline)
+
+
+def _unknown_bottoms(graphs: dict[int, NetGraph], places: Places) -> list[str]:
+    """A line for each blob that a layer reads in one phase or both, and no layer above it gives there."""
+    phases: dict[tuple[int, str], list[str]] = {}
+    for phase, graph in graphs.items():
+        for bottom in dict.fromkeys(graph.unknown):
+            phases.setdefault(bottom, []).append(PHASES[phase])
+    layers = graphs[TRAIN].net.layer
+    return [
+        f"{places[position]}: layer {layers[position].name!r}: unknown bottom blob {blob!r}"
+        f"{f' in the {names[0]} phase' if len(names) < len(graphs) else ''}; no layer above it has that top: correct "
+        "the name, or the order of the layers"
+        for (position, blob), names in sorted(phases.items())
+    ]
 
 
 def _blocks(net: NetParameter, positions: Iterable[int], classifier: frozenset[int]) -> tuple[list[Block], list[int]]:

@@ -1,5 +1,6 @@
 """The weighted layers of a net: which layers count, what belongs to each, and nets whose layers cannot be counted."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ def layer(name: str, type_: str, settings: str = "", bottom: str = 'bottom: "dat
 
 
 def blocks_of(*layers: str) -> list[Block]:
-    return weighted_blocks(prototxt.parse("".join(layers), NetParameter(), str(FILE)), FILE)
+    inputs = 'input: "data" input: "mask"\n'
+    return weighted_blocks(prototxt.parse(inputs + "".join(layers), NetParameter(), str(FILE)), FILE)
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -149,6 +151,43 @@ def test_a_classifier_on_the_way_to_the_headline_is_refused() -> None:
     text += fed("fc", "InnerProduct", "coarse") + heads("main", "fc")
     with pytest.raises(UserError, match=r"layer 'coarse' gives the scores of a head, and lies on the way to the head"):
         parts_of(text)
+
+
+def test_each_unknown_bottom_blob_is_told_with_its_phase_and_nothing_that_follows_from_it(tmp_path: Path) -> None:
+    file = tmp_path / "net.prototxt"
+    text = DATA + fed("conv", "Convolution", "dat") + fed("fc", "InnerProduct", "conv") + heads("main", "fc")
+    text += fed("late", "Power", "early") + fed("early", "Power", "fc") + fed("up", "Power", "tested")
+    text = text.replace('bottom: "label" top: "main_accuracy"', 'bottom: "labels" top: "main_accuracy"')
+    file.write_text(
+        text.replace(
+            'layer { name: "up"', fed("tested", "Power", "fc", "include { phase: TEST }") + 'layer { name: "up"'
+        )
+    )
+    with pytest.raises(UserError) as told:
+        weighted_layers(prototxt.read_net(file), file)
+    end = "; no layer above it has that top: correct the name, or the order of the layers"
+    assert str(told.value).splitlines() == [
+        f"{file}:3: layer 'conv': unknown bottom blob 'dat'{end}",
+        f"{file}:5: layer 'main_accuracy': unknown bottom blob 'labels' in the TEST phase{end}",
+        f"{file}:7: layer 'late': unknown bottom blob 'early'{end}",
+        f"{file}:10: layer 'up': unknown bottom blob 'tested' in the TRAIN phase{end}",
+    ]
+
+
+@pytest.mark.parametrize("phase", ["TRAIN", "TEST"])
+def test_real_caffe_knows_no_bottom_blob_that_only_the_other_phase_has(caffe: Path, tmp_path: Path, phase: str) -> None:
+    other = "TEST" if phase == "TRAIN" else "TRAIN"
+    text = 'layer { name: "in" type: "Input" top: "data" input_param { shape { dim: 1 dim: 2 } } }\n'
+    text += fed("one", "Power", "data", f"include {{ phase: {other} }}") + fed("up", "Power", "one")
+    (tmp_path / "net.prototxt").write_text(text)
+    (tmp_path / "solver.prototxt").write_text(
+        'net: "net.prototxt" base_lr: 1 lr_policy: "fixed" max_iter: 1 test_iter: 1 test_interval: 1 solver_mode: CPU'
+    )
+    command = [caffe, "train", "--solver=solver.prototxt"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode and "Unknown bottom blob 'one' (layer 'up'" in done.stderr
+    with pytest.raises(UserError, match=f"layer 'up': unknown bottom blob 'one' in the {phase} phase"):
+        weighted_layers(prototxt.parse(text, NetParameter(), str(FILE)), FILE)
 
 
 def test_all_faults_of_a_net_are_told_at_once() -> None:
