@@ -49,13 +49,18 @@ def layer_lines(path: str | Path) -> list[int]:
 
     Layers in a list, `layer: [{ ... }, { ... }]`, have no line of their own: then the result is shorter than the net.
     """
+    return field_lines(path, "layer")
+
+
+def field_lines(path: str | Path, name: str) -> list[int]:
+    """The line of each field `name` outside of all blocks of the prototxt in `path`, in order. Raises FormatError."""
     text = _text_of(path)
     lines, depth = [], 0
     try:
         for word in tokens(text):
             if word.kind == "sign":
                 depth += (word.text in "{<[") - (word.text in "}>]")
-            elif word.text == "layer" and depth == 0:
+            elif word.text == name and depth == 0:
                 lines.append(line_of(text, word.at))
     except Wrong as wrong:
         raise error_at(str(path), text, wrong) from None

@@ -315,6 +315,12 @@ def test_each_layer_of_a_net_has_its_line(tmp_path: Path) -> None:
     assert [layer.name for layer in prototxt.read_net(file).layer] == ["a # {", "b", "layer"]
 
 
+def test_a_field_is_found_outside_of_blocks_texts_and_comments(tmp_path: Path) -> None:
+    file = tmp_path / "solver.prototxt"
+    file.write_text('# display: 3\nnet: "display: 3"\ntest_state { stage: "x" level: 3 }\nlevel: 1 display: 20\n')
+    assert [prototxt.field_lines(file, name) for name in ("display", "level", "snapshot")] == [[4], [4], []]
+
+
 def test_the_text_of_a_net_is_protobufs_own_with_every_field_set_and_when_written_again() -> None:
     net = fill(caffeformat_pb2.NetParameter())
     for _ in range(2):

@@ -205,6 +205,57 @@ def test_all_faults_of_net_solver_and_experiment_are_told_at_once_with_their_lin
         assert re.search(pattern.replace("SET: test_batch_size", r"\S+: test_batch_size"), line)
 
 
+NUMBERS = {
+    "iter_size: 0": "iter_size: 0; give 1 or more",
+    "iter_size: -2": "iter_size: -2; give 1 or more",
+    "max_iter: -300": "max_iter: -300; give 1 or more",
+    "test_interval: -150": "test_interval: -150; give 1 or more",
+    "display: -1": "display: -1; give 1 or more",
+    "snapshot: -1": "snapshot: -1; give 0 or more",
+}
+
+
+def own_solver(checkout, tmp_path, *fields):
+    """mini's solver with these fields at its end, in the root's own solvers/."""
+    text = (checkout / "solvers" / "mini.prototxt").read_text()
+    for field in fields:
+        text = re.sub(rf"^{field.partition(':')[0]}: .*\n", "", text, flags=re.M)
+    (tmp_path / "solvers").mkdir()
+    (tmp_path / "solvers" / "own.prototxt").write_text(text + "".join(f"{field}\n" for field in fields))
+    return text.count("\n") + 1
+
+
+@pytest.mark.parametrize("field, told", NUMBERS.items(), ids=NUMBERS)
+def test_a_number_of_the_solver_that_caffe_cannot_count_with_is_refused(tiny, checkout, tmp_path, field, told):
+    line = own_solver(checkout, tmp_path, field)
+    with pytest.raises(UserError) as error:
+        rendered(tiny("solver=own"))
+    assert str(error.value) == f"solvers/own.prototxt:{line}: {told}"
+
+
+def test_all_numbers_of_the_solver_are_told_at_once_with_an_unknown_bottom_blob_of_the_net(tiny, checkout, tmp_path):
+    fields = [field for field in NUMBERS if field != "iter_size: 0"]
+    line = own_solver(checkout, tmp_path, *fields)
+    net = edited(checkout, tmp_path, 'bottom: "fc7" top: "fc8"', 'bottom: "fc77" top: "fc8"')
+    with pytest.raises(UserError) as error:
+        rendered(tiny(f"{net} solver=own"))
+    told = str(error.value).splitlines()
+    assert told[:5] == [f"solvers/own.prototxt:{line + at}: {NUMBERS[field]}" for at, field in enumerate(fields)]
+    assert len(told) == 6
+    assert re.match(r"prototxt/mine/train_val.prototxt:\d+: layer 'fc8': unknown bottom blob 'fc77'; no", told[5])
+
+
+def test_an_experiments_own_numbers_hold_where_those_of_the_solver_are_wrong(tiny, checkout, tmp_path):
+    own_solver(checkout, tmp_path, "max_iter: -300", "test_interval: -150", "display: -1", "snapshot: -1")
+    solver = solver_of(rendered(tiny("solver=own max_iter=200 test_interval=100 display=10 snapshot=0"))[0])
+    assert (solver.max_iter, solver.test_interval, solver.display, solver.snapshot) == (200, 100, 10, 0)
+
+
+def test_a_solver_without_snapshots_is_rendered(tiny, checkout, tmp_path):
+    own_solver(checkout, tmp_path, "snapshot: 0")
+    assert solver_of(rendered(tiny("solver=own"))[0]).snapshot == 0
+
+
 def test_the_hint_at_a_test_batch_fits_both_halves(tiny):
     exp = tiny("test_batch_size=40")
     split = json.loads(split_of(exp, 0).marker.read_text())
