@@ -274,7 +274,7 @@ def _set_solver(exp: Experiment, solver: SolverParameter, file: Path) -> None:
 
 
 def _number_faults(solver: SolverParameter, file: Path) -> list[str]:
-    """A line for each number below Caffe's default: 1 of iter_size, 0 of the others. Where 0 is wrong, others say so."""
+    """A line for each number below Caffe's default: 1 of iter_size, 0 of the others."""
     default = SolverParameter()
     return [
         f"{file}:{prototxt.field_lines(file, key)[0]}: {key}: {getattr(solver, key)}; give {fewest} or more"

@@ -50,8 +50,8 @@ def weighted_layers(net: NetParameter, file: Path, solver: SolverParameter | Non
     """The weighted layers of `net` in the file's order; `solver` has the states of its phases.
 
     In a net without Accuracy layers all are counted, and the last one gives the scores.
-    Raises UserError, with all faults, for a net in an old format, one with unknown bottom blobs, one whose layers cannot
-    be counted, or one whose graph does not say what its headline is.
+    Raises UserError, with all faults, for a net in an old format, one with unknown bottom blobs, one whose layers
+    cannot be counted, or one whose graph does not say what its headline is.
     """
     if net.layers:
         raise UserError(
@@ -74,9 +74,14 @@ def weighted_layers(net: NetParameter, file: Path, solver: SolverParameter | Non
     else:
         way, classifier = frozenset(every), frozenset(mains[-1:])
         trained = every
+    names = [net.layer[position].name for position in every]
+    twice = {
+        name: [at for at in every if net.layer[at].name == name] for name in sorted(names) if names.count(name) > 1
+    }
+    pairs = {name for name, same in twice.items() if _is_one_a_phase(same, graphs)}
     for position in every:
         layer = net.layer[position]
-        if position not in trained:
+        if position not in trained and layer.name not in pairs:
             faults.append(
                 f"{places[position]}: layer {layer.name!r} ({layer.type}) is not in the TRAIN phase: it would be "
                 "tested without having learnt; put it into both phases, or remove it"
@@ -98,10 +103,11 @@ def weighted_layers(net: NetParameter, file: Path, solver: SolverParameter | Non
         "weighted layer"
         for position in orphans
     ]
-    names = [net.layer[position].name for position in every]
-    twice = sorted({name for name in names if names.count(name) > 1})
     faults += [
-        f"{file}: two weighted layers are named {name!r}; Caffe copies by name, so each needs its own" for name in twice
+        _one_for_both_phases(net.layer[same[0]], places[same[0]])
+        if name in pairs
+        else f"{file}: two weighted layers are named {name!r}; Caffe copies by name, so each needs its own"
+        for name, same in twice.items()
     ]
     if not faults and (len(blocks) < 2 or blocks[-1].main.type == "Deconvolution"):
         faults.append(
@@ -127,6 +133,20 @@ def _unknown_bottoms(graphs: dict[int, NetGraph], places: Places) -> list[str]:
         "the name, or the order of the layers"
         for (position, blob), names in sorted(phases.items())
     ]
+
+
+def _is_one_a_phase(same: list[int], graphs: dict[int, NetGraph]) -> bool:
+    """Whether layers of one name are one layer, written once for each phase: Caffe's test net takes its weights."""
+    types = {graphs[TRAIN].net.layer[position].type for position in same}
+    return len(types) == 1 and all(len({*same} & {*graph.layers}) == 1 for graph in graphs.values())
+
+
+def _one_for_both_phases(layer: LayerParameter, place: str) -> str:
+    by_phase = ", and without use_global_stats, which Caffe sets by phase" if layer.type == "BatchNorm" else ""
+    return (
+        f"{place}: layer {layer.name!r} ({layer.type}) is there twice, once for each phase; write it once, without "
+        f"include or exclude{by_phase}"
+    )
 
 
 def _blocks(net: NetParameter, positions: Iterable[int], classifier: frozenset[int]) -> tuple[list[Block], list[int]]:

@@ -153,6 +153,32 @@ def test_a_classifier_on_the_way_to_the_headline_is_refused() -> None:
         parts_of(text)
 
 
+def net_with(own: str) -> str:
+    return DATA + fed("conv", "Convolution", "data") + own + fed("fc", "InnerProduct", "own") + heads("main", "fc")
+
+
+@pytest.mark.parametrize(
+    ("type_", "right"),
+    [("BatchNorm", ", and without use_global_stats, which Caffe sets by phase"), ("Scale", ""), ("PReLU", "")],
+)
+def test_a_layer_that_is_written_once_for_each_phase_is_to_be_written_once(
+    tmp_path: Path, type_: str, right: str
+) -> None:
+    file = tmp_path / "net.prototxt"
+    train, test = (fed("own", type_, "conv", f"include {{ phase: {phase} }}") for phase in ("TRAIN", "TEST"))
+    file.write_text(net_with(train + test))
+    with pytest.raises(UserError) as told:
+        weighted_layers(prototxt.read_net(file), file)
+    assert str(told.value) == (
+        f"{file}:4: layer 'own' ({type_}) is there twice, once for each phase; write it once, without include or "
+        f"exclude{right}"
+    )
+    both = fed("own", type_, "conv")
+    assert parts_of(net_with(both))[0] == [["conv", "own"], ["fc"]]
+    with pytest.raises(UserError, match="two weighted layers are named 'own'; Caffe copies by name, so each needs its"):
+        parts_of(net_with(both + both))
+
+
 def test_each_unknown_bottom_blob_is_told_with_its_phase_and_nothing_that_follows_from_it(tmp_path: Path) -> None:
     file = tmp_path / "net.prototxt"
     text = DATA + fed("conv", "Convolution", "dat") + fed("fc", "InnerProduct", "conv") + heads("main", "fc")
