@@ -3,8 +3,6 @@
 from pathlib import Path
 
 from caffeformat.caffeformat_pb2 import (
-    TEST,
-    TRAIN,
     LayerParameter,
     NetParameter,
     SolverParameter,
@@ -23,10 +21,18 @@ def data_layers(net: NetParameter, file: Path, solver: SolverParameter) -> tuple
     TEST phase does not read every image once, as it is.
     """
     places = Places(net, file)
-    train, test = (graph_of(net, phase, solver).of_type("Data") for phase in (TRAIN, TEST))
+    graphs = {name: graph_of(net, phase, solver) for phase, name in PHASES.items()}
+    train, test = (graph.of_type("Data") for graph in graphs.values())
     faults = []
-    for name, found in zip(PHASES.values(), (train, test), strict=True):
-        if len(found) != 1:
+    for (name, graph), found in zip(graphs.items(), (train, test), strict=True):
+        others = [at for at in graph.layers if not net.layer[at].bottom]
+        if not found and others:
+            named = ", ".join(f"{net.layer[at].name!r} ({net.layer[at].type})" for at in others)
+            faults.append(
+                f"{places[others[0]]}: no Data layer in the {name} phase, but {named}; write a Data layer in its "
+                f"place, with include {{ phase: {name} }}: the pipeline makes its LMDB"
+            )
+        elif len(found) != 1:
             where = f" (at {', '.join(places[at] for at in found)})" if found else ""
             faults.append(
                 f"{file}: {len(found)} Data layers in the {name} phase{where}; there must be exactly one, with "

@@ -109,14 +109,20 @@ def find_heads(net: NetParameter, file: Path, solver: SolverParameter | None = N
 
 
 def _reads_classes(graph: NetGraph, position: int) -> bool:
-    """Whether a layer is a head: an Accuracy layer or a loss over classes whose labels are a Data layer's own."""
+    """Whether a layer is a head: an Accuracy layer or a loss over classes whose labels are a Data layer's own.
+
+    In a phase without a Data layer (it is refused) another layer without bottoms counts as one: its heads are no fault.
+    """
     layer, sources = graph.net.layer[position], graph.sources[position]
     if layer.type not in ("Accuracy", *_CLASS_LOSSES) or len(sources) < 2:
         return False
     source = sources[1]
     while source != NOBODY and graph.net.layer[source].type in _LABELS_AS_THEY_ARE:
         source = graph.sources[source][0]
-    return source != NOBODY and graph.net.layer[source].type in ("Data", "ImageData")
+    if source == NOBODY:
+        return False
+    is_data = graph.net.layer[source].type in ("Data", "ImageData")
+    return is_data or not (graph.sources[source] or graph.of_type("Data"))
 
 
 def _classifier(graph: NetGraph, head: int) -> set[int]:

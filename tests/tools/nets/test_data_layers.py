@@ -60,6 +60,26 @@ def test_a_third_data_layer_is_refused_where_a_phase_has_it(mine, template: Path
     assert rendered(mine(), "base")
 
 
+@pytest.mark.parametrize(("type_", "phases"), [("HDF5Data", 1), ("HDF5Data", 2), ("ImageData", 2), ("MemoryData", 1)])
+def test_a_layer_in_the_place_of_a_data_layer_is_named_and_no_head_is_missed(
+    mine, template: Path, type_: str, phases: int
+) -> None:
+    edit(template, *[('type: "Data"', f'type: "{type_}"')] * phases)
+    with pytest.raises(UserError) as told:
+        rendered(mine(), "base")
+    assert str(told.value).splitlines() == [
+        f"prototxt/mine/train_val.prototxt:{line}: no Data layer in the {phase} phase, but 'data' ({type_}); write a "
+        f"Data layer in its place, with include {{ phase: {phase} }}: the pipeline makes its LMDB"
+        for phase, line in (("TRAIN", 5), ("TEST", 11))[:phases]
+    ]
+
+
+def test_a_phase_in_which_nothing_gives_images_is_told(mine, template: Path) -> None:
+    template.write_text(without_the_second_data_layer(template.read_text()))
+    with pytest.raises(UserError, match="0 Data layers in the TEST phase; there must be exactly one, with include"):
+        rendered(mine(), "base")
+
+
 def test_a_data_layer_is_of_the_phases_that_its_rules_and_the_solvers_states_give_it(
     mine, template: Path, checkout: Path, tmp_path: Path
 ) -> None:

@@ -100,6 +100,14 @@ def test_the_headline_is_of_the_deepest_classifier_in_the_test_phase(text: str, 
     assert shape(text) == expected
 
 
+def test_other_labels_than_the_data_layers_make_no_head() -> None:
+    other = layer("file", "HDF5Data", "", top="other") + fc("more", "fc1")
+    other += layer("other_loss", "SoftmaxWithLoss", "more other")
+    assert shape(TRUNK + PLAIN + other) == ("a", "l", ["fc2"], "l")
+    net = prototxt.parse(TRUNK + PLAIN + other, NetParameter(), "net")
+    assert {net.layer[at].name for at in find_heads(net, Path("net")).classifiers} == {"fc2"}
+
+
 def test_the_solver_says_which_stage_is_tested() -> None:
     staged = TRUNK + accuracy("v", "fc2", 'include { phase: TEST stage: "v" }') + PLAIN
     assert shape(staged)[0] == "a"
