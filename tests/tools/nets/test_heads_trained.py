@@ -132,8 +132,11 @@ def test_the_headline_is_the_deepest_heads_and_no_classifier_of_the_source_is_co
         ]
     summarize(exp, either.name)
     curves = read_csv(Path("results") / runs_of(exp, either.name)[0].experiment / "curves.csv")
-    of_base = [row for row in curves if row["run"] == "A2B/n0012/base/seed0" and row["training_loss"] is not None]
+    all_of_base = [row for row in curves if row["run"] == "A2B/n0012/base/seed0"]
+    of_base = [row for row in all_of_base if row["training_loss"] is not None]
     train = read_csv(Path("models") / runs_of(exp, either.name)[0].experiment / "A2B/n0012/base/seed0/train.csv")
     assert [row["training_loss"] for row in of_base] == [row["loss"] for row in train if row["loss"] is not None], (
         "without the auxiliary losses"
     )
+    assert train[-1]["SmoothedLoss"] is not None and train[-1]["NumIters"] == all_of_base[-1]["iteration"] == 40
+    assert all_of_base[-1]["training_loss"] is None, "Caffe prints no outputs at the last iteration"
