@@ -71,8 +71,8 @@ CURVE_COLUMNS: Columns = {
     "iteration": "an iteration that was displayed or tested",
     "accuracy": "accuracy on V_target; blank where it was not tested",
     "validation_loss": "loss on V_target; blank where it was not tested",
-    "training_loss": "training loss: SmoothedLoss of train.csv; in a net with several losses, or with a loss_weight, the "
-    "output of the headline's own, not smoothed, and blank at the last iteration; blank where it was not displayed",
+    "training_loss": "training loss: SmoothedLoss of train.csv; in a net with several losses, or with a loss_weight, "
+    "the output of the headline's own, not smoothed, and blank at the last iteration; blank where it was not displayed",
 }
 CLASS_COLUMNS: Columns = {
     "size": _PLACE["size"],
