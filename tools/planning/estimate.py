@@ -97,6 +97,7 @@ def max_iter(exp: Experiment) -> int:
 def seconds_per_iteration(exp: Experiment, engine: Engine, jobs: int) -> float:
     """The time of one training iteration of the template on made-up images, with `jobs` such trainings at a time.
 
+    Before it the engine tests a batch, which is not timed. Raises UserError if it cannot train or test the template.
     The engine measures it once; results/<experiment>/iteration.json keeps it.
     """
     net = _net_without_data(exp)
@@ -115,23 +116,29 @@ def seconds_per_iteration(exp: Experiment, engine: Engine, jobs: int) -> float:
 
 
 def _net_without_data(exp: Experiment) -> str:
-    """The template with DummyData in the place of the training Data layer, and without its test net."""
+    """The template with DummyData in the place of its Data layers: images of noise, all of class 0."""
     net, _ = net_template(exp)
+    solver, _ = solver_template(exp)
     kept = NetParameter()
     kept.CopyFrom(net)
     del kept.layer[:]
-    for position in graph_of(net, TRAIN, solver_template(exp)[0]).layers:
-        layer = net.layer[position]
+    train, test = (graph_of(net, phase, solver).layers for phase in (TRAIN, TEST))
+    for position in sorted({*train, *test}):
+        layer = kept.layer.add()
+        layer.CopyFrom(net.layer[position])
+        if layer.type == "Accuracy":
+            layer.accuracy_param.top_k = 1  # a template can have fewer outputs than its runs have classes
         if layer.type == "Data":
-            batch = exp.train_batch_size or layer.data_param.batch_size
+            given = exp.train_batch_size if position in train else exp.test_batch_size
+            batch = given or layer.data_param.batch_size
             crop = exp.crop_size or layer.transform_param.crop_size or exp.image_size
-            dummy = kept.layer.add(name=layer.name, type="DummyData", top=layer.top)
-            dummy.dummy_data_param.shape.add(dim=[batch, 1 if exp.gray else 3, crop, crop])
-            dummy.dummy_data_param.shape.add(dim=[batch])
-            dummy.dummy_data_param.data_filler.add(type="gaussian", std=50)
-            dummy.dummy_data_param.data_filler.add(type="constant", value=0)
-        else:
-            kept.layer.add().CopyFrom(layer)
+            for field in ("data_param", "transform_param"):
+                layer.ClearField(field)
+            layer.type = "DummyData"
+            layer.dummy_data_param.shape.add(dim=[batch, 1 if exp.gray else 3, crop, crop])
+            layer.dummy_data_param.shape.add(dim=[batch])
+            layer.dummy_data_param.data_filler.add(type="gaussian", std=50)
+            layer.dummy_data_param.data_filler.add(type="constant", value=0)
     return prototxt.to_text(kept)
 
 
@@ -189,13 +196,18 @@ def _ended_by_then(process: "subprocess.Popen[bytes]") -> "Iterator[subprocess.P
 
 
 def _solver_of_measurement(exp: Experiment, folder: Path, iterations: int) -> str:
-    """The experiment's solver for some iterations of the net in `folder`, on any device, without tests."""
+    """The experiment's solver for some iterations of the net in `folder`, on any device.
+
+    What is measured tests one batch before the first iteration: Caffe's rate of the first display is not used.
+    """
     solver, _ = solver_template(exp)
     solver.max_iter, solver.snapshot, solver.snapshot_after_train = iterations, 0, False
     solver.display = 1 if iterations == ITERATIONS else 0
-    solver.test_interval = 0
-    for field in (*OTHER_NETS, "test_iter", "test_state"):
+    for field in (*OTHER_NETS, "test_iter"):
         solver.ClearField(field)
+    del solver.test_state[1:]
+    solver.test_iter.append(1)
+    solver.test_interval, solver.test_initialization = 1 << 30, iterations == ITERATIONS
     solver.solver_mode = SolverParameter.CPU  # the option `--gpu` overrides it
     solver.net = str(folder / "net.prototxt")
     solver.snapshot_prefix = str(folder / "x")

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -136,6 +137,34 @@ def test_what_a_solver_says_of_other_nets_and_tests_does_not_end_the_measurement
 ) -> None:
     solver = Path("solvers/quick.prototxt")
     solver.write_text(solver.read_text().replace("solver_mode: CPU", "") + more)
+    assert 0 < seconds_per_iteration(trained, engine, 1) < 5
+
+
+def test_what_caffe_refuses_in_the_test_phase_alone_is_told_before_the_sweep(
+    trained: Experiment, engine: Engine
+) -> None:
+    net = Path("prototxt/three/train_val.prototxt")
+    train, scale, test = net.read_text().partition("include { phase: TEST }\n  transform_param { scale: 0.0078125")
+    net.write_text(f"{train}{scale} crop_size: 8{test}")
+    told = BOTH + r"; it said last:\n.*Cannot share param 0 weights from layer 'fc2'; shape mismatch"
+    with pytest.raises(UserError, match=told):
+        seconds_per_iteration(trained, engine, 1)
+    assert not MEMORY.exists()
+
+
+def test_the_test_before_the_measured_iterations_takes_none_of_their_time(trained: Experiment, engine: Engine) -> None:
+    exp = load(Path("experiments/quick.yaml"), "test_batch_size=100000")
+    begin = monotonic()
+    seconds = seconds_per_iteration(exp, engine, 1)
+    assert seconds < (monotonic() - begin) / 20
+
+
+def test_an_accuracy_of_more_scores_than_the_template_has_outputs_does_not_end_the_measurement(
+    trained: Experiment, engine: Engine
+) -> None:
+    net = Path("prototxt/three/train_val.prototxt")
+    more = 'layer { name: "two" type: "Accuracy" bottom: "fc3" bottom: "label" top: "two" accuracy_param { top_k: 2 } }'
+    net.write_text(net.read_text() + more)
     assert 0 < seconds_per_iteration(trained, engine, 1) < 5
 
 
