@@ -47,7 +47,7 @@ def test_no_published_verdict_changes(capsys: pytest.CaptureFixture) -> None:
     assert capsys.readouterr().out.splitlines() == [
         "docs/results/demo: 418 of 418 verdicts as published",
         "docs/results/tiny-small: 122 of 122 verdicts as published",
-        "docs/results/tiny-40: 376 of 376 verdicts as published",
+        "docs/results/tiny-40: 456 of 456 verdicts as published",
     ]
 
 
