@@ -191,15 +191,21 @@ def test_an_engine_that_aborts_is_reported_with_its_last_messages_and_goes_on_on
     template = tmp_path / "prototxt" / "broken"
     template.mkdir(parents=True)
     text = (checkout / "prototxt" / "mini" / "train_val.prototxt").read_text()
-    extra = 'layer { name: "probe" type: "Silence" bottom: "pool9" include { phase: TEST } }\n'
+    # Caffe looks at the labels, of which the measurement before the sweep has zeros alone.
+    extra = """
+layer { name: "one" type: "Slice" bottom: "label" top: "first" top: "others" slice_param { axis: 0 slice_point: 1 }
+  include { phase: TEST } }
+layer { name: "probe" type: "BatchReindex" bottom: "first" bottom: "label" top: "p" include { phase: TEST } }
+layer { name: "rest" type: "Silence" bottom: "others" bottom: "p" include { phase: TEST } }
+"""
     (template / "train_val.prototxt").write_text(text + extra)
     said = root("sweep", small, "--set", f"{ONE} model=broken", status=1)
-    assert "Unknown bottom blob 'pool9' (layer 'probe'" in said
+    assert "batch_reindex_layer.cpp" in said and "Check failed" in said
     assert "failed: models/small+model=broken/B2A/n0060/base/seed0/" in said
     assert "1 failed" in root("status", small, "--set", f"{ONE} model=broken")
     assert "failed" in Path("results/small+model=broken/runs.csv").read_text()
     (failed,) = Path("models").rglob("failed.json")
-    assert "Unknown bottom blob" in json.loads(failed.read_text())["error"]
+    assert "batch_reindex_layer.cpp" in json.loads(failed.read_text())["error"]
     (template / "train_val.prototxt").write_text(text)
     assert "2 of 2 runs to do" in root("sweep", small, "--set", f"{ONE} model=broken")
     assert not list(Path("models").rglob("failed.json"))
@@ -212,7 +218,7 @@ def test_a_template_that_no_engine_can_train_is_told_before_any_work(root, small
     (template / "train_val.prototxt").write_text(
         text.replace('bottom: "pool2" top: "conv3"', 'bottom: "pool9" top: "conv3"')
     )
-    assert "Unknown bottom blob 'pool9' (layer 'conv3'" in root("sweep", small, "--set", "model=broken", status=2)
+    assert "layer 'conv3': unknown bottom blob 'pool9'" in root("sweep", small, "--set", "model=broken", status=2)
     assert not Path("data").exists() and not Path("models").exists()
 
 

@@ -264,7 +264,8 @@ def test_a_template_for_more_classes_than_a_half_has_is_refused_before_images_ar
     accuracy = (
         'layer { name: "more" type: "Accuracy" bottom: "fc8" bottom: "label" top: "m" accuracy_param { top_k: 3 } }'
     )
-    edited(CHECKOUT, project, 'name: "Mini"', f'name: "Mini"\n{accuracy}')
+    loss = 'layer { name: "loss"'
+    edited(CHECKOUT, project, loss, f"{accuracy}\n{loss}")
     exp = folder_experiment(image_folder(Path("images"), dict.fromkeys("abcd", 3)), model="mine")
     told = r"prototxt/mine/train_val.prototxt:\d+: Accuracy layer 'more': top_k: 3 of 2 classes; at most 2"
     with pytest.raises(UserError, match=told):

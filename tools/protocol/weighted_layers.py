@@ -121,9 +121,14 @@ def weighted_layers(net: NetParameter, file: Path, solver: SolverParameter | Non
 
 
 def _unknown_bottoms(graphs: dict[int, NetGraph], places: Places) -> list[str]:
-    """A line for each blob that a layer reads in one phase or both, and no layer above it gives there."""
+    """A line for each blob that a layer reads in one phase or both, and no layer above it gives there.
+
+    A phase in which no layer gives data is no net at all, and has its own message.
+    """
     phases: dict[tuple[int, str], list[str]] = {}
     for phase, graph in graphs.items():
+        if all(graph.net.layer[position].bottom for position in graph.layers):
+            continue
         for bottom in dict.fromkeys(graph.unknown):
             phases.setdefault(bottom, []).append(PHASES[phase])
     layers = graphs[TRAIN].net.layer

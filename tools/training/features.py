@@ -43,7 +43,7 @@ def _cut_at(file: Path, solver: SolverParameter, layer: str, lmdb: Path, batch: 
     matching = [x for x in tested if x.name == layer and x.top and x.type != "Data"]
     if not matching:
         names = ", ".join(x.name for x in tested if x.type in ("Convolution", "InnerProduct", "Pooling"))
-        raise UserError(f"{file}: no layer {layer!r} in the TEST phase; there are {names}")
+        raise UserError(f"{file}: no layer {layer!r}; there are {names} in the TEST phase")
     top = matching[0].top[0]
     cut = NetParameter(name=net.name)
     cut.layer.extend(layers_producing({top}, net, solver))

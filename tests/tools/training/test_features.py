@@ -29,7 +29,7 @@ def test_features_are_the_layers_answers_behind_its_relu(small_net, caffe: Path)
 
 
 def test_a_layer_that_is_not_there_is_named_with_those_that_are(small_net, caffe: Path):
-    with pytest.raises(UserError, match=r"net.prototxt: no layer 'conv1' in the TEST phase; there are fc1, fc2"):
+    with pytest.raises(UserError, match=r"net.prototxt: no layer 'conv1'; there are fc1, fc2"):
         features(caffe, "conv1")
 
 
@@ -43,5 +43,5 @@ def test_the_layer_is_that_of_the_solvers_test_state(small_net, caffe: Path):
     file.write_text(text)
     found = features(caffe, "fc1", 'test_state { stage: "own" }')
     assert np.allclose(found, np.maximum(images[:40] @ weights.T, 0))
-    with pytest.raises(UserError, match="no layer 'fc2' in the TEST phase; there are fc1"):
+    with pytest.raises(UserError, match="no layer 'fc2'; there are fc1 in the TEST phase"):
         features(caffe, "fc2", 'test_state { stage: "own" }')
