@@ -7,7 +7,7 @@ import torch
 
 from torchcaffe.common import context
 from torchcaffe.layer_types.base import Blob, Layer
-from torchcaffe.layer_types.loss import correctly_rounded
+from torchcaffe.layer_types.tanh import tanh, tanh_
 
 _sigmoid_backward, _tanh_backward = torch.ops.aten.sigmoid_backward, torch.ops.aten.tanh_backward
 
@@ -41,12 +41,12 @@ class LSTMUnit(Layer):
         x = bottom[1].value
         wide = x.to(torch.float64 if context.is_exact(x) else x.dtype, copy=True)  # near 1 the last digit decides
         self._sigmoids(wide).sigmoid_()
-        self._tanh(wide).tanh_()
+        tanh_(self._tanh(wide))
         self._gates = wide.to(x.dtype)
         i, f, o, g = self._gates.chunk(4, -1)
         f.mul_(bottom[2].value.unsqueeze(-1))
         cells = (i * g).addcmul_(f, bottom[0].value)
-        self._tanh_c = correctly_rounded(torch.tanh, cells)
+        self._tanh_c = tanh(cells)
         top[0].value, top[1].value = cells, o * self._tanh_c
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

@@ -6,6 +6,7 @@ Source followed: BVLC Caffe's recurrent_layer.cpp.
 from collections.abc import Callable
 from typing import ClassVar, Protocol
 
+import numpy as np
 import torch
 
 from caffeformat.caffeformat_pb2 import TRAIN, LayerParameter, NetParameter
@@ -15,6 +16,8 @@ from torchcaffe.layer_types.base import Blob, BlobVec, Fatal, Layer
 from torchcaffe.layer_types.recurrent_steps import Steps
 from torchcaffe.layer_types.unrolled import Unrolled
 from torchcaffe.random.rng import State
+
+_QUIET = np.errstate(over="ignore", invalid="ignore")  # a net that diverges is no mistake of NumPy's caller
 
 
 class InnerNet(Protocol):
@@ -151,6 +154,7 @@ class RecurrentLayer(Layer):
         for blob in top[1:]:
             blob.reshape(*hidden)
 
+    @_QUIET
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
         self._bind()
         exposed = bottom[len(self._inputs) :]
@@ -208,6 +212,7 @@ class RecurrentLayer(Layer):
         for layer in self._net.layers if self._layer_by_layer else ():
             layer.release_saved()
 
+    @_QUIET
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         self.check(not propagate_down[1], "Cannot backpropagate to sequence indicators.")
         wanted = propagate_down[: len(self._inputs)]

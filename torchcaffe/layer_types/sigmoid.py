@@ -8,6 +8,7 @@ import torch
 from torchcaffe.common import context
 from torchcaffe.layer_types.base import Blob
 from torchcaffe.layer_types.neuron import NeuronLayer
+from torchcaffe.layer_types.tanh import tanh_
 
 
 def sigmoid(x: torch.Tensor) -> torch.Tensor:
@@ -18,7 +19,7 @@ def sigmoid(x: torch.Tensor) -> torch.Tensor:
     """
     if not context.is_exact(x):
         return torch.sigmoid(x)
-    return torch.tanh(x.double() * 0.5).mul_(0.5).add_(0.5).to(x.dtype)
+    return tanh_(x.double() * 0.5).mul_(0.5).add_(0.5).to(x.dtype)
 
 
 class Sigmoid(NeuronLayer):
