@@ -54,7 +54,7 @@ QUICK = ("alexnet, base, batch 64", "alexnet, S3T, batch 64", "alexnet_quarter",
 
 GEMM = """
 import sys, time, torch
-from torchcaffe.layer_types.products import linear
+from torchcaffe.common.products import linear
 best = 0
 for rows, columns, inner in ((2048, 2048, 2048), (1024, 4096, 1024)):
     a, b = (torch.rand(size, inner).to(getattr(torch, sys.argv[1])) for size in (rows, columns))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from caffeformat import FormatError
+from torchcaffe.common import products
 from torchcaffe.common.context import Context
 from torchcaffe.common.host_arrays import HostArray, Side
 from torchcaffe.common.rounded import Rounded
@@ -104,11 +105,11 @@ class Blob(Unpicklable):
         if a.dtype != self.value.dtype:
             self._add_rounded_product(a, b)
         elif self.grad is not None:
-            self.grad = self.grad.addmm_(a, b)
+            self.grad = products.add_product(self.grad, a, b)
         elif self._spare is not None:
-            self.grad, self._spare = torch.mm(a, b, out=self._spare), None
+            self.grad, self._spare = products.product(a, b, self._spare), None
         else:
-            self.grad = a @ b
+            self.grad = products.product(a, b)
 
     def _add_rounded_product(self, a: torch.Tensor, b: torch.Tensor) -> None:
         before = self.grad

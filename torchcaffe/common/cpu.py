@@ -8,9 +8,19 @@ _BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # the last one: ARM
 
 def has_bf16() -> bool | None:
     """Whether the processor multiplies numbers in bfloat16; None if the system does not say."""
+    flags = _words("flags", "Features")
+    return bool(flags & _BF16) if flags else None
+
+
+def is_amd_with_avx512() -> bool:
+    """Whether this is a processor on which MKL does without the AVX-512 that it has."""
+    return "AuthenticAMD" in _words("vendor_id") and "avx512f" in _words("flags")
+
+
+def _words(*names: str) -> set[str]:
+    """What the system says of the first processor under one of `names`; nothing if it does not."""
     try:
         lines = _CPU_INFO.read_text().splitlines()
     except OSError:
-        return None
-    flags = [set(line.partition(":")[2].split()) for line in lines if line.startswith(("flags", "Features"))]
-    return bool(flags[0] & _BF16) if flags else None
+        return set()
+    return next((set(line.partition(":")[2].split()) for line in lines if line.startswith(names)), set())

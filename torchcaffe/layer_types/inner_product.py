@@ -7,8 +7,8 @@ from math import prod
 
 import torch
 
+from torchcaffe.common.products import linear
 from torchcaffe.layer_types.base import Blob, Layer
-from torchcaffe.layer_types.products import linear
 
 
 class InnerProduct(Layer):

@@ -17,6 +17,7 @@ from math import prod
 import torch
 from torch.nn import functional
 
+from torchcaffe.common.products import product
 from torchcaffe.layer_types.small_maps import Geometry
 
 _MOST_VALUES = 1 << 22  # of the gradient for all pairs, 16 MiB
@@ -44,7 +45,9 @@ def weight_gradient(x: torch.Tensor, diff: torch.Tensor, weight: torch.Tensor, g
         tuple(x.shape[2:]), tuple(diff.shape[2:]), tuple(kernel), tuple(stride), tuple(pad), tuple(dilation), channels
     )
     gradients = [
-        functional.embedding_bag(pairs, (some_below.t() @ some_above).view(-1, outputs // groups), starts, mode="sum")
+        functional.embedding_bag(
+            pairs, product(some_below.t(), some_above).view(-1, outputs // groups), starts, mode="sum"
+        )
         for some_below, some_above in zip(below, above, strict=True)
     ]
     rows = torch.stack(gradients).view(groups, prod(kernel), channels, -1).permute(0, 3, 1, 2)

@@ -13,8 +13,8 @@ import torch
 
 from torchcaffe.common import context
 from torchcaffe.common.context import Context
+from torchcaffe.common.products import add_linear, linear
 from torchcaffe.layer_types.base import Blob
-from torchcaffe.layer_types.products import add_linear, linear
 
 Array = Any  # of NumPy on the CPU, a tensor on a GPU; np and torch share the names of the functions used here
 _SMALL = 1 << 18  # multiplications, up to which OpenBLAS, NumPy's library of products, takes one thread

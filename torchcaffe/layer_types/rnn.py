@@ -7,8 +7,8 @@ import numpy as np
 import torch
 
 from torchcaffe.common.context import Context
+from torchcaffe.common.products import linear
 from torchcaffe.layer_types.base import Blob
-from torchcaffe.layer_types.products import linear
 from torchcaffe.layer_types.recurrent import RecurrentLayer
 from torchcaffe.layer_types.recurrent_steps import Array, Steps
 from torchcaffe.layer_types.tanh import tanh

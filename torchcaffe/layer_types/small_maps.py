@@ -13,6 +13,8 @@ from functools import lru_cache
 
 import torch
 
+from torchcaffe.common.products import add_product
+
 _MIN_CHANNELS = 128  # of a group: with fewer, oneDNN's convolution is as fast
 
 # Arguments of torch.convolution after weight and bias: stride, padding, dilation, transposed, output_padding, groups.
@@ -62,7 +64,7 @@ class SmallMaps:
             for row, column, blocks in self._blocks:
                 for to, start, count in blocks:
                     source = below[start * n : (start + count) * n]
-                    above[to * n : (to + count) * n].addmm_(source, weight[:, :, row, column].t())
+                    add_product(above[to * n : (to + count) * n], source, weight[:, :, row, column].t())
         return self._maps(y)
 
     def backward(self, diff: torch.Tensor) -> torch.Tensor:
@@ -74,7 +76,7 @@ class SmallMaps:
             for row, column, blocks in self._blocks:
                 for to, start, count in blocks:
                     source = above[to * n : (to + count) * n]
-                    below[start * n : (start + count) * n].addmm_(source, weight[:, :, row, column])
+                    add_product(below[start * n : (start + count) * n], source, weight[:, :, row, column])
         return self._maps(bottom_diff)
 
     def add_weight_gradient(self, x: torch.Tensor, diff: torch.Tensor, gradient: torch.Tensor) -> None:
@@ -85,7 +87,7 @@ class SmallMaps:
             for row, column, blocks in self._blocks:
                 tap = weight[:, :, row, column]
                 for to, start, count in blocks:
-                    tap.addmm_(above[to * n : (to + count) * n].t(), below[start * n : (start + count) * n])
+                    add_product(tap, above[to * n : (to + count) * n].t(), below[start * n : (start + count) * n])
 
     def _flat(self, maps: torch.Tensor) -> torch.Tensor:
         """`maps` as (H * W * N, C)."""

@@ -32,8 +32,22 @@ def test_bf16_is_read_from_the_flags(cpu_info: Path, line: str, found: bool | No
     assert cpu.has_bf16() is found
 
 
+@pytest.mark.parametrize(
+    ("vendor", "flags", "found"),
+    [
+        ("AuthenticAMD", "avx2 avx512f", True),
+        ("AuthenticAMD", "avx2", False),
+        ("GenuineIntel", "avx2 avx512f", False),
+    ],
+)
+def test_an_amd_with_avx512_is_known(cpu_info: Path, vendor: str, flags: str, found: bool) -> None:
+    cpu_info.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\nmodel name\t: x\nflags\t\t: fpu {flags}\n")
+    assert cpu.is_amd_with_avx512() is found
+
+
 def test_without_the_file_nothing_is_known(cpu_info: Path) -> None:
     assert cpu.has_bf16() is None
+    assert not cpu.is_amd_with_avx512()
 
 
 def test_without_bf16_the_precision_is_taken_and_a_warning_says_that_it_is_slow(cpu_info: Path, tmp_path: Path) -> None:
