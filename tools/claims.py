@@ -161,15 +161,16 @@ def line(row: Row) -> str:
 
 
 def claims(exp: Experiment, places: Places | None = None) -> bool:
-    """Writes claims.csv; returns False if it was complete already. Raises UserError where there are no tables yet."""
+    """Writes claims.csv; returns False if it was complete already. Raises UserError where there are no tables yet, or others' tables."""
     engine = engine_name()
     places = places or default_places(exp, engine)
     folder = results_folder(exp, engine)
     stage = claims_stage(exp, engine, places)
+    own = tables_of(exp, places.own)
+    prestudy = tables_of(exp, places.prestudy) if places.prestudy else None
     if stage.is_complete:
         return False
-    own = tables_of(exp, places.own)
-    prestudy, other = (tables_of(exp, place) if place else None for place in (places.prestudy, places.other))
+    other = Tables(places.other) if places.other else None
     families = {file.stem: load(file) for file in places.claims}
     rows = [row for name, family in families.items() for row in decide(own, family, prestudy, other, name)]
     text = csv_text(CLAIM_COLUMNS, rows)

@@ -27,7 +27,7 @@ from tools.planning.stale import note_stale_runs
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import results_folder
 from tools.results.columns import CLASSES, CURVES, RUNS, SUMMARY, Row, engine_name, read_csv
-from tools.results.tables import note_changed_tables
+from tools.results.tables import note_changed_tables, tables_of
 
 Figures = dict[ModuleType, Callable[[], object]]  # a module of tools/figures/ -> what draws its figure
 
@@ -38,16 +38,17 @@ def plot(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     An earlier figure that the tables no longer give is removed. One of nets or images that are gone is kept, for it
     cannot be drawn again; but figures.json does not list it, so it is neither on the page nor published.
     `engine` is the engine's name (tools/training/engine.py). `tables` is a folder of published tables; without it, the
-    experiment's own tables are used. Raises UserError if there are no tables yet.
+    experiment's own tables are used. Raises UserError if there are no tables yet, or those of another data set.
     """
     results = results_folder(exp, engine)
     tables = tables or results
+    rows = _runs(exp, tables)
     stage = plot_stage(results, tables)
     if stage.is_complete:
         return False
     folder = results / FIGURES
-    of_tables = _of_tables(exp, tables, folder)
-    figures = of_tables | (_of_models(exp, engine, tables, folder) if tables == results else _published(tables, folder))
+    of_tables = _of_tables(exp, rows, tables, folder)
+    figures = of_tables | (_of_models(exp, engine, rows, folder) if tables == results else _published(tables, folder))
     inputs = stage.inputs({})
     stage.marker.unlink(missing_ok=True)
     left_out = _draw_all(figures)
@@ -83,9 +84,9 @@ def _draw_all(figures: Figures) -> dict[str, str]:
     return {name: lacks[name] for name in draw_of if lacks[name]}
 
 
-def _of_tables(exp: Experiment, tables: Path, folder: Path) -> Figures:
+def _of_tables(exp: Experiment, rows: list[Row], tables: Path, folder: Path) -> Figures:
     """The figures that need tables only."""
-    rows, means = _table(exp, tables / RUNS), _table(exp, tables / SUMMARY)
+    means = _table(exp, tables / SUMMARY)
     points, classes = (read_csv(tables / name) if (tables / name).is_file() else [] for name in (CURVES, CLASSES))
     return {
         accuracy: lambda: accuracy.draw(exp, rows, means, folder),
@@ -97,9 +98,8 @@ def _of_tables(exp: Experiment, tables: Path, folder: Path) -> Figures:
     }
 
 
-def _of_models(exp: Experiment, engine: str, tables: Path, folder: Path) -> Figures:
+def _of_models(exp: Experiment, engine: str, rows: list[Row], folder: Path) -> Figures:
     """The figures that need images or nets."""
-    rows = _table(exp, tables / RUNS)
     return {
         samples: lambda: samples.draw(exp, folder),
         tsne: lambda: tsne.draw(exp, engine, folder),
@@ -135,7 +135,7 @@ def plot_runs(exp: Experiment, engine: str, patterns: list[str], tables: Path | 
     """
     results = results_folder(exp, engine)
     tables = tables or results
-    rows = _chosen(tables / RUNS, _table(exp, tables / RUNS), patterns)
+    rows = _chosen(tables / RUNS, _runs(exp, tables), patterns)
     points = _table(exp, tables / CURVES)
     name = f"{curves.NAME}-{re.sub(r'[^A-Za-z0-9_+-]+', '-', '_'.join(patterns).replace('*', 'all'))}"
     if len(name) > 120:  # the length of a file name is limited
@@ -161,10 +161,19 @@ def _chosen(table: Path, rows: list[Row], patterns: list[str]) -> list[Row]:
     return chosen
 
 
+def _runs(exp: Experiment, tables: Path) -> list[Row]:
+    _check_table(exp, tables / RUNS)
+    return tables_of(exp, tables).runs
+
+
 def _table(exp: Experiment, path: Path) -> list[Row]:
+    _check_table(exp, path)
+    return read_csv(path)
+
+
+def _check_table(exp: Experiment, path: Path) -> None:
     if not path.is_file():
         raise UserError(f"{path}: not there yet; run `python -m tools summarize {exp.file}` first")
-    return read_csv(path)
 
 
 def main(argv: list[str]) -> None:

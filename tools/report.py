@@ -34,7 +34,7 @@ from tools.results.columns import (
     run_key,
     size_order,
 )
-from tools.results.tables import note_changed_tables
+from tools.results.tables import note_changed_tables, tables_of
 from tools.stats.claim_places import are_of
 from tools.training.outcome import FLAGS
 from tools.verification.commands import Commands, with_keys
@@ -51,27 +51,28 @@ def report(exp: Experiment, engine: str, tables: Path | None = None) -> bool:
     """Writes the page; returns False if it was complete already.
 
     `engine` is the engine's name (tools/training/engine.py). `tables` is a folder of published tables; without it, the
-    experiment's own tables are used. Raises UserError if there are no tables.
+    experiment's own tables are used. Raises UserError if there are no tables, or those of another data set.
     """
     results = results_folder(exp, engine)
     tables = tables or results
     for name in (RUNS, SUMMARY):
         if not (tables / name).is_file():
             raise UserError(f"{tables / name}: not there; run `python -m tools summarize {exp.file}` first")
+    rows = tables_of(exp, tables).runs
     stage = report_stage(results, tables)
     if stage.is_complete:
         return False
     inputs = stage.inputs({})
     stage.marker.unlink(missing_ok=True)
-    values = _values(exp, engine, results, tables)
+    values = _values(exp, engine, rows, results, tables)
     write_atomic(results / PAGE, template.render(values))
     write_record(stage.marker, {"inputs": inputs, "outputs": checksums(results, [PAGE])})
     return True
 
 
-def _values(exp: Experiment, engine: str, results: Path, tables: Path) -> dict[str, Any]:
+def _values(exp: Experiment, engine: str, rows: list[Row], results: Path, tables: Path) -> dict[str, Any]:
     """The values for the template, by name."""
-    rows, means = read_csv(tables / RUNS), content.means(read_csv(tables / SUMMARY))
+    means = content.means(read_csv(tables / SUMMARY))
     own = tables == results
     exp = exp if own else _with_seeds_of(rows, exp)
     origin = provenance.summary(provenance.manifests_of(rows) if own else provenance.published_manifests(tables))

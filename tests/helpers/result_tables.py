@@ -11,7 +11,13 @@ CONDITIONS = ["base", "FTall", *(f"S{n}T" for n in range(1, 8))]
 SIZES = [500, 400, 300, 200, 100, 50]
 
 
-def write_tables(folder: Path, seeds: int, conditions: list[str] = CONDITIONS, sizes: list[int] = SIZES) -> int:
+def write_tables(
+    folder: Path,
+    seeds: int,
+    conditions: list[str] = CONDITIONS,
+    sizes: list[int] = SIZES,
+    dataset: str = "tiny-imagenet",
+) -> int:
     """Writes runs.csv, summary.csv and curves.csv for both directions of every cell; returns how many runs there are.
 
     A run has eleven tests and a hundred displays. The first one is stuck.
@@ -25,7 +31,9 @@ def write_tables(folder: Path, seeds: int, conditions: list[str] = CONDITIONS, s
                     key = f"{direction}/n{size:04d}/{condition}/seed{seed}"
                     end = 0.3 + 0.1 * math.log10(size) - 0.01 * depth + 0.01 * ((7 * seed + 3 * depth + size) % 5)
                     cell.append(end)
-                    runs.append(_run(key, direction, size, condition, seed, round(end, 4), "ok" if runs else "stuck"))
+                    spec = {"dataset": dataset, "direction": direction, "size": size}
+                    spec |= {"condition": condition, "seed": seed}
+                    runs.append(spec | _result(key, round(end, 4), "ok" if runs else "stuck"))
                     curves += _curve(key, end)
             mean = sum(cell) / len(cell)
             means.append(
@@ -46,8 +54,7 @@ def write_claims(folder: Path, text: str) -> None:
     write_record(folder / MARKER, {"inputs": inputs, CLAIMS: sha256(folder / CLAIMS)})
 
 
-def _run(key: str, direction: str, size: int, condition: str, seed: int, accuracy: float, status: str) -> dict:
-    spec = {"dataset": "tiny-imagenet", "direction": direction, "size": size, "condition": condition, "seed": seed}
+def _result(key: str, accuracy: float, status: str) -> dict:
     figures = {
         "accuracy": accuracy,
         "best_accuracy": accuracy + 0.005,
@@ -56,7 +63,7 @@ def _run(key: str, direction: str, size: int, condition: str, seed: int, accurac
         "iters": 10000,
     }
     rest = {"seconds": 612.5, "images_per_s": 4180.1, "engine": "caffe", "status": status, "attempts": 1}
-    return spec | figures | rest | {"run": f"models/tiny/{key}"}
+    return figures | rest | {"run": f"models/tiny/{key}"}
 
 
 def _curve(key: str, end: float) -> list[dict]:

@@ -180,10 +180,11 @@ def test_with_one_seed_it_says_how_little_that_is(tables: Tables):
 def test_the_command_reads_tables_from_anywhere(tables: Tables, tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     demo()
-    write_atomic(Path("published/runs.csv"), csv_text(RUN_COLUMNS, [row_of(RUN_COLUMNS, **row) for row in tables.runs]))
+    rows = [row_of(RUN_COLUMNS, **row | {"dataset": "fashion-mnist"}) for row in tables.runs]
+    write_atomic(Path("published/runs.csv"), csv_text(RUN_COLUMNS, rows))
     main(["experiments/demo.yaml", "120", "--from", "published"])
     out = capsys.readouterr().out
-    assert out.startswith("120 images a class (tiny-imagenet): S3T, accuracy 0.43")
+    assert out.startswith("120 images a class (fashion-mnist): S3T, accuracy 0.43")
     assert "  no curves.csv in published, so it is unknown whether nets were still learning at their end" in out
     with pytest.raises(UserError, match=r"results/demo/runs.csv: no such table"):
         main(["experiments/demo.yaml", "120"])

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.simulated_sweeps import sweep
 from tests.helpers.claim_verdicts import as_the_thesis_has_it, claim_rows, exact
 from tests.helpers.finished_runs import demo, finish, predict
+from tests.helpers.result_tables import write_tables
 from tools.claims import claims, line, main
 from tools.common.errors import UserError
 from tools.planning.stages import claims_stage
@@ -129,6 +130,21 @@ def test_a_folder_without_tables_is_refused():
     small_sweep()
     with pytest.raises(UserError, match=r"nowhere: no runs.csv there; name a folder of tables"):
         main(["experiments/demo.yaml", "--other", "nowhere"])
+
+
+def test_tables_of_another_data_set_are_refused_and_the_experiments_own_verdicts_stay():
+    small_sweep()
+    claims(demo())
+    verdicts = Path("results/demo/claims.csv").read_bytes()
+    write_tables(Path("tiny"), 2, ["base", "S3T", "S4T", "S5T"], [500, 50])
+    refused = r"tiny/runs.csv: its runs are of tiny-imagenet, and experiments/demo.yaml is about fashion-mnist; name"
+    for given in ("--from", "--prestudy"):
+        with pytest.raises(UserError, match=refused):
+            main(["experiments/demo.yaml", given, "tiny"])
+    assert Path("results/demo/claims.csv").read_bytes() == verdicts and is_complete(demo())
+    main(["experiments/demo.yaml", "--other", "tiny"])
+    c17 = read_csv(Path("results/demo/claims.csv"))[16]
+    assert c17["note"] == "3 conditions in both results; a rank correlation needs 4"
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.helpers.finished_runs import demo, fail, finish, pack_samples, whole_sweep
+from tests.helpers.result_tables import write_tables
 from tools.common.errors import UserError
 from tools.common.files import read_json, write_json
 from tools.figures import curves
@@ -226,6 +227,14 @@ def test_a_run_without_curves_is_refused(sweep: Experiment):
     summarize(sweep, "caffe")
     with pytest.raises(UserError, match="no learning curves: models/demo/A2B/n0010/S3T/seed1 failed"):
         plot_runs(sweep, "caffe", ["A2B/n0010/S3T/seed1"])
+
+
+def test_tables_of_another_data_set_are_refused():
+    write_tables(Path("tiny"), 1, ["base", "S3T"], [500, 50])
+    for draw in (plot, lambda exp, engine, tables: plot_runs(exp, engine, ["*"], tables)):
+        with pytest.raises(UserError, match=r"tiny/runs.csv: its runs are of tiny-imagenet, and experiments/demo.yaml"):
+            draw(demo(), "caffe", Path("tiny"))
+    assert not FIGURES.exists()
 
 
 def test_before_summarize_it_says_what_to_do_first():

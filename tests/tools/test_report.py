@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.colors import to_hex
 
 from tests.helpers.finished_runs import demo, fail, finish, whole_sweep
-from tests.helpers.result_tables import write_claims
+from tests.helpers.result_tables import write_claims, write_tables
 from tools.claims import claims
 from tools.common.errors import UserError
 from tools.common.files import load_json, sha256, write_atomic, write_json
@@ -193,6 +193,15 @@ def test_a_page_of_published_tables_has_their_seeds_and_says_how_many_runs_are_o
     assert (
         f'The pipeline as it was for 53 of the 54 runs.</p>\n  <pre tabindex="0"><code>git checkout {"0" * 40}' in text
     )
+
+
+def test_tables_of_another_data_set_are_refused_and_the_page_stays(exp):
+    report(exp, "caffe")
+    page = PAGE.read_bytes()
+    write_tables(Path("tiny"), 1, ["base", "S3T"], [500, 50])
+    with pytest.raises(UserError, match=r"tiny/runs.csv: its runs are of tiny-imagenet, and experiments/demo.yaml is"):
+        report(exp, "caffe", Path("tiny"))
+    assert PAGE.read_bytes() == page and is_complete(exp, "caffe")
 
 
 def test_without_tables_it_says_what_to_do_first():

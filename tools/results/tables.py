@@ -85,9 +85,17 @@ class Tables:
 
 
 def tables_of(exp: Experiment, folder: Path | None) -> Tables:
-    """The tables in `folder`, else those of the experiment in results/."""
+    """The tables in `folder`, else those of the experiment in results/.
+
+    Raises UserError where there are none, or where they are of another data set than `exp`.
+    """
     tables = Tables(folder or results_folder(exp, engine_name()))
-    tables.runs  # noqa: B018  (raises where there are none)
+    others = {row["dataset"] for row in tables.runs if row.get("dataset")} - {exp.dataset}
+    if others:
+        raise UserError(
+            f"{tables.folder / RUNS}: its runs are of {', '.join(sorted(others))}, and {exp.file} is about "
+            f"{exp.dataset}; name a folder of that data set's tables, or the experiment that these belong to"
+        )
     return tables
 
 

@@ -28,7 +28,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.delenv("CAFFE", raising=False)
         exp = demo()
         folder = Path("results/demo")
-        assert write_tables(folder, 2, ["base", "FTall", "S3T"], [500, 50]) == 24
+        assert write_tables(folder, 2, ["base", "FTall", "S3T"], [500, 50], "fashion-mnist") == 24
         write_claims(folder, CLAIMS)
         write_atomic(Path("models/tiny/A2B/n0050/S3T/seed1/caffe.log"), "I1124 21:31:01 solver.cpp:289] Solving\n")
         report(exp, "caffe")

@@ -40,8 +40,18 @@ def test_an_experiments_tables_are_those_in_results_unless_a_folder_is_named() -
     assert [row["accuracy"] for row in tables.runs] == [0.5]
     label, predicted = tables.predictions["label/A2B/seed0"], tables.predictions["A2B/n0060/base/seed0"]
     assert (label == predicted).tolist() == [True] * 5 + [False] * 5
+    Path("results/demo").rename("elsewhere")
+    assert tables_of(demo(), Path("elsewhere")).runs == tables.runs
+
+
+def test_tables_of_another_data_set_are_refused() -> None:
     write_tables(Path("made"), 1, ["base"], [500])
-    assert tables_of(demo(), Path("made")).dataset == "tiny-imagenet"
+    with pytest.raises(UserError) as error:
+        tables_of(demo(), Path("made"))
+    assert str(error.value) == (
+        "made/runs.csv: its runs are of tiny-imagenet, and experiments/demo.yaml is about fashion-mnist; name a folder "
+        "of that data set's tables, or the experiment that these belong to"
+    )
 
 
 def test_without_tables_or_without_a_run_it_says_what_to_do_first() -> None:
