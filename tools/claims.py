@@ -161,7 +161,7 @@ def line(row: Row) -> str:
 
 
 def claims(exp: Experiment, places: Places | None = None) -> bool:
-    """Writes claims.csv; returns False if it was complete already. Raises UserError where there are no tables yet, or others' tables."""
+    """Writes claims.csv; returns False if it was complete already. Raises UserError where there are no tables yet."""
     engine = engine_name()
     places = places or default_places(exp, engine)
     folder = results_folder(exp, engine)

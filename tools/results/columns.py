@@ -1,10 +1,12 @@
 """The tables of an experiment: the file and the columns of each, declared once, with what every column means.
 
 `--help` prints these texts, docs/tables.md is checked against them, and a row with other names is an error.
+tools/results/cells.py has what a cell of each column may hold.
 """
 
 import csv
 import io
+import math
 import os
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -13,6 +15,7 @@ from typing import Any
 
 from tools.common.errors import UserError
 from tools.protocol.conditions import Condition
+from tools.results.cells import ANYTHING, CONDITION, KINDS, TEXT
 
 Row = dict[str, Any]
 Columns = Mapping[str, str]  # name -> what it means
@@ -143,8 +146,30 @@ CORRELATION_COLUMNS: Columns = {
     "n": "target sets",
     "seeds": "seeds that have one of them",
 }
+TABLES: Mapping[str, Columns] = {
+    RUNS: RUN_COLUMNS,
+    SUMMARY: SUMMARY_COLUMNS,
+    CURVES: CURVE_COLUMNS,
+    CLASSES: CLASS_COLUMNS,
+    CLAIMS: CLAIM_COLUMNS,
+    RETENTION: RETENTION_COLUMNS,
+    SCORES: SCORE_COLUMNS,
+    CORRELATIONS: CORRELATION_COLUMNS,
+}
+ROW_NAMES: Mapping[str, tuple[str, ...]] = {
+    RUNS: ("direction", "size", "condition", "seed"),
+    SUMMARY: ("size", "condition"),
+    CURVES: ("run", "iteration"),
+    CLASSES: ("size", "condition", "class"),
+    CLAIMS: ("claims", "claim"),
+    RETENTION: ("direction", "size", "condition", "seed"),
+    SCORES: ("direction", "size", "condition", "seed"),
+    CORRELATIONS: ("score", "against"),
+}  # table -> the columns that name a row: never blank, and no two rows have the same
+FILLED: Mapping[str, tuple[str, ...]] = {RUNS: ("dataset", "status", "run"), SUMMARY: ("n",)}  # never blank, either
 NAMES = {"claim", "claims", "class", "condition", "dataset", "layer", "run"}  # as text: a class may be called 001
 _AGAIN = "summarize or publish the experiment again"
+_SHOWN = 20  # faults of one table
 
 
 def engine_name() -> str:
@@ -230,42 +255,92 @@ def read_log_csv(path: Path) -> list[Row]:
 
 
 def read_csv(path: Path, names: AbstractSet[str] = NAMES, again: str = _AGAIN) -> list[Row]:
-    """Rows by column; `names` as text; a number as int where it can be one, else as float; a blank cell as None.
+    """Rows by column. A blank cell is None; a cell of a column that its table declares is of that column's kind.
 
-    row[name] of a column that the file lacks raises NoColumn. Raises UserError, with the line, for a table that was cut
-    or edited: more or fewer cells than columns, semicolons, no UTF-8, a condition of no such name.
+    Cells of other columns and tables: `names` as text, a number as int where it can be one, else as float.
+    row[name] of a column that the file lacks raises NoColumn. Raises UserError for a table that was cut or edited, with
+    all faults and their lines: more or fewer cells than columns, semicolons, no UTF-8, a value that its column cannot
+    have, two rows of the same name.
     """
     with open(path, encoding="utf-8-sig", newline="") as file:  # some spreadsheets begin with a byte order mark
-        table = csv.DictReader(file)
+        lines = csv.reader(file)
         try:
-            if ";" in (table.fieldnames or [""])[0]:
-                raise ValueError("semicolons between the cells, as some spreadsheets save them, and not commas")
-            return [_RowOfFile(_checked(cells, names), path) for cells in table]
+            header = next(lines, [])
+            reader = _Reader(path, header, names)
+            for cells in lines:
+                if cells:  # not a blank line
+                    reader.read(cells, lines.line_num)
         except UnicodeDecodeError:
             raise UserError(f"{path}: not UTF-8; save it so, or {again}") from None
         except (ValueError, csv.Error) as error:
-            raise UserError(f"{path}:{table.line_num}: {error}; {again}") from None
+            raise UserError(f"{path}:{lines.line_num}: {error}; {again}") from None
+    if reader.faults:
+        more = len(reader.faults) - _SHOWN
+        shown = [*reader.faults[:_SHOWN], *([f"{path}: and {more:,} more faults"] if more > 0 else [])]
+        raise UserError("\n".join(shown) + f"; {again}")
+    return reader.rows
 
 
-def _checked(texts: dict[str, str], names: AbstractSet[str]) -> Row:
-    """The cells of a line by column. Raises ValueError."""
-    if None in texts or None in texts.values():  # so DictReader says that there are more or fewer
-        raise ValueError("not as many cells as columns: the table was cut or edited")
-    if (condition := texts.get("condition")) and "condition" in names:
-        Condition.of_run(condition)
-    return {name: text or None if name in names else _cell(text) for name, text in texts.items()}
+class _Reader:
+    """Reads the lines of a table, and collects their faults. Raises ValueError for a header that is none."""
+
+    def __init__(self, path: Path, header: list[str], names: AbstractSet[str]) -> None:
+        if ";" in (header or [""])[0]:
+            raise ValueError("semicolons between the cells, as some spreadsheets save them, and not commas")
+        if twice := sorted({name for name in header if header.count(name) > 1}):
+            raise ValueError(f"the column {twice[0]!r} is there twice; keep one")
+        declared = TABLES.get(path.name, {})
+        kinds = {name: KINDS[name] if name in declared else TEXT if name in names else ANYTHING for name in header}
+        if "condition" in names & kinds.keys():
+            kinds["condition"] = CONDITION
+        self._path, self._kinds = path, list(kinds.items())
+        row_names = ROW_NAMES.get(path.name, ())
+        self._row_names = row_names if kinds.keys() >= set(row_names) else ()  # older tables lack a column
+        self._filled = [name for name in (*self._row_names, *FILLED.get(path.name, ())) if name in kinds]
+        self._lines: dict[tuple[Any, ...], int] = {}  # the names of a row -> its line
+        self.rows: list[Row] = []
+        self.faults: list[str] = []
+
+    def read(self, cells: list[str], line: int) -> None:
+        faults = []
+        row = _RowOfFile({}, self._path)
+        if len(cells) != len(self._kinds):
+            faults.append("not as many cells as columns: the table was cut or edited")
+        else:
+            for text, (name, kind) in zip(cells, self._kinds, strict=True):
+                try:
+                    row[name] = kind.read(text) if text else None
+                except (ValueError, OverflowError) as error:
+                    faults.append(f"{name}: found {text!r}; right is {kind.right}" if kind.right else str(error))
+            faults += [f"{name}: blank; every row has one" for name in self._filled if row.get(name, "") is None]
+        if not faults:
+            faults = [*self._doubled(row, line), *(_faults_of_run(row) if self._path.name == RUNS else [])]
+        self.faults += [f"{self._path}:{line}: {fault}" for fault in faults]
+        self.rows.append(row)
+
+    def _doubled(self, row: Row, line: int) -> list[str]:
+        if not self._row_names:
+            return []
+        first = self._lines.setdefault(tuple([row[name] for name in self._row_names]), line)
+        return [] if first == line else [f"the same {', '.join(self._row_names)} as in line {first}; keep one of them"]
+
+
+def _faults_of_run(row: Row) -> list[str]:
+    """What is wrong between the cells of a row of runs.csv."""
+    from tools.protocol.layout import Run  # and pydantic: `parse` needs neither
+
+    accuracy, faults = row.get("accuracy"), []
+    if row.get("status") in ("ok", "stuck") and "accuracy" in row and (accuracy is None or math.isnan(accuracy)):
+        found = "blank" if accuracy is None else accuracy
+        faults.append(f"accuracy: {found} in a row with status {row['status']}; right is a share between 0 and 1")
+    if row.keys() >= {*ROW_NAMES[RUNS], "run"}:
+        key = Run("", row["direction"], row["size"], row["condition"], row["seed"]).key
+        if run_key(row) != key:
+            faults.append(f"run: found {row['run']!r}; the row's other cells name {key}")
+    return faults
 
 
 def with_columns(columns: Iterable[str], rows: Iterable[Row]) -> list[Row]:
     """The rows of an older table with these columns and no others, blank where it has none."""
     names = list(columns)
     return [{name: row.get(name) for name in names} for row in rows]
-
-
-def _cell(text: str) -> int | float | str | None:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text or None
