@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tools import cli
 from tools.common.errors import UserError
-from tools.common.files import write_atomic, write_json
+from tools.common.files import read_record, write_atomic, write_json
 from tools.planning.state import make_plan
 from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import Run, experiment_name, results_folder
@@ -23,26 +23,32 @@ from tools.results.columns import (
     CURVES,
     MANIFESTS,
     PREDICTIONS,
+    RESULT_COLUMNS,
+    RUNS,
     classes_key,
     csv_text,
     label_key,
+    run_key,
     with_columns,
 )
 from tools.results.ended_runs import run_of
 from tools.results.tables import PUBLISHED, Tables, note_changed_tables, npz_bytes, read_manifests
 from tools.training.engine import Engine, engine_of
 
+_SHOWN = 20  # faults of one folder
+
 
 def restore(exp: Experiment, engine: Engine, folder: Path) -> list[Run]:
     """Writes the folder of each published run that has none, and returns these runs.
 
-    Raises UserError if `folder` has no published results, or those of another experiment or engine, or if data are
-    missing.
+    Raises UserError if `folder` has no published results, or those of another experiment or engine, if its manifests
+    are not those that its tables tell of, or if data are missing.
     """
-    manifests = _manifests(exp, engine, folder)
+    manifests, tables = _manifests(exp, engine, folder), Tables(folder)
+    _check_against_tables(folder, {run.key: manifest for run, manifest in manifests.items()}, tables)
     if not make_plan(exp, engine).stages["mean"]:
         raise UserError(f"{exp.file}: its data are not packed; run `python -m tools` fetch, split, pack and mean first")
-    tables, curves = Tables(folder), defaultdict(list)
+    curves = defaultdict(list)
     for row in tables.curves:
         curves[row["run"]].append(row)
     restored = []
@@ -70,8 +76,42 @@ def _manifests(exp: Experiment, engine: Engine, folder: Path) -> dict[Run, dict]
         if run is None or run.experiment != name:
             other = manifest["experiment"]
             raise UserError(f"{path}:{number}: a run of {other}, not of {name}; CAFFE names the engine")
+        if run in manifests:
+            raise UserError(f"{path}:{number}: {run.key} is there a second time; publish it again")
         manifests[run] = manifest
     return manifests
+
+
+def _check_against_tables(folder: Path, manifests: dict[str, dict], tables: Tables) -> None:
+    """Raises UserError where manifests.jsonl, runs.csv, predictions.npz and summary.json do not tell of the same runs.
+
+    manifests: run key -> manifest. A run that failed has a row and no manifest.
+    """
+    faults = []
+    rows = {run_key(row): row for row in tables.runs}
+    record = read_record(folder / "summary.json", runs=dict, tables=dict) or {"runs": {}, "tables": {}}
+    faults += [f"{folder / name}: not there" for name in record["tables"] if not (folder / name).is_file()]
+    faults += [
+        f"{folder / RUNS}: no row of {key}, which summary.json names" for key in sorted(record["runs"].keys() - rows)
+    ]
+    for key in sorted(manifests.keys() - rows.keys()):
+        faults.append(f"{folder / RUNS}: no row of {key}, which has a manifest")
+    for key, row in rows.items():
+        if row["status"] == "failed":
+            continue
+        if key not in manifests:
+            faults.append(f"{folder / MANIFESTS}: no manifest of {key}, which {RUNS} has")
+            continue
+        result = manifests[key].get("result") or {}
+        for name in ("status", *RESULT_COLUMNS):
+            there, here = row.get(name), result.get(name)
+            if name in row and there != here and not (there != there and here != here):  # NaN is not equal to itself
+                faults.append(f"{folder / MANIFESTS}: {key} has {name} {here}, in {RUNS} it is {there}")
+        if manifests[key].get("predictions") and key not in tables.predictions:
+            faults.append(f"{folder / PREDICTIONS}: no predictions of {key}, whose manifest names them")
+    if faults:
+        more = [f"and {len(faults) - _SHOWN:,} more faults"] if len(faults) > _SHOWN else []
+        raise UserError("\n".join([*faults[:_SHOWN], *more]) + "; publish it again, or take an unchanged copy")
 
 
 def main(argv: list[str]) -> None:

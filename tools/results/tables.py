@@ -19,8 +19,8 @@ from zipfile import BadZipFile
 import numpy as np
 
 from tools.common.checkout import CHECKOUT
-from tools.common.errors import UserError
-from tools.common.files import read_record, sha256
+from tools.common.errors import Faults, UserError
+from tools.common.files import is_whole, read_record, sha256
 from tools.protocol.experiment import Experiment, Size
 from tools.protocol.layout import RESULTS, results_folder
 from tools.results.columns import CURVES, NAMES, PREDICTIONS, RUNS, Row, engine_name, label_key, read_csv, size_order
@@ -100,25 +100,34 @@ def tables_of(exp: Experiment, folder: Path | None) -> Tables:
 
 
 def note_changed_tables(folder: Path) -> None:
-    """Prints a note on stderr for each table in `folder` that has another checksum than summary.json there."""
+    """Prints a note on stderr for each table that summary.json in `folder` names, and that is changed or gone."""
     recorded = (read_record(folder / "summary.json", tables=dict) or {"tables": {}})["tables"]
     for name, digest in recorded.items():
-        if (folder / name).is_file() and sha256(folder / name) != digest:
+        if not (folder / name).is_file():
+            print(f"note: {folder / name}: not there, and {folder}/summary.json names it", file=sys.stderr)
+        elif sha256(folder / name) != digest:
             changed = f"cut or edited since {folder}/summary.json was written; `verify` says what mends it"
             print(f"note: {folder / name}: {changed}", file=sys.stderr)
 
 
 def read_manifests(path: Path) -> list[dict[str, Any]]:
-    """The manifests of published runs, one a line. Raises UserError, with the line, for one that is none."""
-    manifests = []
+    """The manifests of published runs, one a line. Raises UserError, with the lines, if one is none or was edited.
+
+    Those of older versions have no checksum; of these nothing is known.
+    """
+    manifests, faults = [], Faults()
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            manifest = json.loads(line)
-            if lacking := [key for key in _OF_MANIFESTS if key not in manifest]:
-                raise ValueError(f"it lacks {', '.join(lacking)}")
-        except (ValueError, TypeError) as error:
-            raise UserError(f"{path}:{number}: no manifest of a run ({error}); publish it again") from None
+        with faults:
+            try:
+                manifest = json.loads(line)
+                if lacking := [key for key in _OF_MANIFESTS if key not in manifest]:
+                    raise ValueError(f"it lacks {', '.join(lacking)}")
+            except (ValueError, TypeError) as error:
+                raise UserError(f"{path}:{number}: no manifest of a run ({error}); publish it again") from None
+            if not is_whole(manifest):
+                raise UserError(f"{path}:{number}: the manifest of {manifest['run']} was edited; publish it again")
         manifests.append(manifest)
+    faults.raise_all()
     return manifests
 
 

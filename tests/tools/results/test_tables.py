@@ -91,6 +91,10 @@ def test_a_table_that_is_cut_at_the_end_of_a_line_is_told(capsys: pytest.Capture
         "note: results/demo/curves.csv: cut or edited since results/demo/summary.json was written; `verify` says what"
     )
     assert capsys.readouterr().err == f"{said} mends it\n"
+    curves.unlink()
+    note_changed_tables(Path("results/demo"))
+    gone = "note: results/demo/curves.csv: not there, and results/demo/summary.json names it\n"
+    assert capsys.readouterr().err == gone
 
 
 def test_a_line_that_is_no_manifest_is_named() -> None:
