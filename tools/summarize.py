@@ -64,7 +64,7 @@ from tools.results.columns import (
     whole_row,
     with_columns,
 )
-from tools.results.ended_runs import EndedRun, ended_runs, runs_on_disk
+from tools.results.ended_runs import EndedRun, ended_runs, note_damaged_manifests, runs_on_disk
 from tools.results.tables import Tables, npz_bytes
 from tools.stats.learning_state import LEARNING, PAST_BEST
 from tools.training.engine import Engine, NoEngine, engine_of
@@ -267,6 +267,7 @@ def main(argv: list[str]) -> None:
     with contextlib.suppress(NoEngine):  # its version is among the inputs: without it nothing is put back
         put_back_manifests(exp, engine_of(exp))
     folder = results_folder(exp, engine_name())
+    note_damaged_manifests(experiment_name(exp, engine_name()))
     written = summarize(exp, engine_name())
     print(report(folder))
     split = split_of(exp, exp.seeds[0]).marker

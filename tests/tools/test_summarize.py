@@ -333,3 +333,12 @@ def test_a_manifest_is_put_back_unless_its_run_is_at_work(trained, engine):
     assert run.stale_manifest.exists() and not run.manifest.exists()
     put_back_manifests(trained, engine)
     assert run.manifest.exists() and not run.stale_manifest.exists()
+
+
+def test_a_run_whose_manifest_is_damaged_is_named(capsys: pytest.CaptureFixture):
+    demo()
+    finish("A2B/n0060/base/seed0", 0.5)
+    finish("A2B/n0060/S3T/seed0", 0.5).manifest.write_text("{")
+    main(["experiments/demo.yaml"])
+    said = "note: models/demo/A2B/n0060/S3T/seed0/manifest.json: damaged, so the run counts as not finished, and its "
+    assert capsys.readouterr().err.startswith(said) and len(table("runs")) == 1

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -25,6 +26,14 @@ def ended_runs(experiment: str) -> list[EndedRun]:
     """Every run of `experiment` (models/<experiment>/) that has ended, in the order of the tables."""
     runs = runs_on_disk(experiment)
     return [ended for run in runs if (ended := _read(run, run.manifest) or _read(run, run.failed))]
+
+
+def note_damaged_manifests(experiment: str) -> None:
+    """Prints a note on stderr for each manifest.json below models/<experiment>/ that cannot be read."""
+    for run in runs_on_disk(experiment):
+        if run.manifest.exists() and _read(run, run.manifest) is None:
+            why = "damaged, so the run counts as not finished, and its result is in no table; a sweep finishes it again"
+            print(f"note: {run.manifest}: {why}", file=sys.stderr)
 
 
 def runs_on_disk(experiment: str, retained: bool = False) -> list[Run]:

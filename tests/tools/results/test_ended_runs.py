@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.finished_runs import fail, finish
-from tools.results.ended_runs import ended_runs, run_of, runs_on_disk
+from tools.results.ended_runs import ended_runs, note_damaged_manifests, run_of, runs_on_disk
 
 pytestmark = pytest.mark.usefixtures("root")
 
@@ -45,7 +45,7 @@ def test_runs_are_in_the_order_of_the_tables_and_other_folders_are_none() -> Non
     assert runs_on_disk("other") == []
 
 
-def test_a_run_has_ended_with_its_manifest_or_else_its_failure() -> None:
+def test_a_run_has_ended_with_its_manifest_or_else_its_failure(capsys: pytest.CaptureFixture) -> None:
     done = finish("A2B/n0060/base/seed0", 0.5)
     both = finish("A2B/n0060/S3T/seed0", 0.6)
     fail("A2B/n0060/S3T/seed0")
@@ -57,4 +57,9 @@ def test_a_run_has_ended_with_its_manifest_or_else_its_failure() -> None:
     assert list(ended) == [done, both, failed]
     assert ended[both].content["result"]["accuracy"] == 0.6
     assert "error" in ended[failed].content
+    note_damaged_manifests("demo")
+    assert capsys.readouterr().err == (
+        f"note: {damaged.manifest}: damaged, so the run counts as not finished, and its result is in no table; a sweep "
+        "finishes it again\n"
+    )
     assert ended[done].sha256 == hashlib.sha256(done.manifest.read_bytes()).hexdigest()
