@@ -13,6 +13,7 @@ figure of samples is left out where the data set's card says `publish_images: fa
 
 import contextlib
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -61,7 +62,7 @@ def publish(exp: Experiment, to: Path | None = None) -> Path:
         raise UserError(f"{target}: holds other things than a publication (no {MANIFESTS}); name a folder of its own")
     if before:
         _check_replaced(exp, target, {f"{run.experiment}/{run.key}" for run in runs})
-    with new_folder(target.absolute()) as folder:
+    with new_folder(Path(os.path.realpath(target))) as folder:  # a link stays, and leads to it
         for path in before:
             if path.name not in OWN:
                 (shutil.copytree if path.is_dir() else shutil.copy2)(path, folder / path.name)

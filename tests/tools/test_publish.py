@@ -94,6 +94,16 @@ def test_a_second_publication_replaces_the_first_and_keeps_its_remarks(summarize
     assert not (folder / "retention.csv").exists()
 
 
+def test_a_link_stays_and_what_it_leads_to_is_replaced(summarized):
+    Path("place").mkdir()
+    Path("link").symlink_to("place")
+    Path("to-nothing").symlink_to("later")
+    for link, place in (("link", "place"), ("link", "place"), ("to-nothing", "later")):
+        publish(summarized, Path(link))
+        assert Path(link).is_symlink() and (Path(place) / "manifests.jsonl").is_file()
+    assert not [path for path in Path().iterdir() if path.name.endswith(".part")]
+
+
 def test_only_what_a_record_names_is_published(summarized):
     draw_two_conditions(summarized)
     for name in ("figures/tsne.png", "figures/learning_curves-mine.png", "mine.csv"):

@@ -25,13 +25,18 @@ def validated(model: type[Model], values: dict[str, Any], file: Path, places: di
         raise UserError("\n".join(faults)) from None
 
 
+def unknown_key(model: type[BaseModel], key: str) -> str:
+    """`unknown key; did you mean ...?`, of a key that `model` does not have."""
+    near = difflib.get_close_matches(key, model.model_fields, 1)
+    hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(model.model_fields)}"
+    return f"unknown key; {hint}"
+
+
 def _explain(model: type[BaseModel], error: ErrorDetails, file: Path, places: dict[str, str], example: str) -> str:
     key = str(error["loc"][0])
     place = places.get(key, str(file))
     if error["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, model.model_fields, 1)
-        hint = f"did you mean `{near[0]}`?" if near else f"known keys: {', '.join(model.model_fields)}"
-        return f"{place}: {key}: unknown key; {hint}"
+        return f"{place}: {key}: {unknown_key(model, key)}"
     if error["type"] == "missing":
         return f"{place}: {key}: missing; every such file gives it (see {example})"
     text = str(error.get("ctx", {}).get("error", error["msg"]))

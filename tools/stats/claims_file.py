@@ -4,7 +4,7 @@ import operator
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.common.yaml_file import YamlFile, read_yaml
+from tools.common.yaml_model import unknown_key
 from tools.protocol.conditions import Condition
 from tools.protocol.layout import Size
 from tools.protocol.register import check_name
@@ -183,6 +184,14 @@ def in_sizes(size: Size, sizes: str | list[int]) -> bool:
     return size != "all" and _RELATIONS[relation](size, bound)
 
 
+def _model_at(place: tuple[int | str, ...]) -> type[BaseModel]:
+    """The model that a key at `place` is checked against: ("claims", "C2", "holds_if", 0, "above", "lft")."""
+    if len(place) <= 3:
+        return Claims if len(place) == 1 else Claim
+    parts: tuple[type[BaseModel], ...] = (Comparison, Steps, Trend, BestIteration, SameOrder)
+    return next(part for part in parts if place[-2] in get_args(part.model_fields["kind"].annotation))
+
+
 def _explain(content: YamlFile, error: ErrorDetails) -> str:
     """`thesis.yaml:30: C2: right: ...` for one of pydantic's errors.
 
@@ -196,6 +205,8 @@ def _explain(content: YamlFile, error: ErrorDetails) -> str:
     names = names[1:] if names[:1] == ["claims"] else names
     if error["type"] in ("missing", "extra_forbidden") and error["loc"][-1] not in names:
         names.append(str(error["loc"][-1]))
+    if error["type"] == "extra_forbidden":
+        return f"{content.place(*steps)}: {': '.join(names)}: {unknown_key(_model_at(error['loc']), names[-1])}"
     message = str(error.get("ctx", {}).get("error", error["msg"]))
     given = "" if isinstance(error["input"], (dict, list)) else f"found {error['input']!r}; "
     return f"{content.place(*steps)}: {': '.join(names) or 'claims'}: {given}{message[0].lower()}{message[1:]}"

@@ -32,8 +32,16 @@ MISTAKES = {
         '"=< 400"',
         r"C7: by_dataset: tiny-imagenet: sizes: found '=< 400'; no sizes; all, a list",
     ),
-    ("margin: 0.01", "margn: 0.01"): ("margn:", r"margn: found 0.01; extra inputs"),
-    ("over: base, as", "ovr: base, as"): ("ovr:", r"C6: by_dataset: tiny-imagenet: ovr: found 'base'; extra inputs"),
+    ("margin: 0.01", "margn: 0.01"): ("margn:", r"margn: unknown key; did you mean `margin`\?"),
+    ("over: base, as", "ovr: base, as"): (
+        "ovr:",
+        r"C6: by_dataset: tiny-imagenet: ovr: unknown key; did you mean `over`\?",
+    ),
+    ("left: S2T", "lft: S2T"): ("lft: S2T", r"C2: holds_if: lft: unknown key; did you mean `left`\?"),
+    ("left: S2T", "xyz: S2T"): (
+        "xyz: S2T",
+        r"C2: holds_if: xyz: unknown key; known keys: kind, left, some, right, sizes",
+    ),
     ("      tiny-imagenet:", "      tiny:"): (
         "      tiny:",
         r"C6: by_dataset: tiny: found 'tiny'; no such data set; data/cards/ has fashion-mnist, ",
