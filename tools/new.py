@@ -20,7 +20,7 @@ from tools import cli
 from tools.common.checkout import own_file
 from tools.common.errors import UserError
 from tools.common.files import write_atomic
-from tools.datasets import find_in, reader
+from tools.datasets import folders_in, reader, several
 from tools.datasets.base import Scan
 from tools.datasets.looks import Looks, look
 from tools.datasets.names import require_each_once, require_one_line, require_short_names
@@ -86,9 +86,7 @@ def new(name: str, place: Path) -> tuple[Path, list[str]]:
     if file.exists():
         raise UserError(f"{file}: is there already; choose another name, or remove it first")
     root = Path(os.path.expanduser(place)).resolve()  # `~x` without a user x is a folder
-    dataset = _dataset_at(root)
-    folder = find_in(dataset, root)
-    assert folder is not None
+    dataset, folder = _dataset_at(root)
     data = reader(dataset)(folder)
     scan = data.scan()
     require_one_line(data, scan)
@@ -106,13 +104,22 @@ def new(name: str, place: Path) -> tuple[Path, list[str]]:
     return file, [*_found(scan, looks), *(f"note: {note}" for note in scan.notes), *_advice(exp, scan)]
 
 
-def _dataset_at(root: Path) -> str:
-    """The data set whose layout the folder has: a published one, else `folder`."""
+def _dataset_at(root: Path) -> tuple[str, Path]:
+    """The data set whose layout `root` has, or else the one folder in it: a published one, else `folder`."""
     if not root.is_dir():
         raise UserError(f"{root}: not a folder; name the one that holds train/<class>/* and val/<class>/*")
-    published = [name for name in datasets() if card(name).is_published and find_in(name, root)]
-    if published or find_in("folder", root):
-        return (published or ["folder"])[0]
+    names = [*(name for name in datasets() if card(name).is_published), "folder"]
+    try:
+        for name in names:
+            if reader(name).is_at(root):
+                return name, root
+        inside = {folder: name for name in reversed(names) for folder in folders_in(name, root)}
+    except PermissionError as error:
+        raise UserError(f"{root}: cannot be read: {error.strerror}; give yourself access to this folder") from None
+    if len(inside) > 1:
+        raise UserError(f"{root}: holds {several(sorted(inside))}; name one of them")
+    for folder, name in inside.items():
+        return name, folder
     raise UserError(f"{root} {reader('folder').found_at(root)}; right is {card('folder').layout}")
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -79,6 +80,43 @@ def test_an_odd_number_of_classes_leaves_one_out_and_says_so(project: Path) -> N
 def test_a_copy_of_tiny_imagenet_is_known_as_such(tiny_sample: Path, project: Path) -> None:
     exp = load(new("mine", tiny_sample)[0])
     assert (exp.dataset, exp.full_size, exp.model) == ("tiny-imagenet", 60, "alexnet_quarter")
+
+
+def test_the_folders_own_images_come_before_a_published_set_inside_it(tiny_sample: Path, project: Path) -> None:
+    images = image_folder(project / "images", dict.fromkeys("abcd", 6))
+    (images / "tiny-imagenet-200").symlink_to(tiny_sample)
+    file, lines = new("mine", images)
+    assert load(file).dataset == "folder" and lines[0].startswith("4 classes, 24 training images")
+    (project / "downloads").mkdir()
+    (project / "downloads/tiny-imagenet-200").symlink_to(tiny_sample)
+    assert load(new("inside", project / "downloads")[0]).dataset == "tiny-imagenet"
+
+
+def test_of_several_data_sets_in_a_folder_one_is_to_be_named(tiny_sample: Path, project: Path) -> None:
+    for name in ("old", "recent"):
+        image_folder(project / "images" / name, dict.fromkeys("abcd", 6))
+    with pytest.raises(UserError, match=r"images: holds 2 data sets \(old, recent\); name one of them"):
+        new("mine", project / "images")
+    (project / "images/tiny").symlink_to(tiny_sample)
+    with pytest.raises(UserError, match=r"images: holds 3 data sets \(old, recent, tiny\); name one of them"):
+        new("mine", project / "images")
+
+
+def test_a_folder_that_may_not_be_read_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read all, so it becomes nobody."""
+    with tempfile.TemporaryDirectory() as disk:
+        Path(disk).chmod(0o755)
+        (Path(disk) / "images").mkdir(0)
+        monkeypatch.chdir(disk)
+        was = os.geteuid()
+        try:
+            if was == 0:
+                os.seteuid(65534)
+            with pytest.raises(UserError, match=r"/images: cannot be read: Permission denied; give yourself access"):
+                new("mine", Path(disk) / "images")
+        finally:
+            os.seteuid(was)
+            monkeypatch.undo()
 
 
 @pytest.mark.parametrize("folder", ["with space", "it's #1: \u732b", "~tilde"])

@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tools.common.errors import UserError
+from tools.common.errors import UserError, shown
 from tools.common.files import read_record
 from tools.datasets.base import DataSet, Scan
 from tools.datasets.image_file import BadImage
@@ -26,11 +26,15 @@ __all__ = [
     "Scan",
     "fetched",
     "find_in",
+    "folders_in",
     "named_folder",
     "open_dataset",
     "reader",
     "refuse_other_images",
+    "several",
 ]
+
+_SHOWN = 5  # folders in a message
 
 
 def reader(dataset: str) -> type[DataSet]:
@@ -70,9 +74,18 @@ def named_folder(exp: Experiment) -> Path | None:
         raise exp.fault("path", f"{exp.path} does not exist", "name the data set's folder, or its archive")
     folder = find_in(exp.dataset, Path(exp.path))
     if folder is None:
+        inside = folders_in(exp.dataset, Path(exp.path))
+        if inside:
+            raise exp.fault("path", f"{exp.path} holds {several(inside)}", "name one of them")
         found = reader(exp.dataset).found_at(Path(exp.path)) or f"is not {exp.dataset}"
         raise exp.fault("path", f"{exp.path} {found}", f"right is {card(exp.dataset).layout}")
     return folder
+
+
+def several(folders: list[Path]) -> str:
+    """`3 data sets (a, b, c)`, for a message."""
+    names = ", ".join(shown(folder.name) for folder in folders[:_SHOWN]) + (", ..." if len(folders) > _SHOWN else "")
+    return f"{len(folders)} data sets ({names})"
 
 
 def fetched(exp: Experiment) -> Path | None:
@@ -114,9 +127,15 @@ def find_in(dataset: str, folder: Path) -> Path | None:
     """`folder`, or the one folder in it that has the data set's layout (an archive's top folder)."""
     if reader(dataset).is_at(folder):
         return folder
+    matching = folders_in(dataset, folder)
+    return matching[0] if len(matching) == 1 else None
+
+
+def folders_in(dataset: str, folder: Path) -> list[Path]:
+    """The folders in `folder` that have the data set's layout, sorted."""
     matching = []
     for inside in sorted(folder.iterdir()):
         with contextlib.suppress(OSError):  # it may not be read, as lost+found
             if not is_system(inside.name) and reader(dataset).is_at(inside):
                 matching.append(inside)
-    return matching[0] if len(matching) == 1 else None
+    return matching

@@ -63,6 +63,15 @@ def test_a_data_set_that_is_not_here_yet_says_how_to_fetch_it(tmp_path: Path, mo
         open_dataset(experiment(tmp_path, "miniplaces", None))
 
 
+def test_of_several_data_sets_in_the_folder_one_is_to_be_named(tmp_path: Path) -> None:
+    for name in "abcdef":
+        for part in ("train", "val"):
+            (tmp_path / "images" / name / part).mkdir(parents=True)
+    found = r"images holds 6 data sets \(a, b, c, d, e, ...\); name one of them"
+    with pytest.raises(UserError, match=rf"exp.yaml:2: path: .*{found}"):
+        open_dataset(experiment(tmp_path, "folder", tmp_path / "images"))
+
+
 @pytest.mark.parametrize(
     ("folders", "found"),
     [
