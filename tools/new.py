@@ -24,6 +24,7 @@ from tools.datasets import folders_in, reader, several
 from tools.datasets.base import Scan
 from tools.datasets.looks import Looks, look
 from tools.datasets.names import require_each_once, require_one_line, require_short_names
+from tools.datasets.walk import note
 from tools.protocol.experiment import LONGEST_NAME, Experiment, load
 from tools.protocol.fit import check_counts, class_halves, drawn_classes, fitting_batch
 from tools.protocol.layout import NET, dataset_folder
@@ -94,14 +95,15 @@ def new(name: str, place: Path) -> tuple[Path, list[str]]:
     require_short_names(data, scan)
     if len(scan.classes) < _FEWEST:
         raise UserError(f"{root}: {len(scan.classes)} classes; {_FEWEST} are needed, two in each half")
-    looks = look(data, scan.references)
+    looks = look(data, scan)
     if looks is None:
-        raise UserError(f"{root}: none of the first images can be read")
+        raise UserError(f"{root}: none of the images that were looked at can be read")
     values = _values(dataset, root, scan, looks)
     text = _text(name, values, scan, looks)
     exp = _checked(name, text, scan)
     write_atomic(file, text)
-    return file, [*_found(scan, looks), *(f"note: {note}" for note in scan.notes), *_advice(exp, scan)]
+    notes = [*scan.notes, *_lost(scan, looks)]
+    return file, [*_found(scan, looks), *(f"note: {text}" for text in notes), *_advice(exp, scan)]
 
 
 def _dataset_at(root: Path) -> tuple[str, Path]:
@@ -230,6 +232,15 @@ def _found(scan: Scan, looks: Looks) -> list[str]:
         f"validation images ({_span(val)} a class)",
         f"{looks.width}x{looks.height} pixels (median of {looks.images} images), {colours}",
     ]
+
+
+def _lost(scan: Scan, looks: Looks) -> list[str]:
+    """Notes on what `split` refuses with `on_bad_image: error`."""
+    looked_at = looks.images + len(looks.unreadable)
+    right = "replace them, or set `on_bad_image: skip`"
+    missing = note("missing images, which a list or a link names", scan.missing)
+    unreadable = note(f"cannot be read, of {looked_at:,} images that were looked at", list(looks.unreadable))
+    return [f"{text}; {right}" for text in (*missing, *unreadable)]
 
 
 def _span(counts: list[int]) -> str:

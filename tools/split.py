@@ -77,7 +77,7 @@ def split(exp: Experiment, seed: int) -> bool:
             "notes": [
                 *scan.notes,
                 *copy_notes(train, val, digests),
-                *notes(look(data, scan.references), exp.gray, exp.image_size),
+                *notes(look(data, scan), exp.gray, exp.image_size),
             ],
         }
         sizes = _sizes(exp, place, train)

@@ -119,6 +119,18 @@ def test_a_folder_that_may_not_be_read_is_named(monkeypatch: pytest.MonkeyPatch)
             monkeypatch.undo()
 
 
+def test_what_split_will_refuse_is_told(project: Path) -> None:
+    images = image_folder(Path("images"), dict.fromkeys("abcd", 6))
+    (images / "train/a/0.png").write_text("no image")
+    (images / "train/b/7.png").symlink_to("gone.png")
+    file, lines = new("mine", images)
+    right = "replace them, or set `on_bad_image: skip`"
+    assert f"note: missing images, which a list or a link names: 1 (train/b/7.png); {right}" in lines
+    assert f"note: cannot be read, of 28 images that were looked at: 1 (train/a/0.png); {right}" in lines
+    with pytest.raises(UserError, match="1 image is missing or cannot be read"):
+        split(load(file), 0)
+
+
 @pytest.mark.parametrize("folder", ["with space", "it's #1: \u732b", "~tilde"])
 def test_any_path_is_written_so_that_it_is_read_again(project: Path, folder: str) -> None:
     exp = load(new("mine", image_folder(Path(folder).absolute(), dict.fromkeys("abcd", 6)))[0])
