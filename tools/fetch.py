@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from tools import cli
+from tools.common.errors import UserError
 from tools.common.files import load_json, lock, write_json
 from tools.datasets import Scan, fetched, named_folder, reader, refuse_other_images
-from tools.datasets.bring import bring
+from tools.datasets.bring import UNPACKED, bring
 from tools.datasets.download import md5
 from tools.datasets.names import require_one_line
 from tools.planning.stages import fetch_stage
@@ -52,7 +53,7 @@ def fetch(exp: Experiment) -> bool:
 
 def _is_complete(exp: Experiment) -> bool:
     """Whether the data set is here and, if `path:` names a folder, has as many images as before; an archive that it
-    names has the same bytes."""
+    names has the same bytes. Raises UserError where images were lost after an archive was unpacked."""
     stage = fetch_stage(exp)
     record = stage.record
     if record is None or not stage.is_complete:
@@ -60,7 +61,23 @@ def _is_complete(exp: Experiment) -> bool:
     named = named_folder(exp)
     if named is not None:
         return bool(record.get("counts") == _counts(reader(exp.dataset)(named).scan()))
-    return exp.path is None or _is_same_archive(Path(exp.path), record, stage.marker)
+    if exp.path is not None and not _is_same_archive(Path(exp.path), record, stage.marker):
+        return False
+    if record["folder"].startswith(UNPACKED):
+        _require_all(exp, record, stage.marker)
+    return True
+
+
+def _require_all(exp: Experiment, record: dict[str, Any], marker: Path) -> None:
+    """Raises UserError if the unpacked folder has not the number of images that was unpacked."""
+    folder = dataset_folder(exp) / record["folder"]
+    now, then = _counts(reader(exp.dataset)(folder).scan()), record.get("counts")
+    if then not in (None, now):
+        unpacked = dataset_folder(exp) / Path(record["folder"]).parts[0]
+        raise UserError(
+            f"{folder}: has {_text(now)}, where {_text(then)} were unpacked; remove {unpacked} and fetch again, "
+            f"or remove {marker} to use what is there"
+        )
 
 
 def _is_same_archive(archive: Path, record: dict[str, Any], marker: Path) -> bool:

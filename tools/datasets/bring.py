@@ -21,6 +21,7 @@ from tools.protocol.register import Card, Debian, Remote, card
 
 ROOT = Path("/")  # where Debian's packages install their files
 _CHUNK, _MOST_CHUNKS = 1 << 20, 1 << 12  # of an unpacked file: 4 GiB, for gzip makes gigabytes of a few KB
+UNPACKED = "unpacked-"  # how the folders of unpacked archives begin
 GET_DEB = CHECKOUT / "setup" / "get_deb.sh"
 
 
@@ -80,7 +81,7 @@ def _published_archive(dataset: str, about: Card, folder: Path) -> Brought:
 
 def _unpacked_as(folder: Path, digest: str) -> Path:
     """The folder for the unpacked archive, named by its checksum, so that another archive gets another folder."""
-    return folder / f"unpacked-{digest[:8]}"
+    return folder / f"{UNPACKED}{digest[:8]}"
 
 
 def _unpack(dataset: str, about: Card, file: Path, digest: str, folder: Path) -> Path:
