@@ -7,8 +7,9 @@ import numpy as np
 
 from tools.datasets.image_file import BadImage, read_file
 
-_JPEG, _END = b"\xff\xd8", b"\xff\xd9"  # the markers at the start and the end of a JPEG
-_NO_PIXELS = b"\x55\xaa\x33\xcc" * 64
+_JPEG = b"\xff\xd8"
+_BGRA = bytes.fromhex("0000ff00 00ff0000 ff000000")  # the masks of red, green and blue in a 32-bit BMP
+_MASKED = bytes.fromhex("2000 03000000")  # its 32 bits a pixel, and that it has masks
 _PNG = b"\x89PNG\r\n\x1a\n"
 _ANIMATION = (b"acTL", b"fcTL", b"fdAT")  # chunks of an animated PNG
 
@@ -19,16 +20,14 @@ def decode(path: Path | str, gray: bool = False) -> np.ndarray:
     The flags are those of Caffe's ReadImageToCVMat (src/caffe/util/io.cpp): a gray image gets three equal channels,
     alpha is dropped and not blended, 16 bits become 8, CMYK becomes BGR, and a JPEG's EXIF orientation is applied.
     One difference: cv::imread, and so convert_imageset, fills the missing part of a cut-off JPEG with gray. Decoding
-    from memory, as here, refuses such a file, unless it lacks nothing but the marker at its end.
+    from memory, as here, refuses every JPEG that ends before its end marker. A compressed TIFF with a palette is taken
+    as convert_imageset takes it: OpenCV does not say that it is cut off.
     """
-    data = _without_animation(read_file(path))
+    data = _as_caffes(read_file(path))
     if not data:
         raise BadImage("empty file")
-    flags = _flags(data, gray)
     try:
-        image = _imdecode(data, flags)
-        if image is None and data[:2] == _JPEG:
-            image = _without_end(data, flags)
+        image: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), _flags(data, gray))
     except cv2.error as error:
         raise BadImage(f"OpenCV: {error.err}") from None
     if image is None:
@@ -36,15 +35,17 @@ def decode(path: Path | str, gray: bool = False) -> np.ndarray:
     return image
 
 
-def _imdecode(data: bytes, flags: int) -> np.ndarray | None:
-    image: np.ndarray | None = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    return image
+def _as_caffes(data: bytes) -> bytes:
+    """The file so that OpenCV 5 reads what Caffe's OpenCV reads in it."""
+    if data.startswith(_PNG) and _ANIMATION[0] in data:
+        return _without_animation(data)
+    if data.startswith(b"BM") and data[28:34] == _MASKED and data[54:66] == _BGRA:
+        return data[:30] + bytes(4) + data[34:]  # alpha without masks: with them OpenCV 5 rounds gray values otherwise
+    return data
 
 
 def _without_animation(data: bytes) -> bytes:
     """The file without the chunks of an animated PNG: OpenCV 5 gives its first frame, Caffe's OpenCV the picture."""
-    if not data.startswith(_PNG) or _ANIMATION[0] not in data:
-        return data
     kept, at = [_PNG], len(_PNG)
     while at < len(data):
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")  # length, type, content, checksum
@@ -52,16 +53,6 @@ def _without_animation(data: bytes) -> bytes:
             kept.append(data[at:end])
         at = end
     return b"".join(kept)
-
-
-def _without_end(data: bytes, flags: int) -> np.ndarray | None:
-    """The pixels of a JPEG that lacks only its end marker; None for one that lacks pixels, too.
-
-    The decoder takes bytes before the marker for pixels, if some are missing, and passes over them otherwise.
-    """
-    body = data[:-1] if data.endswith(b"\xff") else data
-    image, other = _imdecode(body + _END, flags), _imdecode(body + _NO_PIXELS + _END, flags)
-    return image if image is not None and other is not None and np.array_equal(image, other) else None
 
 
 def _flags(data: bytes, gray: bool) -> int:

@@ -3,6 +3,7 @@
 import subprocess
 from pathlib import Path
 
+import cv2
 import lmdb
 import numpy as np
 import pytest
@@ -37,6 +38,8 @@ def kinds(folder: Path) -> None:
         save(folder / name, rgb, save_all=True, append_images=others, default_image=is_no_frame)
     save(folder / "16-bit.png", Image.fromarray(np.asarray(rgb)[:, :, 0].astype(np.uint16) * 257 + 77))
     save(folder / "rgb.bmp", rgb)
+    cv2.imwrite(str(folder / "alpha.bmp"), np.asarray(alpha)[:, :, [2, 1, 0, 3]])  # with masks
+    save(folder / "alpha-without-masks.bmp", alpha)
     save(folder / "rgb.tif", rgb)
 
 
@@ -61,35 +64,28 @@ def test_every_kind_of_image_has_the_pixels_of_convert_imageset(caffe_tools: Pat
     ours = DataSet(tmp_path / "images")
     colour = convert_imageset(caffe_tools, ours.root, tmp_path / "colour")
     gray = convert_imageset(caffe_tools, ours.root, tmp_path / "gray", "--gray")
-    assert len(colour) == len(gray) == 17
+    assert len(colour) == len(gray) == 19
     for name in colour:
         np.testing.assert_array_equal(ours.read(name, gray=False).transpose(2, 0, 1), colour[name], err_msg=name)
         np.testing.assert_array_equal(ours.read(name, gray=True)[None], gray[name], err_msg=name)
 
 
-def test_a_jpeg_that_lacks_only_its_end_marker_has_the_pixels_of_convert_imageset(
-    caffe_tools: Path, tmp_path: Path
-) -> None:
-    folder = tmp_path / "images"
-    for name, options in {"baseline": {}, "progressive": {"progressive": True}, "fine": {"quality": 100}}.items():
-        data = save(folder / f"{name}.jpg", picture(), **options).read_bytes()
-        assert data.endswith(b"\xff\xd9")
-        (folder / f"{name}.jpg").write_bytes(data[:-2])
-        (folder / f"{name}-half.jpg").write_bytes(data[:-1])
-    theirs = convert_imageset(caffe_tools, folder, tmp_path / "lmdb")
-    assert len(theirs) == 6
-    for name, pixels in theirs.items():
-        np.testing.assert_array_equal(DataSet(folder).read(name).transpose(2, 0, 1), pixels, err_msg=name)
-
-
-@pytest.mark.parametrize("progressive", [False, True])
-def test_a_jpeg_that_lacks_pixels_is_a_bad_image(tmp_path: Path, progressive: bool) -> None:
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 100, "subsampling": 0}])
+def test_a_jpeg_that_ends_before_its_end_marker_is_a_bad_image(tmp_path: Path, options: dict[str, object]) -> None:
     """convert_imageset takes it, with gray in the place of what is missing."""
-    data = save(tmp_path / "a.jpg", picture(), progressive=progressive).read_bytes()
-    for missing in (12, 40, 100, len(data) // 3, len(data) // 2):
+    data = save(tmp_path / "a.jpg", picture(), **options).read_bytes()
+    assert data.endswith(b"\xff\xd9")
+    for missing in (*range(1, 40), 100, len(data) // 3, len(data) // 2):
         (tmp_path / "a.jpg").write_bytes(data[:-missing])
         with pytest.raises(BadImage, match="cut off"):
             DataSet(tmp_path).read("a.jpg")
+
+
+def test_bytes_after_the_end_of_a_jpeg_mean_nothing(tmp_path: Path) -> None:
+    data = save(tmp_path / "a.jpg", picture()).read_bytes()
+    before = DataSet(tmp_path).read("a.jpg")
+    (tmp_path / "a.jpg").write_bytes(data + bytes(100))
+    np.testing.assert_array_equal(DataSet(tmp_path).read("a.jpg"), before)
 
 
 def test_an_image_is_bgr_bytes_at_its_own_size(tmp_path: Path) -> None:
