@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tools.common.errors import UserError, shown
 from tools.datasets.base import DataSet, Scan
-from tools.datasets.walk import SUFFIXES, ImageWalk, is_system, note, require_linked
+from tools.datasets.walk import ImageWalk, images_in, is_hidden_class, is_system, note, require_linked
 
 _SHOWN = 5  # names in a message
 _MEANT = {"val": ("val", "test", "dev"), "train": ("train",)}  # how other names of these folders begin
@@ -74,11 +74,11 @@ class Folder(DataSet):
     def _left_out(self, part: str, classes: dict[str, list[str]]) -> list[str]:
         """Notes on images outside of class folders, and on folders without images."""
         folder = self.root / part
-        loose = [e.name for e in os.scandir(folder) if Path(e.name).suffix.lower() in SUFFIXES and e.is_file()]
-        loose = sorted(name for name in loose if not is_system(name))
+        hidden = sorted(entry.name for entry in os.scandir(folder) if is_hidden_class(entry))
         empty = [name for name in _folders(folder) if name not in classes]
         return [
-            *note(f"left out, images directly in {part}/ and so in no class", loose),
+            *note(f"left out, images directly in {part}/ and so in no class", images_in(folder)),
+            *note(f"no class, hidden folders of {part}/ with images", hidden),
             *note(f"no class, folders of {part}/ without images", empty),
         ]
 

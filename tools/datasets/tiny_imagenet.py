@@ -6,7 +6,7 @@ from pathlib import Path
 from tools.common.errors import UserError
 from tools.datasets.base import DataSet, Scan
 from tools.datasets.lists import read_lines
-from tools.datasets.walk import ImageWalk, is_system, note, require_linked
+from tools.datasets.walk import ImageWalk, images_in, images_outside, is_system, note, require_linked
 
 
 class TinyImageNet(DataSet):
@@ -60,7 +60,10 @@ class TinyImageNet(DataSet):
             raise UserError(f"{self.root / 'train'}: no images in <wnid>/images/ of the classes in {wnids}")
         unlisted, empty = [n for n in folders if n not in classes], [n for n in classes if n not in train]
         notes = note("no class, folders of train/ that wnids.txt does not list", unlisted)
-        return train, notes + note("no class, folders of train/ without images in <wnid>/images/", empty)
+        notes += note("no class, folders of train/ without images in <wnid>/images/", empty)
+        loose = [f"train/{name}" for name in images_in(self.root / "train")]
+        loose += [f"train/{wnid}/{name}" for wnid in train for name in images_outside(self.root / "train" / wnid)]
+        return train, notes + note("left out, images of train/ that are not in <wnid>/images/", loose)
 
     def _val(self, wnids: set[str]) -> tuple[dict[str, list[str]], list[str], list[str]]:
         """(wnid -> references, missing references, notes on images that are left out). Annotations give the labels."""
@@ -84,6 +87,7 @@ class TinyImageNet(DataSet):
         notes = note("left out, images of val/images whose class train/ does not have", others)
         unlabelled = sorted(on_disk - label.keys())
         notes += note("left out, images of val/images without a line in val_annotations.txt", unlabelled)
+        notes += note("left out, images of val/ that are not in val/images", images_outside(self.root / "val"))
         return {wnid: sorted(references) for wnid, references in val.items()}, missing, notes
 
 

@@ -4,6 +4,7 @@ A file is an image if its suffix says so, or else if its first bytes do: browser
 data sets have names without a suffix.
 """
 
+import errno
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -14,11 +15,16 @@ from tools.common.errors import UserError, shown
 # The image files that OpenCV reads in every build. A file of such a name that is no image is an error, not passed over.
 SUFFIXES = {".bmp", ".dib", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".ras"}
 SUFFIXES |= {".sr", ".tif", ".tiff", ".webp"}
+# Further ones. OpenCV reads some of these in some builds; what it cannot read is told.
+_PHOTOGRAPHS = {".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jfif", ".jxl", ".nef", ".orf", ".pjpeg"}
+_PHOTOGRAPHS |= {".pjp", ".raf", ".rw2", ".tga"}
 # Files that lie beside images in large numbers. They are not opened.
 _NO_IMAGES = {".csv", ".db", ".htm", ".html", ".ini", ".json", ".mat", ".md", ".npy", ".txt", ".url", ".xml", ".yaml"}
+_NO_IMAGES |= {".doc", ".docx", ".log", ".pdf", ".py"}
 # What systems put into folders of photographs. It is passed over without a note, as hidden files are.
 _SYSTEM = {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__macosx", "@eadir", "#recycle", "$recycle.bin"}
 _SYSTEM |= {"@recycle", "#snapshot", "system volume information", "lost+found", "__pycache__"}
+_SYSTEM |= {".@__thumb", ".appledouble", ".cache", ".git", ".ipynb_checkpoints", ".thumbnails", ".trash", ".trashes"}
 _SHOWN = 3  # names in a note
 _LINKS = 5  # links in an error
 
@@ -39,7 +45,9 @@ class ImageWalk:
         self.missing: list[str] = []
         self._homes: dict[tuple[int, int], tuple[str, str]] = {}  # folder -> the class that it was walked for, its name
         self._unnamed: list[str] = []
+        self._photographs: list[str] = []  # that OpenCV cannot read
         self._others: list[str] = []
+        self._hidden: list[str] = []
         self._special: list[str] = []
         self._links: list[str] = []
 
@@ -57,9 +65,10 @@ class ImageWalk:
                 continue
             with os.scandir(self.root / inside) as entries:
                 for entry in sorted(entries, key=lambda e: e.name):
-                    if is_system(entry.name):
-                        continue
                     reference = f"{inside}/{entry.name}"
+                    if is_system(entry.name):
+                        self._hidden += [reference] if is_hidden_class(entry) else []
+                        continue
                     if entry.is_file(follow_symlinks=False) and _suffix(entry) in SUFFIXES:  # as most are
                         found[reference] = False
                     elif is_folder(entry):
@@ -70,11 +79,11 @@ class ImageWalk:
 
     def notes(self) -> list[str]:
         """What the reader of a data set should know, one sentence each."""
-        suffixes = Counter(Path(name).suffix.lower() or "no suffix" for name in self._others)
-        kinds = ", ".join(f"{shown(suffix)} ({count:,})" for suffix, count in suffixes.most_common(5))
         return [
             *note("read as images, though the suffix is not an image's", self._unnamed),
-            *([f"passed over, no images: {kinds}"] if kinds else []),
+            *_kinds("left out, photographs that OpenCV cannot read", self._photographs),
+            *_kinds("passed over, no images", self._others),
+            *note("left out, hidden folders with images", self._hidden),
             *note("passed over, pipes, sockets or devices", self._special),
             *note("passed over, links back into their own class, so that each image counts once", self._links),
         ]
@@ -92,18 +101,25 @@ class ImageWalk:
     def _is_image(self, entry: os.DirEntry[str], reference: str) -> bool:
         suffix = _suffix(entry)
         if not _is_file(entry):
-            if entry.is_symlink() and not os.path.exists(entry.path):
+            if _leads_to_itself(entry):
+                self._links.append(reference)
+            elif entry.is_symlink() and not os.path.exists(entry.path):
                 (self._others if suffix in _NO_IMAGES else self.missing).append(reference)
             else:
                 self._special.append(reference)
             return False
         if suffix in SUFFIXES:
             return True
-        if suffix in _NO_IMAGES or not _has_reader(entry.path):
+        if suffix in _NO_IMAGES:
             self._others.append(reference)
             return False
-        self._unnamed.append(reference)
-        return True
+        if _has_reader(entry.path):
+            self._unnamed.append(reference)
+            return True
+        if not _can_be_opened(entry.path):  # nobody knows what it is: whoever reads it tells why
+            return True
+        (self._photographs if suffix in _PHOTOGRAPHS else self._others).append(reference)
+        return False
 
     def _each_once(self, found: dict[str, bool]) -> Iterable[str]:
         """The references without links to a file that is among them already."""
@@ -137,6 +153,49 @@ def require_linked(folders: Iterable[Path]) -> None:
         )
 
 
+def is_hidden_class(entry: os.DirEntry[str]) -> bool:
+    """Whether the entry is a hidden folder, of no system that is known, with images: `.net` may be meant as a class."""
+    if not entry.name.startswith(".") or entry.name.lower() in _SYSTEM or not is_folder(entry):
+        return False
+    return _holds_images(entry.path)
+
+
+def images_outside(folder: Path | str) -> list[str]:
+    """The names of the image files directly in `folder`, and of the folders with images other than `images`, sorted."""
+    folders = [e for e in os.scandir(folder) if is_folder(e) and e.name != "images" and not is_system(e.name)]
+    return sorted([*images_in(folder), *(f"{entry.name}/" for entry in folders if _holds_images(entry.path))])
+
+
+def _holds_images(folder: str) -> bool:
+    return any(images_in(inside) for inside, _, _ in os.walk(folder))
+
+
+def images_in(folder: Path | str) -> list[str]:
+    """The names of the image files directly in `folder`, sorted. Those that OpenCV cannot read are among them."""
+    names = []
+    for entry in os.scandir(folder):
+        suffix = _suffix(entry)
+        if not is_system(entry.name) and suffix not in _NO_IMAGES and _is_file(entry):
+            names += [entry.name] if suffix in SUFFIXES | _PHOTOGRAPHS or _has_reader(entry.path) else []
+    return sorted(names)
+
+
+def _can_be_opened(file: str) -> bool:
+    try:
+        with open(file, "rb"):
+            return True
+    except OSError:
+        return False
+
+
+def _leads_to_itself(entry: os.DirEntry[str]) -> bool:
+    try:
+        os.stat(entry.path)
+    except OSError as error:
+        return error.errno == errno.ELOOP
+    return False
+
+
 def _has_reader(file: str) -> bool:
     import cv2  # and numpy: few data sets have a file that must be opened to know what it is
 
@@ -162,6 +221,13 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return entry.is_file()
     except OSError:
         return False
+
+
+def _kinds(what: str, names: list[str]) -> list[str]:
+    """A sentence on these files, with the number of every suffix; none if there are none."""
+    suffixes = Counter(Path(name).suffix.lower() or "no suffix" for name in names)
+    kinds = ", ".join(f"{shown(suffix)} ({count:,})" for suffix, count in suffixes.most_common(5))
+    return [f"{what}: {kinds}"] if kinds else []
 
 
 def note(what: str, names: list[str]) -> list[str]:

@@ -100,6 +100,21 @@ def test_images_in_no_list_are_told(tiny: Path) -> None:
     ]
 
 
+def test_images_outside_of_the_folders_images_are_told(tiny: Path) -> None:
+    before = TinyImageNet(tiny).scan()
+    image = tiny / "val/images/val_0.JPEG"
+    for place in ("train/1.JPEG", "train/n02123045/2.JPEG", "train/n02123045/more/3.JPEG", "val/4.JPEG", "val/n0/5.JPEG"):
+        (tiny / place).parent.mkdir(exist_ok=True)
+        shutil.copy(image, tiny / place)
+    scan = TinyImageNet(tiny).scan()
+    assert (scan.train, scan.val) == (before.train, before.val)
+    assert scan.notes == [
+        "left out, images of train/ that are not in <wnid>/images/: 3 "
+        "(train/1.JPEG, train/n02123045/2.JPEG, train/n02123045/more/)",
+        "left out, images of val/ that are not in val/images: 2 (4.JPEG, n0/)",
+    ]
+
+
 def test_a_label_may_have_blanks_and_one_that_is_no_class_is_told(tiny: Path) -> None:
     before = TinyImageNet(tiny).scan()
     annotations = tiny / "val/val_annotations.txt"

@@ -39,7 +39,8 @@ def test_a_link_that_leads_back_into_its_class_counts_no_image_twice(folder: Pat
     (folder / "train/cat/again.jpg").symlink_to("1 one.jpg")
     scan = Folder(folder).scan()
     assert scan.train["cat"] == ["train/cat/1 one.jpg", "train/cat/2.PNG", "train/cat/deeper/3.bmp"]
-    assert "passed over, links back into their own class, so that each image counts once: 5" in scan.notes[-1]
+    assert "passed over, links back into their own class, so that each image counts once: 6" in scan.notes[-1]
+    assert scan.missing == []
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,7 @@ def test_links_to_files_elsewhere_are_images_and_those_to_nothing_are_missing(fo
     (folder / "train/cat/gone.jpg").symlink_to(tmp_path / "gone.jpg")
     (folder / "train/cat/more").symlink_to("/mnt/disk2/more")  # it may have been a folder of images
     (folder / "train/cat/list.txt").symlink_to("/gone/list.txt")
+    (folder / "train/cat/notes.doc").symlink_to("/gone/notes.doc")
     scan = Folder(folder).scan()
     assert "train/cat/linked.jpg" in scan.train["cat"] and len(scan.train["cat"]) == 4
     assert scan.missing == ["train/cat/gone.jpg", "train/cat/more"]
