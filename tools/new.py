@@ -238,7 +238,7 @@ def _lost(scan: Scan, looks: Looks) -> list[str]:
     """Notes on what `split` refuses with `on_bad_image: error`."""
     looked_at = looks.images + len(looks.unreadable)
     right = "replace them, or set `on_bad_image: skip`"
-    missing = note("missing images, which a list or a link names", scan.missing)
+    missing = note("missing images, which a list or a link names", list(scan.missing))
     unreadable = note(f"cannot be read, of {looked_at:,} images that were looked at", list(looks.unreadable))
     return [f"{text}; {right}" for text in (*missing, *unreadable)]
 

@@ -18,7 +18,7 @@ class Scan:
     classes: list[str]  # ids, sorted
     train: dict[str, list[str]]  # class id -> references
     val: dict[str, list[str]]
-    missing: list[str] = field(default_factory=list)  # in a list but not on disk; these are not in train or val
+    missing: dict[str, str] = field(default_factory=dict)  # in a list but not on disk, so not in train or val -> class
     notes: list[str] = field(default_factory=list)  # what was passed over, and other things to say, a sentence each
 
     @property
@@ -27,9 +27,11 @@ class Scan:
         return [image for part in (self.train, self.val) for images in part.values() for image in images]
 
     def of_classes(self, classes: list[str]) -> "Scan":
-        """The same with these classes only."""
+        """The same with these classes only. An image that is missing stays if its class has no image at all."""
         train, val = ({name: part[name] for name in classes} for part in (self.train, self.val))
-        return Scan(classes, train, val, self.missing, self.notes)
+        others = set(self.classes) - set(classes)
+        missing = {reference: name for reference, name in self.missing.items() if name not in others}
+        return Scan(classes, train, val, missing, self.notes)
 
 
 class DataSet:

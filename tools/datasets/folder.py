@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
 
 from tools.common.errors import UserError, shown
@@ -42,7 +43,9 @@ class Folder(DataSet):
         walk = ImageWalk(self.root)
         train, val = self._classes("train", walk), self._classes("val", walk)
         notes = [*self._left_out("train", train), *self._left_out("val", val), *walk.notes()]
-        val, renamed = _named_as(train, val)
+        name_of = _named_as(train, val)
+        renamed = [name for name in val if name_of[name] != name]
+        val = {name_of[name]: images for name, images in val.items()}
         if renamed:
             notes.append(f"the same class, though val/ writes the name in another Unicode form: {_names(renamed)}")
         for classes, others, part, other in ((train, val, "train", "val"), (val, train, "val", "train")):
@@ -52,7 +55,9 @@ class Folder(DataSet):
                     f"{self.root / other}: no images of {len(alone)} classes that {part}/ has ({_names(alone)}); "
                     f"every class needs a folder of images in both train/ and val/"
                 )
-        return Scan(sorted(train), train, val, sorted(walk.missing), notes)
+        name_of = _named_as(train, {owner.partition("/")[2] for owner in walk.missing.values()})
+        missing = {reference: name_of[owner.partition("/")[2]] for reference, owner in sorted(walk.missing.items())}
+        return Scan(sorted(train), train, val, missing, notes)
 
     def _classes(self, part: str, walk: ImageWalk) -> dict[str, list[str]]:
         """Class id -> references, for every class folder of `part` that has an image."""
@@ -83,11 +88,11 @@ class Folder(DataSet):
         ]
 
 
-def _named_as(train: dict[str, list[str]], val: dict[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
-    """`val` by the names of `train`: macOS writes another Unicode form than other systems. And the names it changed."""
+def _named_as(train: Iterable[str], names: Iterable[str]) -> dict[str, str]:
+    """Name -> the same name as `train` writes it: macOS writes another Unicode form than other systems."""
     forms = {unicodedata.normalize("NFC", name): name for name in train}
-    named = {name: name if name in train else forms.get(unicodedata.normalize("NFC", name), name) for name in val}
-    return {named[name]: images for name, images in val.items()}, [name for name in val if named[name] != name]
+    forms |= {name: name for name in train}
+    return {name: forms.get(name, forms.get(unicodedata.normalize("NFC", name), name)) for name in names}
 
 
 def _folders(folder: Path) -> list[str]:

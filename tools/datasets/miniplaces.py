@@ -29,7 +29,7 @@ class MiniPlaces(DataSet):
         class_of: dict[str, str] = {}  # label -> class id
         train: dict[str, list[str]] = {}
         val: dict[str, list[str]] = {}
-        missing: list[str] = []
+        missing: dict[str, str] = {}
         for place, path, label in self._lines("train"):
             parts = path.split("/")
             if len(parts) < 3 or parts[0] != "train":
@@ -39,7 +39,10 @@ class MiniPlaces(DataSet):
                 raise UserError(
                     f"{place}: label {label} is {class_id} here, {class_of[label]} above; one class, one label"
                 )
-            (train.setdefault(class_id, []) if path in on_disk else missing).append(path)
+            if path in on_disk:
+                train.setdefault(class_id, []).append(path)
+            else:
+                missing[path] = class_id
         label_of: dict[str, str] = {}  # image of val -> label
         labels = {name: label for label, name in class_of.items()}
         if len(labels) < len(class_of):
@@ -51,13 +54,16 @@ class MiniPlaces(DataSet):
                 raise UserError(f"{place}: {path} has label {label} here, {label_of[path]} above; keep one line")
             if not path.startswith("val/"):
                 raise UserError(f"{place}: found {path!r}; right is val/<image>, relative to {self.root}")
-            (val.setdefault(class_of[label], []) if path in on_disk else missing).append(path)
+            if path in on_disk:
+                val.setdefault(class_of[label], []).append(path)
+            else:
+                missing[path] = class_of[label]
         self._require_same_classes(train, val)
         listed = {path for part in (train, val) for paths in part.values() for path in paths}
         unlisted = sorted(name for name in on_disk - listed if not is_system(name.rpartition("/")[2]))
         notes = note("left out, files of images/ that no list names", unlisted)
         notes += note("left out, classes without an image on disk", sorted(set(class_of.values()) - train.keys()))
-        return Scan(sorted(train), _sorted(train), _sorted(val), sorted(set(missing)), notes)
+        return Scan(sorted(train), _sorted(train), _sorted(val), dict(sorted(missing.items())), notes)
 
     def _lines(self, part: str) -> list[tuple[str, str, str]]:
         """For every line of `train.txt` or `val.txt`: its place (for messages), path, label."""

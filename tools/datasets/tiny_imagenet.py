@@ -26,7 +26,8 @@ class TinyImageNet(DataSet):
                 f"{self.root / 'val'}: no images of {len(empty)} classes that train/ has ({', '.join(empty[:5])}); "
                 f"{self._what_to_do()}"
             )
-        return Scan(sorted(train), train, val, sorted(missing + walk.missing), [*walk.notes(), *notes, *more_notes])
+        missing |= {reference: folder.split("/")[1] for reference, folder in walk.missing.items()}
+        return Scan(sorted(train), train, val, dict(sorted(missing.items())), [*walk.notes(), *notes, *more_notes])
 
     def _what_to_do(self) -> str:
         images = self.root / "val" / "images"
@@ -65,8 +66,8 @@ class TinyImageNet(DataSet):
         loose += [f"train/{wnid}/{name}" for wnid in train for name in images_outside(self.root / "train" / wnid)]
         return train, notes + note("left out, images of train/ that are not in <wnid>/images/", loose)
 
-    def _val(self, wnids: set[str]) -> tuple[dict[str, list[str]], list[str], list[str]]:
-        """(wnid -> references, missing references, notes on images that are left out). Annotations give the labels."""
+    def _val(self, wnids: set[str]) -> tuple[dict[str, list[str]], dict[str, str], list[str]]:
+        """(wnid -> references, missing reference -> wnid, notes on images that are left out). Annotations give the labels."""
         annotations = self.root / "val" / "val_annotations.txt"
         images = self.root / "val" / "images"
         on_disk = set(_names(images)) if images.is_dir() else set()
@@ -79,10 +80,12 @@ class TinyImageNet(DataSet):
             if label.setdefault(name, wnid) != wnid:
                 raise UserError(f"{annotations}:{number}: {name} is {wnid} here, {label[name]} above; keep one line")
         val: dict[str, list[str]] = {wnid: [] for wnid in wnids}
-        missing: list[str] = []
+        missing: dict[str, str] = {}
         for name, wnid in label.items():
-            if wnid in wnids:
-                (val[wnid] if name in on_disk else missing).append(f"val/images/{name}")
+            if wnid in wnids and name in on_disk:
+                val[wnid].append(f"val/images/{name}")
+            elif wnid in wnids:
+                missing[f"val/images/{name}"] = wnid
         others = [f"{name} is {wnid}" for name, wnid in label.items() if wnid not in wnids and name in on_disk]
         notes = note("left out, images of val/images whose class train/ does not have", others)
         unlabelled = sorted(on_disk - label.keys())

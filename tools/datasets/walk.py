@@ -37,12 +37,12 @@ def is_system(name: str) -> bool:
 class ImageWalk:
     """Walks the class folders below `root`, one after the other, and collects what there is to say about them.
 
-    missing: references of links to nothing, but for those with the suffix of another kind of file.
+    missing: references of links to nothing, but for those with the suffix of another kind of file -> class folder.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = Path(root)
-        self.missing: list[str] = []
+        self.missing: dict[str, str] = {}
         self._homes: dict[tuple[int, int], tuple[str, str]] = {}  # folder -> the class that it was walked for, its name
         self._unnamed: list[str] = []
         self._photographs: list[str] = []  # that OpenCV cannot read
@@ -73,7 +73,7 @@ class ImageWalk:
                         found[reference] = False
                     elif is_folder(entry):
                         waiting.insert(0 if entry.is_symlink() else len(waiting), reference)  # links last
-                    elif self._is_image(entry, reference):
+                    elif self._is_image(entry, reference, folder):
                         found[reference] = entry.is_symlink()
         return sorted(self._each_once(found))
 
@@ -98,13 +98,16 @@ class ImageWalk:
             )
         return name == inside
 
-    def _is_image(self, entry: os.DirEntry[str], reference: str) -> bool:
+    def _is_image(self, entry: os.DirEntry[str], reference: str, owner: str) -> bool:
         suffix = _suffix(entry)
         if not _is_file(entry):
             if _leads_to_itself(entry):
                 self._links.append(reference)
             elif entry.is_symlink() and not os.path.exists(entry.path):
-                (self._others if suffix in _NO_IMAGES else self.missing).append(reference)
+                if suffix in _NO_IMAGES:
+                    self._others.append(reference)
+                else:
+                    self.missing[reference] = owner
             else:
                 self._special.append(reference)
             return False

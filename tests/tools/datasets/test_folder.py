@@ -18,7 +18,7 @@ def test_a_folder_gives_every_image_of_every_class_sorted(folder: Path) -> None:
     assert scan.classes == ["cat", "dog house"]
     assert scan.train["cat"] == ["train/cat/1 one.jpg", "train/cat/2.PNG", "train/cat/deeper/3.bmp"]
     assert scan.val == {"cat": ["val/cat/1.tif"], "dog house": ["val/dog house/1.webp"]}
-    assert scan.missing == []
+    assert scan.missing == {}
     for part in (scan.train, scan.val):
         for references in part.values():
             assert all(Folder(folder).read(r).shape == (8, 8, 3) for r in references)

@@ -44,7 +44,7 @@ def test_listed_files_that_the_disk_lacks_are_missing_and_files_that_no_list_nam
     (places / "images/val/00000004.jpg").unlink()
     save(places / "images/train/a/abbey/99999999.jpg")
     scan = MiniPlaces(places).scan()
-    assert scan.missing == ["train/a/abbey/00000002.jpg", "val/00000004.jpg"]
+    assert list(scan.missing) == ["train/a/abbey/00000002.jpg", "val/00000004.jpg"]
     assert scan.train["a/abbey"] == ["train/a/abbey/00000001.jpg", "train/a/abbey/00000003.jpg"]
     assert scan.val["c/church/outdoor"] == ["val/00000001.jpg"]
 

@@ -36,7 +36,7 @@ def test_a_file_that_the_annotations_name_but_the_disk_lacks_is_counted_as_missi
     lost = TinyImageNet(tiny).scan().val["n02123045"][0]
     (tiny / lost).unlink()
     scan = TinyImageNet(tiny).scan()
-    assert scan.missing == [lost]
+    assert scan.missing == {lost: "n02123045"}
     assert len(scan.val["n02123045"]) == 9
 
 

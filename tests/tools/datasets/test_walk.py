@@ -40,7 +40,7 @@ def test_a_link_that_leads_back_into_its_class_counts_no_image_twice(folder: Pat
     scan = Folder(folder).scan()
     assert scan.train["cat"] == ["train/cat/1 one.jpg", "train/cat/2.PNG", "train/cat/deeper/3.bmp"]
     assert "passed over, links back into their own class, so that each image counts once: 6" in scan.notes[-1]
-    assert scan.missing == []
+    assert scan.missing == {}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_links_to_files_elsewhere_are_images_and_those_to_nothing_are_missing(fo
     (folder / "train/cat/notes.doc").symlink_to("/gone/notes.doc")
     scan = Folder(folder).scan()
     assert "train/cat/linked.jpg" in scan.train["cat"] and len(scan.train["cat"]) == 4
-    assert scan.missing == ["train/cat/gone.jpg", "train/cat/more"]
+    assert scan.missing == {"train/cat/gone.jpg": "cat", "train/cat/more": "cat"}
 
 
 def test_links_of_classes_that_lead_nowhere_are_refused_with_their_targets(folder: Path, tiny: Path) -> None:
