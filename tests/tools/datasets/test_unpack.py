@@ -148,6 +148,19 @@ def test_a_cut_off_archive_is_refused(here: Path, name: str) -> None:
     assert_refused(whole, "cannot be unpacked|neither a zip nor a whole tar")
 
 
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_tar_that_ends_between_two_files_is_told(here: Path, capsys: pytest.CaptureFixture, mode: str) -> None:
+    """GNU tar takes it, and some programs write no mark at the end, so it may be whole."""
+    data = a_tar(here / "a.tar", member("one"), member("two"), mode="w").read_bytes()
+    for blocks, told in ((2, True), (4, True), (5, False), (6, False), (20, False)):  # a header and its data are two
+        archive = here / f"{blocks}.tar"
+        archive.write_bytes(gzip.compress(data[: blocks * 512]) if mode == "w:gz" else data[: blocks * 512])
+        with unpacked(archive, here / f"{blocks}", LIMITS) as part:
+            assert len(list(part.iterdir())) == min(2, blocks // 2)
+        note = f"note: {archive} ends without the mark at the end of a tar: if it was cut off, files are missing\n"
+        assert capsys.readouterr().out == (note if told else "")
+
+
 def test_a_file_that_is_no_archive_is_refused(here: Path) -> None:
     (here / "a.zip").write_text("<html>404</html>")
     assert_refused(here / "a.zip", "neither a zip nor a whole tar archive")
