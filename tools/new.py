@@ -87,6 +87,8 @@ def new(name: str, place: Path) -> tuple[Path, list[str]]:
     if file.exists():
         raise UserError(f"{file}: is there already; choose another name, or remove it first")
     root = Path(os.path.expanduser(place)).resolve()  # `~x` without a user x is a folder
+    if str(root).splitlines() != [str(root)]:
+        raise UserError(f"{str(root)!r}: the path is not one line of text; rename or move the folder")
     dataset, folder = _dataset_at(root)
     data = reader(dataset)(folder)
     scan = data.scan()

@@ -110,9 +110,13 @@ def _check_room(exp: Experiment, place: Split, halves: list[list[Database]]) -> 
     if databases + spool > free:
         count = sum(map(len, halves))
         raise UserError(
-            f"{place.folder}: {count} LMDBs need {databases / 1e9:.1f} GB and packing {spool / 1e9:.1f} GB more for a "
-            f"while, but {free / 1e9:.1f} GB are free; make room, or select fewer sizes"
+            f"{place.folder}: {count} LMDBs need {_size(databases)} and packing {_size(spool)} more for a while, but "
+            f"{_size(free)} are free; make room, or select fewer sizes"
         )
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _lmdb_bytes(pixels: int, entries: int) -> int:

@@ -1,6 +1,7 @@
 """The verb new: an experiment file that fits the images, with every key explained, whose sweep then runs."""
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from tests.helpers.image_projects import CHECKOUT, image_folder
 from tests.helpers.pictures import picture, save
 from tests.helpers.trained_project import prepare, train_all, write_images
 from tools.common.errors import UserError
+from tools.fetch import fetch
 from tools.new import new
 from tools.planning.state import check_templates
 from tools.protocol.experiment import Experiment, load
@@ -158,6 +160,35 @@ def test_what_cannot_be_is_one_error_and_nothing_is_written(project: Path, name:
     with pytest.raises(UserError, match=message):
         new(name, Path(place))
     assert [(file.name, file.read_text()) for file in Path("experiments").iterdir()] == [("there.yaml", "mine\n")]
+
+
+def test_a_copy_of_tiny_imagenet_with_val_sorted_by_class_is_a_folder_without_its_list(
+    tiny_sample: Path, project: Path
+) -> None:
+    copy = shutil.copytree(tiny_sample, project / "tiny")
+    for line in (copy / "val/val_annotations.txt").read_text().splitlines():
+        name, wnid = line.split("\t")[:2]
+        (copy / "val" / wnid).mkdir(exist_ok=True)
+        (copy / "val/images" / name).rename(copy / "val" / wnid / name)
+    with pytest.raises(UserError, match=r"\(for `new`: remove val/val_annotations.txt\)"):
+        new("mine", copy)
+    (copy / "val/val_annotations.txt").unlink()
+    assert load(new("mine", copy)[0]).dataset == "folder"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028"])
+def test_a_path_with_a_line_end_is_refused(project: Path, end: str) -> None:
+    image_folder(Path(f"a{end}b"), dict.fromkeys("abcd", 6))
+    with pytest.raises(UserError, match=r"a\\\w+b': the path is not one line of text; rename or move the folder"):
+        new("mine", Path(f"a{end}b"))
+    assert not Path("experiments").exists()
+
+
+def test_a_folder_of_the_longest_name_can_be_split(project: Path) -> None:
+    place = image_folder(Path("\u732b" * 85), dict.fromkeys("abcd", 6))
+    assert len(os.fsencode(place)) == 255
+    exp = load(new("mine", place)[0])
+    assert fetch(exp) and split(exp, 0)
 
 
 def test_images_that_cannot_be_named_are_refused(project: Path) -> None:

@@ -256,10 +256,11 @@ def test_a_disk_without_room_is_refused_before_the_work(
     split(exp, 0)
     told = []
     usage = shutil.disk_usage(".")
-    monkeypatch.setattr(pack_module.shutil, "disk_usage", lambda path: told.append(path) or usage._replace(free=1000))
-    with pytest.raises(
-        UserError, match=r"8 LMDBs need 0.0 GB .* but 0.0 GB are free; make room, or select fewer sizes"
-    ):
+    monkeypatch.setattr(
+        pack_module.shutil, "disk_usage", lambda path: told.append(path) or usage._replace(free=1_500_000)
+    )
+    room = r"8 LMDBs need [1-9][\d.]* MB and packing [\d.]+ MB more .* but 1.5 MB are free; make room, or select fewer"
+    with pytest.raises(UserError, match=room):
         pack(exp, 0)
     assert told == [split_of(exp, 0).folder]
     assert not list(Path("data").rglob("data.mdb"))

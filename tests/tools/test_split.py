@@ -299,7 +299,9 @@ def test_an_image_that_is_missing_in_a_class_that_is_not_drawn_stops_nothing(pro
     (root / "train" / other / "gone.png").symlink_to("gone")
     assert split(exp, 0) and record(exp)["missing"] == {"count": 0, "first": []}
     (root / "train" / min(drawn) / "gone.png").symlink_to("gone")
-    with pytest.raises(UserError, match=rf"1 image is missing or cannot be read:\n  \S+/{min(drawn)}/gone.png: no such"):
+    with pytest.raises(
+        UserError, match=rf"1 image is missing or cannot be read:\n  \S+/{min(drawn)}/gone.png: no such"
+    ):
         split(exp, 0)
     lenient = folder_experiment(root, classes=2, on_bad_image="skip")
     assert split(lenient, 0) and record(lenient)["missing"]["count"] == 1

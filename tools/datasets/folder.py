@@ -25,9 +25,13 @@ class Folder(DataSet):
         """`has train/ but no val/`, and what could be meant to be it."""
         there = _folders(folder)
         has, lacks = [p for p in ("train", "val") if p in there], [p for p in ("train", "val") if p not in there]
-        others = [name for name in there if name.lower().startswith(_MEANT[lacks[0]])]
+        for link in (folder / part for part in lacks):
+            if link.is_symlink() and not link.exists():
+                return f"has {link.name} -> {os.readlink(link)}, a link that leads nowhere; is the disk mounted?"
+        others = [name for begin in _MEANT[lacks[0]] for name in there if name.lower().startswith(begin)]
         if len(has) == 1 and others:
-            return f"has {has[0]}/ and {others[0]}/, but no {lacks[0]}/; if {others[0]}/ is meant, rename it"
+            found = " and ".join(f"{name}/" for name in (*has, *others))
+            return f"has {found}, but no {lacks[0]}/; if {others[0]}/ is meant, rename it"
         if has:
             return f"has {has[0]}/ but no {lacks[0]}/; put some images of every class into {lacks[0]}/<class>/"
         shown = f"the folders {_names(there)}" if there else "no folder in it"

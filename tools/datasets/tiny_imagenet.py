@@ -40,7 +40,7 @@ class TinyImageNet(DataSet):
         if any(entry.is_dir() for entry in os.scandir(self.root / "val") if entry.name != "images"):
             return (
                 "val/ was sorted into a folder a class, and val/images has no images: set `dataset: folder` with the "
-                "same `path:`, or unpack the archive again"
+                "same `path:` (for `new`: remove val/val_annotations.txt), or unpack the archive again"
             )
         return "val/images has no images; unpack the archive again"
 

@@ -111,7 +111,9 @@ def _entries(archive: Path, raw: IO[bytes]) -> Iterator[_Entry]:
                 extract = partial(tar.extractfile, member)
                 yield _Entry(member.name, _tar_kind(member), member.size, raw.tell(), extract)
             if tar.fileobj is not None and tar.fileobj.tell() == tar.offset:  # no block of zeros after the last file
-                print(f"note: {archive} ends without the mark at the end of a tar: if it was cut off, files are missing")
+                print(
+                    f"note: {archive} ends without the mark at the end of a tar: if it was cut off, files are missing"
+                )
     except tarfile.ReadError as error:
         raise UserError(f"{archive}: neither a zip nor a whole tar archive ({error}); fetch it again") from None
 

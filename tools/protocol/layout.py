@@ -23,6 +23,7 @@ Direction = Literal["A2B", "B2A"]
 HALVES: tuple[Half, Half] = ("A", "B")
 MODELS, RESULTS = Path("models"), Path("results")
 NET = "train_val.prototxt"
+_LONGEST_NAME = 255  # bytes of a folder's name
 
 
 def size_name(size: Size) -> str:
@@ -50,7 +51,9 @@ def _dataset_folder(dataset: str, path: str | None, cwd: str) -> Path | None:
         digest = hashlib.sha256(str(place).encode()).hexdigest()
     except UnicodeEncodeError:
         raise UserError(f"{shown(str(place))}: the path is not UTF-8; rename or move the folder") from None
-    return Path("data") / f"{dataset}-{place.name}-{digest[:8]}"
+    room = _LONGEST_NAME - len(f"{dataset}--{digest[:8]}")
+    name = place.name.encode()[:room].decode(errors="ignore")
+    return Path("data") / f"{dataset}-{name}-{digest[:8]}"
 
 
 def lmdb_users(exp: Experiment) -> Path:

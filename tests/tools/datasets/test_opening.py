@@ -82,6 +82,10 @@ def test_of_several_data_sets_in_the_folder_one_is_to_be_named(tmp_path: Path) -
         (["val/cat"], r"has val/ but no train/; put some images of every class into train/<class>/"),
         (["train/cat", "test/cat"], r"has train/ and test/, but no val/; if test/ is meant, rename it"),
         (
+            ["train/cat", "test/cat", "valid/cat"],
+            r"has train/ and valid/ and test/, but no val/; if valid/ is meant, rename it",
+        ),
+        (
             ["train/cat", "Validation/cat"],
             r"has train/ and Validation/, but no val/; if Validation/ is meant, rename it",
         ),
@@ -96,6 +100,14 @@ def test_a_folder_without_train_or_val_is_told_what_it_has(tmp_path: Path, folde
     for name in ("images", *(f"images/{name}" for name in folders)):
         (tmp_path / name).mkdir(parents=True, exist_ok=True)
     with pytest.raises(UserError, match=rf"exp.yaml:2: path: {tmp_path}/images {found}"):
+        open_dataset(experiment(tmp_path, "folder", tmp_path / "images"))
+
+
+def test_val_that_is_a_link_to_nothing_is_named_with_its_target(tmp_path: Path) -> None:
+    (tmp_path / "images/train/cat").mkdir(parents=True)
+    (tmp_path / "images/val").symlink_to("/mnt/disk2/val")
+    lost = "has val -> /mnt/disk2/val, a link that leads nowhere; is the disk mounted"
+    with pytest.raises(UserError, match=f"path: {tmp_path}/images {lost}"):
         open_dataset(experiment(tmp_path, "folder", tmp_path / "images"))
 
 

@@ -103,7 +103,13 @@ def test_images_in_no_list_are_told(tiny: Path) -> None:
 def test_images_outside_of_the_folders_images_are_told(tiny: Path) -> None:
     before = TinyImageNet(tiny).scan()
     image = tiny / "val/images/val_0.JPEG"
-    for place in ("train/1.JPEG", "train/n02123045/2.JPEG", "train/n02123045/more/3.JPEG", "val/4.JPEG", "val/n0/5.JPEG"):
+    for place in (
+        "train/1.JPEG",
+        "train/n02123045/2.JPEG",
+        "train/n02123045/more/3.JPEG",
+        "val/4.JPEG",
+        "val/n0/5.JPEG",
+    ):
         (tiny / place).parent.mkdir(exist_ok=True)
         shutil.copy(image, tiny / place)
     scan = TinyImageNet(tiny).scan()
@@ -151,7 +157,8 @@ def test_val_sorted_by_class_says_what_to_do_and_that_works(tiny: Path) -> None:
         for reference in references:
             (tiny / reference).rename(tiny / "val" / wnid / "images" / Path(reference).name)
     with pytest.raises(
-        UserError, match=r"sorted into a folder a class, .*: set `dataset: folder` with the same `path:`"
+        UserError,
+        match=r"sorted into a folder a class, .*: set `dataset: folder` with the same `path:` \(for `new`: rem",
     ):
         TinyImageNet(tiny).scan()
     scan = Folder(tiny).scan()
