@@ -13,6 +13,7 @@ from tests.helpers.file_stamp import stamp
 from tests.helpers.image_projects import folder_experiment, image_folder, packed, read_list, tiny
 from tools.common.errors import UserError
 from tools.common.files import load_json
+from tools.datasets import open_dataset
 from tools.fetch import fetch
 from tools.mean import mean
 from tools.pack import pack
@@ -136,3 +137,45 @@ def test_a_record_of_read_images_that_is_damaged_counts_as_none(project: Path, d
     split(exp, 0)
     (dataset_folder(exp) / "checked.json").write_text(damage)
     assert split_stage(exp, 0).is_complete and split(exp, 1)
+
+
+def test_an_image_that_is_missing_in_a_class_that_is_not_drawn_stops_nothing(project: Path) -> None:
+    root = image_folder(Path("images"), dict.fromkeys("abcd", 3))
+    exp = folder_experiment(root, classes=2)
+    split(exp, 0)
+    drawn = {name for half in load_json(split_of(exp, 0).marker)["classes"].values() for name in half}
+    other = min(set("abcd") - drawn)
+    (root / "train" / other / "gone.png").symlink_to("gone")
+    assert split(exp, 0) and load_json(split_of(exp, 0).marker)["missing"] == {"count": 0, "first": []}
+    (root / "train" / min(drawn) / "gone.png").symlink_to("gone")
+    with pytest.raises(
+        UserError, match=rf"1 image is missing or cannot be read:\n  \S+/{min(drawn)}/gone.png: no such"
+    ):
+        split(exp, 0)
+    lenient = folder_experiment(root, classes=2, on_bad_image="skip")
+    assert split(lenient, 0) and load_json(split_of(lenient, 0).marker)["missing"]["count"] == 1
+    for part in ("train", "val"):  # a class without any image: nobody draws it, and nobody may lose it
+        (root / part / "e").mkdir()
+        (root / part / "e/gone.png").symlink_to("gone")
+    assert split(lenient, 0) and load_json(split_of(lenient, 0).marker)["missing"]["count"] == 3
+
+
+def test_images_that_were_lost_after_unpacking_are_told(tiny_zip: Path, project: Path) -> None:
+    exp = tiny(tiny_zip)
+    fetch(exp)
+    (train,) = Path("data/tiny-imagenet").glob("unpacked-*/*/train")
+    shutil.rmtree(train / "n02123045")
+    next((train / "n04149813/images").iterdir()).unlink()
+    lost = (
+        r"has 19 classes, 1,139 training and 190 validation images, where 20 classes, 1,200 training and 200 .* were "
+        r"unpacked; remove data/tiny-imagenet/unpacked-\w+ and fetch again, or remove \S+fetch.json to use what is"
+    )
+    with pytest.raises(UserError, match=lost):
+        fetch(exp)
+    marker = Path("data/tiny-imagenet/fetch.json")
+    before = marker.read_bytes()
+    marker.unlink()
+    assert fetch(exp) and load_json(marker)["counts"]["train"] == 1139 and not fetch(exp)
+    marker.write_bytes(before)
+    shutil.rmtree(train.parents[1])
+    assert fetch(exp) and len(open_dataset(exp).scan().classes) == 20

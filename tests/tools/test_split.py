@@ -290,27 +290,6 @@ def test_names_that_no_list_can_hold_are_refused_also_in_classes_that_are_not_dr
 # images that are missing or unreadable --------------------------------------------------------------------------------
 
 
-def test_an_image_that_is_missing_in_a_class_that_is_not_drawn_stops_nothing(project: Path) -> None:
-    root = image_folder(Path("images"), dict.fromkeys("abcd", 3))
-    exp = folder_experiment(root, classes=2)
-    split(exp, 0)
-    drawn = {name for half in record(exp)["classes"].values() for name in half}
-    other = min(set("abcd") - drawn)
-    (root / "train" / other / "gone.png").symlink_to("gone")
-    assert split(exp, 0) and record(exp)["missing"] == {"count": 0, "first": []}
-    (root / "train" / min(drawn) / "gone.png").symlink_to("gone")
-    with pytest.raises(
-        UserError, match=rf"1 image is missing or cannot be read:\n  \S+/{min(drawn)}/gone.png: no such"
-    ):
-        split(exp, 0)
-    lenient = folder_experiment(root, classes=2, on_bad_image="skip")
-    assert split(lenient, 0) and record(lenient)["missing"]["count"] == 1
-    for part in ("train", "val"):  # a class without any image: nobody draws it, and nobody may lose it
-        (root / part / "e").mkdir()
-        (root / part / "e/gone.png").symlink_to("gone")
-    assert split(lenient, 0) and record(lenient)["missing"]["count"] == 3
-
-
 @pytest.fixture
 def damaged(project: Path) -> Path:
     """Four classes of 5 images; class b has an empty file and a text file among them."""

@@ -67,7 +67,7 @@ class TinyImageNet(DataSet):
         return train, notes + note("left out, images of train/ that are not in <wnid>/images/", loose)
 
     def _val(self, wnids: set[str]) -> tuple[dict[str, list[str]], dict[str, str], list[str]]:
-        """(wnid -> references, missing reference -> wnid, notes on images that are left out). Annotations give the labels."""
+        """(wnid -> references, missing reference -> wnid, notes on what is left out). Annotations give the labels."""
         annotations = self.root / "val" / "val_annotations.txt"
         images = self.root / "val" / "images"
         on_disk = set(_names(images)) if images.is_dir() else set()

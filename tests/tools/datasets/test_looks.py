@@ -14,7 +14,7 @@ from tools.datasets.looks import Looks, look, notes
 def scan_of(*classes: list[str]) -> Scan:
     """Images for training, a list a class."""
     train = {f"{number:03d}": images for number, images in enumerate(classes)}
-    return Scan(list(train), train, dict.fromkeys(train, []))
+    return Scan(list(train), train, {name: [] for name in train})
 
 
 def test_size_is_the_median_and_one_image_in_colour_is_colour(tmp_path: Path) -> None:
