@@ -68,6 +68,19 @@ class NetGraph:
                 waiting += self.sources[layer]
         return found
 
+    def nearest(self, position: int, types: Iterable[str]) -> set[int]:
+        """The first layers of these types on each way back from a layer; none for a layer of the other phase."""
+        waiting, seen, found = list(self.sources.get(position, ())), set[int](), set[int]()
+        while waiting:
+            if (layer := waiting.pop()) == NOBODY or layer in seen:
+                continue
+            seen.add(layer)
+            if self.net.layer[layer].type in types:
+                found.add(layer)
+            else:
+                waiting += self.sources[layer]
+        return found
+
     def depths(self, types: Iterable[str]) -> dict[int, int]:
         """Position -> how many layers of these types the longest way from the data to it has, itself included."""
         depths = {NOBODY: 0}

@@ -4,16 +4,15 @@ They are the layers on the way from the data to the scores that the headline acc
 Other weighted layers, those of an auxiliary head, are not counted.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetParameter, SolverParameter
 from tools.common.errors import UserError
 from tools.protocol.heads import MAIN, Headline, Places, find_heads
-from tools.protocol.net_graph import PHASES, NetGraph, graph_of
+from tools.protocol.net_graph import NOBODY, PHASES, NetGraph, graph_of
 
-BESIDE = ("BatchNorm", "Scale", "Bias", "PReLU")  # they belong to the weighted layer before them
+BESIDE = ("BatchNorm", "Scale", "Bias", "PReLU")  # they belong to the weighted layer that gives their bottom
 UNCOUNTED = ("Embed", "LSTM", "Parameter", "RNN", "Recurrent")  # they have weights, too
 
 
@@ -97,7 +96,7 @@ def weighted_layers(net: NetParameter, file: Path, solver: SolverParameter | Non
         for position in sorted(heads.classifiers & way - classifier)
         if heads.headline
     ]
-    blocks, orphans = _blocks(net, (position for position in every if position in way), classifier)
+    blocks, orphans = _blocks(graphs, [position for position in every if position in way], classifier)
     faults += [
         f"{places[position]}: layer {net.layer[position].name!r} ({net.layer[position].type}) stands before the first "
         "weighted layer"
@@ -154,21 +153,30 @@ def _one_for_both_phases(layer: LayerParameter, place: str) -> str:
     )
 
 
-def _blocks(net: NetParameter, positions: Iterable[int], classifier: frozenset[int]) -> tuple[list[Block], list[int]]:
-    """The blocks that the layers at `positions` make; and those that stand before the first block."""
+def _blocks(
+    graphs: dict[int, NetGraph], positions: list[int], classifier: frozenset[int]
+) -> tuple[list[Block], list[int]]:
+    """The blocks that the layers at `positions` make; and those that stand before the first block.
+
+    A layer of BESIDE belongs to the block whose output it reads, directly or through layers without weights. Of several
+    (it reads a sum) that is the last one in the file. If it reads none, it belongs to the one before it in the file.
+    """
+    layers = graphs[TRAIN].net.layer
     blocks: list[Block] = []
     last, at = Block([]), None
+    block_of: dict[int, Block] = {}  # the position of a layer of MAIN -> its block
     orphans = []
     for position in positions:
-        layer = net.layer[position]
+        layer = layers[position]
         if layer.type in MAIN:
-            at = last if position in classifier else Block([])
+            at = block_of[position] = last if position in classifier else Block([])
             at.layers.append(layer)
             blocks += [] if position in classifier else [at]
         elif layer.type in BESIDE and at is None:
             orphans.append(position)
         elif layer.type in BESIDE and at is not None:
-            at.layers.append(layer)
+            read = set[int]().union(*(graph.nearest(position, MAIN) for graph in graphs.values())) & block_of.keys()
+            block_of.get(max(read, default=NOBODY), at).layers.append(layer)
     return [*blocks, *([last] if last.layers else [])], orphans
 
 

@@ -111,6 +111,26 @@ layer { name: "relu1"'''
     assert [row.name for row in found.plan if row.layer in ("conv2", "fc8")] == ["conv2_T", "fc8_T"]
 
 
+PARALLEL = """layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }
+layer { name: "other" type: "Convolution" bottom: "data" top: "other"
+  convolution_param { num_output: 16 kernel_size: 5 pad: 2 } }
+layer { name: "bn1" type: "BatchNorm" bottom: "conv1" top: "bn1" }
+layer { name: "bn" type: "BatchNorm" bottom: "other" top: "bn" }
+layer { name: "both" type: "Eltwise" bottom: "bn1" bottom: "bn" top: "both" }
+layer {
+  name: "pool1" type: "Pooling" bottom: "both" top: "pool1"
+"""
+
+
+def test_normalization_of_parallel_layers_is_frozen_with_the_layer_that_it_reads(tiny, checkout, tmp_path):
+    old = 'layer { name: "relu1" type: "ReLU" bottom: "conv1" top: "conv1" }\nlayer {\n  name: "pool1" '
+    old += 'type: "Pooling" bottom: "conv1" top: "pool1"\n'
+    found, layers, _ = rendered(tiny(edited(checkout, tmp_path, old, PARALLEL)), "S1T")
+    assert [row.layer for row in found.plan if row.frozen] == ["conv1", "bn1"]
+    assert [row.name for row in found.plan if row.layer in ("other", "bn")] == ["other_T", "bn_T"]
+    assert layers["bn1"].batch_norm_param.use_global_stats
+
+
 AUX = """layer { name: "aux" type: "InnerProduct" bottom: "pool1" top: "aux" inner_product_param { num_output: 10 } }
 layer { name: "aux_loss" type: "SoftmaxWithLoss" bottom: "aux" bottom: "label" top: "aux_loss" loss_weight: 0.3 }
 """

@@ -83,3 +83,23 @@ def test_the_depth_counts_the_layers_of_a_type_on_the_longest_way() -> None:
     net = graph(("data", "", "x"), ("a", "x", "a"), ("b", "a", "b"), ("c", "a b", "c"))
     assert net.depths(["Power"]) == {-1: 0, 0: 1, 1: 2, 2: 3, 3: 4}
     assert set(net.depths(["None"]).values()) == {0}
+
+
+def test_the_nearest_layers_of_a_type_are_the_first_on_each_way_back() -> None:
+    text = "".join(
+        f'layer {{ name: "{name}" type: "{type_}" {" ".join(f"""bottom: "{b}" """ for b in bottoms)} top: "{top}" }}\n'
+        for name, type_, bottoms, top in [
+            ("a", "Convolution", "", "a"), ("b", "Convolution", "a", "b"), ("c", "Convolution", "a", "c"),
+            ("relu", "ReLU", "c", "c"), ("sum", "Eltwise", "bc", "s"), ("d", "Power", "a", "d"),
+        ]
+    )  # fmt: skip
+    net = graph_of(net_of(text + 'layer { name: "late" type: "ReLU" include { phase: TRAIN } }'), TEST)
+    assert [net.nearest(position, ["Convolution"]) for position in range(7)] == [
+        set(),
+        {0},
+        {0},
+        {2},
+        {1, 2},
+        {0},
+        set(),
+    ]

@@ -44,6 +44,24 @@ def test_normalization_and_prelu_belong_to_the_layer_before_them() -> None:
     assert [block.main.name for block in blocks] == ["conv", "up", "fc"]
 
 
+def beside(name: str, type_: str, blob: str, settings: str = "") -> str:
+    """A layer that works in place."""
+    return f'layer {{ name: "{name}" type: "{type_}" bottom: "{blob}" top: "{blob}" {settings} }}\n'
+
+
+def test_normalization_of_parallel_layers_goes_with_the_layer_whose_output_it_reads() -> None:
+    after_both = [beside("bn_a", "BatchNorm", "a"), beside("relu_a", "ReLU", "a"), beside("bn_b", "BatchNorm", "b")]
+    after_both += [beside("scale_a", "Scale", "a", "include { phase: TRAIN }"), beside("slope_b", "PReLU", "b")]
+    of_sum = beside("bn", "BatchNorm", "sum") + beside("bn_data", "BatchNorm", "mask")
+    blocks = blocks_of(
+        layer("a", "Convolution"), layer("b", "Convolution"), *after_both,
+        layer("sum", "Eltwise", bottom='bottom: "b" bottom: "a"'), layer("c", "Convolution"), of_sum,
+        layer("fc", "InnerProduct", bottom='bottom: "sum"'),
+    )  # fmt: skip
+    names = [[x.name for x in block.layers] for block in blocks]
+    assert names == [["a", "bn_a", "scale_a"], ["b", "bn_b", "slope_b", "bn"], ["c", "bn_data"], ["fc"]]
+
+
 def test_a_scale_by_another_blob_has_no_weights_and_belongs_to_none() -> None:
     gate = layer("gate", "Scale", bottom='bottom: "data" bottom: "mask"')
     blocks = blocks_of(gate, layer("a", "Convolution"), gate, layer("b", "InnerProduct"))
