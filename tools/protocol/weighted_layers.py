@@ -13,7 +13,7 @@ from tools.protocol.heads import MAIN, Headline, Places, find_heads
 from tools.protocol.net_graph import NOBODY, PHASES, NetGraph, graph_of
 
 BESIDE = ("BatchNorm", "Scale", "Bias", "PReLU")  # they belong to the weighted layer that gives their bottom
-UNCOUNTED = ("Embed", "LSTM", "Parameter", "RNN", "Recurrent")  # they have weights, too
+UNCOUNTED = ("Embed", "LSTM", "Parameter", "RNN", "Recurrent")  # they have weights, too; so has each with a `param`
 
 
 @dataclass
@@ -85,9 +85,10 @@ def weighted_layers(net: NetParameter, file: Path, solver: SolverParameter | Non
                 f"{places[position]}: layer {layer.name!r} ({layer.type}) is not in the TRAIN phase: it would be "
                 "tested without having learnt; put it into both phases, or remove it"
             )
-        elif layer.type in UNCOUNTED and position in way:
+        elif layer.type not in (*MAIN, *BESIDE) and position in way:
             faults.append(
-                f"{places[position]}: layer {layer.name!r} ({layer.type}) has weights that no condition can copy or "
+                f"{places[position]}: layer {layer.name!r} ({layer.type}) has "
+                f"{'weights' if layer.type in UNCOUNTED else 'a `param` block: weights'} that no condition can copy or "
                 f"freeze; the weighted layers here are {', '.join((*MAIN, *BESIDE))}"
             )
     faults += [
@@ -181,7 +182,9 @@ def _blocks(
 
 
 def _is_weighted(layer: LayerParameter) -> bool:
-    return layer.type in (*MAIN, *UNCOUNTED) or (layer.type in BESIDE and blob_count(layer) > 0)
+    if layer.type in BESIDE:
+        return blob_count(layer) > 0
+    return layer.type in (*MAIN, *UNCOUNTED) or bool(layer.param)  # Caffe refuses a `param` without a blob
 
 
 def blob_count(layer: LayerParameter) -> int:

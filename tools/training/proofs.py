@@ -2,7 +2,7 @@
 
 1. The layers that the log reports as ignored are exactly the renamed ones.
 2. With `max_iter: 0` and the same seed and weights Caffe writes the net as it is before training. In it the copied
-   blobs are equal to the source net's bit by bit, and the random ones are not.
+   blobs are equal to the source net's bit by bit, and the random ones are not. No layer beside them has blobs.
 3. After training the frozen blobs (weights and biases) are still equal to those before training. (How many of the other
    layers changed is only counted: a template may itself freeze a layer.)
 """
@@ -68,6 +68,11 @@ def check_start(plan: list[LayerPlan], start: Path, source: Blobs, net: NetParam
     `net`: the run's net. A layer that it fixes at a constant is the same in all nets, and proves nothing.
     """
     at_start = layer_blob_bytes(start)
+    if unplanned := at_start.keys() - {row.name for row in plan}:
+        raise ProofFailed(
+            f"{start}: layer {min(unplanned)} has weights, and the copy plan does not name it; a Python layer that "
+            "makes blobs needs a `param` block for each of them in the template"
+        )
     fixed = fixed_at_a_constant(net)
     counts = {"copied_equal": 0, "random_differ": 0}
     for row in plan:

@@ -234,6 +234,25 @@ def test_real_caffe_knows_no_bottom_blob_that_only_the_other_phase_has(caffe: Pa
         weighted_layers(prototxt.parse(text, NetParameter(), str(FILE)), FILE)
 
 
+def test_a_layer_in_python_with_weights_is_refused_on_the_way_to_the_scores_and_auxiliary_beside_it(
+    tmp_path: Path,
+) -> None:
+    def with_python(settings: str) -> str:
+        return net_with(fed("own", "Python", "conv", f'python_param {{ module: "m" layer: "L" }} {settings}'))
+
+    assert parts_of(with_python("")) == ([["conv"], ["fc"]], [], ["fc"])
+    file = tmp_path / "net.prototxt"
+    file.write_text(with_python("param { lr_mult: 1 }"))
+    with pytest.raises(UserError) as told:
+        weighted_layers(prototxt.read_net(file), file)
+    assert str(told.value) == (
+        f"{file}:4: layer 'own' (Python) has a `param` block: weights that no condition can copy or freeze; the "
+        "weighted layers here are Convolution, Deconvolution, InnerProduct, BatchNorm, Scale, Bias, PReLU"
+    )
+    beside_it = with_python("") + fed("centers", "Python", "fc", "param { }")
+    assert parts_of(beside_it) == ([["conv"], ["fc"]], ["centers"], ["fc"])
+
+
 def test_all_faults_of_a_net_are_told_at_once() -> None:
     untrained = fed("only_tested", "InnerProduct", "conv", "include { phase: TEST }")
     text = DATA + fed("conv", "Convolution", "data") + untrained + fed("lstm", "LSTM", "conv")

@@ -78,6 +78,14 @@ def test_copied_layers_start_as_the_source_nets_and_random_ones_do_not(write) ->
         check_start(PLAN, write("start", renamed(net(), by=0)), source, NetParameter())
 
 
+def test_a_layer_whose_weights_the_plan_does_not_name_is_found(write) -> None:
+    source, more = layer_blob_bytes(write("source", net())), {"py": [np.ones(2, np.float32)]}
+    with pytest.raises(
+        ProofFailed, match=r"start.caffemodel: layer py has weights, and the copy plan does not name it"
+    ):
+        check_start(PLAN, write("start", renamed(net()) | more), source, NetParameter())
+
+
 @pytest.mark.parametrize(
     ("layer", "proves"),
     [
