@@ -67,6 +67,16 @@ def field_lines(path: str | Path, name: str) -> list[int]:
     return lines
 
 
+def place_of(path: str | Path, *names: str) -> str:
+    """`path:line` of the first of the fields `names` that the prototxt in `path` has; `path` if it has none of them, or
+    is no file."""
+    try:
+        lines = [line for name in names for line in field_lines(path, name)]
+    except FormatError:
+        lines = []
+    return f"{path}:{lines[0]}" if lines else str(path)
+
+
 def parse(text: str, message: M, name: str) -> M:
     """Fill the empty `message` from `text` and return it. Raises FormatError; its text calls the file `name`."""
     try:

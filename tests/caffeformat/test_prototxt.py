@@ -321,6 +321,15 @@ def test_a_field_is_found_outside_of_blocks_texts_and_comments(tmp_path: Path) -
     assert [prototxt.field_lines(file, name) for name in ("display", "level", "snapshot")] == [[4], [4], []]
 
 
+def test_a_place_is_the_line_of_the_first_field_that_is_there_or_else_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "solver.prototxt"
+    file.write_text('lr_policy: "step"\ngamma: 0.1\n')
+    assert prototxt.place_of(file, "gamma", "lr_policy") == f"{file}:2"
+    assert prototxt.place_of(file, "stepsize", "lr_policy") == f"{file}:1"
+    assert prototxt.place_of(file, "stepsize") == str(file)
+    assert prototxt.place_of("no file", "gamma") == "no file"
+
+
 def test_the_text_of_a_net_is_protobufs_own_with_every_field_set_and_when_written_again() -> None:
     net = fill(caffeformat_pb2.NetParameter())
     for _ in range(2):

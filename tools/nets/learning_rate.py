@@ -7,6 +7,7 @@ and the training says nothing of it. Solvers of all types use the rate.
 import math
 from pathlib import Path
 
+from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import SolverParameter
 
 NEEDS: dict[str, tuple[str, ...]] = {  # lr_policy -> the fields that it cannot do without
@@ -24,12 +25,14 @@ def rate_faults(solver: SolverParameter, file: Path) -> list[str]:
     """A line for each thing that is wrong with the learning rate of `solver`, which `file` has."""
     policy, faults = solver.lr_policy, []
     if not 0 < solver.base_lr < math.inf:
-        faults.append(f"{file}: base_lr: {_given(solver, 'base_lr')}; give a learning rate above 0, such as 0.01")
+        place = prototxt.place_of(file, "base_lr")
+        faults.append(f"{place}: base_lr: {_given(solver, 'base_lr')}; give a learning rate above 0, such as 0.01")
     if policy not in NEEDS:
         given = f'"{policy}"' if policy else "not given"
-        faults.append(f"{file}: lr_policy: {given}; there are {', '.join(NEEDS)}")
+        faults.append(f"{prototxt.place_of(file, 'lr_policy')}: lr_policy: {given}; there are {', '.join(NEEDS)}")
     return faults + [
-        f'{file}: {key}: {_given(solver, key)}; lr_policy: "{policy}" needs one above 0; "fixed" has a rate that stays'
+        f"{prototxt.place_of(file, key, 'lr_policy')}: {key}: {_given(solver, key)}; "
+        f'lr_policy: "{policy}" needs one above 0; "fixed" has a rate that stays'
         for key in NEEDS.get(policy, ())
         if not _fits(solver, key)
     ]

@@ -28,6 +28,7 @@ from tools.protocol.weighted_layers import weighted_layers
 
 SOLVER = "solver.prototxt"
 FEWEST = {"iter_size": 1, "max_iter": 1, "test_interval": 1, "display": 1, "snapshot": 0}  # numbers of a solver
+SOLVER_TYPES = ("AdaDelta", "AdaGrad", "Adam", "Nesterov", "RMSProp", "SGD")
 OTHER_NETS = ("train_net", "test_net", "net_param", "train_net_param", "test_net_param", "weights")  # of a solver
 
 
@@ -256,12 +257,15 @@ def _set_solver(exp: Experiment, solver: SolverParameter, file: Path) -> None:
             setattr(solver, key, getattr(exp, key))
     faults = _number_faults(solver, file)
     if not solver.display:
-        faults.append(f"{file}: display: 0 or not given; give an interval: the training loss is read from the log")
+        place = prototxt.place_of(file, "display")
+        faults.append(f"{place}: display: 0 or not given; give an interval: the training loss is read from the log")
     if not solver.max_iter:
-        faults.append(f"{file}: max_iter: 0 or not given; give the number of iterations")
+        place = prototxt.place_of(file, "max_iter")
+        faults.append(f"{place}: max_iter: 0 or not given; give the number of iterations")
     if len(solver.test_state) > 1:
-        faults.append(f"{file}: test_state: {len(solver.test_state)} test nets; there must be at most one")
-    faults += rate_faults(solver, file)
+        place = prototxt.place_of(file, "test_state")
+        faults.append(f"{place}: test_state: {len(solver.test_state)} test nets; there must be at most one")
+    faults += rate_faults(solver, file) + _rule_faults(solver, file)
     if exp.test_interval is None:
         solver.test_interval = min(solver.test_interval, solver.max_iter)
     divides = solver.test_interval and solver.max_iter % solver.test_interval == 0
@@ -277,10 +281,25 @@ def _number_faults(solver: SolverParameter, file: Path) -> list[str]:
     """A line for each number below Caffe's default: 1 of iter_size, 0 of the others."""
     default = SolverParameter()
     return [
-        f"{file}:{prototxt.field_lines(file, key)[0]}: {key}: {getattr(solver, key)}; give {fewest} or more"
+        f"{prototxt.place_of(file, key)}: {key}: {getattr(solver, key)}; give {fewest} or more"
         for key, fewest in FEWEST.items()
         if getattr(solver, key) < getattr(default, key)
     ]
+
+
+def _rule_faults(solver: SolverParameter, file: Path) -> list[str]:
+    """A line for each thing in the rule of the update at which Caffe ends."""
+    faults = []
+    if solver.type not in SOLVER_TYPES:
+        place = prototxt.place_of(file, "type")
+        faults.append(f'{place}: type: "{solver.type}"; there are {", ".join(SOLVER_TYPES)}')
+    if solver.type in ("AdaGrad", "RMSProp") and solver.momentum:
+        place = prototxt.place_of(file, "momentum")
+        faults.append(f'{place}: momentum: {solver.momentum:g}; type: "{solver.type}" takes none: remove it')
+    if solver.weight_decay and solver.regularization_type not in ("L1", "L2"):
+        place = prototxt.place_of(file, "regularization_type")
+        faults.append(f'{place}: regularization_type: "{solver.regularization_type}"; there are L1, L2')
+    return faults
 
 
 def _set_run(exp: Experiment, run: Run, net: NetParameter, solver: SolverParameter, data: tuple[int, int]) -> None:

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from caffeformat.caffeformat_pb2 import SolverParameter
-from torchcaffe.common.log import check
 from torchcaffe.nets.params import Param
 from torchcaffe.solvers.sgd import SGD
 
@@ -38,9 +37,10 @@ class Adaptive(SGD):
 class AdaGrad(Adaptive):
     """h = h + g^2; w = w - rate * g / (sqrt(h) + delta)."""
 
-    def __init__(self, param: SolverParameter, params: list[Param]):
-        super().__init__(param, params)
-        check(param.momentum == 0, f"Momentum cannot be used with AdaGrad.{_without(param)}", "sgd_solvers.hpp:76")
+    def __init__(self, param: SolverParameter, params: list[Param], where: str = "solver"):
+        super().__init__(param, params, where)
+        with_momentum = f"Momentum cannot be used with AdaGrad. Leave out momentum: {param.momentum:g}"
+        self._check(param.momentum == 0, "momentum", with_momentum, "sgd_solvers.hpp:76")
 
     def _rule(
         self, weight: torch.Tensor, g: torch.Tensor, history: list[torch.Tensor], rate: float, iteration: int
@@ -66,12 +66,13 @@ class AdaGrad(Adaptive):
 class RMSProp(Adaptive):
     """h = rms_decay * h + (1 - rms_decay) * g^2; w = w - rate * g / (sqrt(h) + delta)."""
 
-    def __init__(self, param: SolverParameter, params: list[Param]):
-        super().__init__(param, params)
-        check(param.momentum == 0, f"Momentum cannot be used with RMSProp.{_without(param)}", "sgd_solvers.hpp:96")
+    def __init__(self, param: SolverParameter, params: list[Param], where: str = "solver"):
+        super().__init__(param, params, where)
+        with_momentum = f"Momentum cannot be used with RMSProp. Leave out momentum: {param.momentum:g}"
+        self._check(param.momentum == 0, "momentum", with_momentum, "sgd_solvers.hpp:96")
         bounds = f"rms_decay should lie between 0 and 1. It is {param.rms_decay:g}"
-        check(param.rms_decay >= 0, bounds, "sgd_solvers.hpp:98")
-        check(param.rms_decay < 1, f"{bounds}; it must be less than 1", "sgd_solvers.hpp:100")
+        self._check(param.rms_decay >= 0, "rms_decay", bounds, "sgd_solvers.hpp:98")
+        self._check(param.rms_decay < 1, "rms_decay", f"{bounds}; it must be less than 1", "sgd_solvers.hpp:100")
 
     def _rule(
         self, weight: torch.Tensor, g: torch.Tensor, history: list[torch.Tensor], rate: float, iteration: int
@@ -171,7 +172,3 @@ def _fused_adam(
 def _average_square(mean: torch.Tensor, values: torch.Tensor, share: float) -> None:
     """mean = share * mean + (1 - share) * values^2."""
     mean.mul_(share).addcmul_(values, values, value=1 - share)
-
-
-def _without(param: SolverParameter) -> str:
-    return f" Leave out momentum: {param.momentum:g}"

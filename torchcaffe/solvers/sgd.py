@@ -12,10 +12,11 @@ So the history contains the learning rate. The other solvers derive from SGD and
 import numpy as np
 import torch
 
+from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import SolverParameter
 from torchcaffe.common import log
 from torchcaffe.common.blob import Blob
-from torchcaffe.common.log import check, number
+from torchcaffe.common.log import Fatal, check, number
 from torchcaffe.nets.params import Param
 
 _Settings = tuple[float, float, float, bool]  # decay, momentum, dampening, whether it is Nesterov's rule
@@ -27,12 +28,13 @@ class SGD:
     """The update rule for the learnable `params`.
 
     `history` has one tensor per parameter, in their order. A solver with two puts all the second ones after all the
-    first ones.
+    first ones. `where` names the solver's file in errors.
     """
 
     histories = 1  # tensors per parameter
 
-    def __init__(self, param: SolverParameter, params: list[Param]):
+    def __init__(self, param: SolverParameter, params: list[Param], where: str = "solver"):
+        self.where = where
         self.param = param
         self.params = params
         self.current_step = 0
@@ -43,7 +45,8 @@ class SGD:
         self._steps: dict[_Settings, list[_Tensors]] | None = None
         unknown = f"Unknown regularization type: {param.regularization_type}; L1 or L2"
         known = param.regularization_type in ("L1", "L2")
-        check(known or not any(map(self._decay, params)), unknown, "sgd_solver.cpp:181")  # without decay it is not read
+        without_decay = not any(map(self._decay, params))  # then it is not read
+        self._check(known or without_decay, "regularization_type", unknown, "sgd_solver.cpp:181")
 
     def learning_rate(self, iteration: int) -> float:
         """The learning rate at `iteration`, rounded to float32. Updates `current_step`. Raises Fatal."""
@@ -52,9 +55,10 @@ class SGD:
             return float(np.float32(p.base_lr))
         if policy != "poly":
             negative = f"lr_policy {policy} needs a gamma of 0 or more; it is {p.gamma:g}"
-            check(p.gamma >= 0, negative, "sgd_solver.cpp:39")
+            self._check(p.gamma >= 0, "gamma", negative, "sgd_solver.cpp:39")
         if policy in ("step", "sigmoid"):
-            check(p.stepsize > 0, f"lr_policy {policy} needs stepsize: 1 or more", "sgd_solver.cpp:33")
+            too_small = f"lr_policy {policy} needs stepsize: 1 or more"
+            self._check(p.stepsize > 0, "stepsize", too_small, "sgd_solver.cpp:33")
         if policy == "step":
             self.current_step = iteration // p.stepsize
         elif policy == "multistep":  # noqa: SIM102
@@ -71,9 +75,14 @@ class SGD:
             "sigmoid": lambda: 1 / (1 + np.exp(-p.gamma * (iteration - p.stepsize))),
         }
         unknown = f"Unknown learning rate policy: {policy}; known policies: fixed, {', '.join(factors)}"
-        check(policy in factors, unknown, "sgd_solver.cpp:67")
+        self._check(policy in factors, "lr_policy", unknown, "sgd_solver.cpp:67")
         with np.errstate(all="ignore"):  # as in C: overflow gives inf, an undefined power gives nan
             return float(np.float32(p.base_lr * factors[policy]()))
+
+    def _check(self, condition: bool, key: str, message: str, place: str) -> None:
+        """Raises Fatal unless `condition` holds. Its text begins with the line of `key`, or of lr_policy without it."""
+        if not condition:
+            raise Fatal(f"{prototxt.place_of(self.where, key, 'lr_policy')}: {message}", place)
 
     def apply(self, rate: float, iteration: int) -> None:
         """Updates all parameters from their gradients. With `keeps_updates`, the updates replace the gradients, as in

@@ -53,9 +53,9 @@ class Solver:
             context.set_random_seed(param.random_seed)
         self._rng = context.current().rng
         self.net = self._train_net()
-        self.test_nets = self._test_nets()
+        self.test_nets = self._test_nets(where)
         log.info("solver.cpp:57", "Solver scaffolding done.")
-        self.updater = updater(param, self.net.params.learnable)
+        self.updater = updater(param, self.net.params.learnable, where)
         self._hdf5 = param.snapshot_format == SolverParameter.HDF5
         if self._hdf5:
             hdf5.check_possible(self.net, where)
@@ -86,7 +86,7 @@ class Solver:
             parsed = reader.read(getattr(p, field))
         return self._build(parsed, NetState(phase=TRAIN), [p.train_state])
 
-    def _test_nets(self) -> list[Net]:
+    def _test_nets(self, where: str) -> list[Net]:
         """The nets in test_net_param and test_net; then `net` or `net_param`, for each test_iter that remains."""
         p = self.param
         sources: list[tuple[str, Callable[[], ParsedNet]]] = []
@@ -97,7 +97,10 @@ class Solver:
         has_generic_net = p.HasField("net") or p.HasField("net_param")
         count = len(p.test_iter)
         enough = count >= len(sources) if has_generic_net else count == len(sources)
-        check(enough, "test_iter must be specified for each test network.", "solver.cpp:132")
+        if not enough:
+            place = f"{prototxt.place_of(where, 'test_iter')}: ({count} vs. {len(sources)})"
+            line = "132" if has_generic_net else "135"
+            raise log.Fatal(f"{place} test_iter must be specified for each test network.", f"solver.cpp:{line}")
         for _ in range(count - len(sources)):
             if p.HasField("net_param"):
                 sources.append(("net_param", partial(reader.from_message, p.net_param, "net_param")))

@@ -10,6 +10,7 @@ from caffeformat.caffeformat_pb2 import SolverParameter
 from tests.helpers.rendered_nets import rendered
 from tools.common.errors import UserError
 from tools.nets.learning_rate import NEEDS, rate_faults
+from tools.nets.templates import SOLVER_TYPES
 
 FILE = Path("solvers/own.prototxt")
 STEP = 'base_lr: 0.1 lr_policy: "step" '
@@ -39,10 +40,23 @@ def test_what_the_rate_lacks_is_told_with_its_key(text: str, told: list[str]) ->
     assert all(line.startswith(f"{FILE}: {start}") for line, start in zip(lines, told, strict=True))
 
 
+def test_a_fault_has_the_line_of_its_key_or_of_the_policy_that_needs_it(tmp_path: Path) -> None:
+    file = tmp_path / "own.prototxt"
+    file.write_text('lr_policy: "step"\ngamma: -1\nbase_lr: 0\n')
+    lines = rate_faults(prototxt.read_solver(file), file)
+    assert [line[: len(f"{file}:1: gamma")] for line in lines] == [
+        f"{file}:3: base_",
+        f"{file}:2: gamma",
+        f"{file}:1: steps",
+    ]
+    file.write_text('base_lr: 0.1\nlr_policy: "Step"\n')
+    assert rate_faults(prototxt.read_solver(file), file)[0].startswith(f'{file}:2: lr_policy: "Step"; there are fixed')
+
+
 GIVEN = {"gamma": "gamma: 0.5", "stepsize": "stepsize: 2", "power": "power: 0.5", "stepvalue": "stepvalue: 2"}
 
 
-@pytest.mark.parametrize("type_", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])
+@pytest.mark.parametrize("type_", SOLVER_TYPES)
 @pytest.mark.parametrize("policy", NEEDS)
 def test_a_rate_with_all_that_its_policy_needs_is_accepted(policy: str, type_: str) -> None:
     needed = " ".join(GIVEN[key] for key in NEEDS[policy])

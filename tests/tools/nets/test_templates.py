@@ -3,16 +3,19 @@
 import json
 import math
 import re
+import subprocess
 
 import pytest
 
 from caffeformat import FormatError, prototxt
+from caffeformat.caffeformat_pb2 import SolverParameter
 from tests.helpers.real_caffe import RealCaffe
 from tests.helpers.rendered_nets import edited, rendered, solver_of
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
-from tools.nets.templates import headline_in, render
+from tools.nets.templates import SOLVER_TYPES, headline_in, render
 from tools.protocol.layout import NET, Run, split_of
+from torchcaffe.solvers.solver_types import solver_type
 
 
 def test_the_solver_is_the_references_with_what_a_run_needs(tiny):
@@ -122,7 +125,7 @@ def test_every_solver_of_the_checkout_is_rendered(tiny, solver):
 REFUSED = {
     "test_batch_size=64": r"SET: test_batch_size: 5000 validation images in test batches of 64; .* as 50 does",
     "max_iter=1500 test_interval=1000": r"SET: test_interval: 1000 with max_iter 1500; it must divide max_iter",
-    "solver=silent": r"solvers/silent.prototxt: display: 0 or not given; give an interval",
+    "solver=silent": r"solvers/silent.prototxt:11: display: 0 or not given; give an interval",
     "crop_size=65": r"SET: crop_size: crops of 65 in images of 64",
     "fc8_outputs=99": r"SET: fc8_outputs: 99; at least the 100 classes of a half",
     "model=alexnett": r"SET: model: alexnett; a folder of prototxt/",
@@ -194,7 +197,7 @@ def test_all_faults_of_net_solver_and_experiment_are_told_at_once_with_their_lin
     expected = [
         r"^solvers/own.prototxt: display: 0 or not given",
         r"^solvers/own.prototxt: max_iter: 0 or not given",
-        r"^solvers/own.prototxt: test_state: 2 test nets; there must be at most one",
+        r"^solvers/own.prototxt:1: test_state: 2 test nets; there must be at most one",
         r"^solvers/own.prototxt: base_lr: not given; give a learning rate above 0",
         r"^solvers/own.prototxt: lr_policy: not given; there are fixed, step, ",
         r"^SET: test_batch_size: 5003 validation images in test batches of 100; .* as 1 does",
@@ -231,6 +234,46 @@ def test_a_number_of_the_solver_that_caffe_cannot_count_with_is_refused(tiny, ch
     with pytest.raises(UserError) as error:
         rendered(tiny("solver=own"))
     assert str(error.value) == f"solvers/own.prototxt:{line}: {told}"
+
+
+RULES = {
+    'type: "adam"': 'type: "adam"; there are AdaDelta, AdaGrad, Adam, Nesterov, RMSProp, SGD',
+    'regularization_type: "L3"': 'regularization_type: "L3"; there are L1, L2',
+    'type: "AdaGrad"': 'momentum: 0.9; type: "AdaGrad" takes none: remove it',
+}
+
+
+@pytest.mark.parametrize("field, told", RULES.items(), ids=RULES)
+def test_a_rule_of_the_update_that_caffe_refuses_is_told_with_its_line(tiny, checkout, tmp_path, caffe, field, told):
+    own_solver(checkout, tmp_path, "weight_decay: 0.1", "momentum: 0.9", field)
+    with pytest.raises(UserError) as error:
+        rendered(tiny("solver=own"))
+    file = tmp_path / "solvers" / "own.prototxt"
+    lines = file.read_text().splitlines()
+    line = 1 + next(at for at, text in enumerate(lines) if text.startswith(told.partition(":")[0]))
+    assert str(error.value) == f"solvers/own.prototxt:{line}: {told}"
+    (tmp_path / "net.prototxt").write_text(FEW)
+    file.write_text(re.sub("(?m)^(net|test_.*|snapshot.*): .*$", "", file.read_text()) + 'net: "net.prototxt"\n')
+    done = subprocess.run(
+        [caffe, "train", f"--solver={file}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode and re.search("Unknown (solver|regularization) type: |Momentum cannot be used", done.stderr)
+
+
+FEW = """layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 dim: 2 } } }
+layer { name: "fc" type: "InnerProduct" bottom: "x" top: "fc" inner_product_param { num_output: 2 } }
+layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "x" top: "loss" }
+"""
+
+
+def test_without_decay_the_regularization_is_not_read(tiny, checkout, tmp_path):
+    own_solver(checkout, tmp_path, "weight_decay: 0", 'regularization_type: "L3"')
+    assert solver_of(rendered(tiny("solver=own"))[0]).regularization_type == "L3"
+
+
+def test_the_types_of_solvers_are_torchcaffes():
+    with pytest.raises(FormatError, match=rf"known types: {', '.join(SOLVER_TYPES)}\)"):
+        solver_type(SolverParameter(type="none"), "solver")
 
 
 def test_all_numbers_of_the_solver_are_told_at_once_with_an_unknown_bottom_blob_of_the_net(tiny, checkout, tmp_path):

@@ -61,6 +61,31 @@ def test_an_unknown_regularization_with_decay_is_refused_before_the_first_step(t
         caffe.get_solver(tmp_path / "ours.prototxt")
 
 
+PLACES = {  # what the solver has on its first line and on its second -> the line that is told, and the text
+    ('lr_policy: "fixed"', 'regularization_type: "L3"'): (2, "Unknown regularization type: L3; L1 or L2"),
+    ('lr_policy: "fixed"', 'type: "AdaGrad" momentum: 0.9'): (2, "Momentum cannot be used with AdaGrad. Leave out"),
+    ('lr_policy: "fixed"', 'type: "RMSProp" rms_decay: 2'): (2, "rms_decay should lie between 0 and 1. It is 2"),
+    ('lr_policy: "fixed"', 'type: "NoSolver"'): (2, "Unknown solver type: NoSolver"),
+    ("gamma: 0.1", 'lr_policy: "cosine"'): (2, "Unknown learning rate policy: cosine; known policies: fixed, step"),
+    ('lr_policy: "step"', "gamma: 0.1"): (1, "lr_policy step needs stepsize: 1 or more"),
+    ('lr_policy: "exp"', "gamma: -0.1"): (2, "lr_policy exp needs a gamma of 0 or more; it is -0.1"),
+}
+
+
+@pytest.mark.parametrize("lines", PLACES, ids=[" ".join(lines) for lines in PLACES])
+def test_a_wrong_setting_is_told_with_the_file_and_line_of_the_solver(tmp_path: Path, lines: tuple[str, str]) -> None:
+    net = 'layer { name: "x" type: "DummyData" top: "x" dummy_data_param { shape { dim: 1 dim: 2 } } }\n'
+    net += 'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 2 } }\n'
+    net += 'layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "x" top: "loss" }\n'
+    (tmp_path / "net.prototxt").write_text(net)
+    file, (line, text) = tmp_path / "solver.prototxt", PLACES[lines]
+    more = f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 weight_decay: 0.1 max_iter: 1 snapshot_after_train: false'
+    file.write_text("\n".join([*lines, more]))
+    with pytest.raises(FormatError) as told:
+        caffe.get_solver(file).step(1)
+    assert str(told.value).startswith(f"{file}:{line}: {text}")
+
+
 def test_a_layer_that_does_not_learn_stays_and_so_does_what_is_below(real_caffe, tmp_path, figures) -> None:
     steps = Steps(real_caffe, tmp_path, BASE, mults="param { lr_mult: 0 } param { lr_mult: 0 }")
     steps.run(3)

@@ -211,3 +211,21 @@ def test_a_net_of_old_layers_within_the_solver_trains_where_caffe_ends(caffe: Pa
     found = engine_runs.ours(tmp_path, "train", "--solver=within.prototxt")
     assert (found.code, right.code) == (0, 0)
     assert found.lines("loss = ") == right.lines("loss = ") != []
+
+
+@pytest.mark.parametrize(
+    ("nets", "line"),
+    [('train_net: "net.prototxt"', "135"), ('net: "net.prototxt"', "132")],
+    ids=["one for each", "one for each at least"],
+)
+def test_too_few_test_iter_are_told_as_in_caffe_with_the_line(
+    caffe: Path, tmp_path: Path, nets: str, line: str
+) -> None:
+    (tmp_path / "net.prototxt").write_text(OLD_NET)
+    tests = 'test_net: "net.prototxt" test_net: "net.prototxt" test_interval: 1'
+    (tmp_path / "solver.prototxt").write_text(f"{SHORT} {nets} {tests}\ntest_iter: 1\n")
+    right = engine_runs.real(caffe, tmp_path, "train", "--solver=solver.prototxt")
+    found = engine_runs.ours(tmp_path, "train", "--solver=solver.prototxt")
+    text = "(1 vs. 2) test_iter must be specified for each test network."
+    assert f"solver.cpp:{line}] Check failed: param_.test_iter_size()" in right.log and text in right.log
+    assert f"solver.cpp:{line}] Check failed: solver.prototxt:2: {text}" in found.log
