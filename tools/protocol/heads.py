@@ -12,7 +12,7 @@ graph does not decide this is refused, with the names of the layers; so is one w
 loss_weight.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -179,6 +179,8 @@ def _choose(
         ]
     losses = {phase: _losses(graphs[phase], classifiers[phase], classifier) for phase in graphs}
     training = [loss for loss in losses[TRAIN] if _weight(layers[loss])]
+    if (unnamed := _without_top(layers, classifiers, classifier, places)) and not (losses[TEST] and training):
+        return unnamed
     faults = []
     if not losses[TEST]:
         elsewhere = [places[loss] for loss in losses[TRAIN]]
@@ -205,6 +207,22 @@ def _choose(
     )
 
 
+def _without_top(
+    layers: Sequence[LayerParameter],
+    classifiers: dict[int, dict[int, frozenset[int]]],
+    classifier: frozenset[int],
+    places: Places,
+) -> list[str]:
+    """A line for each loss that reads `classifier` and has no top: Caffe trains with it all the same."""
+    found = {head for heads in classifiers.values() for head, read in heads.items() if read == classifier}
+    return [
+        f"{places[loss]}: {layers[loss].type} layer {layers[loss].name!r} has no top: Caffe gives it one without a "
+        f'name of its own, from which no results are read; give it one: top: "{layers[loss].name}"'
+        for loss in sorted(found)
+        if layers[loss].type in _CLASS_LOSSES and not layers[loss].top
+    ]
+
+
 def _is_headline_accuracy(layer: LayerParameter) -> bool:
     param = layer.accuracy_param
     return layer.type == "Accuracy" and param.top_k == 1 and not param.HasField("ignore_label") and bool(layer.top)
@@ -224,6 +242,12 @@ def _weight(layer: LayerParameter) -> float:
     return layer.loss_weight[0] if layer.loss_weight else float(layer.type.endswith("Loss"))
 
 
+def loss_layers(graph: NetGraph) -> list[int]:
+    """The layers whose tops the net's loss is the weighted sum of."""
+    layers = graph.net.layer
+    return [position for position in graph.layers if _weight(layers[position]) or any(layers[position].loss_weight)]
+
+
 def _is_log_loss(layer: LayerParameter) -> bool:
     param = layer.loss_param
     plain = not param.HasField("ignore_label") and param.normalization != LossParameter.NONE
@@ -236,8 +260,7 @@ def _training_loss(graph: NetGraph, losses: list[int]) -> str | None:
     logs = [loss for loss in losses if _is_log_loss(layers[loss])]
     if not logs:
         return None
-    whole = [position for position in graph.layers if _weight(layers[position]) or any(layers[position].loss_weight)]
-    if whole == logs and _weight(layers[logs[0]]) == 1:
+    if loss_layers(graph) == logs and _weight(layers[logs[0]]) == 1:
         return SMOOTHED
     top: str = layers[logs[0]].top[0]
     return top if top in graph.outputs else None

@@ -106,8 +106,16 @@ def weighted_layers(net: NetParameter, file: Path, solver: SolverParameter | Non
     faults += [
         _one_for_both_phases(net.layer[same[0]], places[same[0]])
         if name in pairs
-        else f"{file}: two weighted layers are named {name!r}; Caffe copies by name, so each needs its own"
+        else f"{places[same[1]]}: two weighted layers are named {name!r}; Caffe copies by name, so each needs its own; "
+        f"the first is at {places[same[0]]}"
         for name, same in twice.items()
+    ]
+    faults += [
+        f"{places[position]}: layer {net.layer[position].name!r} ({net.layer[position].type}) has the name of the "
+        f"{net.layer[same].type} layer at {places[same]}; Caffe copies by name, so each needs its own"
+        for position in range(len(net.layer))
+        for same in every
+        if position not in every and net.layer[position].name == net.layer[same].name
     ]
     if not faults and (len(blocks) < 2 or blocks[-1].main.type == "Deconvolution"):
         faults.append(

@@ -81,6 +81,7 @@ HEADLINES = {
                               + accuracy("a", "sum") + loss("l", "sum"), ("a", "l", ["fc2", "other"], SMOOTHED)),
     "a loss for each phase": (TRUNK + accuracy("a", "fc2") + loss("t", "fc2", TRAIN) + loss("l", "fc2", TEST),
                               ("a", "l", ["fc2"], SMOOTHED)),
+    "a loss without a top beside": (TRUNK + PLAIN + loss("m", "fc2").replace('top: "m"', ""), ("a", "l", ["fc2"], "l")),
     "a hinge loss beside": (TRUNK + accuracy("a", "fc2") + loss("h", "fc2", type_="HingeLoss") + loss("l", "fc2"),
                             ("a", "l", ["fc2"], "l")),
     "a hinge loss alone": (TRUNK + accuracy("a", "fc2") + loss("h", "fc2", type_="HingeLoss"),
@@ -147,6 +148,8 @@ REFUSED = {
                                r"(?s)no loss layer of the TEST phase .*'fc3'.*add one\n.*it would not learn"),
     "a loss without weight": (TRUNK + accuracy("a", "fc2") + loss("l", "fc2", "loss_weight: 0"),
                               r"no loss layer of the TRAIN phase with a loss_weight reads the scores of 'fc2'"),
+    "a loss without a top": (TRUNK + accuracy("a", "fc2") + loss("l", "fc2").replace('top: "l"', ""),
+                             r"^net.prototxt: SoftmaxWithLoss layer 'l' has no top: .*; give it one: top: \"l\"$"),
     "scores of a Concat": (TRUNK + fc("more", "fc1") + layer("c", "Concat", "fc2 more") + accuracy("a", "c")
                            + loss("l", "c"), r"Accuracy layer 'a': its scores come from the Concat layer 'c'"),
     "scores of a Slice": (TRUNK + layer("s", "Slice", "fc2", 'top: "s2"') + accuracy("a", "s") + loss("l", "s"),

@@ -234,6 +234,33 @@ def test_real_caffe_knows_no_bottom_blob_that_only_the_other_phase_has(caffe: Pa
         weighted_layers(prototxt.parse(text, NetParameter(), str(FILE)), FILE)
 
 
+def test_two_layers_of_one_name_are_told_with_both_lines(tmp_path: Path) -> None:
+    file = tmp_path / "net.prototxt"
+    for other, told in (
+        (
+            beside("conv", "ReLU", "conv"),
+            f"{file}:4: layer 'conv' (ReLU) has the name of the Convolution layer at {file}:3",
+        ),
+        (beside("conv", "BatchNorm", "conv"), f"{file}:4: two weighted layers are named 'conv'"),
+    ):
+        file.write_text(DATA + fed("conv", "Convolution", "data") + other + fed("fc", "InnerProduct", "conv"))
+        file.write_text(file.read_text() + heads("main", "fc"))
+        with pytest.raises(UserError) as error:
+            weighted_layers(prototxt.read_net(file), file)
+        (line,) = str(error.value).splitlines()
+        assert line.startswith(f"{told}; Caffe copies by name, so each needs its own")
+        assert line.count(f"at {file}:3") == 1
+    apart = "".join(
+        f'layer {{ name: "act" type: "{type_}" bottom: "conv" top: "conv" include {{ phase: {phase} }} }}\n'
+        for type_, phase in (("ReLU", "TRAIN"), ("Sigmoid", "TEST"))
+    )
+    conv = fed("conv", "Convolution", "data")
+    assert parts_of(DATA + conv + apart + fed("fc", "InnerProduct", "conv") + heads("main", "fc"))[0] == [
+        ["conv"],
+        ["fc"],
+    ]
+
+
 def test_a_layer_in_python_with_weights_is_refused_on_the_way_to_the_scores_and_auxiliary_beside_it(
     tmp_path: Path,
 ) -> None:
