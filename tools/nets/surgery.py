@@ -26,12 +26,16 @@ class LayerPlan:
     copied: bool  # else it starts random
     frozen: bool  # else it learns
     filters: str = ""  # `72 of 96`, if only some filters are copied
+    learning: str = "learning"  # if it is not frozen; else what of it the template keeps from learning, and how
 
     @property
     def action(self) -> str:
-        """`copied, frozen`, `random, learning`, `copied 72 of 96, frozen`."""
+        """`copied, frozen`, `random, learning`, `copied 72 of 96, frozen`.
+
+        Where the template keeps it from learning: `copied, not learning (lr_mult: 0 in the template)`.
+        """
         start = " ".join(["copied" if self.copied else "random", *([self.filters] if self.filters else [])])
-        return f"{start}, {'frozen' if self.frozen else 'learning'}"
+        return f"{start}, {'frozen' if self.frozen else self.learning}"
 
 
 def set_condition(

@@ -16,6 +16,7 @@ from caffeformat.caffeformat_pb2 import LayerParameter, NetParameter, SolverPara
 from tools.common.errors import Faults, UserError
 from tools.common.files import read_json
 from tools.nets.data_layers import check_transforms, data_layers, set_data
+from tools.nets.gradients import with_what_learns
 from tools.nets.learning_rate import rate_faults
 from tools.nets.surgery import LayerPlan, set_condition
 from tools.protocol.conditions import Condition
@@ -149,7 +150,7 @@ def _changed(kind: _Kind) -> _Changed:
         with faults:
             _set_classes(exp, net, net_file, solver, weighted.classifiers, kind.classes)
         with faults:
-            plan = set_condition(exp, net, weighted, condition)
+            plan = with_what_learns(set_condition(exp, net, weighted, condition), net, net_file, solver)
     faults.raise_all()
     if condition.trainings > 1:
         _lengthen(solver, condition.trainings)
