@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from tools.caffe_log.glog import Clock, last_prefix, plain_text, process_of
+from tools.caffe_log.messages import is_cut_off, lost_blank
 
 _BEGINS_ROW = re.compile(r"Iteration (\d{1,18})\b.*(?:, (?:\S+ep, )?loss = |, Testing net|, Test score)")
 _STARTS = ("Initializing solver from", "Solving ")
@@ -140,26 +141,46 @@ def _starts_again(life: _Life, text: str, start: int, now: int, begins: re.Match
 def rejoined(lines: Iterable[str]) -> Iterator[str]:
     """The lines of a log that a console wrapped, each in one piece again.
 
-    A console cuts at a fixed width: the most frequent length of the lines that another line without glog's prefix
+    A console cuts at a fixed width: the length of the longest lines with glog's prefix, which another line without it
     follows. A line of that length goes on in the next one. A console may leave out a blank at the cut.
+    If the width cannot be told, lines that go on in the next one lose their number: their rows are then left out.
     """
     rows = [line.rstrip("\r\n") for line in lines]
     has_prefix = [last_prefix(row) is not None for row in rows]
-    lengths = Counter(
-        len(row) for row, this, after in zip(rows, has_prefix, has_prefix[1:], strict=False) if this > after
-    )
-    width = max(lengths, key=lambda length: (lengths[length], length), default=0)
-    if lengths[width] < 2 or any(len(row) > width for row, has in zip(rows, has_prefix, strict=True) if has):
-        yield from (f"{row}\n" for row in rows)  # one odd line does not make a wrapped log
+    goes_on = [
+        this > after and rest != "" for this, after, rest in zip(has_prefix, has_prefix[1:], rows[1:], strict=False)
+    ]
+    width = max((len(row) for row, has in zip(rows, has_prefix, strict=True) if has), default=0)
+    if sum(len(row) >= width - 1 and more for row, more in zip(rows, goes_on, strict=False)) < 2:
+        yield from (f"{row}\n" for row in _without_cut_numbers(rows, goes_on))  # one odd line makes no wrapped log
         return
     whole = ""
     for number, row in enumerate(rows):
         whole += row
         follows = number + 1 < len(rows) and not has_prefix[number + 1] and rows[number + 1] != ""
         if whole and follows and len(row) == width:
+            whole += lost_blank(row, rows[number + 1])
             continue
         if whole and follows and len(row) == width - 1 and has_prefix[number]:
             whole += " "
             continue
         yield whole + "\n"
         whole = ""
+
+
+def _without_cut_numbers(rows: list[str], goes_on: list[bool]) -> list[str]:
+    """The rows, without the number that two or more rows of one length have at their end and end in the next row.
+
+    A number after an lr line is most often that of a Python layer, which prints while the next iteration runs.
+    """
+    cut = [
+        number
+        for number, (row, more) in enumerate(zip(rows, goes_on, strict=False))
+        if more and not _SETS_RATE.search(row) and is_cut_off(row, rows[number + 1])
+    ]
+    lengths = Counter(len(rows[number]) for number in cut)
+    kept = list(rows)
+    for number in cut:
+        if lengths[len(rows[number])] > 1:
+            kept[number] = rows[number].rpartition("=")[0] + "="
+    return kept

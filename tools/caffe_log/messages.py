@@ -28,12 +28,36 @@ def is_cut_off(line: str, rest: str) -> bool:
     prefix, rest = last_prefix(line), rest.rstrip("\r\n")
     if prefix is None or not rest.strip():
         return False
-    start, line = prefix.start(4), line.rstrip("\r\n")
-    pattern = ITERATION if prefix[4] == "Iteration" else OUTPUT
+    start, line, pattern = prefix.start(4), line.rstrip("\r\n"), _pattern(prefix[4])
     is_open = line.count("(") > line.count(")") or not pattern.match(line, start)
-    if not is_open and not _REST.match(rest):
+    if not is_open and not (_REST.match(rest) and (rest.endswith(")") or _is_printed(line, rest))):
         return False
     return bool(pattern.match(line + rest, start) or pattern.match(f"{line} {rest}", start))
+
+
+def lost_blank(line: str, rest: str) -> str:
+    """A blank if a display or output line that was cut in two is read only with a blank between its parts."""
+    return " " if not _is_read(line + rest) and _is_read(f"{line} {rest}") else ""
+
+
+def _is_read(line: str) -> bool:
+    prefix = last_prefix(line)
+    match = _pattern(prefix[4]).match(line, prefix.start(4)) if prefix else None
+    return match is not None and CUT_NAME not in (match[2] or "")
+
+
+def _pattern(first_word: str) -> re.Pattern[str]:
+    return ITERATION if first_word == "Iteration" else OUTPUT
+
+
+def _is_printed(line: str, rest: str) -> bool:
+    """Whether the number at the end of `line` is one of C++ if it goes on with `rest`: six digits, no zeros at the end.
+    Other numbers are those of another program."""
+    text = re.split(r"[\s=]", line)[-1] + rest
+    try:
+        return f"{float(text):.6g}" == text
+    except ValueError:
+        return False
 
 
 def last_name(line: str) -> str:

@@ -90,6 +90,36 @@ def test_a_blank_that_is_lost_at_the_cut_is_put_back():
     assert list(rejoined(f"{part}\n" for part in wrapped)) == [f"{line.strip()}\n" for line in (value, value, trimmed)]
 
 
+def wrapped(lines: list[str], width: int) -> list[str]:
+    """Rows of a console that leaves out a blank at their end."""
+    parts = [part for line in lines for part in (line.rstrip()[:width], line.rstrip()[width:]) if part]
+    return [f"{part.removesuffix(' ')}\n" for part in parts]
+
+
+def test_lines_of_which_most_lost_a_blank_at_the_cut_are_whole_again():
+    accuracy, loss = (
+        said(0, f"    Test net output #{n}") for n in ("0: accuracy = 0.95", "1: loss = 1 (* 1 = 1 loss)")
+    )
+    width = accuracy.index("0.95")
+    assert loss[width - 1] != " "
+    lines = [accuracy, accuracy, accuracy, loss]
+    assert list(rejoined(wrapped(lines, width))) == lines
+    assert list(rejoined(wrapped([accuracy] * 2, width))) == [accuracy] * 2  # the width cannot be seen, the words can
+
+
+def test_if_the_width_cannot_be_told_a_number_that_goes_on_in_the_next_row_is_taken_away():
+    value, longer = (
+        said(0, "    Test net output #0: accuracy = 0.756303"),
+        said(0, "a message that no console cut " * 3),
+    )
+    rows = [f"{value[:-4]}\n", "303\n"] * 2
+    assert list(rejoined([*rows, longer])) == [f"{value[: value.index('=') + 1]}\n", "303\n"] * 2 + [longer]
+    once = [*rows[:2], longer]
+    assert list(rejoined(once)) == once
+    of_a_layer = [said(0, "Iteration 20, lr = 0.1"), "12\n", said(0, "Iteration 40, lr = 0.1"), "13\n", longer]
+    assert list(rejoined(of_a_layer)) == of_a_layer
+
+
 def test_of_ranks_with_as_many_rows_the_one_with_the_outputs_stays():
     silent, speaks = training(0, 0, 100), training(0, 0, 200)
     output = said(2, "    Test net output #0: accuracy = 0.5", 200)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.caffe_log.messages import DISPLAY, ITERATION, is_cut_off, last_name
+from tools.caffe_log.messages import DISPLAY, ITERATION, is_cut_off, last_name, lost_blank
 
 PREFIX = "I0228 10:00:00.000000 1 solver.cpp:239] "
 WHOLE = "Iteration 20 (5 iter/s, 4s/20 iters), loss = 2.3"
@@ -29,6 +29,23 @@ def test_the_rest_of_a_line_that_was_cut_anywhere_after_its_iteration_is_known()
     for length in range(len("Iteration 20 ("), len(WHOLE)):
         assert is_cut_off(PREFIX + WHOLE[:length] + "\n", WHOLE[length:] + "\n")
     assert not is_cut_off(PREFIX + WHOLE + "\n", "Killed\n")
+
+
+@pytest.mark.parametrize(
+    ("number", "rest", "goes_on"), [("0.75", "6303", True), ("0.75", "0", False), ("3", "e", False)]
+)
+def test_the_rest_of_a_number_makes_a_number_as_c_prints_it(number: str, rest: str, goes_on: bool):
+    assert is_cut_off(f"{PREFIX}    Test net output #0: accuracy = {number}\n", f"{rest}\n") == goes_on
+
+
+def test_a_blank_is_lost_where_only_with_it_the_line_is_read():
+    for line, rest in [
+        ("Test net output #0: accuracy =", "0.5"),
+        ("Iteration 20, Testing", "net (#0)"),
+        ("Train net output #0: loss = 2.5 (* 1 = 2.5", "loss)"),
+    ]:
+        assert lost_blank(PREFIX + line, rest) == " " and lost_blank(PREFIX + line, f" {rest}") == ""
+    assert lost_blank(f"{PREFIX}Iteration 20, lr = 0", ".1") == ""
 
 
 def test_the_name_of_a_file_has_no_folders():
