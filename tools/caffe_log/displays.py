@@ -19,7 +19,8 @@ _MOST_OUTPUTS = 50  # in a form; it is compiled in a time that grows with them
 _PLAIN_NAME = re.compile(r"[\w./:-]+")
 _DAY = r"(?:[12][0-9]{3})?(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"  # as PREFIX of glog.py has it
 _MINUTE = _DAY + r" (?:[01][0-9]|2[0-3]):[0-5][0-9]"
-_NUMBER = r"([-+.0-9aefin]++)"  # float() judges it
+_NUMBER = r"([-+.0-9aefin]++)(?<!\.)(?<!e[-+][0-9])(?<!e[-+]00)"  # float() judges it, but for a cut one: `7.`, `1e-0`
+_WEIGHT = r" \(\* [^\s\]]++ = [^\s\]]++ loss\)"
 _FILE = r"[^\s\]:]+:[0-9]+"
 _FILES = re.compile(rf" ({_FILE})\]")
 
@@ -52,16 +53,23 @@ class OneTest(NamedTuple):
     outputs: list[float]
 
 
+class Outputs(NamedTuple):
+    """The outputs of a net, as its lines show them."""
+
+    names: tuple[str, ...] = ()
+    weighted: tuple[bool, ...] = ()  # whether `(* 1 = 2.5 loss)` follows the value
+
+
 class Form(NamedTuple):
     """What the lines of a training have in common."""
 
     thread: str  # as glog prints it
-    train: tuple[str, ...]  # the outputs' names
-    test: tuple[str, ...]  # those of the first test net; empty: tests are not looked for
+    train: Outputs
+    test: Outputs  # of the first test net; empty: tests are not looked for
 
     @property
     def is_known(self) -> bool:
-        names = self.train + self.test
+        names = self.train.names + self.test.names
         return bool(self.thread) and len(names) <= _MOST_OUTPUTS and all(map(_PLAIN_NAME.fullmatch, names))
 
     def parts(self, text: str) -> Iterator[tuple[Sequence[str], Displays | OneTest | None]]:
@@ -72,7 +80,7 @@ class Form(NamedTuple):
             return
         # All displays are of the same places in Caffe's source: a pattern that names them is faster.
         found = _display_or_else(self, tuple(_FILES.findall(first[0]))).findall(text)
-        size = 10 + len(self.train)  # groups of a display
+        size = 10 + len(self.train.names)  # groups of a display
         between = [index for index, cells in enumerate(found) if not cells[0]]
         start = 0
         for index in [*between, len(found)]:
@@ -88,7 +96,7 @@ class Form(NamedTuple):
 @lru_cache
 def _display(form: Form, files: tuple[str, ...] = ()) -> re.Pattern[str]:
     """A display, of lines that come from `files`: `solver.cpp:239`."""
-    places = [re.escape(file) for file in files] or [_FILE] * (len(form.train) + 2)
+    places = [re.escape(file) for file in files] or [_FILE] * (len(form.train.names) + 2)
     first, *others, last = [_before(form, place) for place in places]
     outputs = _outputs(form.train, [rf"I\2:\3\.[0-9]{{6}}{before}Train" for before in others])
     return re.compile(
@@ -102,9 +110,13 @@ def _display(form: Form, files: tuple[str, ...] = ()) -> re.Pattern[str]:
 def _display_or_else(form: Form, files: tuple[str, ...]) -> re.Pattern[str]:
     """The groups of a display, those of a test, and any other line. Those that are not there are empty."""
     second, before = rf"I({_MINUTE}:[0-5][0-9])\.([0-9]{{6}})", _before(form)
-    again = rf"I\{len(form.train) + 15}\.[0-9]{{6}}{before}Test"
-    outputs = _outputs(form.test, [f"{second}{before}Test", *[again] * len(form.test)])
-    test = rf"({second}{before}Iteration ([0-9]{{1,18}}), Testing net \(#0\)\r?\n{outputs})" if form.test else "((?!))"
+    again = rf"I\{len(form.train.names) + 15}\.[0-9]{{6}}{before}Test"
+    outputs = _outputs(form.test, [f"{second}{before}Test", *[again] * len(form.test.names)])
+    test = (
+        rf"({second}{before}Iteration ([0-9]{{1,18}}), Testing net \(#0\)\r?\n{outputs})"
+        if form.test.names
+        else "((?!))"
+    )
     return re.compile(f"{_display(form, files).pattern}|{test}|({LINES.pattern})")
 
 
@@ -113,10 +125,10 @@ def _before(form: Form, place: str = _FILE) -> str:
     return rf" ++{re.escape(form.thread)} {place}\] *+"
 
 
-def _outputs(names: tuple[str, ...], starts: list[str]) -> str:
+def _outputs(outputs: Outputs, starts: list[str]) -> str:
     return "".join(
-        rf"{start} net output #{index}: {re.escape(name)} = {_NUMBER}(?: \(\* [^\s\]]++ = [^\s\]]++ loss\))?\r?\n"
-        for index, (name, start) in enumerate(zip(names, starts, strict=False))
+        rf"{start} net output #{index}: {re.escape(name)} = {_NUMBER}{_WEIGHT if weighted else ''}\r?\n"
+        for index, (name, weighted, start) in enumerate(zip(*outputs, starts, strict=False))
     )
 
 

@@ -15,7 +15,7 @@ DISPLAY = re.compile(
     r"|(?: \([^)]*\)?)?(?:, ?(?:l|lo|los|loss|lr|T[a-z]*(?: n?e?)?)?(?: =)?)?\s*$)"
 )
 OUTPUT = re.compile(
-    r"(?:\w+ net output(?: mAP)?|\w+ score) #(\d{1,9}):(?: (.*?) =)? (\S+)(?: \(\* \S+ = \S+ loss\))?\s*$"
+    r"(?:\w+ net output(?: mAP)?|\w+ score) #(\d{1,9}):(?: (.*?) =)? (\S+)( \(\* \S+ = \S+ loss\))?\s*$"
 )
 TEST_LOSS = re.compile(r"Test loss: ([^\s\x1b\[]+)(?:\x1b\S*|\[\d*m)?\s*$")
 LOOKS_COLOURED = re.compile(r"\] *(?:\x1b|\^\[|\\|\[\d+(?:;\d+)*m)")  # something between the prefix and the message

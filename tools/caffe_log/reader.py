@@ -4,7 +4,7 @@ from collections import deque
 from itertools import islice
 
 from tools.caffe_log.copied_layers import CopiedLayers
-from tools.caffe_log.displays import LINES, Displays, Form, OneTest
+from tools.caffe_log.displays import LINES, Displays, Form, OneTest, Outputs
 from tools.caffe_log.glog import PREFIX, Clock, last_prefix, plain_text, process_of
 from tools.caffe_log.log import Log
 from tools.caffe_log.messages import (
@@ -97,8 +97,9 @@ class LogReader:
 
     def feed_text(self, text: str) -> None:
         """Takes whole lines, each with its line end. The same as `feed` with each, and faster for many."""
-        process, names = self._process, self._rows.names_of("train")
-        form = Form("" if process[0] or names is None else process[1], names or (), self._rows.names_of("test") or ())
+        process, train, test = self._process, self._rows.outputs_of("train"), self._rows.outputs_of("test")
+        thread = "" if process[0] or train is None else process[1]
+        form = Form(thread, train or Outputs(), test or Outputs())
         for texts, part in form.parts(text):
             if part is None or self._process != process or not self._take(part, form):
                 for line in LINES.findall("".join(texts)):
@@ -124,8 +125,8 @@ class LogReader:
         self._rows.move_to(test.iterations[0])
         self._rows.close()
         row = self._begin_row("test", test.iterations[0])
-        for index, (name, value) in enumerate(zip(form.test, test.outputs, strict=True)):
-            row.add(index, name, value)
+        for index, (name, weighted, value) in enumerate(zip(*form.test, test.outputs, strict=True)):
+            row.add(index, name, value, weighted)
         self._recent.extend(LINES.findall(test.text))
 
     def _take_displays(self, displays: Displays, form: Form) -> None:
@@ -142,7 +143,9 @@ class LogReader:
         """To be called at the end of the log: keeps or drops the open row. Returns `log`."""
         last = self._rows.open
         kept = self._rows.close(cut=True)
-        self.log.is_cut_short = last is not None and kept is None and bool(last.kind == "train" or last.values)
+        self.log.is_cut_short = (
+            last is not None and kept is None and bool(last.kind == "train" or last.values or last.garbled)
+        )
         self._rows.take_back_empty_attempt()
         self.log.garbled_rows = self._rows.garbled
         self.log.seconds = self._time / 1e6
@@ -271,6 +274,7 @@ class LogReader:
             row.seconds = self._time / 1e6
         if match := TEST_LOSS.match(line, start):
             row.loss = number(match[1])
+            row.garbled |= row.loss is None
         else:
             self._add_output(row, line, start)
 
@@ -282,15 +286,15 @@ class LogReader:
     def _add_output(self, row: LogRow, line: str, start: int) -> None:
         match = OUTPUT.match(line, start)
         if match:
-            index, name, text = match.groups()
+            index, name, text, weight = match.groups()
             value = number(text)
             if value is not None and not (name and ("\\" in name or "\x1b" in name or CUT_NAME in name)):
-                row.add(int(index), name or f"score_{index}", value)
+                row.add(int(index), name or f"score_{index}", value, weight is not None)
                 return
         plain = self._plain(line)
         match = OUTPUT.match(*plain) if plain else match
         if match and CUT_NAME not in (match[2] or ""):
-            row.add(int(match[1]), match[2] or f"score_{match[1]}", number(match[3]))
+            row.add(int(match[1]), match[2] or f"score_{match[1]}", number(match[3]), match[4] is not None)
         else:
             row.garbled = True  # garbled, or `Test interrupted.`
 

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from functools import lru_cache
-from operator import sub
+from operator import gt, sub
 from typing import NamedTuple
 
-from tools.caffe_log.displays import Displays
+from tools.caffe_log.displays import Displays, Outputs
 from tools.caffe_log.table import FIRST_COLUMNS, Cut, Table
 
 NAN = float("nan")
@@ -17,7 +17,18 @@ _WINDOWS_NUMBERS = {"1.#QNAN": NAN, "1.#IND": NAN, "nan(ind)": NAN, "1.#INF": fl
 class LogRow:
     """A row of the log. It is filled line by line until it is complete."""
 
-    __slots__ = ("_names", "garbled", "iteration", "iters_per_s", "kind", "loss", "net", "seconds", "values")
+    __slots__ = (
+        "_names",
+        "_weighted",
+        "garbled",
+        "iteration",
+        "iters_per_s",
+        "kind",
+        "loss",
+        "net",
+        "seconds",
+        "values",
+    )
 
     def __init__(self, kind: str, iteration: int, seconds: float, net: int, loss: float | None, iters_per_s: float):
         self.kind = kind  # train or test
@@ -29,22 +40,25 @@ class LogRow:
         self.garbled = False
         self.values: list[float] = []
         self._names: list[str] = []
+        self._weighted: list[bool] = []
 
     @property
     def outputs(self) -> dict[str, float]:
         """The outputs of the net, by the names of their columns."""
-        return dict(zip(_columns(self.names), self.values, strict=True))
+        return dict(zip(_columns(tuple(self._names)), self.values, strict=True))
 
     @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._names)
+    def form(self) -> Outputs:
+        return Outputs(tuple(self._names), tuple(self._weighted))
 
-    def add(self, index: int, name: str, value: float | None) -> None:
-        """Adds output `#index`. A value that is not a number, or a missing output before it, makes the row garbled."""
+    def add(self, index: int, name: str, value: float | None, weighted: bool = False) -> None:
+        """Adds output `#index`; `weighted`: its loss weight follows. A value that is not a number, or a missing output
+        before it, makes the row garbled."""
         if value is None or index != len(self.values) or index >= _MOST_OUTPUTS:
             self.garbled = True
             return
         self._names.append(name)
+        self._weighted.append(weighted)
         self.values.append(value)
 
 
@@ -75,7 +89,7 @@ class RowBuilder:
 
     def new_attempt(self) -> None:
         """Resets the state of an attempt. The tables keep their rows."""
-        self._outputs: dict[tuple[str, int], tuple[str, ...]] = {}  # names in the last complete row, by kind and net
+        self._outputs: dict[tuple[str, int], Outputs] = {}  # of the last complete row, by kind and net
         self._rate: float | None = None
         self._rate_before: float | None = None  # of the last row that the attempt goes on from
         self._rate_iteration = -1  # of the last lr line
@@ -119,16 +133,16 @@ class RowBuilder:
             table.cut_from(start)
             table.restore(cut)
 
-    def names_of(self, kind: str) -> tuple[str, ...] | None:
-        """The outputs' names in this attempt's last complete row of the `kind` and net 0; None if there is none."""
+    def outputs_of(self, kind: str) -> Outputs | None:
+        """The outputs in this attempt's last complete row of the `kind` and net 0; None if there is none."""
         return self._outputs.get((kind, 0))
 
-    def add_displays(self, displays: Displays, names: tuple[str, ...], seconds: list[float]) -> None:
-        """Ends the open row and adds complete rows with their learning rates. `names` are those of their outputs."""
+    def add_displays(self, displays: Displays, outputs: Outputs, seconds: list[float]) -> None:
+        """Ends the open row and adds complete rows with their learning rates."""
         self.close()
-        self._outputs["train", 0] = names
+        self._outputs["train", 0] = outputs
         cells = [list(map(float, displays.iterations)), seconds, displays.rates, *displays.outputs, displays.losses]
-        self.train.extend(_row_columns(names, ("SmoothedLoss",)), cells)
+        self.train.extend(_row_columns(outputs.names, ("SmoothedLoss",)), cells)
         before, self._rate, self._rate_iteration = self._rate, displays.rates[0], displays.iterations[0]
         self.settle_rates(self._rate if before is None else before)
         self._rate, self._rate_iteration = displays.rates[-1], displays.iterations[-1]
@@ -146,15 +160,15 @@ class RowBuilder:
         if row.garbled or (row.loss is None and (row.kind == "train" or not row.values)):
             self.garbled += not cut
             return None
-        names, key = row.names, (row.kind, row.net)
+        outputs, key = row.form, (row.kind, row.net)
         known = self._outputs.get(key)
-        if cut and known != names:
+        if cut and known != outputs:
             return None
-        if known and names and len(names) < len(known) and known[: len(names)] == names:
-            self.garbled += 1  # its last outputs are missing
+        if known and outputs.names and _lacks(outputs, known):
+            self.garbled += 1
             return None
-        self._outputs[key] = names
-        self._store(row, names)
+        self._outputs[key] = outputs
+        self._store(row, outputs.names)
         return row
 
     def _store(self, row: LogRow, names: tuple[str, ...]) -> None:
@@ -202,14 +216,23 @@ class RowBuilder:
 
 
 def number(text: str | None) -> float | None:
-    """A number as C prints it, including nan and inf (also in Windows' spelling). None for anything else."""
-    if text is None:
+    """A number as C prints it, including nan and inf (also in Windows' spelling). None for anything else, also for
+    the beginning of a number: `7.`, `1e-0`."""
+    if text is None or text.endswith((".", "e-00", "e+00")) or text[-3:-1] in ("e-", "e+"):
         return None
     try:
         return float(text)
     except ValueError:
         value = _WINDOWS_NUMBERS.get(text.removeprefix("-"))
         return -value if value is not None and text.startswith("-") else value
+
+
+def _lacks(outputs: Outputs, known: Outputs) -> bool:
+    """Whether the last outputs are missing, or a loss weight: the line was cut in its number."""
+    names, count = outputs.names, len(outputs.names)
+    if known.names[:count] != names:
+        return False
+    return count < len(known.names) or any(map(gt, known.weighted, outputs.weighted))
 
 
 @lru_cache

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tools.caffe_log import Log, LogReader
-from tools.caffe_log.displays import LINES, Displays, Form, OneTest
+from tools.caffe_log.displays import LINES, Displays, Form, OneTest, Outputs
 
 LOGS = Path(__file__).parent / "logs"
 THREAD = "12345"
@@ -76,7 +76,7 @@ def test_any_number_of_lines_at_once_gives_the_same(text: str, lines: int):
 
 
 def test_displays_and_tests_are_found_and_all_else_is_left_in_lines():
-    form = Form(THREAD, ("accuracy", "loss"), ("accuracy",))
+    form = Form(THREAD, Outputs(("accuracy", "loss"), (True, True)), Outputs(("accuracy",), (False,)))
     found = list(form.parts(TODAYS))
     assert "".join(text for texts, _ in found for text in texts) == TODAYS
     assert [part.iterations for _, part in found if isinstance(part, Displays)] == [
@@ -85,8 +85,19 @@ def test_displays_and_tests_are_found_and_all_else_is_left_in_lines():
     assert [part.iterations[0] for _, part in found if isinstance(part, OneTest)] == list(range(0, 400, 60))
     assert [texts for texts, part in found if part is None] == [[SOLVING]]
     assert all(part is None for _, part in form._replace(thread="1234").parts(TODAYS))
-    assert not any(isinstance(part, Displays) for _, part in form._replace(train=("loss",)).parts(TODAYS))
-    assert not any(isinstance(part, OneTest) for _, part in form._replace(test=()).parts(TODAYS))
+    assert not any(
+        isinstance(part, Displays) for _, part in form._replace(train=Outputs(("loss",), (True,))).parts(TODAYS)
+    )
+    assert not any(isinstance(part, OneTest) for _, part in form._replace(test=Outputs()).parts(TODAYS))
+
+
+@pytest.mark.parametrize("cut", ["0.20", "0. (* 1 = 0.5 loss)", "1e-0 (* 1 = 0.5 loss)", "1e-00 (* 1 = 0.5 loss)"])
+def test_a_display_with_a_number_that_was_cut_is_left_in_lines(cut: str):
+    """`0.20` shows it only by the weight that should follow."""
+    form = Form(THREAD, Outputs(("loss",), (True,)), Outputs())
+    text = display(0, ("loss",)) + display(20, ("loss",))
+    for log, found in ((text, [[0, 20]]), (text.replace("0.20 (* 1 = 0.5 loss)", cut), [[0]])):
+        assert [part.iterations for _, part in form.parts(log) if isinstance(part, Displays)] == found
 
 
 ODD = ["\n", "\r", " ", "] ", "-", "nan", "inf", "1", "9", ".", "e", "(", ")", "\x1b[31m", "\\", "\u2028", "I", "[1] "]

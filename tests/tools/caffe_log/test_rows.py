@@ -92,3 +92,19 @@ def test_a_row_that_lacks_the_last_outputs_of_the_row_before_is_left_out() -> No
             rows.open.add(index, f"output{index}", 0.5)
         rows.close()
     assert list(rows.train.numbers("NumIters")) == [0, 2, 3] and rows.garbled == 1  # the last display has none
+
+
+@pytest.mark.parametrize("text", ["7.", "0.", "-", "1e", "1e-", "1e-0", "1e+0", "1e-00", ""])
+def test_the_beginning_of_a_number_is_none(text: str) -> None:
+    assert number(text) is None
+    assert number("1e-05") == 1e-05 and number("1e-005") == 1e-05 and number(".5") == 0.5
+
+
+def test_a_row_without_the_loss_weight_of_the_row_before_was_cut_in_its_number() -> None:
+    rows = RowBuilder()
+    for value, weighted in ((0.95, True), (0.5, False), (0.75, True)):
+        rows.open = LogRow("test", 10, 1.0, 0, None, math.nan)
+        rows.open.add(0, "accuracy", 0.5)
+        rows.open.add(1, "loss", value, weighted)
+        rows.close()
+    assert rows.test.column("loss") == [0.95, 0.75] and rows.garbled == 1
