@@ -234,6 +234,17 @@ def test_a_row_that_was_cut_after_the_point_of_a_number_is_left_out_and_told(cut
     assert "1 rows are left out" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("line", ["", "Iteration 1, lr = 0.05 x", "Iteration 1, lr = 0.", "Iteration 1, lr ="])
+def test_a_rate_that_is_lost_is_told_and_not_that_of_another_row(line, tmp_path, capsys):
+    log = "".join(TRAIN_ROW.format(n=n) for n in range(3))
+    old = f"{log.splitlines()[3]}\n"
+    (tmp_path / "caffe.log").write_text(log.replace(old, f"{PREFIX}{line}\n" if line else ""))
+    main([str(tmp_path)])
+    assert [row.split(",")[2] for row in csvs(tmp_path)[0].splitlines()] == ["LearningRate", "0.1", "", "0.1"]
+    said = capsys.readouterr().out
+    assert "1 rows have no learning rate" in said and "left out" not in said
+
+
 def test_every_row_that_is_followed_by_another_survives_a_cut(tmp_path):
     log = LOGS / "2015-no-rate-shown.log"
     cut = tmp_path / "caffe.log"

@@ -18,7 +18,8 @@ Rules:
   all outputs of the row before it; otherwise it is dropped. A garbled line drops its row. So does a missing one, but
   for the outputs of the last display. A snapshot does not complete a test row without outputs: signals ask for it.
 - The learning rate of a row is that of the `lr` line of its iteration, before or after it. If there is none, it is the
-  last one before, or the first of the attempt. It is blank if the log ends before any of these.
+  last one before, or the first of the attempt. It is blank if the log ends before any of these, and for a display whose
+  lr line is garbled or missing, with the tests up to the next lr line. Only the last display has none.
 - A new attempt starts where a solver starts, or where the iteration goes back. It goes on from the last attempt that
   wrote the solverstate it resumes, or else came as far as its first iteration. Its rows replace that attempt's from its
   first iteration on; rows of attempts in between do not count. An attempt without a row replaces nothing. Seconds

@@ -14,6 +14,7 @@ DISPLAY = re.compile(
     r"Iteration \d+(?:\b.*(?:loss = |lr = |Testing net)"
     r"|(?: \([^)]*\)?)?(?:, ?(?:l|lo|los|loss|lr|T[a-z]*(?: n?e?)?)?(?: =)?)?\s*$)"
 )
+RATE = re.compile(r"Iteration \d+\b(?!.*loss).*, lr(?: =|\s*$)")  # an lr line, also one whose number is not read
 OUTPUT = re.compile(
     r"(?:\w+ net output(?: mAP)?|\w+ score) #(\d{1,9}):(?: (.*?) =)? (\S+)( \(\* \S+ = \S+ loss\))?\s*$"
 )

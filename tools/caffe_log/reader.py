@@ -13,6 +13,7 @@ from tools.caffe_log.messages import (
     ITERATION,
     LOOKS_COLOURED,
     OUTPUT,
+    RATE,
     TEST_LOSS,
     is_cut_off,
     last_name,
@@ -147,7 +148,7 @@ class LogReader:
             last is not None and kept is None and bool(last.kind == "train" or last.values or last.garbled)
         )
         self._rows.take_back_empty_attempt()
-        self.log.garbled_rows = self._rows.garbled
+        self.log.garbled_rows, self.log.lost_rates = self._rows.garbled, self._rows.lost_rates
         self.log.seconds = self._time / 1e6
         self.log.tail = _stripped(self._recent)
         return self.log
@@ -160,6 +161,8 @@ class LogReader:
             line, start = plain
             match = ITERATION.match(line, start)
         if match is None:
+            if RATE.match(line, start):
+                return self._rows.close()  # and the rows of this iteration stay without a rate
             if DISPLAY.match(line, start):
                 self.log.unread_count += 1
                 self.log.unread = [*self.log.unread, line.strip()][:3]

@@ -1,5 +1,6 @@
 """Builds the rows of a log from its lines, and finds the learning rate of each."""
 
+import re
 from collections import Counter
 from functools import lru_cache
 from operator import gt, sub
@@ -11,6 +12,7 @@ from tools.caffe_log.table import FIRST_COLUMNS, Cut, Table
 NAN = float("nan")
 _MOST_OUTPUTS = 100_000  # of a row; a program that prints without an end must not fill the memory
 _RESERVED = {*FIRST_COLUMNS, "SmoothedLoss", "TestLoss", "TestNet"}
+_CUT_EXPONENT = re.compile(r"e[-+](?:\d|00)$")
 _WINDOWS_NUMBERS = {"1.#QNAN": NAN, "1.#IND": NAN, "nan(ind)": NAN, "1.#INF": float("inf")}
 
 
@@ -93,7 +95,7 @@ class RowBuilder:
         self._rate: float | None = None
         self._rate_before: float | None = None  # of the last row that the attempt goes on from
         self._rate_iteration = -1  # of the last lr line
-        self._without_rate: list[tuple[Table, int, int]] = []  # table, row index, iteration
+        self._without_rate: list[tuple[Table, int, int, bool]] = []  # table, row index, iteration, as `_store` has it
 
     def move_to(self, iteration: int) -> None:
         """The attempt goes on to `iteration`."""
@@ -164,7 +166,7 @@ class RowBuilder:
         known = self._outputs.get(key)
         if cut and known != outputs:
             return None
-        if known and outputs.names and _lacks(outputs, known):
+        if known and outputs.names and known != outputs and _lacks(outputs, known):
             self.garbled += 1
             return None
         self._outputs[key] = outputs
@@ -186,10 +188,12 @@ class RowBuilder:
             cells += [row.loss, row.net]
         index = table.append(_row_columns(names, last), cells)
         if rate is None:
-            self._without_rate.append((table, index, row.iteration))
+            self._without_rate.append((table, index, row.iteration, bool(names)))
 
     def take_rate(self, iteration: int, rate: float | None) -> None:
-        """Takes the lr line of another thread: the open row goes on."""
+        """Takes the lr line of another thread: the open row goes on. None: the line does not tell the rate."""
+        if rate is None:
+            return
         before, self._rate, self._rate_iteration = self._rate, rate, iteration
         self.settle_rates(rate if before is None else before)
 
@@ -199,11 +203,19 @@ class RowBuilder:
         self.take_rate(iteration, rate)
         return row
 
-    def settle_rates(self, others: float | None) -> None:
-        """Gives every row without a rate the rate of its own iteration, or else `others`."""
-        for table, index, iteration in self._without_rate:
+    def settle_rates(self, others: float | None, is_last: bool = False) -> None:
+        """Gives every row without a rate the rate of its own iteration, or else `others`.
+
+        From a display on whose lr line is missing the rate is not known: such rows stay without.
+        """
+        displays = [row for row in self._without_rate if row[0] is self.train and row[2] != self._rate_iteration]
+        if is_last and displays and not displays[-1][3]:
+            displays.pop()  # the last display has no lr line
+        known_until = min((iteration for _, _, iteration, _ in displays), default=None)
+        for table, index, iteration, _ in self._without_rate:
             rate = self._rate if iteration == self._rate_iteration else others
-            if rate is not None:
+            is_known = known_until is None or iteration < known_until or iteration == self._rate_iteration
+            if rate is not None and is_known:
                 table.set(index, "LearningRate", rate)
         self._without_rate.clear()
 
@@ -212,13 +224,18 @@ class RowBuilder:
 
         An attempt that goes on from the snapshot of the last iteration has no lr line of its own.
         """
-        self.settle_rates(self._rate_before if self._rate is None else self._rate)
+        self.settle_rates(self._rate_before if self._rate is None else self._rate, is_last=True)
+
+    @property
+    def lost_rates(self) -> int:
+        """Rows without a rate, but for those whose rate may follow."""
+        return sum(len(table.blanks("LearningRate")) for table in (self.train, self.test)) - len(self._without_rate)
 
 
 def number(text: str | None) -> float | None:
     """A number as C prints it, including nan and inf (also in Windows' spelling). None for anything else, also for
     the beginning of a number: `7.`, `1e-0`."""
-    if text is None or text.endswith((".", "e-00", "e+00")) or text[-3:-1] in ("e-", "e+"):
+    if text is None or text[-1:] == "." or ("e" in text and _CUT_EXPONENT.search(text)):
         return None
     try:
         return float(text)

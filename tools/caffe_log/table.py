@@ -39,6 +39,10 @@ class Table:
         blank = self._blank[name]
         return [None if index in blank else cell for index, cell in enumerate(self._cells[name])]
 
+    def blanks(self, name: str) -> set[int]:
+        """The indices of the rows that have a blank cell in a column."""
+        return self._blank[name]
+
     def numbers(self, name: str) -> Sequence[float]:
         """One column as doubles, NaN for a blank cell."""
         return self._cells[name]

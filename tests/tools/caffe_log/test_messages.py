@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.caffe_log.messages import DISPLAY, ITERATION, is_cut_off, last_name, lost_blank
+from tools.caffe_log.messages import DISPLAY, ITERATION, RATE, is_cut_off, last_name, lost_blank
 
 PREFIX = "I0228 10:00:00.000000 1 solver.cpp:239] "
 WHOLE = "Iteration 20 (5 iter/s, 4s/20 iters), loss = 2.3"
@@ -46,6 +46,11 @@ def test_a_blank_is_lost_where_only_with_it_the_line_is_read():
     ]:
         assert lost_blank(PREFIX + line, rest) == " " and lost_blank(PREFIX + line, f" {rest}") == ""
     assert lost_blank(f"{PREFIX}Iteration 20, lr = 0", ".1") == ""
+
+
+def test_an_lr_line_is_known_without_its_number():
+    assert all(RATE.match(f"Iteration 20{text}\r\n") for text in (", lr", ", lr =", ", lr = 0.1 x", " (9 s), lr = "))
+    assert not any(RATE.match(f"Iteration 20{text}\n") for text in (", l", ", loss = 2, lr = 0.1", ", Testing net"))
 
 
 def test_the_name_of_a_file_has_no_folders():

@@ -28,15 +28,31 @@ def test_an_output_that_cannot_be_placed_makes_the_row_garbled(index: int, value
     assert rows.close() is None and len(rows.train) == 0
 
 
-def test_a_row_gets_the_rate_of_its_own_iteration_and_one_before_it_the_rate_before() -> None:
+def rates_of(*lines: tuple[str, int, float | None]) -> tuple[list[float | None], list[float | None]]:
+    """The rates of the train rows and of the test rows."""
     rows = RowBuilder()
-    for iteration, rate in ((0, 0.1), (10, None), (20, 0.01)):
-        rows.open = train_row(iteration)
-        if rate is None:
-            rows.close()
-        else:
+    for kind, iteration, rate in lines:
+        if kind == "lr":
             rows.end_with_rate(iteration, rate)
-    assert rows.train.column("LearningRate") == [0.1, 0.1, 0.01]
+            continue
+        rows.close()
+        rows.open = LogRow(kind, iteration, 1.0, 0, 1.5, math.nan)
+    rows.close()
+    rows.settle_last_rates()
+    return rows.train.column("LearningRate"), rows.test.column("LearningRate")
+
+
+def test_a_row_gets_the_rate_of_its_own_iteration_and_a_test_between_displays_the_rate_before() -> None:
+    lines = [("test", 0, None), ("train", 0, None), ("lr", 0, 0.1), ("test", 10, None), ("train", 20, None)]
+    assert rates_of(*lines, ("lr", 20, 0.01)) == ([0.1, 0.01], [0.1, 0.1])
+    assert rates_of(*lines) == ([0.1, 0.1], [0.1, 0.1])  # the last display has no lr line
+
+
+@pytest.mark.parametrize("lost", [[], [("lr", 20, None)]], ids=["missing", "garbled"])
+def test_a_display_whose_rate_is_lost_has_none_and_so_have_the_tests_up_to_the_next_rate(lost: list) -> None:
+    before = [("lr", 0, 0.1), ("train", 0, None), ("test", 10, None), ("test", 20, None), ("train", 20, None)]
+    after = [("test", 30, None), ("test", 40, None), ("train", 40, None), ("lr", 40, 0.01), ("test", 50, None)]
+    assert rates_of(*before, *lost, *after) == ([0.1, None, 0.01], [0.1, None, None, 0.01, 0.01])
 
 
 def test_the_last_rows_get_the_last_rate() -> None:
