@@ -201,6 +201,8 @@ def _say(folder: Path, log: Log) -> None:
     if count := log.garbled_rows + log.unread_count:
         like = f"; a line that is not read: {log.unread[0][:150]}" if log.unread else ""
         print(f"  note: {count} rows are left out, for a line of them is garbled or missing{like}")
+    if log.lost_rows:
+        print(f"  note: {log.lost_rows} rows of a training that had finished are left out: another follows in this log")
     if log.lost_rates:
         print(f"  note: {log.lost_rates} rows have no learning rate, for its line is garbled or missing")
     if log.is_cut_short:

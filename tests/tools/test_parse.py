@@ -245,6 +245,15 @@ def test_a_rate_that_is_lost_is_told_and_not_that_of_another_row(line, tmp_path,
     assert "1 rows have no learning rate" in said and "left out" not in said
 
 
+def test_a_finished_training_before_another_in_one_log_is_told(tmp_path, capsys):
+    start, end = (f"{PREFIX}{text}\n" for text in ("Initializing solver from parameters: ", "Optimization Done."))
+    rows = [TRAIN_ROW.format(n=n) for n in range(3)]
+    (tmp_path / "caffe.log").write_text(start + "".join(rows) + end + (start + rows[0]).replace(" 10:", " 11:"))
+    main([str(tmp_path)])
+    assert len(csvs(tmp_path)[0].splitlines()) == 2
+    assert "3 rows of a training that had finished are left out" in capsys.readouterr().out
+
+
 def test_every_row_that_is_followed_by_another_survives_a_cut(tmp_path):
     log = LOGS / "2015-no-rate-shown.log"
     cut = tmp_path / "caffe.log"

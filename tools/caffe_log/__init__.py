@@ -22,7 +22,8 @@ Rules:
   lr line is garbled or missing, with the tests up to the next lr line. Only the last display has none.
 - A new attempt starts where a solver starts, or where the iteration goes back. It goes on from the last attempt that
   wrote the solverstate it resumes, or else came as far as its first iteration. Its rows replace that attempt's from its
-  first iteration on; rows of attempts in between do not count. An attempt without a row replaces nothing. Seconds
+  first iteration on; rows of attempts in between do not count. An attempt without a row replaces nothing. One
+  that initializes its solver and resumes nothing began at 0, whatever it displays first: it replaces all rows. Seconds
   continue from the training time of all earlier attempts, lost work included.
 - `Solving` of another thread in the same attempt is that of a worker of a training on several GPUs. The lr line of
   such a thread does not complete a row.

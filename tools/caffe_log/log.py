@@ -23,6 +23,7 @@ class Log:
         self.ignored_layers: list[str] = []  # layers in the weights file that the train net does not have
         self.rates = array("d")  # iter/s as displayed, without meaningless ones
         self.garbled_rows = 0  # left out because a line is garbled or missing; set by `finish`
+        self.lost_rows = 0  # of a finished training before another one in the same log; set by `finish`
         self.lost_rates = 0  # rows without a learning rate, whose line is garbled or missing; set by `finish`
         self.is_cut_short = False  # the last row is left out, because it may lack outputs; set by `finish`
         self.unread: list[str] = []  # the first lines that look like a display or a test, but are not read

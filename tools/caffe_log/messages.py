@@ -1,6 +1,7 @@
 """What a solver's messages look like. Each pattern is matched where the message starts."""
 
 import re
+from collections.abc import Iterable
 
 from tools.caffe_log.glog import last_prefix, plain_text
 
@@ -20,6 +21,8 @@ OUTPUT = re.compile(
 )
 TEST_LOSS = re.compile(r"Test loss: ([^\s\x1b\[]+)(?:\x1b\S*|\[\d*m)?\s*$")
 LOOKS_COLOURED = re.compile(r"\] *(?:\x1b|\^\[|\\|\[\d+(?:;\d+)*m)")  # something between the prefix and the message
+STACK = ("@ ", "*** Check failure stack trace", "PC: @")
+CRASH = ("*** SIG", "terminate called", "  what():")
 CUT_NAME = " (* "  # in an output's name: the line was cut in `loss = 2.5 (* 1 = 2.5 loss)`
 _REST = re.compile(r"[\d.e+-]+$|[\d.e+-]* ?\(\* \S+ = \S+ loss\)$")  # of a line that was cut at its number
 
@@ -64,3 +67,8 @@ def _is_printed(line: str, rest: str) -> bool:
 def last_name(line: str) -> str:
     """The name of the file, without folders, that a line ends with."""
     return plain_text(line).rstrip().replace("\\", "/").rpartition("/")[2].rpartition(" ")[2]
+
+
+def stripped(lines: Iterable[str]) -> list[str]:
+    """The lines that are not blank, as plain text."""
+    return [plain for line in lines if (plain := plain_text(line).strip())]

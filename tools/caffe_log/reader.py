@@ -8,21 +8,22 @@ from tools.caffe_log.displays import LINES, Displays, Form, OneTest, Outputs
 from tools.caffe_log.glog import PREFIX, Clock, last_prefix, plain_text, process_of
 from tools.caffe_log.log import Log
 from tools.caffe_log.messages import (
+    CRASH,
     CUT_NAME,
     DISPLAY,
     ITERATION,
     LOOKS_COLOURED,
     OUTPUT,
     RATE,
+    STACK,
     TEST_LOSS,
     is_cut_off,
     last_name,
+    stripped,
 )
 from tools.caffe_log.rows import NAN, LogRow, RowBuilder, number
 
 _CONTEXT = 6  # lines kept to report an abort, the last one included
-_STACK = ("@ ", "*** Check failure stack trace", "PC: @")
-_CRASH = ("*** SIG", "terminate called", "  what():")
 
 
 class LogReader:
@@ -38,6 +39,7 @@ class LogReader:
         self._micros = ""  # microseconds in the prefix of the current line
         self._process = ("", "")  # of the last line that began a row
         self._thread = "\n"  # of that process as it stands in its lines, if these have no tag; otherwise in no line
+        self._is_after_the_end = False  # the attempt before finished
         self._earlier_processes: set[tuple[str, str]] = set()  # that began rows before it
         self._last_time: int | None = None  # by the clock, of the last `Iteration` line
         self._recent: deque[str] = deque(maxlen=_CONTEXT)
@@ -51,6 +53,7 @@ class LogReader:
             "Snapshotting": self._snapshotting,
             "Resuming": self._resuming,
             "Restoring": self._resuming,
+            "SGDSolver": self._resuming,
             "Optimization": self._optimization,
             "Initializing": self._initializing,
             "Solving": self._solving,
@@ -68,7 +71,7 @@ class LogReader:
         self._is_row_unread = False  # the last `Iteration` line is in a form that is not read
         self._copied.new_attempt()
         self._has_header = False
-        self._resumed = ""  # name of the solverstate that the attempt goes on from
+        self._resumed: str | None = None  # name of the solverstate that the attempt goes on from; "" if it is not told
 
     def feed(self, line: str) -> LogRow | None:
         """Takes the next line, with or without its line end. Returns the row that it completes, if any."""
@@ -89,7 +92,7 @@ class LogReader:
             self.log.attempts = self.log.attempts or 1
         self._recent.append(line)
         if severity == "F":
-            self.log.fatal = _stripped(self._recent)
+            self.log.fatal = stripped(self._recent)
         handler = self._handlers.get(word)
         if handler is None:
             return None
@@ -148,9 +151,10 @@ class LogReader:
             last is not None and kept is None and bool(last.kind == "train" or last.values or last.garbled)
         )
         self._rows.take_back_empty_attempt()
-        self.log.garbled_rows, self.log.lost_rates = self._rows.garbled, self._rows.lost_rates
+        self.log.garbled_rows = self._rows.garbled
+        self.log.lost_rows, self.log.lost_rates = self._rows.lost_rows, self._rows.lost_rates
         self.log.seconds = self._time / 1e6
-        self.log.tail = _stripped(self._recent)
+        self.log.tail = stripped(self._recent)
         return self.log
 
     # Rows
@@ -231,7 +235,8 @@ class LogReader:
             now = self._clock.now + int(self._micros)
             self.log.is_mixed |= self._last_time is not None and now < self._last_time
             if self.log.attempts > 1:
-                self._rows.replace_from(iteration, self._resumed)
+                start = 0 if self._has_header and self._resumed is None else iteration
+                self._rows.replace_from(start, self._resumed or "", is_lost=start == 0 and self._is_after_the_end)
             self._rows.reach = iteration
         self._rows.move_to(iteration)
         self._iteration = iteration
@@ -323,7 +328,8 @@ class LogReader:
         return self._end_row(line, start)
 
     def _resuming(self, line: str, start: int) -> None:
-        self._resumed = last_name(line)
+        """`SGDSolver: restoring history` is all that a script that calls `solver.restore` has in its log."""
+        self._resumed = (self._resumed or "") if line.startswith("SGDSolver", start) else last_name(line)
 
     def _displayed_rate(self, rate: str | None, lapse: str | None) -> float:
         """iter/s of a display; NaN for the first of an attempt and for a time too short for Caffe's timer."""
@@ -361,6 +367,7 @@ class LogReader:
         self._earlier_time = self._time
         self._clock.restart(self._micros)
         self.log.attempts += 1
+        self._is_after_the_end = self.log.finished
         self.log.finished = self.log.stopped_early = False
         self.log.fatal = []
         self._new_attempt()
@@ -380,14 +387,10 @@ class LogReader:
 
     def _other_line(self, line: str) -> None:
         """A line without glog's prefix: of another program, a later line of a message, or of a crash."""
-        if line.lstrip().startswith(_STACK):
+        if line.lstrip().startswith(STACK):
             return
         if self._recent and not self.log.is_wrapped and is_cut_off(self._recent[-1], line):
             self.log.is_wrapped = True
         self._recent.append(line)
-        if line.startswith(_CRASH):
-            self.log.fatal = _stripped(self._recent)
-
-
-def _stripped(lines: deque[str]) -> list[str]:
-    return [plain for line in lines if (plain := plain_text(line).strip())]
+        if line.startswith(CRASH):
+            self.log.fatal = stripped(self._recent)

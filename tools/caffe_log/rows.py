@@ -73,6 +73,7 @@ class _Replaced(NamedTuple):
     train: Cut
     test: Cut
     rows_before: int  # rows of both tables that stayed
+    is_lost: bool  # the attempt began anew, after a training that had finished
 
 
 class RowBuilder:
@@ -102,8 +103,8 @@ class RowBuilder:
         self._gap = max(self._gap, iteration - self.reach)
         self.reach = iteration
 
-    def replace_from(self, iteration: int, resumed: str = "") -> None:
-        """A new attempt starts at `iteration`: its rows replace those from there on.
+    def replace_from(self, iteration: int, resumed: str = "", is_lost: bool = False) -> None:
+        """A new attempt starts at `iteration`: its rows replace those from there on. `is_lost`: it is another training.
 
         It goes on from the last attempt that wrote the solverstate `resumed`, or else came as far. Attempts after that
         one are taken back: a restart by mistake must not cost the rows of the attempt whose snapshot is resumed later.
@@ -121,8 +122,14 @@ class RowBuilder:
         self._rate_before = next(
             (rate for rate in reversed(self.train.column("LearningRate")) if rate is not None), None
         )
-        self._replaced.append(_Replaced(iteration, self.reach, self.snapshots, train, test, rows_before))
+        self._replaced.append(_Replaced(iteration, self.reach, self.snapshots, train, test, rows_before, is_lost))
         self.reach, self.snapshots = iteration, set()
+
+    @property
+    def lost_rows(self) -> int:
+        """Rows of finished trainings that another training replaced."""
+        lost = [cut for replaced in self._replaced if replaced.is_lost for cut in (replaced.train, replaced.test)]
+        return sum(len(cut["NumIters"][0]) for cut in lost)
 
     def take_back_empty_attempt(self) -> None:
         """Restores the rows that the last attempt replaced, if it has none of its own."""
@@ -130,7 +137,7 @@ class RowBuilder:
             self._take_back()
 
     def _take_back(self) -> None:
-        start, self.reach, self.snapshots, train, test, _ = self._replaced.pop()
+        start, self.reach, self.snapshots, train, test, *_ = self._replaced.pop()
         for table, cut in ((self.train, train), (self.test, test)):
             table.cut_from(start)
             table.restore(cut)

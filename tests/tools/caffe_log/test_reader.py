@@ -85,6 +85,8 @@ def attempt(start: int, end: int, base: datetime, header: bool, finished: bool) 
 
     if header:
         say(0, "Initializing solver from parameters: ")
+        if start:
+            say(1, "Restoring previous solver status from x.solverstate")
         say(3, "Solving net")
     for iteration in range(start + start % 2, end + 1, 2):
         rows[iteration] = iteration + base.minute * 1000
@@ -110,6 +112,24 @@ def test_rows_of_a_later_attempt_replace_the_earlier_ones_from_its_first_iterati
     assert log.attempts == len(spans)
     assert log.train.column("NumIters") == sorted(merged)
     assert log.train.column("Seconds") == sorted(log.train.column("Seconds"))
+
+
+@pytest.mark.parametrize(
+    ("says", "kept"),
+    [
+        ([], False),
+        (["Resuming from x.solverstate"], True),
+        (["SGDSolver: restoring history"], True),
+    ],
+)
+@pytest.mark.parametrize("finished", [True, False])
+def test_an_attempt_that_resumes_nothing_keeps_no_row_of_another_wherever_it_displays_first(says, kept, finished):
+    first, _ = attempt(0, 10, datetime(2023, 5, 1, 0, 1), True, finished)
+    second, rows = attempt(6, 12, datetime(2023, 5, 1, 0, 2), False, False)
+    header = ["Initializing solver from parameters: ", *says, "Solving net"]
+    log = read(first + "".join(f"I0501 00:01:30.000000 1 solver.cpp:1] {line}\n" for line in header) + second)
+    assert log.train.column("NumIters") == ([0, 2, 4, *rows] if kept else list(rows))
+    assert log.lost_rows == (6 if finished and not kept else 0)
 
 
 def test_iterations_that_go_back_are_another_attempt_even_without_a_header():
