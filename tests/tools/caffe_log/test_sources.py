@@ -23,9 +23,19 @@ def test_the_lines_are_the_same_in_each_packing_and_can_be_read_again(encoding: 
 
 
 @pytest.mark.parametrize("content", [b"", b"a", b"\xff\xfe", b"\x00\x00\x00\x00", b"\xff\xfe\x00 caf\xe9\n", b"\x1f"])
-def test_odd_beginnings_are_read_as_bytes_of_utf8(content: bytes, tmp_path: Path):
+def test_odd_beginnings_are_read_as_bytes_of_utf8_without_zeros(content: bytes, tmp_path: Path):
     (tmp_path / "x").write_bytes(content)
-    assert "".join(LogSource(tmp_path / "x").lines()) == content.decode("utf-8", "replace")
+    assert "".join(LogSource(tmp_path / "x").lines()) == content.decode("utf-8", "replace").replace("\0", "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gzip"])
+def test_a_log_in_two_encodings_has_the_lines_of_both(encoding: str, packed: bool, tmp_path: Path):
+    first, second = (f"I0501 10:00:00.000000 1 solver.cpp:1] Iteration {n}, loss = 2\n" * 2 for n in (1, 2))
+    for content in [first.encode() + second.encode(encoding), first.encode(encoding) + second.encode()]:
+        (tmp_path / "x").write_bytes(gzip.compress(content) if packed else content)
+        for parts in (LogSource(tmp_path / "x").lines(), LogSource(tmp_path / "x").texts()):
+            assert "".join(parts).replace("\ufffd", "") == first + second
 
 
 def test_a_cut_gzip_file_gives_its_lines_and_then_an_error(tmp_path: Path):
