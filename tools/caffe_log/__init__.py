@@ -42,7 +42,7 @@ Colour codes, and the backslashes that issue trackers put before `*`, are left o
 in `arrange`: it works on the whole log, if `Log.is_mixed` or `Log.is_wrapped` says that it must.
 
 - Of processes that do the same training at once (ranks of MPI) the one with the most rows is read, of equals the one
-  with the most outputs. They are told apart by glog's thread id and by the tag before the line, `[1] ` or `caffe_1 | `.
+  with the most outputs. They are told apart by glog's thread id and by the tag before the line, `[1] ` or `1: `.
 - A line that is there twice, with the same time, is read once.
 - Attempts are read in the order of their times, whatever their order in the file. If that would begin later than the
   file does, the clock was set back: then in the order of the file.

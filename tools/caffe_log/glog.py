@@ -17,7 +17,15 @@ PREFIX = re.compile(
 _ESCAPE = r"(?:\x1b|\^\[|\\e|\\033)"
 _COLOUR = re.compile(rf"{_ESCAPE}\[[\d;?]*[A-Za-z]|\[\d{{1,3}}(?:;\d{{1,3}})*m|\x1b[()][A-Z\d]")
 _ESCAPED = re.compile(r"\\([*_#()\[\]<>`|~-])")
-_TAG = re.compile(r"\s*(\[[\d, ]+\](?:<\w+>)?|[\w.-]+ *\|)")
+_GLOG = r"(?:\d{4}-\d\d-\d\dT\S+ )?[IWEF]\d{4,8} \d\d:"  # also with the time that kubectl puts before it
+_TAG = re.compile(
+    r"\s*(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d |\d{4}-\d\d-\d\dT\S+ )?"  # the date of journalctl
+    r"(\[[\d, ]+\](?:<\w+>)?|[\w.@-]+ *\|"  # MPI, docker compose
+    rf"|\[[A-Za-z][^\s\]]*\](?:<\w+>)?(?=:? *{_GLOG})"  # kubectl --prefix, Open MPI 5
+    rf"|(?:[\w.-]+|\S+ \S+\[\d+\]):(?= {_GLOG})"  # srun -l, pdsh; journalctl
+    rf"|[a-z0-9]+(?:[-.][a-z0-9]+)+ [a-z0-9.-]+(?= {_GLOG}))"  # stern
+)
+_NUMBER_AT_END = re.compile(r"(?<== )\S+$")
 
 
 def plain_text(line: str) -> str:
@@ -27,10 +35,10 @@ def plain_text(line: str) -> str:
 
 
 def process_of(line: str, prefix: re.Match[str]) -> tuple[str, str]:
-    """What tells the processes of a log apart: the tag before the prefix (`[1] ` of MPI, `caffe_1 | ` of containers;
-    empty if there is none), and glog's thread id, which is the process id for the solver's thread."""
-    tag = _TAG.match(line, 0, prefix.start()) if prefix.start() else None
-    return tag[1] if tag else "", line[prefix.end(3) : prefix.end()].split(None, 1)[0]
+    """What tells the processes of a log apart: the tag before the prefix (`[1] ` of MPI, `caffe_1 | ` of containers,
+    `1: ` of srun; empty if there is none), and glog's thread id, which is the process id for the solver's thread."""
+    tag = _TAG.match(line) if prefix.start() else None
+    return tag[1] if tag and tag.end() <= prefix.start() else "", line[prefix.end(3) : prefix.end()].split(None, 1)[0]
 
 
 def last_prefix(line: str) -> re.Match[str] | None:
@@ -39,7 +47,20 @@ def last_prefix(line: str) -> re.Match[str] | None:
     The text before it may be the prefix of another program (mpirun, docker), a progress bar without a line end, or a
     message that was cut off when Caffe was killed, with the log of the next attempt appended.
     """
-    return max(PREFIX.finditer(line), key=re.Match.start, default=None) if "]" in line else None
+    last = PREFIX.search(line) if "]" in line else None
+    while last and (later := PREFIX.search(line, last.start(4))):  # the first word may hold the next prefix
+        last = later
+    return last
+
+
+def glued_before(line: str, prefix: re.Match[str]) -> str:
+    """What the same process wrote before the last prefix of a line, because a line end is lost; empty if it is none.
+
+    A number at its end may be cut and is left out."""
+    before = last_prefix(line[: prefix.start()])
+    if before is None or process_of(line, before) != process_of(line, prefix):
+        return ""
+    return _NUMBER_AT_END.sub("", before.string.rstrip())
 
 
 def days_between(before: str, after: str) -> int:

@@ -5,7 +5,7 @@ from itertools import islice
 
 from tools.caffe_log.copied_layers import CopiedLayers
 from tools.caffe_log.displays import LINES, Displays, Form, OneTest, Outputs
-from tools.caffe_log.glog import PREFIX, Clock, last_prefix, plain_text, process_of
+from tools.caffe_log.glog import PREFIX, Clock, glued_before, last_prefix, plain_text, process_of
 from tools.caffe_log.log import Log
 from tools.caffe_log.messages import (
     CRASH,
@@ -75,13 +75,15 @@ class LogReader:
 
     def feed(self, line: str) -> LogRow | None:
         """Takes the next line, with or without its line end. Returns the row that it completes, if any."""
-        prefix = PREFIX.match(line)
+        prefix, row = PREFIX.match(line), None
         if prefix is None or line.find("] ", prefix.end()) >= 0:  # only such a line can have a later prefix
             line = plain_text(line)
             prefix = last_prefix(line)
             if prefix is None:
                 self._other_line(line)
                 return None
+            if before := glued_before(line, prefix):
+                row = self.feed(before)
         severity, second, self._micros, word = prefix.groups()
         if not word and LOOKS_COLOURED.search(line):
             line = plain_text(line)
@@ -95,9 +97,9 @@ class LogReader:
             self.log.fatal = stripped(self._recent)
         handler = self._handlers.get(word)
         if handler is None:
-            return None
+            return row
         self._prefix = prefix
-        return handler(line, prefix.start(4))
+        return handler(line, prefix.start(4)) or row
 
     def feed_text(self, text: str) -> None:
         """Takes whole lines, each with its line end. The same as `feed` with each, and faster for many."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.caffe_log.glog import Clock, days_between, last_prefix
+from tools.caffe_log.glog import Clock, days_between, glued_before, last_prefix, process_of
 
 # Time without a year
 
@@ -77,6 +77,7 @@ def test_pairs_of_times_are_read_as_one_by_one():
         ("I0228 10:00:00.123456 12 solver.cpp:239] Iteration 2I0228 10:00:09.000000 13 caffe.cpp:1] Use CPU.", "Use"),
         ("I0228 10:00:00.1I0228 10:00:09.000000 13 caffe.cpp:1] Use CPU.", "Use"),
         ("I0228 10:00:00.123456 12 net.cpp:593]     [Forward] Layer ip", ""),
+        ("I0228 10:00:00.123456 12 net.cpp:593] RestartingI0228 10:00:09.000000 13 caffe.cpp:1] Use CPU.", "Use"),
         ("I1340 10:00:00.123456 12 net.cpp:593] Iteration", None),
         ("Iteration 20, loss = 1", None),
         ("", None),
@@ -85,3 +86,46 @@ def test_pairs_of_times_are_read_as_one_by_one():
 def test_the_last_prefix_of_a_line_counts(line, word):
     prefix = last_prefix(line)
     assert (prefix and prefix[4]) == word
+
+
+@pytest.mark.parametrize(
+    ("before", "tag"),
+    [
+        ("", ""),
+        ("[1,0]<stderr>:", "[1,0]<stderr>"),
+        ("caffe_1  | ", "caffe_1  |"),
+        (" 0: ", "0:"),
+        ("node-1: ", "node-1:"),
+        ("[pod/caffe-0/caffe] ", "[pod/caffe-0/caffe]"),
+        ("[pod/caffe-0/caffe] 2024-02-28T10:00:00.123Z ", "[pod/caffe-0/caffe]"),
+        ("[prterun-node-99@1,0]<stderr>: ", "[prterun-node-99@1,0]<stderr>"),
+        ("caffe-7d4b9-x2k caffe ", "caffe-7d4b9-x2k caffe"),
+        ("Feb 28 10:00:00 node-1 caffe[12]: ", "node-1 caffe[12]:"),
+        ("2024-02-28T10:00:00+0000 node-1 caffe[12]: ", "node-1 caffe[12]:"),
+        ("45%|####     | ", ""),
+        ("10:00:00: ", ""),
+        ("12:", ""),  # grep -n
+        ("[10:00:00] ", ""),
+        ("Loading data done. ", ""),
+    ],
+)
+def test_the_tag_before_a_line_tells_processes_with_one_id_apart(before, tag):
+    line = f"{before}I0228 10:00:00.123456  1234 solver.cpp:218] Iteration 20"
+    assert process_of(line, last_prefix(line)) == (tag, "1234")
+
+
+@pytest.mark.parametrize(
+    ("message", "process", "left"),
+    [
+        ("Iteration 20, loss = 2.5", 12, "Iteration 20, loss = "),
+        ("Iteration 20, lr = 0.1", 12, "Iteration 20, lr = "),
+        ("Train net output #0: loss = 2.5 (* 1 = 2.5 loss)", 12, "Train net output #0: loss = 2.5 (* 1 = 2.5 loss)"),
+        ("Iteration 20, loss = 2.5", 13, None),  # another attempt: the line was cut when Caffe was killed
+    ],
+)
+@pytest.mark.parametrize("tag", ["", "0: "])
+def test_what_lost_its_line_end_is_left_without_the_number_at_its_end(message, process, left, tag):
+    prefix = f"{tag}I0228 10:00:00.123456 12 solver.cpp:239] "
+    line = f"{prefix}{message}I0228 10:00:09.000000 {process} caffe.cpp:1] Use CPU."
+    assert glued_before(line, last_prefix(line)) == (prefix + left if left else "")
+    assert glued_before(prefix, last_prefix(prefix)) == ""
