@@ -42,11 +42,17 @@ _LINE = "I0228 10:00:00.123456  1234 solver.cpp:218] Iteration 0, loss = 2.3"
 def parse(log_path: Path, folder: Path) -> Log:
     """Writes train.csv and test.csv of a log into `folder`. A table without rows has only its header.
 
-    Raises UserError as `parse_log` does; then nothing is written.
+    Raises UserError as `parse_log` does, or if a folder is where a table goes; then nothing is written.
     """
     log = parse_log(log_path)
-    write_if_changed(Path(folder) / TRAIN, log.train.csv())
-    write_if_changed(Path(folder) / TEST, log.test.csv())
+    tables = {Path(folder) / TRAIN: log.train, Path(folder) / TEST: log.test}
+    taken = [str(file) for file in tables if file.is_dir()]
+    if taken:
+        raise UserError(
+            f"{', '.join(taken)}: is a folder, and a table goes there; move it away, or name another folder"
+        )
+    for file, table in tables.items():
+        write_if_changed(file, table.csv())
     return log
 
 
@@ -156,8 +162,13 @@ def main(argv: list[str]) -> None:
 
 def _parse_all(paths: list[Path], out: Path) -> None:
     """Each log into its own folder in `out`. Raises UserError at the end if one could not be read."""
-    refused = []
-    for log, folder in _folders([log for path in paths for log in _logs_in(path)], out).items():
+    refused, logs = list[str](), list[Path]()
+    for path in paths:
+        try:
+            logs += _logs_in(path)
+        except UserError as error:
+            refused.append(str(error))
+    for log, folder in _folders(logs, out).items():
         try:
             _say(folder, parse(log, folder))
         except UserError as error:
@@ -184,7 +195,7 @@ def _logs_in(path: Path) -> list[Path]:
 def _folders(logs: list[Path], out: Path) -> dict[Path, Path]:
     """The folder of each log: its path below the folder that all share, without .gz and .log where that is unique."""
     logs = list(dict.fromkeys(logs))
-    shared = os.path.commonpath([os.path.abspath(log.parent) for log in logs])
+    shared = os.path.commonpath([os.path.abspath(log.parent) for log in logs] or [os.sep])
     names = {log: Path(os.path.relpath(os.path.abspath(log), shared)) for log in logs}
     names = {log: Path("stdin") if str(log) == "-" else name for log, name in names.items()}
     short = {

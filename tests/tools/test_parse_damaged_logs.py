@@ -1,8 +1,11 @@
 """The verb parse on damaged and joined logs: what is lost is left out and told, and costs no other row."""
 
+import shutil
+
 import pytest
 
 from tests.tools.test_parse import LOGS, PREFIX, TRAIN_ROW, csvs, expected
+from tools.common.errors import UserError
 from tools.parse import main
 
 
@@ -71,3 +74,47 @@ def test_of_ranks_with_one_process_id_the_rows_of_one_are_kept(tmp_path, capsys)
     assert csvs(tmp_path) == expected(LOGS / "bvlc-1.0.log")
     said = capsys.readouterr().out
     assert "2 processes wrote this log at once" in said and "left out" not in said
+
+
+DISPLAY = (
+    "I0228 10:00:0{n}.000000 1 solver.cpp:239] Iteration {n}, loss = {n}.5\n"
+    "I0228 10:00:0{n}.000000 1 solver.cpp:258]     Train net output #0: loss = {n}.5 (* 1 = {n}.5 loss)\n"
+    "I0228 10:00:0{n}.000000 1 sgd_solver.cpp:112] Iteration {n}, lr = 0.1\n"
+)
+A_TEST = (
+    "I0228 10:00:0{n}.000000 1 solver.cpp:347] Iteration {n}, Testing net (#0)\n"
+    "I0228 10:00:0{n}.500000 1 solver.cpp:414]     Test net output #0: accuracy = 0.5\n"
+)
+
+
+@pytest.mark.parametrize("part", [DISPLAY, A_TEST, A_TEST + DISPLAY, DISPLAY + A_TEST])
+@pytest.mark.parametrize("twice", [1, 3, 5])
+def test_one_display_or_test_in_which_joined_logs_overlap_counts_once(part, twice, tmp_path, capsys):
+    parts = [part.format(n=n) for n in range(6)]
+    for name, log in (("once", parts), ("twice", [*parts[: twice + 1], *parts[twice:]])):
+        (tmp_path / f"{name}.log").write_text("".join(log))
+        main([str(tmp_path / f"{name}.log"), str(tmp_path / name)])
+    assert csvs(tmp_path / "twice") == csvs(tmp_path / "once")
+    assert "several solvers" not in capsys.readouterr().out
+
+
+# What is told of several logs, and of places that are taken
+
+
+@pytest.mark.parametrize("missing", ["gone.log", "empty"])
+def test_of_several_logs_those_that_are_not_there_are_named_after_the_others(missing, tmp_path):
+    (tmp_path / "empty").mkdir()
+    for arguments in ([LOGS / "noise.log", tmp_path / missing], [tmp_path / missing, LOGS / "noise.log"]):
+        with pytest.raises(UserError, match=missing):
+            main(["--out", str(tmp_path / "out"), *map(str, arguments)])
+        assert csvs(tmp_path / "out" / "noise") == expected(LOGS / "noise.log")
+        shutil.rmtree(tmp_path / "out")
+    with pytest.raises(UserError, match=missing):
+        main(["--out", str(tmp_path / "out"), str(tmp_path / missing)])
+
+
+def test_a_folder_in_the_place_of_a_table_is_told_before_anything_is_written(tmp_path):
+    (tmp_path / "test.csv").mkdir()
+    with pytest.raises(UserError, match=r"test\.csv: is a folder, and a table goes there; move it away"):
+        main([str(LOGS / "noise.log"), str(tmp_path)])
+    assert [path.name for path in tmp_path.iterdir()] == ["test.csv"]

@@ -11,7 +11,7 @@ Such a display, whole and within one second, is taken as a whole, and so is a te
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from operator import gt
+from operator import ge
 from typing import NamedTuple
 
 LINES = re.compile(r"[^\n]*\n")
@@ -32,7 +32,7 @@ class Displays(NamedTuple):
     minutes: tuple[str, ...]  # "0228 10:00"
     seconds: list[int]  # of the minute
     micros: list[int]  # in the prefix of the `Iteration` line
-    iterations: list[int]  # none is lower than the one before it
+    iterations: list[int]  # each is above the one before it
     iters_per_s: list[float]  # 0 if not displayed
     lapses: list[float]  # seconds; 0 if not displayed
     losses: list[float]
@@ -141,7 +141,7 @@ def _test(groups: list[str]) -> OneTest | None:
 
 
 def _displays(columns: list[tuple[str, ...]]) -> Displays | None:
-    """From the groups of the pattern. None if a number is none, or an iteration is lower than the one before it."""
+    """From the groups of the pattern. None if a number is none, or an iteration is not above the one before it."""
     texts, minutes, seconds, micros, iterations, iters_per_s, lapses, losses, *outputs, rate_micros, rates = columns
     try:
         displays = Displays(
@@ -159,7 +159,7 @@ def _displays(columns: list[tuple[str, ...]]) -> Displays | None:
         )
     except ValueError:
         return None
-    return None if any(map(gt, displays.iterations, displays.iterations[1:])) else displays
+    return None if any(map(ge, displays.iterations, displays.iterations[1:])) else displays
 
 
 def _numbers(cells: tuple[str, ...]) -> list[float]:

@@ -3,24 +3,11 @@
 from collections import deque
 from itertools import islice
 
+from tools.caffe_log import messages
 from tools.caffe_log.copied_layers import CopiedLayers
 from tools.caffe_log.displays import LINES, Displays, Form, OneTest, Outputs
 from tools.caffe_log.glog import PREFIX, Clock, glued_before, last_prefix, plain_text, process_of
 from tools.caffe_log.log import Log
-from tools.caffe_log.messages import (
-    CRASH,
-    CUT_NAME,
-    DISPLAY,
-    ITERATION,
-    LOOKS_COLOURED,
-    OUTPUT,
-    RATE,
-    STACK,
-    TEST_LOSS,
-    is_cut_off,
-    last_name,
-    stripped,
-)
 from tools.caffe_log.rows import NAN, LogRow, RowBuilder, number
 
 _CONTEXT = 6  # lines kept to report an abort, the last one included
@@ -67,7 +54,7 @@ class LogReader:
     def _new_attempt(self) -> None:
         self._stage = ""  # later initialized, then solving
         self._iteration: int | None = None
-        self._displayed = False
+        self._displayed: int | None = None  # the iteration of the last display
         self._is_row_unread = False  # the last `Iteration` line is in a form that is not read
         self._copied.new_attempt()
         self._has_header = False
@@ -85,7 +72,7 @@ class LogReader:
             if before := glued_before(line, prefix):
                 row = self.feed(before)
         severity, second, self._micros, word = prefix.groups()
-        if not word and LOOKS_COLOURED.search(line):
+        if not word and messages.LOOKS_COLOURED.search(line):
             line = plain_text(line)
             prefix = last_prefix(line) or prefix
             word = prefix[4]
@@ -94,7 +81,7 @@ class LogReader:
             self.log.attempts = self.log.attempts or 1
         self._recent.append(line)
         if severity == "F":
-            self.log.fatal = stripped(self._recent)
+            self.log.fatal = messages.stripped(self._recent)
         handler = self._handlers.get(word)
         if handler is None:
             return row
@@ -115,6 +102,8 @@ class LogReader:
         """Takes lines of the thread that began the last row. False if they are not the next of this attempt."""
         if self._iteration is None or part.iterations[0] < self._iteration:
             return False
+        if part.iterations[0] == (self._iteration if isinstance(part, OneTest) else self._displayed):
+            return False  # it may be there twice
         if isinstance(part, OneTest):
             self._take_test(part, form)
         else:
@@ -133,7 +122,9 @@ class LogReader:
         row = self._begin_row("test", test.iterations[0])
         for index, (name, weighted, value) in enumerate(zip(*form.test, test.outputs, strict=True)):
             row.add(index, name, value, weighted)
-        self._recent.extend(LINES.findall(test.text))
+        lines = LINES.findall(test.text)
+        self._line_before = lines[0]
+        self._recent.extend(lines)
 
     def _take_displays(self, displays: Displays, form: Form) -> None:
         lapses = self._clock.read_pairs(displays.minutes, displays.seconds, displays.micros, displays.rate_micros)
@@ -141,9 +132,13 @@ class LogReader:
         self._rows.add_displays(displays, form.train, times)
         self._time = self._earlier_time + self._clock.elapsed
         rates = zip(displays.iters_per_s, displays.lapses, strict=True)
-        self.log.rates.extend(rate for rate, lapse in islice(rates, not self._displayed, None) if lapse and rate > 0)
-        self._displayed = True
-        self._recent.extend(LINES.findall("".join(displays.texts[-_CONTEXT // 2 :])))  # each is of two lines or more
+        self.log.rates.extend(
+            rate for rate, lapse in islice(rates, self._displayed is None, None) if lapse and rate > 0
+        )
+        self._displayed = displays.iterations[-1]
+        lines = LINES.findall("".join(displays.texts[-_CONTEXT // 2 :]))  # each is of two lines or more
+        self._line_before = lines[-1]
+        self._recent.extend(lines)
 
     def finish(self) -> Log:
         """To be called at the end of the log: keeps or drops the open row. Returns `log`."""
@@ -156,20 +151,20 @@ class LogReader:
         self.log.garbled_rows = self._rows.garbled
         self.log.lost_rows, self.log.lost_rates = self._rows.lost_rows, self._rows.lost_rates
         self.log.seconds = self._time / 1e6
-        self.log.tail = stripped(self._recent)
+        self.log.tail = messages.stripped(self._recent)
         return self.log
 
     # Rows
 
     def _iteration_line(self, line: str, start: int) -> LogRow | None:
-        match = ITERATION.match(line, start)
+        match = messages.ITERATION.match(line, start)
         if match is None and (plain := self._plain(line)):
             line, start = plain
-            match = ITERATION.match(line, start)
+            match = messages.ITERATION.match(line, start)
         if match is None:
-            if RATE.match(line, start):
+            if messages.RATE.match(line, start):
                 return self._rows.close()  # and the rows of this iteration stay without a rate
-            if DISPLAY.match(line, start):
+            if messages.DISPLAY.match(line, start):
                 self.log.unread_count += 1
                 self.log.unread = [*self.log.unread, line.strip()][:3]
                 self._is_row_unread = True
@@ -197,7 +192,7 @@ class LogReader:
             return self._rows.end_with_rate(iteration, number(value)) or row
         row = self._rows.close() or row
         if key == "loss":
-            self._begin_row("train", iteration, 0, number(value), self._displayed_rate(rate, lapse))
+            self._begin_row("train", iteration, 0, number(value), self._displayed_rate(iteration, rate, lapse))
         else:
             self._begin_row("test", iteration, int(net or 0))
         return row
@@ -282,7 +277,7 @@ class LogReader:
         if not row.values:
             self._time = self._earlier_time + self._clock.read(self._micros)
             row.seconds = self._time / 1e6
-        if match := TEST_LOSS.match(line, start):
+        if match := messages.TEST_LOSS.match(line, start):
             row.loss = number(match[1])
             row.garbled |= row.loss is None
         else:
@@ -294,16 +289,16 @@ class LogReader:
             self._rows.garbled += 1
 
     def _add_output(self, row: LogRow, line: str, start: int) -> None:
-        match = OUTPUT.match(line, start)
+        match = messages.OUTPUT.match(line, start)
         if match:
             index, name, text, weight = match.groups()
             value = number(text)
-            if value is not None and not (name and ("\\" in name or "\x1b" in name or CUT_NAME in name)):
+            if value is not None and not (name and ("\\" in name or "\x1b" in name or messages.CUT_NAME in name)):
                 row.add(int(index), name or f"score_{index}", value, weight is not None)
                 return
         plain = self._plain(line)
-        match = OUTPUT.match(*plain) if plain else match
-        if match and CUT_NAME not in (match[2] or ""):
+        match = messages.OUTPUT.match(*plain) if plain else match
+        if match and messages.CUT_NAME not in (match[2] or ""):
             row.add(int(match[1]), match[2] or f"score_{match[1]}", number(match[3]), match[4] is not None)
         else:
             row.garbled = True  # garbled, or `Test interrupted.`
@@ -323,7 +318,7 @@ class LogReader:
 
     def _snapshotting(self, line: str, start: int) -> LogRow | None:
         if line.startswith("Snapshotting solver state", start):
-            self._rows.snapshots.add(last_name(line))
+            self._rows.snapshots.add(messages.last_name(line))
         row = self._rows.open
         if row is not None and row.kind == "test" and not row.values:
             return None  # by SIGHUP, within the test
@@ -331,11 +326,12 @@ class LogReader:
 
     def _resuming(self, line: str, start: int) -> None:
         """`SGDSolver: restoring history` is all that a script that calls `solver.restore` has in its log."""
-        self._resumed = (self._resumed or "") if line.startswith("SGDSolver", start) else last_name(line)
+        self._resumed = (self._resumed or "") if line.startswith("SGDSolver", start) else messages.last_name(line)
 
-    def _displayed_rate(self, rate: str | None, lapse: str | None) -> float:
+    def _displayed_rate(self, iteration: int, rate: str | None, lapse: str | None) -> float:
         """iter/s of a display; NaN for the first of an attempt and for a time too short for Caffe's timer."""
-        first, self._displayed = not self._displayed, True
+        self.log.is_mixed |= iteration == self._displayed  # its lines may be there twice
+        first, self._displayed = self._displayed is None, iteration
         value = number(rate) or NAN
         if first or not number(lapse) or not value > 0:
             return NAN
@@ -389,10 +385,10 @@ class LogReader:
 
     def _other_line(self, line: str) -> None:
         """A line without glog's prefix: of another program, a later line of a message, or of a crash."""
-        if line.lstrip().startswith(STACK):
+        if line.lstrip().startswith(messages.STACK):
             return
-        if self._recent and not self.log.is_wrapped and is_cut_off(self._recent[-1], line):
+        if self._recent and not self.log.is_wrapped and messages.is_cut_off(self._recent[-1], line):
             self.log.is_wrapped = True
         self._recent.append(line)
-        if line.startswith(CRASH):
-            self.log.fatal = stripped(self._recent)
+        if line.startswith(messages.CRASH):
+            self.log.fatal = messages.stripped(self._recent)
