@@ -153,9 +153,13 @@ def _learned(step: Step, graph: OnnxGraph, index: int) -> str:
 
 @writes("Clip")
 def clip(step: Step, graph: OnnxGraph) -> None:
-    param = step.layer.param.clip_param
-    limits = [graph.constant(np.float32(value), name) for value, name in ((param.min, "min"), (param.max, "max"))]
-    graph.op("Clip", [step.bottoms[0].name, *limits], step.tops[0])
+    """With `min` above `max`, Caffe's layer gives `min`, the operator Clip `max`."""
+    param, x = step.layer.param.clip_param, step.bottoms[0].name
+    least, most = (graph.constant(np.float32(value), name) for value, name in ((param.min, "min"), (param.max, "max")))
+    if param.min <= param.max:
+        graph.op("Clip", [x, least, most], step.tops[0])
+    else:
+        graph.op("Max", [graph.op("Min", [x, most]), least], step.tops[0])
 
 
 @writes("Swish")

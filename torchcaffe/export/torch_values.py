@@ -133,8 +133,12 @@ def eltwise(step: Step, source: TorchSource) -> None:
 
 @writes("Clip")
 def clip(step: Step, source: TorchSource) -> None:
+    """With `min` above `max`, Caffe's layer gives `min`, one call of clamp `max`."""
     param = step.layer.param.clip_param
-    source.line(step, f"{{0}}.clamp({number(param.min)}, {number(param.max)})")
+    least, most = number(param.min), number(param.max)
+    source.line(
+        step, f"{{0}}.clamp({least}, {most})" if param.min <= param.max else f"{{0}}.clamp(max={most}).clamp({least})"
+    )
 
 
 @writes("Swish")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.both_engines import net_of
-from tests.helpers.exported import VALUES, export, layer
+from tests.helpers.exported import VALUES, conv, export, layer
 
 
 @pytest.mark.parametrize("to", ["onnx", "pytorch"])
@@ -19,6 +19,14 @@ def test_clip_and_swish_which_caffe_has_since_1_0(tmp_path: Path, to: str) -> No
     text = layer("Clip", "c", settings="clip_param { min: -1 max: 0.5 }") + layer("Swish", "s", "c")
     text += layer("Swish", "steep", settings="swish_param { beta: 2 }")
     assert "6 blobs checked" in export(tmp_path, to, net_of(text, x=(2, 3, 4, 4)))[1]
+
+
+@pytest.mark.parametrize("to", ["onnx", "pytorch"])
+def test_a_clip_whose_min_is_above_its_max_gives_its_min(tmp_path: Path, to: str) -> None:
+    body = layer("Convolution", "conv", settings=conv("num_output: 2 kernel_size: 3"))
+    body += layer("Clip", "c", "conv", "clip_param { min: 0.5 max: -0.5 }")
+    said = export(tmp_path, to, net_of(body, x=(2, 3, 4, 4)))
+    assert "4 blobs checked" in said[1] and (to == "onnx" or said[2].startswith("2 gradients: "))
 
 
 @pytest.mark.slow
