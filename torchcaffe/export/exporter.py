@@ -132,13 +132,14 @@ def _load_weights(net: Net, caffemodel: Path) -> None:
         for blob in layer.blobs:
             blob.value = torch.full_like(blob.value, float("nan"))
     weights.load(net, caffemodel)
-    empty = [
-        f"layer '{layer.name}' ({layer.type})"
-        for layer in net.layers
-        if any(blob.count and bool(blob.value.isnan().all()) for blob in layer.blobs)
-    ]
+    empty = [layer for layer in net.layers if any(b.count and bool(b.value.isnan().all()) for b in layer.blobs)]
     if empty:
-        raise Fatal(f"{caffemodel}: no weights, or only nan, for {', '.join(empty)}; name the caffemodel of this net")
+        names = [layer.name for layer in net.layers]
+        remedy = "name the caffemodel of this net"
+        if any(names.count(layer.name) > 1 for layer in empty):
+            remedy = "it is told by the layer's name, which another layer has, too: give each its own, and train again"
+        what = ", ".join(f"layer '{layer.name}' ({layer.type})" for layer in empty)
+        raise Fatal(f"{caffemodel}: no weights, or only nan, for {what}; {remedy}")
 
 
 @contextmanager

@@ -19,7 +19,9 @@ from torchcaffe.export import check, reference
 from torchcaffe.export.exporter import Loaded
 from torchcaffe.export.hidden_states import RECURRENT
 from torchcaffe.export.reference import Arrays, Case
+from torchcaffe.export.refusal import refuse
 from torchcaffe.export.trace import Step, Trace, Value
+from torchcaffe.layer_types import Layer
 
 _EXACT = 1e-5  # of the largest value of a gradient in float64; constants are rounded to float32 in the exported code
 _LEAST = 1e-9  # of the largest gradient, in float64
@@ -27,7 +29,7 @@ _TOGETHER = 2e-3  # of the length of all gradients as one vector, in float32
 _TRIES = 3  # with other inputs: a single gradient that rounding sent elsewhere can be more than _TOGETHER
 _LAST = ("Sigmoid", "Softmax")
 _WITHOUT = ("ArgMax", "BatchNorm", "Threshold")  # with no gradient, or with parameters that have none
-
+_ONE_TOP = ("Pooling", *RECURRENT)  # the others are places of maxima or hidden states
 _FIRST_ONLY = ("BatchReindex", "Crop")  # the second bottom has a shape or indices
 
 Run = Callable[[Case, torch.dtype], Arrays]
@@ -50,6 +52,7 @@ def check_gradients(loaded: Loaded, run: Run, what: str) -> str:
         names = [name for name in exact if name.startswith("grad ")]
         worst, where = max(_distances(exact, truth, names), default=(0.0, ""))
         if not worst <= _EXACT:
+            refuse(changes_of_shared_memory(loaded.traced), "pytorch")
             raise Fatal(
                 f"{what}: {where} differs from the original by {worst:.3g} of its largest value in float64; this is an "
                 "error of torchcaffe, please report it. Nothing was written"
@@ -82,7 +85,7 @@ def beginnings(trace: Trace) -> list[Value]:
         read = step.bottoms[:1] if step.layer.type in _FIRST_ONLY else step.bottoms
         flows = step.layer.type not in ("ArgMax", "Threshold") and any(value.name in learned for value in read)
         if has_weights or flows:
-            tops = step.tops[:1] if step.layer.type in RECURRENT else step.tops  # none through hidden states
+            tops = step.tops[:1] if step.layer.type in _ONE_TOP else step.tops
             learned.update(value.name for value in tops)
         made_by.update({value.name: step for value in step.tops})
     anywhere = {value.name for step in trace.steps for value in step.bottoms}
@@ -96,9 +99,35 @@ def beginnings(trace: Trace) -> list[Value]:
     return [end for end in ends.values() if not _is_read_below(end, trace)]
 
 
+def changes_of_shared_memory(trace: Trace) -> list[str]:
+    """A line for each layer that works in place on one blob and so changes another that is an output or is read.
+
+    PyTorch's gradients follow such a change. Caffe's do not: those of the other blob go past that layer, and a layer
+    that has read it before computes its gradients from the new values.
+    """
+    changed: dict[Layer, dict[str, None]] = {}  # the layer -> its blob, then the others
+    for step in trace.steps:
+        if step.is_copy:
+            blobs = changed.setdefault(step.layer, {step.bottoms[0].blob: None})
+            blobs[step.tops[0].blob] = None
+    lines = []
+    for layer, (own, *others) in changed.items():
+        used = {value.blob: "is an output" for value in trace.outputs}
+        for step in trace.steps:
+            if not step.is_copy and not any(value.blob in changed[layer] for value in step.tops):
+                used |= {value.blob: f"layer '{step.layer.name}' reads" for value in step.bottoms}
+        lines += [
+            f"{layer.where}: layer '{layer.name}' ({layer.type}): it works in place on '{own}' and so changes "
+            f"'{blob}', which {used[blob]}; Caffe's gradients do not know of that change, PyTorch's do"
+            for blob in others
+            if blob in used
+        ]
+    return lines
+
+
 def _is_read_below(end: Value, trace: Trace) -> bool:
     """Whether other steps with a gradient read it: its gradient is then theirs to compute."""
-    readers = [step for step in trace.steps if any(value is end for value in step.bottoms)]
+    readers = [step for step in trace.steps if not step.is_copy and any(value is end for value in step.bottoms)]
     outputs = {value.name for value in trace.outputs}
     return any(
         step.layer.type not in ("ArgMax", *_LAST) or not outputs.issuperset(value.name for value in step.tops)

@@ -40,7 +40,7 @@ def export(options: Options) -> list[str]:
         raise Fatal(f"{output}: cannot be written: {error.strerror}") from None
     try:
         _write(partial, source, loaded, facts)
-        shapes = {layer.name: [tuple(blob.shape) for blob in layer.blobs] for layer in loaded.net.layers}
+        shapes = {layer.name: [tuple(blob.shape) for blob in layer.blobs] for layer in loaded.net.layers if layer.blobs}
 
         def run(case: Case, dtype: torch.dtype = torch.float32) -> Arrays:
             if dtype == torch.float32:
@@ -72,7 +72,7 @@ def export(options: Options) -> list[str]:
 
 def _written(loaded: Loaded) -> TorchSource:
     """The code. Raises Fatal with all layers that cannot be exported, NeedsFixedBatch for one that needs that."""
-    source, reasons = TorchSource(), []
+    source, reasons = TorchSource(loaded.net.params), []
     for step in loaded.traced.steps:
         if step.layer.type == "Input":
             continue

@@ -15,6 +15,7 @@ from torch import nn
 from torchcaffe.export import parts
 from torchcaffe.export.refusal import Refused
 from torchcaffe.export.trace import Step, Value, flexible_shape
+from torchcaffe.nets.params import Params
 
 Writer = Callable[[Step, "TorchSource"], None]
 WRITERS: dict[str, Writer] = {}  # by the layer's type
@@ -68,10 +69,11 @@ def writes(*types: str) -> Callable[[Writer], Writer]:
 
 
 class TorchSource:
-    """`state` has the arrays of weights.safetensors. `gradients` has, for each parameter, the layer, the index of its
-    blob, its key in `state`, and whether it is transposed there."""
+    """`params` are the net's. `state` has the arrays of weights.safetensors. `gradients` has, for each parameter, the
+    layer, the index of its blob, its key in `state`, and whether it is transposed there."""
 
-    def __init__(self) -> None:
+    def __init__(self, params: Params) -> None:
+        self._params = params
         self.state: dict[str, np.ndarray] = {}
         self.gradients: list[tuple[str, int, str, bool]] = []
         self._arguments: dict[str, str] = {}  # input -> the name of forward's argument
@@ -79,9 +81,8 @@ class TorchSource:
         self._lines: list[str] = []
         self._parts: dict[str, None] = {}
         self._names: set[str] = {"b", "self", "weights"}
-        self._owners: dict[int, str] = {}  # id() of a parameter blob -> its key
+        self._owners: dict[int, tuple[str, bool]] = {}  # id() of a parameter -> its key, and whether it is transposed
         self._multipliers: dict[str, tuple[float, float]] = {}
-        self._has_multipliers = False
 
     def add(self, step: Step) -> None:
         """Writes a step. Raises Refused."""
@@ -126,18 +127,16 @@ class TorchSource:
         key = f"{module}.{name}"
         self.state[key] = np.ascontiguousarray(array)
         self.gradients.append((step.layer.name, index, key, transposed))
-        blob = step.layer.blobs[index]
-        if owner := self._owners.get(id(blob)):
-            if not np.array_equal(self.state[owner], array, equal_nan=True):
+        param = self._params.of(step.layer, index)
+        if id(param) in self._owners:
+            owner, is_transposed = self._owners[id(param)]
+            if array.shape != self.state[owner].shape or transposed != is_transposed:
                 raise Refused(f"it shares blob {index} with {owner}, but transposed or in another shape")
             self._modules.append(f"self.{key} = self.{owner}")
         else:
-            self._owners[id(blob)] = key
-        specs = step.layer.param.param
-        if index < len(specs):
-            self._has_multipliers = True
-            if not owner:
-                self._multipliers[key] = (specs[index].lr_mult, specs[index].decay_mult)
+            self._owners[id(param)] = key, transposed
+            if index < len(step.layer.param.param):
+                self._multipliers[key] = (param.lr_mult, param.decay_mult)
 
     def buffer(self, key: str, array: np.ndarray) -> None:
         self.state[key] = array
@@ -172,7 +171,7 @@ class TorchSource:
 
     def _groups(self) -> str:
         """A method with the learning rates of the prototxt, if it has any."""
-        if not self._has_multipliers:
+        if not self._multipliers:
             return ""
         table = "".join(
             f"            {key!r}: ({', '.join(map(number, pair))}),\n" for key, pair in self._multipliers.items()

@@ -64,6 +64,11 @@ class Params:
                 setattr(owner.spec, name, getattr(spec, name))
         self._shared.append((layer, index, owner))
 
+    def of(self, layer: Layer, index: int) -> Param:
+        """The parameter that blob `index` of `layer` is: its own, or the one that it shares."""
+        own = ((param.layer, param.index, param) for param in self.learnable)
+        return next(param for one, at, param in (*own, *self._shared) if one is layer and at == index)
+
     def share(self) -> None:
         """Replaces each blob that shares a parameter by its owner's. With share_mode PERMISSIVE it keeps its shape."""
         for layer, index, owner in self._shared:

@@ -29,6 +29,15 @@ def test_layers_that_share_weights_need_them_once(tmp_path: Path) -> None:
     assert np.isfinite(first).all() and np.array_equal(first, second)
 
 
+@pytest.mark.parametrize("to", ["onnx", "pytorch", "safetensors"])
+def test_weights_that_two_layers_of_one_name_would_need_are_an_error(tmp_path: Path, to: str) -> None:
+    body = layer("Convolution", "a", settings=conv2) + layer("Convolution", "b", "a", conv2).replace(
+        '"b" type', '"a" type'
+    )
+    with pytest.raises(FormatError, match=r"no weights, or only nan, for layer 'a' \(Convolution\); it is told by the"):
+        export(tmp_path, to, net_of(body, x=(2, 2, 6, 6)))
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 @pytest.mark.parametrize("to", ["onnx", "pytorch"])
 def test_real_inputs_are_checked_where_the_data_are(tmp_path: Path, to: str, batch_size: int) -> None:

@@ -46,6 +46,23 @@ def test_numbers_are_as_in_the_prototxt_and_lists_end_without_a_comma(tmp_path: 
     assert "'a.weight': (0.1, 1.0),\n" in code and "torch.cat([b['x'], b['a']], 1)\n" in code
 
 
+@pytest.mark.parametrize(
+    ("owner", "sharer", "multipliers"),
+    [("", "lr_mult: 0", "0.0, 1.0"), ("decay_mult: 3", "lr_mult: 10", "10.0, 3.0"), ("lr_mult: 0", "", "0.0, 1.0")],
+)
+def test_a_shared_blob_has_the_multipliers_of_all_layers_that_share_it(
+    tmp_path: Path, owner: str, sharer: str, multipliers: str
+) -> None:
+    """In Caffe a layer gives the blob those that its owner does not have."""
+    body = "".join(
+        layer("InnerProduct", top, bottom, f'param {{ name: "w" {given} }} inner_product_param {{ num_output: 3 }}')
+        for top, bottom, given in (("a", "x", owner), ("b", "a", sharer))
+    )
+    export(tmp_path, "pytorch", net_of(body, x=(2, 3)))
+    code = (tmp_path / "out" / torch_export.CODE).read_text()
+    assert f"multipliers = {{\n            'a.weight': ({multipliers}),\n        }}\n" in code
+
+
 def test_wrong_gradients_are_an_error_and_nothing_is_left(tmp_path: Path, monkeypatch) -> None:
     computed = torch_export._computed
     wrong = lambda *a: {k: v * (1.01 if "grad" in k else 1) for k, v in computed(*a).items()}  # noqa: E731
@@ -96,13 +113,73 @@ SCALE = layer("Flatten", "flat") + layer("Scale", "a", "flat", 'param { name: "w
         (TIED + TIED.replace('"a"', '"b"').replace('"x"', '"a"').replace("4 bias", "6 transpose: true bias"), (2, 6)),
         (TIED + TIED.replace('"a"', '"b"').replace("4 bias", "4 transpose: true bias"), (2, 4)),
         (SCALE + layer("Scale", "b", settings='param { name: "w" }'), (2, 3, 1, 1)),
+        (
+            TIED
+            + TIED.replace('"a"', '"b"')
+            .replace('"x"', '"a"')
+            .replace("4 bias", "6 bias")
+            .replace('name: "w"', 'name: "w" share_mode: PERMISSIVE'),
+            (2, 6),
+        ),
     ],
-    ids=["tied autoencoder", "square", "Scale"],
+    ids=["tied autoencoder", "square", "Scale", "PERMISSIVE"],
 )
 def test_a_blob_that_is_shared_in_two_shapes_is_refused_by_name(tmp_path: Path, body: str, shape: tuple) -> None:
     with pytest.raises(FormatError, match=r"layer 'b' \(\w+\): it shares blob 0 with a.weight, but transposed or"):
         export(tmp_path, "pytorch", net_of(body, x=shape))
     assert not (tmp_path / "out").exists()
+
+
+CONV = layer("Convolution", "c", settings=conv("num_output: 2 kernel_size: 3"))
+IN_PLACE = 'layer { name: "r" type: "TanH" bottom: "f" top: "f" }'
+READER = layer("InnerProduct", "y", "c", "inner_product_param { num_output: 3 }")
+
+
+@pytest.mark.parametrize(
+    ("view", "after"),
+    [
+        (layer("Flatten", "f", "c"), IN_PLACE + READER),
+        (layer("Flatten", "f", "c"), READER + IN_PLACE),
+        (layer("Reshape", "f", "c", "reshape_param { shape { dim: 0 dim: 2 dim: -1 } }"), IN_PLACE + READER),
+        (layer("Slice", "f", "c"), IN_PLACE + READER),
+        (layer("Flatten", "g", "c") + layer("Flatten", "f", "g"), IN_PLACE + READER),
+    ],
+    ids=["Flatten", "read before", "Reshape", "Slice", "two views"],
+)
+def test_a_change_in_place_that_caffes_gradients_do_not_follow_is_refused_by_name(
+    tmp_path: Path, view: str, after: str
+) -> None:
+    """PyTorch's would: the other reader's gradient goes through the layer, or is that of the value before it."""
+    text = net_of(CONV + view + after, x=(2, 3, 5, 5))
+    place = 1 + text[: text.index(IN_PLACE)].count("\n")
+    said = rf"net.prototxt:{place}: layer 'r' \(TanH\): it works in place on 'f' and so changes 'c', which layer 'y'"
+    with pytest.raises(FormatError, match=said):
+        export(tmp_path, "pytorch", text)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_another_layer_changes_in_place_is_refused_by_name(tmp_path: Path) -> None:
+    text = net_of(CONV + layer("Split", "f g", "c") + IN_PLACE, x=(2, 3, 5, 5))
+    with pytest.raises(FormatError, match=r"layer 'r' \(TanH\): .* and so changes 'g', which is an output;"):
+        export(tmp_path, "pytorch", text)
+
+
+@pytest.mark.parametrize(
+    ("body", "gradients"),
+    [
+        (layer("Flatten", "f", "c") + IN_PLACE, "2 gradients"),
+        (layer("Flatten", "f", "c") + IN_PLACE.replace("TanH", "Dropout") + READER, "4 gradients"),
+        (layer("Pooling", "p places", "c", "pooling_param { kernel_size: 2 }"), "2 gradients"),
+    ],
+    ids=["nobody else reads", "Dropout", "places of maxima are an output"],
+)
+def test_nets_whose_gradients_are_caffes(tmp_path: Path, body: str, gradients: str) -> None:
+    assert export(tmp_path, "pytorch", net_of(CONV + body, x=(2, 3, 5, 5)))[2].startswith(gradients)
+
+
+def test_layers_without_names_are_exported(tmp_path: Path) -> None:
+    nameless = (CONV + layer("ReLU", "y", "c")).replace('name: "c"', "").replace('name: "y"', "")
+    assert "2 gradients" in export(tmp_path, "pytorch", net_of(nameless, x=(2, 3, 5, 5)))[2]
 
 
 NAMES = [
