@@ -154,8 +154,8 @@ class Blob(Unpicklable):
 
     @data.setter
     def data(self, array: np.ndarray) -> None:
-        """Copies `array`, which numpy must be able to broadcast to the blob's shape: else ValueError."""
-        self.value.copy_(_tensor(np.broadcast_to(array, self.shape)))
+        """Copies `array`. Raises ValueError unless it has the blob's shape."""
+        self.value.copy_(_tensor(self.fitting(array, "data")))
 
     @property
     def diff(self) -> np.ndarray:
@@ -163,7 +163,18 @@ class Blob(Unpicklable):
 
     @diff.setter
     def diff(self, array: np.ndarray) -> None:
-        self.gradient().copy_(_tensor(np.broadcast_to(array, self.shape)))
+        self.gradient().copy_(_tensor(self.fitting(array, "diff")))
+
+    def fitting(self, array: np.ndarray, name: str) -> np.ndarray:
+        """`array`, which is assigned to the attribute `name`. Raises ValueError unless it has the blob's shape."""
+        given = np.asarray(array)
+        if given.shape != self.shape:
+            what = f"blob '{self.name}'" if self.name else "a blob"
+            raise ValueError(
+                f"{what} of {self.shape}: an array of {given.shape} was assigned to its {name}. Give one of the "
+                f"blob's shape; {name}[...] = value gives all places a value"
+            )
+        return given
 
     def values(self) -> np.ndarray:
         """The values, in any memory order. Do not write to them."""

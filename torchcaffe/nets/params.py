@@ -116,7 +116,7 @@ class _Reshaped(Blob):
 
     @data.setter
     def data(self, array: np.ndarray) -> None:
-        self.data[...] = array
+        self.data[...] = self.fitting(array, "data")
 
     @property
     def diff(self) -> np.ndarray:
@@ -124,7 +124,7 @@ class _Reshaped(Blob):
 
     @diff.setter
     def diff(self, array: np.ndarray) -> None:
-        self.diff[...] = array
+        self.diff[...] = self.fitting(array, "diff")
 
     @property
     def value(self) -> torch.Tensor:
@@ -162,7 +162,7 @@ class _SharesGradient(_Reshaped):
 
     @data.setter
     def data(self, array: np.ndarray) -> None:
-        self.data[...] = array
+        self.data[...] = self.fitting(array, "data")
 
     @property
     def value(self) -> torch.Tensor:

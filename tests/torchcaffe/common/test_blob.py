@@ -1,5 +1,7 @@
 """Blobs: their shapes, the memory of their gradients, and their memory format."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -43,6 +45,17 @@ def test_on_the_cpu_data_and_diff_are_views_that_can_be_written_to() -> None:
     one.diff[1, 0] = 7
     assert one.value[0, 1] == 5
     assert one.gradient()[1, 0] == 7
+
+
+@pytest.mark.parametrize("side", ["data", "diff"])
+@pytest.mark.parametrize("value", [np.zeros(3), np.zeros((1, 3)), np.zeros((1, 3, 3)), 0.0, [[0.0]]])
+def test_an_array_of_another_shape_is_not_spread_over_a_blob(side: str, value) -> None:
+    one = blob(3, 3)
+    setattr(one, side, np.ones((3, 3)))
+    said = rf"a blob of \(3, 3\): an array of {re.escape(str(np.shape(value)))} was assigned to its {side}\."
+    with pytest.raises(ValueError, match=said):
+        setattr(one, side, value)
+    assert getattr(one, side).all()
 
 
 def test_a_reshape_keeps_the_values_that_have_room() -> None:

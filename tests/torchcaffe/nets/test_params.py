@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.helpers import engine_runs
@@ -31,7 +32,11 @@ layer { name: "one" type: "InnerProduct" bottom: "x" top: "a" param { name: "w" 
 layer { name: "two" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" share_mode: PERMISSIVE }
   inner_product_param { num_output: 6 weight_filler { type: "xavier" } bias_term: false } }
 """
-    Both(real_caffe, net_of(layers, x=(5, 6)), tmp_path).agree(figures, "shared parameters")
+    both = Both(real_caffe, net_of(layers, x=(5, 6)), tmp_path)
+    both.agree(figures, "shared parameters")
+    for side in ("data", "diff"):
+        with pytest.raises(ValueError, match=rf"of \(6, 2\): an array of \(2,\) was assigned to its {side}\."):
+            setattr(both.net.params["two"][0], side, np.zeros(2, np.float32))
 
 
 NAMED = 'param { name: "w" } param { name: "b" }'
