@@ -98,11 +98,17 @@ class Loaded:
             if not bool(blob.value.isfinite().all())
         ]
 
+    def left_out(self) -> list[str]:
+        """A line that names the layers of the phase TRAIN alone, if there are any."""
+        names = ", ".join(self.inference.in_training)
+        return [f"without the layers that only the phase TRAIN has: {names}"] if names else []
+
     def notes(self) -> list[str]:
-        """Lines about hidden states, and about weights that no net should have."""
+        """Lines about hidden states, layers that are not there, and weights that no net should have."""
         states, found = self.hidden_states(), self.not_finite()
         wrong = f"{self.options.caffemodel}: values that are not finite, in {', '.join(found)}; train the net again"
-        return ([f"hidden states are inputs: {states}"] if states else []) + ([wrong] if found else [])
+        told = [f"hidden states are inputs: {states}"] if states else []
+        return [*told, *self.left_out(), *([wrong] if found else [])]
 
 
 def load(options: Options, types: Container[str] | None) -> Loaded:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import Message
 
-from caffeformat.caffeformat_pb2 import TEST, LayerParameter, NetState
+from caffeformat.caffeformat_pb2 import TEST, TRAIN, LayerParameter, NetState
 from torchcaffe.common.log import Fatal
 from torchcaffe.nets.parsed_net import ParsedNet, filtered
 
@@ -32,6 +32,8 @@ class InferenceNet:
     `outputs` are the names of the blobs that the net computes for its user: first `prob` of the loss with the largest
     loss_weight, of equal ones the last. `scores` has, for each that stands for a loss, the blob that the loss reads.
     `states` has the inputs that are hidden states, each with the output that it is after the last timestep.
+    `in_training` are the layers, as `drop6 (Dropout)`, that the phase TRAIN has and TEST does not, without data layers,
+    losses and Accuracy.
     """
 
     parsed: ParsedNet
@@ -39,6 +41,7 @@ class InferenceNet:
     outputs: list[str]
     scores: dict[str, str]
     states: dict[str, str]
+    in_training: tuple[str, ...] = ()
 
     def named_outputs(self) -> str:
         """The outputs for a line of text, those of losses with their scores: prob <- loss3/classifier."""
@@ -51,9 +54,18 @@ def inference_net(parsed: ParsedNet, state: NetState | None = None) -> Inference
     `state` has the stages and the level. Raises Fatal.
     """
     parsed.param.state.MergeFrom(state or NetState())
+    parsed.param.state.phase = TRAIN
+    trained = filtered(parsed).param.layer
     parsed.param.state.phase = TEST
-    param = filtered(parsed)
-    return _Builder(param).net()
+    tested = filtered(parsed)
+    net = _Builder(tested).net()
+    also = {layer.SerializeToString() for layer in tested.param.layer}
+    net.in_training = tuple(
+        f"{layer.name} ({layer.type})"
+        for layer in trained
+        if layer.type not in (*DATA, *_LOSSES, *_DROPPED) and layer.SerializeToString() not in also
+    )
+    return net
 
 
 class _Builder:

@@ -33,7 +33,7 @@ def export(options: Options) -> list[str]:
     except NeedsFixedBatch as reason:
         loaded.traced = with_fixed_batch(loaded.net, loaded.inference.parsed, loaded.inference.outputs, str(reason))
         source = _written(loaded)
-    facts = [*(f"{name}: {value}" for name, value in loaded.facts().items()), loaded.sizes()]
+    facts = [*(f"{name}: {value}" for name, value in loaded.facts().items()), loaded.sizes(), *loaded.left_out()]
     try:
         partial = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=".partial", dir=output.parent))
     except OSError as error:

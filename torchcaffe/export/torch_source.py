@@ -23,7 +23,7 @@ WRITERS: dict[str, Writer] = {}  # by the layer's type
 _TEMPLATE = '''"""{title}
 
     from net import Net
-    net = Net()                   # in eval mode, as Caffe's phase TEST; net.train() for its phase TRAIN
+    net = Net()                   # in eval mode, as Caffe's phase TEST; net.train() switches dropout and BatchNorm
     {results} = net({arguments})
     net.blobs({arguments})        # all blobs, by Caffe's names: the scores before a softmax, to train on, or features
 

@@ -68,6 +68,15 @@ def test_a_caffemodel_in_hdf5_gives_what_a_binary_one_gives(tmp_path: Path, to: 
 
 
 @pytest.mark.parametrize("to", ["onnx", "pytorch", "safetensors"])
+def test_layers_of_the_phase_train_alone_are_told(tmp_path: Path, to: str) -> None:
+    at = LENET.index('layer { name: "ip/2"')
+    dropout = layer("Dropout", "pool1", "pool1", "include { phase: TRAIN }").replace('name: "pool1"', 'name: "drop"')
+    line = "without the layers that only the phase TRAIN has: drop (Dropout)"
+    assert line in export(tmp_path, to, LENET[:at] + dropout + LENET[at:])
+    assert to != "pytorch" or f"\n{line}\n" in (tmp_path / "out" / "net.py").read_text()
+
+
+@pytest.mark.parametrize("to", ["onnx", "pytorch", "safetensors"])
 def test_weights_that_are_not_finite_are_told(tmp_path: Path, to: str) -> None:
     with quiet():
         model, caffemodel = weighted(tmp_path, LENET)

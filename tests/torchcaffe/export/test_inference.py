@@ -59,7 +59,21 @@ def test_only_the_layers_of_the_phase_test_count_and_what_reads_a_loss_goes(tmp_
     more = layer("Power", "twice", "loss", "power_param { scale: 2 }") + layer(
         "Power", "t", "ip/2", "include { phase: TRAIN }"
     )
-    assert inference(tmp_path, LENET + more).outputs == ["prob"]
+    net = inference(tmp_path, LENET + more)
+    assert (net.outputs, net.in_training) == (["prob"], ("t (Power)",))
+
+
+def test_data_and_losses_of_the_phase_train_alone_are_not_missed(tmp_path: Path) -> None:
+    data = 'layer { name: "data" type: "DummyData" top: "data" top: "label" include { phase: TRAIN } }\n'
+    loss = layer("SoftmaxWithLoss", "train_loss", "ip/2 label", "exclude { phase: TEST }")
+    of_test = LENET.replace("dummy_data_param", "include { phase: TEST } dummy_data_param")
+    assert inference(tmp_path, data + of_test + loss).in_training == ()
+
+
+def test_a_layer_with_other_settings_in_the_phase_train_is_missed(tmp_path: Path) -> None:
+    two = [layer("Dropout", "ip/2", "ip/2", f"include {{ phase: {phase} }}") for phase in ("TRAIN", "TEST")]
+    more = "".join(two).replace("TRAIN }", "TRAIN } dropout_param { dropout_ratio: 0.9 }")
+    assert inference(tmp_path, LENET + more).in_training == ("ip/2 (Dropout)",)
 
 
 def test_a_target_that_no_weights_lead_to_is_no_output(tmp_path: Path) -> None:
