@@ -103,10 +103,18 @@ class RankCorrelation(Estimate):
         return cls(value, se, math.inf, "conditions", seeds, runs)
 
     def interval_at(self, level: float) -> tuple[float, float]:
-        reach = norm.ppf(0.5 + level / 2) * self.se
-        z = np.arctanh(np.clip(self.effect, -0.999999, 0.999999))
-        return float(np.tanh(z - reach)), float(np.tanh(z + reach))
+        reach, z = norm.ppf(0.5 + level / 2) * self.se, self._z(self.effect)
+        return min(self.effect, float(np.tanh(z - reach))), max(self.effect, float(np.tanh(z + reach)))
 
     def _tail(self, distance: float) -> float:
-        z = np.arctanh(np.clip(distance, -0.999999, 0.999999))
-        return float(norm.sf(z / self.se))
+        """Not below the share of the one order among all, which is what a perfect one comes to by chance."""
+        return max(float(norm.sf(self._z(distance) / self.se)), 1 / math.factorial(self._pairs))
+
+    def _z(self, rho: float) -> float:
+        """atanh; of 1 and -1, which have none, that of the middle between them and the next value that rho can have."""
+        largest = 1 - 6 / (self._pairs * (self._pairs**2 - 1))
+        return float(np.arctanh(np.clip(rho, -largest, largest)))
+
+    @property
+    def _pairs(self) -> int:
+        return round(3 + (1 + self.effect**2 / 2) / self.se**2)

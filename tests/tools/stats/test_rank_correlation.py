@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from tools.stats.rank_correlation import correlations, p_value, rho
+from tools.stats.rank_correlation import RankCorrelation, correlations, p_value, rho
 
 X, Y = [1.0, 2.0, 4.0, 3.0, 5.0, 7.0], [0.1, 0.3, 0.2, 0.4, 0.4, 0.9]
 
@@ -60,3 +60,16 @@ def test_against_depth_the_interval_is_over_the_seeds():
     assert (line["rho"], line["n"], line["seeds"]) == (pytest.approx(2.5 / 3, abs=1e-4), 6, 3)
     reach = 4.30265 * np.std([1, 1, 0.5], ddof=1) / np.sqrt(3)  # two directions of a seed are one observation
     assert line["low"] == pytest.approx(2.5 / 3 - reach, abs=1e-3) and line["high"] == 1.0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_same_order_is_no_more_certain_than_one_order_among_all(sign: int) -> None:
+    nine = [(float(i), float(sign * i)) for i in range(9)]
+    same = RankCorrelation.of(nine, frozenset(), 3)
+    assert same.effect == sign
+    low, high = sorted(sign * bound for bound in same.interval_at(0.95))
+    assert 0.9 < low < 0.96 and high == 1
+    assert (same.p_above if sign > 0 else same.p_below)() == pytest.approx(1 / 362880)
+    swapped = RankCorrelation.of([(0, sign * 1.0), (1, 0.0), *((i, sign * i) for i in range(2, 9))], frozenset(), 3)
+    assert abs(swapped.effect) < 1
+    assert sorted(sign * bound for bound in swapped.interval_at(0.95))[0] < low
