@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from tools.figures import style
 from tools.protocol.experiment import Experiment
 from tools.results.columns import Row
+from tools.stats.intervals import without_source_nets
 from tools.stats.learning_state import LEARNING, PAST_BEST
 
 _RING = {"linestyle": "none", "markersize": 9, "markerfacecolor": "none", "markeredgewidth": 0.7}
@@ -58,7 +59,9 @@ def facts(exp: Experiment, rows: list[Row], shown: list[Row]) -> str:
     `rows`: of runs.csv. `shown`: the rows of summary.csv that are drawn.
     """
     cells = {(row["size"], row["condition"]) for row in shown}
-    ok = [row for row in rows if row["status"] == "ok" and (row["size"], row["condition"]) in cells]
+    ok = [
+        row for row in without_source_nets(rows) if row["status"] == "ok" and (row["size"], row["condition"]) in cells
+    ]
     seeds, directions = (len({row[key] for row in ok}) for key in ("seed", "direction"))
     count = _range(row["n"] for row in shown)
     mean = "one run" if count == "1" else f"mean of {count} runs"

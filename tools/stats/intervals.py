@@ -28,11 +28,19 @@ import numpy as np
 from scipy import stats
 
 from tools.protocol.layout import Direction, Size
-from tools.results.columns import Row, label_key, run_key
+from tools.results.columns import Row, label_key, run_key, size_order
 
 Cell = tuple[Size, str]  # size, condition
 Replicate = tuple[int, Direction]  # seed, direction: a cell has one run for each
 LEVEL = 0.95
+
+
+def without_source_nets(rows: list[Row]) -> list[Row]:
+    """The rows of runs.csv without those of a direction in which nothing but `base` at the largest size was run, where
+    the other direction has more: they are the source nets of that one, and no results of a direction of their own."""
+    largest = min((row["size"] for row in rows), key=size_order, default=None)
+    selected = {row["direction"] for row in rows if (row["size"], row["condition"]) != (largest, "base")}
+    return [row for row in rows if row["direction"] in selected] if selected else rows
 
 
 @dataclass(frozen=True)
@@ -125,7 +133,7 @@ class Measurements:
         self._values: dict[Cell, dict[Replicate, float]] = defaultdict(dict)
         self._lost: dict[Cell, set[Direction]] = defaultdict(set)  # the directions of runs that have no value
         self._correct: dict[Cell, dict[Replicate, np.ndarray]] = defaultdict(dict)
-        for row in rows:
+        for row in without_source_nets(rows):
             key, cell, replicate = run_key(row), (row["size"], row["condition"]), (row["seed"], row["direction"])
             if row["status"] != "ok" or (values is not None and key not in values):
                 self._lost[cell].add(replicate[1])

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from tools.results.columns import SUMMARY_COLUMNS, Row, label_key, row_of, run_key
-from tools.stats.intervals import LEVEL, Estimate, Measurements
+from tools.stats.intervals import LEVEL, Estimate, Measurements, without_source_nets
 from tools.stats.learning_state import learning_state, validation_curves
 
 
@@ -17,9 +17,9 @@ def summary_rows(rows: list[Row], predictions: dict[str, np.ndarray], curves: It
 
     The mean is over the runs of complete seeds, like its interval: an incomplete seed would shift it towards the
     direction that is there. If no seed is complete, the mean is over all ok runs; but there is none if a direction that
-    was run has no ok run in any seed.
+    was run has no ok run in any seed. Source nets of a direction that was not selected are in no mean.
     """
-    summary = []
+    summary, rows = [], without_source_nets(rows)
     measurements, of_run = Measurements(rows, predictions), validation_curves(curves)
     for (size, condition), group in groupby(rows, key=lambda row: (row["size"], row["condition"])):
         runs = list(group)

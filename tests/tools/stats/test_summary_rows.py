@@ -73,3 +73,14 @@ def test_without_an_ok_run_the_figures_are_blank_and_the_runs_counted() -> None:
 def test_there_is_a_row_a_size_and_condition_in_the_order_of_the_runs() -> None:
     runs = [run(0.5, condition=name) for name in ("base", "S3T", "S4T")]
     assert [row["condition"] for row in summary_rows(runs, NONE)] == ["base", "S3T", "S4T"]
+
+
+def test_source_nets_of_a_direction_that_was_not_selected_are_in_no_mean() -> None:
+    own = [run(0.5 + 0.1 * seed, seed) for seed in (0, 1)]
+    sources = [run(0.9, seed, "B2A") for seed in (0, 1)]
+    base, ftall = summary_rows([*own, *sources, *(one | {"condition": "FTall"} for one in own)], NONE)
+    assert (
+        (base["accuracy"], base["n"], base["seeds"]) == (ftall["accuracy"], ftall["n"], ftall["seeds"]) == (0.55, 2, 2)
+    )
+    (base,) = summary_rows([*own, *sources], NONE)
+    assert (base["accuracy"], base["n"]) == (0.725, 4)
