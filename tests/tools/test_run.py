@@ -143,7 +143,9 @@ def test_two_states_for_one_test_net_are_told_before_training(trained: Experimen
     text = Path("solvers/quick.prototxt").read_text()
     Path("solvers/odd.prototxt").write_text(text + 'test_state { stage: "a" } test_state { stage: "b" }')
     exp = load(Path("experiments/quick.yaml"), "solver=odd")
-    with pytest.raises(UserError, match=r"solvers/odd\.prototxt:\d+: test_state: 2 test nets; there must be at most one"):
+    with pytest.raises(
+        UserError, match=r"solvers/odd\.prototxt:\d+: test_state: 2 test nets; there must be at most one"
+    ):
         run_one(exp, find_run(exp, "caffe", "A2B/n0004/base/seed0"), engine)
 
 

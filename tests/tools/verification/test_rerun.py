@@ -91,7 +91,10 @@ def test_what_differs_from_the_first_time_is_named(trained: Experiment, run: Run
 def test_a_training_that_fails_is_told(trained: Experiment, run: Run, finished: dict[Run, dict]) -> None:
     template = Path("solvers/quick.prototxt")
     template.write_text(template.read_text() + 'type: "none"\n')
-.*solvers/quick\.prototxt:\d+: type: \"none\"; there are AdaDelta"):
+    message = r"S1T/seed0: did not train again: .*solvers/quick\.prototxt:\d+: type: .none.; there are"
+    with pytest.raises(UserError, match=message):
+        UserError, match=r"S1T/seed0: did not train again: .*solvers/quick\.prototxt:\d+: type: .none.; there are"
+    ):
         rerun.train_again(trained, run, finished, "")
 
 
