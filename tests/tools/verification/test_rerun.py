@@ -93,8 +93,6 @@ def test_a_training_that_fails_is_told(trained: Experiment, run: Run, finished: 
     template.write_text(template.read_text() + 'type: "none"\n')
     message = r"S1T/seed0: did not train again: .*solvers/quick\.prototxt:\d+: type: .none.; there are"
     with pytest.raises(UserError, match=message):
-        UserError, match=r"S1T/seed0: did not train again: .*solvers/quick\.prototxt:\d+: type: .none.; there are"
-    ):
         rerun.train_again(trained, run, finished, "")
 
 
