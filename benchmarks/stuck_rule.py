@@ -23,7 +23,7 @@ from tools.training.learning import FLAT, Evidence, at_the_end, chance_of, is_st
 TESTS = 4  # of a run
 RESULTS = Path(__file__).resolve().parents[1] / "docs" / "results"
 # classes, validation images of a half
-PUBLISHED = {"demo": (5, 5000), "tiny-small": (100, 5000), "tiny-40": (20, 1000)}
+PUBLISHED = {"demo": (5, 5000), "tiny-small": (100, 5000), "tiny-40": (20, 1000), "places-40": (20, 2000)}
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ def test_an_experiment_opens_with_its_command_its_accuracy_and_its_time(path: Pa
     assert unknown_targets(f"`{re.search(r'Command:  (make .*)', head)[1]}`") == []
 
 
-@pytest.mark.parametrize("name", ["demo", "tiny-small", "tiny-40"])
+@pytest.mark.parametrize("name", ["demo", "tiny-small", "tiny-40", "places-40"])
 def test_the_accuracies_at_the_top_of_an_experiment_are_the_published_ones(name: str) -> None:
     head = (CHECKOUT / f"experiments/{name}.yaml").read_text(encoding="utf-8").partition("\n\n")[0]
     shown = re.findall(r"\b0\.\d{3}\b", head)

@@ -14,6 +14,7 @@ PUBLISHED = {  # engine, classes and validation images of a half
     "demo": ("caffe", 5, 5000),
     "tiny-small": ("torchcaffe", 100, 5000),
     "tiny-40": ("torchcaffe", 20, 1000),
+    "places-40": ("torchcaffe", 20, 2000),
 }
 
 

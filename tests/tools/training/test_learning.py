@@ -48,6 +48,7 @@ def test_no_published_verdict_changes(capsys: pytest.CaptureFixture) -> None:
         "docs/results/demo: 418 of 418 verdicts as published",
         "docs/results/tiny-small: 122 of 122 verdicts as published",
         "docs/results/tiny-40: 456 of 456 verdicts as published",
+        "docs/results/places-40: 84 of 84 verdicts as published",
     ]
 
 
