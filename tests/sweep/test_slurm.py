@@ -32,7 +32,7 @@ pytestmark = [
 
 PROFILE = {"executor": "slurm", "pilots": 3, "cpus": 1, "memory": 0.6, "hours": 5, "poll": 0.5}
 PROFILE |= {"prepare_cpus": 1, "prepare_memory": 1.5, "prepare_hours": 0.2}
-LONG = "max_iter=1000000 test_interval=100000 display=100 snapshot=1000000"  # of the three small layers: minutes
+LONG = "max_iter=20000000 test_interval=2000000 display=100 snapshot=20000000"  # of the three small layers: minutes
 KEY = "A2B/n0012/base/seed0"
 
 
