@@ -13,7 +13,7 @@ import torch
 from torchcaffe.common import cpu
 
 _LARGE = 1 << 18  # number of values in the right-hand matrix from which oneDNN is used
-_MANY = 1 << 21  # number of multiplications from which oneDNN is used where MKL leaves AVX-512 unused
+_MANY = 1 << 24  # number of multiplications from which oneDNN is used where MKL leaves AVX-512 unused
 _KEPT = 1 << 21  # values that oneDNN writes at a time: memory that is freed and taken again, still in the cache
 
 _onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)  # PyTorch's compiler calls it; it has no `out`
@@ -37,7 +37,7 @@ def add_linear(y: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, out: torc
 
 def product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
     """a (M, K) times b (K, N): (M, N), in `out` if it is given."""
-    if not _many(a, b.t()):
+    if not _many(a, b):
         return a @ b if out is None else torch.mm(a, b, out=out)
     if out is None:
         return linear(a, b.t())
@@ -48,7 +48,7 @@ def product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor | None = None) -
 
 def add_product(total: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Adds a (M, K) times b (K, N) to `total` (M, N), and returns it."""
-    if not _many(a, b.t()):
+    if not _many(a, b):
         return total.addmm_(a, b)
     for rows in _parts(total):
         total[rows] += linear(a[rows], b.t())
@@ -67,6 +67,6 @@ def _by_onednn(x: torch.Tensor, weight: torch.Tensor) -> bool:
 
 
 def _many(x: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Whether oneDNN is faster by far for x times the transpose of `weight`."""
+    """Whether oneDNN is faster by far for x times `weight`, or its transpose."""
     many = _mkl_is_slow and len(x) * weight.numel() >= _MANY
     return many and x.device.type == "cpu" and x.dtype == torch.float32 and _onednn is not None
