@@ -67,7 +67,8 @@ class BasePrefetchingDataLayer(BaseDataLayer):
 
     Where images are neither cropped nor resized, each batch has their size, and the net is reshaped to it.
 
-    A thread prepares the next batch while the net works on this one. It draws nothing from the solver's generator.
+    A thread prepares the next batch while the net works on this one. It draws nothing from the solver's generator, and
+    computes by numpy alone (`_channels_last` says why).
     """
 
     source: Source
@@ -122,7 +123,7 @@ class BasePrefetchingDataLayer(BaseDataLayer):
         images: _Array
         images, labels = self.source.next_batch(self.source.batch_size)
         if not self.context.on_gpu:  # the order in memory is changed here, beside the net's work
-            images = to_device(images, self.context)
+            images = to_device(_channels_last(images), self.context)
         return images, labels, self.source.restarts(), self.source.state()
 
     def set_tops(self, top: list[Blob], images: torch.Tensor, labels: torch.Tensor) -> None:
@@ -144,3 +145,16 @@ class BasePrefetchingDataLayer(BaseDataLayer):
             self._next = None
         self.source.restore(state)
         self._state = state
+
+
+def _channels_last(images: np.ndarray) -> torch.Tensor:
+    """`images` (NCHW) in the memory order of the CPU's nets, (N, H, W, C).
+
+    By numpy: a call of PyTorch that takes several threads gives the thread that calls it a team of its own. Then
+    libgomp counts more threads than there are cores, and no longer lets any wait awake for the next product of the net.
+    """
+    n, channels, height, width = images.shape
+    rows = np.empty((n, height, width, channels), images.dtype)
+    for channel in range(channels):
+        rows[..., channel] = images[:, channel]
+    return torch.from_numpy(rows).permute(0, 3, 1, 2)

@@ -1,0 +1,38 @@
+"""The thread that reads ahead takes no part of PyTorch's threads. Batches themselves: tests/torchcaffe/data/."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from caffeformat import datum, lmdb_file
+
+PROGRAM = """
+import os, sys, threading
+import numpy as np, torch
+import torchcaffe as caffe
+torch.rand(2**20).add_(1)  # brings PyTorch's own threads
+net = caffe.Net(sys.argv[1], caffe.TRAIN)
+before = set(os.listdir("/proc/self/task"))
+for _ in range(3):
+    net.forward()
+new = set(os.listdir("/proc/self/task")) - before
+readers = {str(each.native_id) for each in threading.enumerate() if each.name.startswith("data layer")}
+print(len(readers), len(new - readers))
+"""
+
+
+def test_reading_ahead_starts_no_threads_of_openmp(tmp_path: Path) -> None:
+    """With a second team libgomp counts more threads than cores, and each product waits for threads to wake."""
+    shape = (3, 64, 64)
+    images = [(lmdb_file.key(i, f"{i}.jpg"), datum.encode(np.full(shape, i, np.uint8), i)) for i in range(40)]
+    lmdb_file.write(tmp_path / "lmdb", images)
+    data = f'data_param {{ source: "{tmp_path}/lmdb" backend: LMDB batch_size: 40 }}'
+    path = tmp_path / "net.prototxt"
+    path.write_text(f'layer {{ name: "d" type: "Data" top: "x" {data} }} layer {{ type: "Silence" bottom: "x" }}')
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "GLOG_minloglevel": "2"}
+    call = [sys.executable, "-c", PROGRAM, path]
+    done = subprocess.run(call, capture_output=True, text=True, env=environment, timeout=120, check=True)
+    assert done.stdout.split() == ["1", "0"]  # the layer's own thread, and no other
