@@ -3,6 +3,9 @@
 Source followed: BVLC Caffe's lrn_layer.cpp.
 """
 
+from collections.abc import Iterator
+from math import prod
+
 import torch
 from torch.nn import functional
 
@@ -10,6 +13,7 @@ from caffeformat.caffeformat_pb2 import LRNParameter
 from torchcaffe.layer_types.base import Blob, Layer
 
 _LARGEST = torch.finfo(torch.float32).max
+_PIECE = 1 << 19  # values that a CPU takes through all steps at once: with what becomes of them they fit its cache
 
 
 class LRN(Layer):
@@ -38,20 +42,24 @@ class LRN(Layer):
         top[0].reshape(*bottom[0].shape)
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        x = self.laid_out(bottom[0].value)
-        self._scale = self._window(x * x).mul_(self._alpha).add_(self._k)
-        self._power = _negative_power(self._scale, self._beta)
-        top[0].value = x * self._power
+        whole = self.laid_out(bottom[0].value)
+        self._scale, self._power, top[0].value = (torch.empty_like(whole) for _ in range(3))
+        for x, scale, power, y in _pieces(whole, self._scale, self._power, top[0].value):
+            torch.add(self._window(x * x).mul_(self._alpha), self._k, out=scale)
+            _negative_power(scale, self._beta, out=power)
+            torch.mul(x, power, out=y)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         if not propagate_down[0]:
             return
-        diff, x = self.laid_out(top[0].gradient()), self.laid_out(bottom[0].value)
+        whole_diff, whole = self.laid_out(top[0].gradient()), self.laid_out(bottom[0].value)
         # A layer in place may have changed the top since. Caffe reads the top across channels, but not within one.
-        y = x * self._power if self._within else top[0].value
-        ratio = (diff * y).div_(self._scale)
-        spread = self._window(ratio).mul_(x)
-        bottom[0].grad = (diff * self._power).add_(spread, alpha=-2 * self._alpha * self._beta)
+        top_values = whole * self._power if self._within else self.laid_out(top[0].value)
+        gradient = bottom[0].grad = torch.empty_like(whole)
+        pieces = _pieces(whole_diff, whole, top_values, self._scale, self._power, gradient)
+        for diff, x, y, scale, power, out in pieces:
+            spread = self._window((diff * y).div_(scale)).mul_(x)
+            torch.mul(diff, power, out=out).add_(spread, alpha=-2 * self._alpha * self._beta)
 
     def _window(self, x: torch.Tensor) -> torch.Tensor:
         """The sum over each value's neighbourhood; within a channel the mean, which counts the padding.
@@ -68,9 +76,17 @@ class LRN(Layer):
         return total
 
 
-def _negative_power(x: torch.Tensor, beta: float) -> torch.Tensor:
-    """x^-beta. For 0.75, the usual beta, two roots are faster than a logarithm and an exponential."""
+def _pieces(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
+    """The tensors, all of one shape (N, C, H, W): some images of each at a time on the CPU, all at once on a GPU."""
+    first = tensors[0]
+    images = max(1, _PIECE // max(1, prod(first.shape[1:]))) if first.device.type == "cpu" else max(1, len(first))
+    return zip(*(tensor.split(images) for tensor in tensors), strict=True)
+
+
+def _negative_power(x: torch.Tensor, beta: float, out: torch.Tensor) -> None:
+    """Writes x^-beta to `out`. For 0.75, the usual beta, two roots are faster than a logarithm and an exponential."""
     if beta == 0.75:
         root = x.rsqrt()
-        return root.sqrt().mul_(root)
-    return x.pow(-beta)
+        torch.sqrt(root, out=out).mul_(root)
+    else:
+        torch.pow(x, -beta, out=out)
