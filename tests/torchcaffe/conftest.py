@@ -10,16 +10,19 @@ from caffeformat.caffeformat_pb2 import NetParameter
 from tests.helpers import engine_runs, small_net
 from tests.helpers.both_engines import figures
 from tests.helpers.small_net import NET, TRAIN
+from torchcaffe.common import context
 from torchcaffe.common.log import Logger
 
 __all__ = ["figures"]
 
 
 @pytest.fixture(autouse=True)
-def _log_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A script's first net switches the log on, for the rest of the process."""
+def _settings_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script's first net switches the log on, and set_execution holds, for the rest of the process."""
     monkeypatch.setattr(Logger, "enabled", False)
     monkeypatch.setattr(Logger, "level", 0)
+    monkeypatch.setattr(context.current(), "data", "auto")
+    monkeypatch.setattr(context.current(), "step", "auto")
 
 
 @pytest.fixture(scope="session")

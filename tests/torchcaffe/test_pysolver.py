@@ -52,6 +52,21 @@ other = caffe.Net("net.prototxt", 1)
 solver.share_weights(other)
 keep("shared", *[blob.data for blobs in other.params.values() for blob in blobs])
 """
+UNREAD = """
+import os
+os.chdir(given["folder"])
+solver = SOLVER
+solver.step(1)
+solver.step(1)
+solver.apply_update()
+weights = [blob.data for blobs in solver.net.params.values() for blob in blobs]
+out["weights"] = np.concatenate([np.ravel(np.array(value)) for value in weights])
+del weights
+solver.snapshot()
+solver.step(1)
+solver.restore("snap_iter_3.solverstate")
+out["updates"] = np.concatenate([blob.diff.ravel() for blobs in solver.net.params.values() for blob in blobs])
+"""
 
 
 @pytest.fixture
@@ -67,9 +82,11 @@ net: "net.prototxt" test_iter: 1 test_interval: 2 base_lr: 0.01 momentum: {momen
 gamma: 0.5 weight_decay: 0.01 max_iter: 10 random_seed: 7 type: "{type_}" snapshot_prefix: "snap" """)
 
 
-def agree(real_caffe: RealCaffe, folder: Path, monkeypatch: pytest.MonkeyPatch, solver: str) -> None:
+def agree(
+    real_caffe: RealCaffe, folder: Path, monkeypatch: pytest.MonkeyPatch, solver: str, program: str = PROGRAM
+) -> None:
     monkeypatch.chdir(folder)
-    program = PROGRAM.replace("SOLVER", solver)
+    program = program.replace("SOLVER", solver)
     right = real_caffe.run(program, folder=str(folder))
     found: dict[str, np.ndarray] = {}
     exec(program, {"caffe": caffe, "np": np, "given": {"folder": str(folder)}, "out": found})
@@ -84,6 +101,15 @@ def test_each_class_trains_by_its_rule_and_a_script_sees_and_changes_weights_and
 ) -> None:
     write_solver(folder, type_)
     agree(real_caffe, folder, monkeypatch, f'caffe.{type_}Solver("solver.prototxt")')
+
+
+@pytest.mark.parametrize("type_", ["SGD", "Nesterov"])
+def test_updates_that_nobody_has_read_are_the_next_gradients_and_outlive_a_restore(
+    real_caffe: RealCaffe, folder: Path, monkeypatch: pytest.MonkeyPatch, type_: str
+) -> None:
+    """SGD's updates are its history, and are copied when they are read, or before the history changes."""
+    write_solver(folder, type_)
+    agree(real_caffe, folder, monkeypatch, f'caffe.{type_}Solver("solver.prototxt")', UNREAD)
 
 
 def test_get_solver_takes_the_type_of_the_file(

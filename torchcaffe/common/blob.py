@@ -48,7 +48,7 @@ class Blob(Unpicklable):
         self._grad: torch.Tensor | None = None
         self._spare: torch.Tensor | None = None  # memory of the last gradient, kept by clear_gradient for reuse
         self._product: torch.Tensor | None = None  # memory of the last product in bfloat16
-        self._is_product = False  # whether the gradient is `_product`, and `_grad` is not written yet
+        self._source: torch.Tensor | None = None  # what the gradient is a copy of, while `_grad` is not written yet
         self._arrays: dict[Side, HostArray] = {}
 
     @property
@@ -71,19 +71,32 @@ class Blob(Unpicklable):
 
     @property
     def grad(self) -> torch.Tensor | None:
-        if self._is_product:
-            assert self._product is not None
-            spare = torch.empty_like(self.value) if self._spare is None else self._spare
-            self._grad, self._spare, self._is_product = spare.copy_(self._product), None, False
+        self.copy_gradient_now()
         return self._grad
 
     @grad.setter
     def grad(self, tensor: torch.Tensor | None) -> None:
-        self._grad, self._is_product = tensor, False
+        self._grad, self._source = tensor, None
 
     def grad_or_product(self) -> torch.Tensor | None:
         """`grad`; or in bfloat16, if it is one product in bfloat16 and nobody has asked for `grad` yet."""
-        return self._product if self._is_product else self._grad
+        return self._product if self._has_product() else self._grad
+
+    def _has_product(self) -> bool:
+        return self._source is not None and self._source is self._product
+
+    def copy_gradient_later(self, source: torch.Tensor) -> None:
+        """Makes the gradient a copy of `source`, which is made when somebody asks for the gradient. Call
+        `copy_gradient_now` before `source` changes, unless the gradient has been set or cleared since."""
+        self.clear_gradient()
+        self._source = source
+
+    def copy_gradient_now(self) -> None:
+        """Makes the copy that `copy_gradient_later` put off, if it is still to be made."""
+        if self._source is not None:
+            memory = self._spare if self._has_product() else None
+            memory = torch.empty_like(self.value) if memory is None else memory
+            self._grad, self._spare, self._source = memory.copy_(self._source), None, None
 
     def gradient(self) -> torch.Tensor:
         """`grad`; zeros if it is None."""
@@ -115,7 +128,7 @@ class Blob(Unpicklable):
         before = self.grad
         self._product = torch.mm(a, b) if self._product is None else torch.mm(a, b, out=self._product)
         if before is None:
-            self._is_product = True
+            self._source = self._product
         else:
             before.add_(self._product)
 

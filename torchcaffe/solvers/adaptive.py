@@ -18,6 +18,8 @@ from torchcaffe.solvers.sgd import SGD
 class Adaptive(SGD):
     """The common part of the four. Each implements `_rule`, which changes weight and history in place."""
 
+    history_is_update = False
+
     def _is_unchanged(self, each: Param, local_rate: float) -> bool:
         """Without a gradient or weight decay the history stays zero. But with delta 0 Caffe divides 0 by 0."""
         return each.blob.grad is None and not self._decay(each) and self.param.delta > 0

@@ -32,6 +32,7 @@ class SGD:
     """
 
     histories = 1  # tensors per parameter
+    history_is_update = True  # whether the history is what the last update subtracted from the weights
 
     def __init__(self, param: SolverParameter, params: list[Param], where: str = "solver"):
         self.where = where
@@ -88,8 +89,9 @@ class SGD:
         """Updates all parameters from their gradients. With `keeps_updates`, the updates replace the gradients, as in
         Caffe; without it, the gradients stay."""
         scale = self._clip_scale() / self.param.iter_size
-        update = self._update_and_keep if self.keeps_updates else self._update
-        self._steps = None if self.keeps_updates else {}
+        by_itself = self.keeps_updates and not self.history_is_update
+        update = self._update_and_keep if by_itself else self._update
+        self._steps = None if by_itself else {}
         updated = []
         for index, each in enumerate(self.params):
             local_rate = rate * each.lr_mult
@@ -98,12 +100,15 @@ class SGD:
                     each.blob.clear_gradient()
                 continue
             self._history_is_zero[index] = False
-            update(each, self._histories(index, each.blob.value), scale, local_rate, iteration)
-            updated.append(each.blob)
+            history = self._histories(index, each.blob.value)
+            update(each, history, scale, local_rate, iteration)
+            updated.append((each.blob, history[0]))
         for settings, tensors in (self._steps or {}).items():
             _fused_sgd(settings, *map(list, zip(*tensors, strict=True)))
-        for blob in updated:
+        for blob, history_of_blob in updated:
             blob.rounded.write(blob.value)
+            if self.keeps_updates and self.history_is_update:
+                blob.copy_gradient_later(history_of_blob)
 
     def scalars(self, rate: float, iteration: int) -> tuple[float, ...] | None:
         """The host's numbers that an update depends on: a recorded update may be replayed while they stay the same.
@@ -115,6 +120,8 @@ class SGD:
 
     def restore(self, history: list[np.ndarray], current_step: int, path: str) -> None:
         """Copies the history and the step of the solverstate `path`. Raises Fatal if they are another net's."""
+        for each in self.params:
+            each.blob.copy_gradient_now()  # it may be the last update, which is the history
         needed = f"{self.param.type} keeps {len(self.history)} for the {len(self.params)} parameters of this net"
         wrong_length = f"{path}: Incorrect length of history blobs: {len(history)}; {needed}"
         check(len(history) == len(self.history), wrong_length, "sgd_solver.cpp:334")
@@ -212,6 +219,8 @@ class SGD:
 
 class Nesterov(SGD):
     """SGD with Nesterov's momentum. With the new h, its update is also w -= momentum * h + rate * g."""
+
+    history_is_update = False
 
     def _accelerate(
         self, blob: Blob, gradient: torch.Tensor, history: torch.Tensor, decay: float, local_rate: float
