@@ -16,7 +16,7 @@ from torchcaffe.common.signals import Signals
 from torchcaffe.export import command
 from torchcaffe.export.exporter import Options
 from torchcaffe.flags import Flags
-from torchcaffe.nets import reader
+from torchcaffe.nets import reader, threads
 from torchcaffe.nets.net import Net
 from torchcaffe.snapshots import weights
 from torchcaffe.solvers.solver import Solver, read_solver
@@ -40,6 +40,7 @@ def train(flags: Flags) -> int:
         param.weights.append(flags.weights)
     with Signals(flags.sigint_effect, flags.sighup_effect) as signals:
         solver = Solver(param, flags.solver)
+        threads.fit([solver.net, *solver.test_nets])
         solver.requested_action = signals.requested_action
         if flags.snapshot:
             log.info("caffe.cpp:235", f"Resuming from {flags.snapshot}")
@@ -168,7 +169,9 @@ def _net(flags: Flags, phase: "Phase") -> Net:
     state = NetState()
     state.CopyFrom(parsed.param.state)
     state.MergeFrom(NetState(phase=phase, level=flags.level, stage=_stages(flags)))
-    return Net(parsed, state)
+    net = Net(parsed, state)
+    threads.fit([net])
+    return net
 
 
 def _stages(flags: Flags) -> list[str]:
