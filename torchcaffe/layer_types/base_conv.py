@@ -7,15 +7,18 @@ from typing import ClassVar
 
 import torch
 
-from torchcaffe.layer_types import columns, position_pairs
+from torchcaffe.layer_types import columns, one_place, position_pairs
 from torchcaffe.layer_types.base import Blob, Range
 from torchcaffe.layer_types.columns import ColumnProducts
+from torchcaffe.layer_types.one_place import OnePlace
 from torchcaffe.layer_types.sliding_windows import SlidingWindowsLayer
 from torchcaffe.layer_types.small_maps import Geometry, SmallMaps, is_faster
 from torchcaffe.layer_types.small_maps_bf16 import SmallMapsBf16
 
 _PLACES_AT_ONCE = 2560  # positions: for a parameter gradient in float32, oneDNN adds up at most this many at once
 _MOST_SPATIAL_AXES = 3  # of PyTorch's convolutions
+
+_Products = SmallMaps | SmallMapsBf16 | ColumnProducts | OnePlace
 
 
 class BaseConvolutionLayer(SlidingWindowsLayer):
@@ -110,7 +113,7 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
             return y
         return y.reshape(*bottom.shape[: self._channel_axis], y.shape[1], *(y.shape[2:] if self._spatial else ()))
 
-    def _products(self, maps: torch.Tensor) -> SmallMaps | SmallMapsBf16 | ColumnProducts | None:
+    def _products(self, maps: torch.Tensor) -> _Products | None:
         """The convolution as products of matrices, if PyTorch has no such convolution or a slower one, else None."""
         groups, operands = self.param.convolution_param.group, self.context.operands
         if self._spatial > _MOST_SPATIAL_AXES or 0 in self._dilation or self._is_larger(maps.shape[2:]):
@@ -118,8 +121,10 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
             image, places = reversed(sizes) if self._transposed else sizes
             windows = self.windows(image, places)
             return ColumnProducts(windows, self.blobs[0].value, groups, self._transposed, operands)
-        weight = self._weight()
-        if not is_faster(maps, weight, self._geometry()):
+        weight, geometry = self._weight(), self._geometry()
+        if operands == maps.dtype and one_place.is_faster(maps, weight, geometry):
+            return OnePlace(weight)
+        if not is_faster(maps, weight, geometry):
             return None
         if operands == torch.bfloat16:
             return SmallMapsBf16(maps.shape[2:], self.blobs[0], groups)
@@ -132,7 +137,7 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
 
     def _backward_products(
         self,
-        products: SmallMaps | SmallMapsBf16 | ColumnProducts,
+        products: _Products,
         diff: torch.Tensor,
         x: torch.Tensor,
         wanted: list[bool],

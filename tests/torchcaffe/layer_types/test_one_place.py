@@ -1,0 +1,65 @@
+"""Convolution whose kernel meets the whole map at one place, against real Caffe."""
+
+import numpy as np
+import pytest
+
+import torchcaffe as caffe
+from tests.helpers.both_engines import Both, net_of
+from tests.helpers.layer_text import FILLERS, layer
+from torchcaffe.layer_types.one_place import OnePlace
+
+PROGRAM = """
+net = caffe.Net(given["path"], caffe.TRAIN)
+w = net.params["it"][0]
+for which in ("diff", "data", "both"):
+    held = [w.diff] if which == "diff" else [w.data] if which == "data" else [w.data, w.diff]
+    w.data[...] = given["w"]
+    w.diff[...] = 0
+    net.blobs["x"].data[...] = given["x"]
+    net.forward()
+    net.blobs["y"].diff[...] = 1 + np.arange(30).reshape(5, 6, 1, 1)
+    net.backward()
+    out["y " + which], out["w " + which], out["x " + which] = [
+        np.array(a) for a in (net.blobs["y"].data, w.diff, net.blobs["x"].diff)]
+    del held
+"""
+
+
+@pytest.mark.parametrize(
+    ("channels", "kernel"),
+    [(16, (3, 3)), (3, (1, 1)), (2, (3, 5)), (1, (4, 2)), (40, (1, 6))],
+    ids=str,
+)
+def test_convolution_at_one_place(real_caffe, tmp_path, figures, monkeypatch, channels, kernel) -> None:
+    """Two bottoms, so that the second one's gradients are added to the first one's."""
+    passes: list[str] = []
+    for name in ("forward", "backward", "add_weight_gradient"):
+        monkeypatch.setattr(OnePlace, name, _noted(getattr(OnePlace, name), passes))
+    height, width = kernel
+    settings = f"num_output: 6 kernel_h: {height} kernel_w: {width} stride: 2 {FILLERS}"
+    shape = (5, channels, *kernel)
+    text = net_of(layer("Convolution", f"convolution_param {{ {settings} }}", "x z", "y w"), x=shape, z=shape)
+    Both(real_caffe, text, tmp_path).agree(figures, "Convolution")
+    assert {"forward", "backward", "add_weight_gradient"} <= set(passes)
+
+
+def test_weights_and_updates_that_a_script_holds(real_caffe, tmp_path) -> None:
+    """An array puts weights and gradients into Caffe's order in memory, each by itself."""
+    settings = f"convolution_param {{ num_output: 6 kernel_size: 3 {FILLERS} }}"
+    text = net_of(layer("Convolution", settings, "x", "y"), x=(5, 7, 3, 3))
+    (tmp_path / "net.prototxt").write_text(text)
+    random = np.random.default_rng(3)
+    given = {"w": random.normal(size=(6, 7, 3, 3)), "x": random.normal(size=(5, 7, 3, 3))}
+    right = real_caffe.run(PROGRAM, path=str(tmp_path / "net.prototxt"), **given)
+    found: dict[str, np.ndarray] = {}
+    exec(PROGRAM, {"caffe": caffe, "np": np, "given": {"path": str(tmp_path / "net.prototxt"), **given}, "out": found})
+    for name in right:
+        np.testing.assert_allclose(found[name], right[name], rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def _noted(method, passes: list[str]):
+    def call(*arguments):
+        passes.append(method.__name__)
+        return method(*arguments)
+
+    return call

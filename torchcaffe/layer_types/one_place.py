@@ -1,0 +1,57 @@
+"""Convolution whose kernel meets the whole map at one place: the product of matrices of an InnerProduct layer.
+
+So end nets that were made fully convolutional, on images of the size they were trained with, and detectors such as
+MTCNN's. A call of PyTorch's convolution, for small maps, takes three times as long as one of a product.
+"""
+
+import torch
+
+from torchcaffe.common.products import add_product, linear
+from torchcaffe.layer_types.small_maps import Geometry
+
+_MOST_IMAGES = 2560  # that a gradient is summed over at once, as in base_conv.py
+
+
+def is_faster(x: torch.Tensor, weight: torch.Tensor, geometry: Geometry) -> bool:
+    """Whether OnePlace can do this convolution of the bottom `x`."""
+    _, pad, dilation, transposed, _, groups = geometry
+    plain = not transposed and groups == 1 and {*pad} == {0} and {*dilation} == {1}
+    fits = weight.dim() == 4 and x.shape[1:] == weight.shape[1:] and len(x) <= _MOST_IMAGES
+    return plain and fits and x.device.type == "cpu"
+
+
+class OnePlace:
+    """A convolution with such a kernel, and its two gradients.
+
+    `weight` is (num_output, C, H, W). Arguments are (N, C, H, W), or of the top (N, num_output, 1, 1), in any memory
+    layout; returned tensors have the layout of `weight`.
+    """
+
+    def __init__(self, weight: torch.Tensor):
+        self._weight = weight
+
+    def forward(self, x: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        """The top, from the bottom `x` and the bias, (num_output,)."""
+        return linear(_rows(x, self._weight), _rows(self._weight, self._weight), bias)[:, :, None, None]
+
+    def backward(self, diff: torch.Tensor) -> torch.Tensor:
+        """The gradient of the bottom, from that of the top."""
+        rows = linear(diff[:, :, 0, 0], _rows(self._weight, self._weight).t())
+        _, channels, height, width = self._weight.shape
+        if _is_channels_last(self._weight):
+            return rows.view(-1, height, width, channels).permute(0, 3, 1, 2)
+        return rows.view(-1, channels, height, width)
+
+    def add_weight_gradient(self, x: torch.Tensor, diff: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Adds the gradient of the weights to `gradient`, from the bottom `x` and the gradient of the top."""
+        add_product(_rows(gradient, gradient), diff[:, :, 0, 0].t(), _rows(x, gradient))
+
+
+def _is_channels_last(weight: torch.Tensor) -> bool:
+    return not weight.is_contiguous()
+
+
+def _rows(maps: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """`maps`, (N, C, H, W), as rows of the values of each, in the order that they have in the memory of `weight`."""
+    in_order = maps.permute(0, 2, 3, 1) if _is_channels_last(weight) else maps
+    return in_order.reshape(len(maps), -1)
