@@ -68,5 +68,5 @@ def _by_onednn(x: torch.Tensor, weight: torch.Tensor) -> bool:
 
 def _many(x: torch.Tensor, weight: torch.Tensor) -> bool:
     """Whether oneDNN is faster by far for x times `weight`, or its transpose."""
-    many = _mkl_is_slow and len(x) * weight.numel() >= _MANY
+    many = _mkl_is_slow and x.shape[0] * weight.numel() >= _MANY
     return many and x.device.type == "cpu" and x.dtype == torch.float32 and _onednn is not None

@@ -3,6 +3,7 @@
 Source followed: BVLC Caffe's base_conv_layer.cpp.
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -19,6 +20,7 @@ _PLACES_AT_ONCE = 2560  # positions: for a parameter gradient in float32, oneDNN
 _MOST_SPATIAL_AXES = 3  # of PyTorch's convolutions
 
 _Products = SmallMaps | SmallMapsBf16 | ColumnProducts | OnePlace
+_Way = Callable[[torch.Tensor], _Products]  # from the weights
 
 
 class BaseConvolutionLayer(SlidingWindowsLayer):
@@ -32,6 +34,7 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
     n_bottoms: ClassVar[Range] = (1, None)
     n_tops: ClassVar[Range] = (1, None)
     skip_filling_place = "base_conv_layer.cpp:157"
+    _way: _Way | None
     _transposed: ClassVar[bool]
     _too_large: ClassVar[str]  # "kernel" or "padding": the setting that is too large if the top has no values
 
@@ -48,6 +51,10 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
         self.add_param((*self._weight_channels(channels), *self._kernel), param.weight_filler)
         if param.bias_term:
             self.add_param((param.num_output,), param.bias_filler)
+        axes = max(1, self._spatial)
+        sizes = self._stride or [1], self._pad or [0], self._dilation or [1]
+        self._geometry: Geometry = *sizes, self._transposed, [0] * axes, param.group
+        self._sizes_of_way: tuple[torch.Size, ...] = ()  # of the maps and the weights for which `_way` was chosen
 
     def _weight_channels(self, channels: int) -> tuple[int, int]:
         """The first two sizes of the weights, for a bottom of `channels`."""
@@ -80,7 +87,7 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
                 y = products.forward(maps, bias)
             else:
                 x, rounded = self.operand(self.laid_out(maps)), None if bias is None else self.operand(bias)
-                y = self.result(torch.convolution(x, self._weight_operand(), rounded, *self._geometry()))
+                y = self.result(torch.convolution(x, self._weight_operand(), rounded, *self._geometry))
             above.value = self._like(y, below.value)
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
@@ -115,20 +122,27 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
 
     def _products(self, maps: torch.Tensor) -> _Products | None:
         """The convolution as products of matrices, if PyTorch has no such convolution or a slower one, else None."""
+        sizes = maps.shape, self.blobs[0].value.shape
+        if sizes != self._sizes_of_way:
+            self._sizes_of_way, self._way = sizes, self._chosen_way(maps)
+        return self._way and self._way(self._weight())
+
+    def _chosen_way(self, maps: torch.Tensor) -> _Way | None:
+        """What makes the products of the weights and `maps` of this shape."""
         groups, operands = self.param.convolution_param.group, self.context.operands
         if self._spatial > _MOST_SPATIAL_AXES or 0 in self._dilation or self._is_larger(maps.shape[2:]):
             sizes = [list(maps.shape[2:]), self._output_sizes(tuple(maps.shape[2:]))]
             image, places = reversed(sizes) if self._transposed else sizes
             windows = self.windows(image, places)
-            return ColumnProducts(windows, self.blobs[0].value, groups, self._transposed, operands)
-        weight, geometry = self._weight(), self._geometry()
-        if operands == maps.dtype and one_place.is_faster(maps, weight, geometry):
-            return OnePlace(weight)
-        if not is_faster(maps, weight, geometry):
+            return lambda weight: ColumnProducts(windows, weight, groups, self._transposed, operands)
+        weight, size = self._weight(), maps.shape[2:]
+        if operands == maps.dtype and one_place.is_faster(maps, weight, self._geometry):
+            return OnePlace
+        if not is_faster(maps, weight, self._geometry):
             return None
         if operands == torch.bfloat16:
-            return SmallMapsBf16(maps.shape[2:], self.blobs[0], groups)
-        return SmallMaps(maps.shape[2:], weight, groups)
+            return lambda weight: SmallMapsBf16(size, self.blobs[0], groups)
+        return lambda weight: SmallMaps(size, weight, groups)
 
     def _is_larger(self, sizes: tuple[int, ...]) -> bool:
         """Whether the kernel is larger than a padded map of `sizes`."""
@@ -156,7 +170,7 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
             self._add_gradients([gradient, diff.sum([0, 2, 3]) if wanted[2] else None])
             wanted = [wanted[0], False, False]
         images = self._images_at_once(x if self._transposed else diff)
-        if images < len(x) and any(wanted[1:]):
+        if images < x.shape[0] and any(wanted[1:]):
             for some_diff, some_x in zip(diff.split(images), x.split(images), strict=True):
                 self._add_gradients(self._gradients(some_diff, some_x, [False, *wanted[1:]])[1:])
             wanted = [wanted[0], False, False]
@@ -166,12 +180,12 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
 
     def _weight_gradient(self, diff: torch.Tensor, x: torch.Tensor) -> torch.Tensor | None:
         """The gradient of the weights as one product of matrices, if that is faster than oneDNN's, else None."""
-        weight, geometry = self._weight(), self._geometry()
+        weight, geometry = self._weight(), self._geometry
         if weight.dim() != 4 or self._transposed or x.device.type != "cpu" or x.dtype != torch.float32:
             return None
         if position_pairs.is_faster(x, diff, weight, geometry):
             return position_pairs.weight_gradient(x, diff, weight, geometry)
-        if self._images_at_once(diff) < len(x) and columns.is_faster(weight):
+        if self._images_at_once(diff) < x.shape[0] and columns.is_faster(weight):
             windows = self.windows(list(x.shape[2:]), list(diff.shape[2:]))
             gradient, groups = torch.zeros_like(weight), self.param.convolution_param.group
             ColumnProducts(windows, weight, groups, False, x.dtype).add_weight_gradient(x, diff, gradient)
@@ -187,7 +201,7 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
     def _gradients(self, diff: torch.Tensor, x: torch.Tensor, wanted: list[bool]) -> list[torch.Tensor | None]:
         """The gradients of bottom, weights and bias; None for each that is not wanted."""
         sizes = [self.param.convolution_param.num_output] if wanted[2] else None
-        *geometry, groups = self._geometry()
+        *geometry, groups = self._geometry
         weight = self._weight_operand()
         gradients = torch.ops.aten.convolution_backward(diff, x, weight, sizes, *geometry, groups, wanted)
         return [gradient if want else None for gradient, want in zip(gradients, wanted, strict=True)]
@@ -198,11 +212,7 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
         oneDNN sums over the whole batch in one go. For 30,000 products in float32, the error of that sum is ten times
         that of Caffe, which sums up image by image. Rounding the sum to bfloat16 makes a much larger one.
         """
+        images, channels = maps.shape[:2]
         if maps.device.type != "cpu" or maps.dtype == torch.bfloat16:
-            return len(maps)
-        return max(1, _PLACES_AT_ONCE * len(maps) // max(1, maps[:, 0].numel()))
-
-    def _geometry(self) -> Geometry:
-        axes, groups = max(1, self._spatial), self.param.convolution_param.group
-        stride, pad, dilation = self._stride or [1], self._pad or [0], self._dilation or [1]
-        return stride, pad, dilation, self._transposed, [0] * axes, groups
+            return images
+        return max(1, _PLACES_AT_ONCE * images // max(1, maps.numel() // max(1, channels)))

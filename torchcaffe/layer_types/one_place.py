@@ -16,7 +16,7 @@ def is_faster(x: torch.Tensor, weight: torch.Tensor, geometry: Geometry) -> bool
     """Whether OnePlace can do this convolution of the bottom `x`."""
     _, pad, dilation, transposed, _, groups = geometry
     plain = not transposed and groups == 1 and {*pad} == {0} and {*dilation} == {1}
-    fits = weight.dim() == 4 and x.shape[1:] == weight.shape[1:] and len(x) <= _MOST_IMAGES
+    fits = weight.dim() == 4 and x.shape[1:] == weight.shape[1:] and x.shape[0] <= _MOST_IMAGES
     return plain and fits and x.device.type == "cpu"
 
 
@@ -54,4 +54,4 @@ def _is_channels_last(weight: torch.Tensor) -> bool:
 def _rows(maps: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """`maps`, (N, C, H, W), as rows of the values of each, in the order that they have in the memory of `weight`."""
     in_order = maps.permute(0, 2, 3, 1) if _is_channels_last(weight) else maps
-    return in_order.reshape(len(maps), -1)
+    return in_order.reshape(maps.shape[0], -1)
