@@ -353,6 +353,7 @@ class Net:
     def share_params_with(self, other: "Net") -> None:
         """Uses the parameters of `other` in the layers that have the same names. Raises Fatal for different shapes."""
         self.params.part_values()
+        other.params.settle_reshaped()
         mine = {layer.name: layer for layer in reversed(self.layers)}
         for source in other.layers:
             target = mine.get(source.name)
@@ -362,12 +363,9 @@ class Net:
             wrong = f"Incompatible number of blobs for layer {source.name}"
             check(len(target.blobs) == len(source.blobs), wrong, "net.cpp:684")
             for index, (blob, source_blob) in enumerate(zip(target.blobs, source.blobs, strict=True)):
-                if blob.shape != source_blob.shape:
-                    raise Fatal(
-                        f"Cannot share param {index} weights from layer '{source.name}'; shape mismatch.  Source param "
-                        f"shape is {shape_string(source_blob.shape)}; target param shape is {shape_string(blob.shape)}",
-                        "net.cpp:688",
-                    )
+                shapes = f"{shape_string(source_blob.shape)}; target param shape is {shape_string(blob.shape)}"
+                cannot = f"Cannot share param {index} weights from layer '{source.name}'; shape mismatch.  "
+                check(blob.shape == source_blob.shape, f"{cannot}Source param shape is {shapes}", "net.cpp:688")
                 blob.value, blob.rounded = source_blob.value, source_blob.rounded
 
 

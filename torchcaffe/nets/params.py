@@ -86,6 +86,14 @@ class Params:
             layer.blobs[index] = _SharesGradient(owner.blob, shared.shape, shared.value)
         self._shared.clear()
 
+    def settle_reshaped(self) -> None:
+        """Puts parameters that are shared in different shapes into Caffe's memory order, in which each shape is a view
+        of the same memory: for another net that uses them."""
+        for layer, index, owner in self._shared:
+            weight = owner.blob.value
+            if layer.blobs[index] is not owner.blob and not weight.is_contiguous():
+                owner.blob.move(weight.contiguous())
+
     def any_reshaped(self) -> bool:
         """Whether layers share a parameter in different shapes (share_mode PERMISSIVE)."""
         return any(layer.blobs[index] is not owner.blob for layer, index, owner in self._shared)

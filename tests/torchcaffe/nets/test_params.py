@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import torchcaffe as caffe
 from tests.helpers import engine_runs
 from tests.helpers.both_engines import Both, Figures, net_of
 
@@ -37,6 +38,44 @@ layer { name: "two" type: "InnerProduct" bottom: "a" top: "b" param { name: "w" 
     for side in ("data", "diff"):
         with pytest.raises(ValueError, match=rf"of \(6, 2\): an array of \(2,\) was assigned to its {side}\."):
             setattr(both.net.params["two"][0], side, np.zeros(2, np.float32))
+
+
+TWO_SHAPES = """
+layer { name: "conv" type: "Convolution" bottom: "x" top: "a" param { name: "w" share_mode: PERMISSIVE }
+  convolution_param { num_output: 4 kernel_size: 5 bias_term: false weight_filler { type: "gaussian" std: 0.3 } } }
+layer { name: "ip" type: "InnerProduct" bottom: "z" top: "b" param { name: "w" share_mode: PERMISSIVE }
+  inner_product_param { num_output: 8 bias_term: false weight_filler { type: "gaussian" std: 0.3 } } }
+layer { name: "la" type: "Reduction" bottom: "a" top: "la" loss_weight: 1 reduction_param { operation: SUMSQ } }
+layer { name: "lb" type: "Reduction" bottom: "b" top: "lb" loss_weight: 1 reduction_param { operation: SUMSQ } }
+"""
+SHARING = """
+import os
+os.chdir(given["folder"])
+caffe.set_mode_cpu()
+solver = caffe.get_solver("solver.prototxt")
+other = caffe.Net("net.prototxt", caffe.TRAIN)
+solver.net.share_with(other)
+for name in "xz":
+    solver.net.blobs[name].data[...] = given[name]
+solver.step(2)
+for net, its in (("mine", solver.net), ("other", other)):
+    for name in ("conv", "ip"):
+        out[f"{net} {name}"] = np.array(its.params[name][0].data)
+"""
+
+
+def test_another_nets_parameters_in_two_shapes_stay_the_same_memory(real_caffe, tmp_path: Path) -> None:
+    """The convolution's weights have another order in memory than Caffe's, and in it the second shape is no view."""
+    (tmp_path / "net.prototxt").write_text(net_of(TWO_SHAPES, x=(2, 2, 6, 6), z=(3, 25)))
+    solver = 'net: "net.prototxt" base_lr: 0.001 momentum: 0.9 lr_policy: "fixed" max_iter: 9 random_seed: 3'
+    (tmp_path / "solver.prototxt").write_text(f'{solver} snapshot_prefix: "s"')
+    random = np.random.default_rng(1)
+    given = {"x": random.normal(size=(2, 2, 6, 6)), "z": random.normal(size=(3, 25))}
+    right = real_caffe.run(SHARING, folder=str(tmp_path), **given)
+    found: dict[str, np.ndarray] = {}
+    exec(SHARING, {"caffe": caffe, "np": np, "given": {"folder": str(tmp_path), **given}, "out": found})
+    for name in right:
+        np.testing.assert_allclose(found[name], right[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
 NAMED = 'param { name: "w" } param { name: "b" }'
