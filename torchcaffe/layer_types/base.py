@@ -45,6 +45,7 @@ class Layer:
     is_loss: ClassVar[bool] = False
     shares_gradient: ClassVar[bool] = True  # whether gradients share memory in Caffe where `shares_memory`
     resized = False  # whether the last forward pass changed the size of the tops
+    operations_a_value = 8  # of a top, about, without products by weights: for nets/threads.py
     bottom_is_overwritten = False  # whether a later layer works in place on memory that a bottom shares
     saved_for_backward: ClassVar[tuple[str, ...]] = ()  # attributes that forward sets and backward reads
     recordable: ClassVar[bool] = True  # False for a type that reads values back from the device

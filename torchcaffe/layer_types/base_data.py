@@ -16,6 +16,8 @@ from torchcaffe.common.context import Context
 from torchcaffe.layer_types.base import Blob, Fatal, Layer, Range, to_device
 from torchcaffe.random.rng import State
 
+_FEW_CHANNELS = 4  # up to which numpy is faster channel by channel: 0.15 ms instead of 0.43 for 64 images of 3x57x57
+
 _Array = np.ndarray | torch.Tensor
 _Batch = tuple[_Array, _Array, int, State]  # images, labels, restarts due, the source's state after it
 
@@ -154,6 +156,8 @@ def _channels_last(images: np.ndarray) -> torch.Tensor:
     libgomp counts more threads than there are cores, and no longer lets any wait awake for the next product of the net.
     """
     n, channels, height, width = images.shape
+    if channels > _FEW_CHANNELS:
+        return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 2, 3, 1))).permute(0, 3, 1, 2)
     rows = np.empty((n, height, width, channels), images.dtype)
     for channel in range(channels):
         rows[..., channel] = images[:, channel]

@@ -33,6 +33,7 @@ class LRN(Layer):
         lost = "across channels BVLC Caffe's values are wrong in place; give its top another name"
         self.check(self._within or top[0] is not bottom[0], lost)
         self._size, self._beta = param.local_size, param.beta
+        self.operations_a_value += self._size**2 if self._within else 2 * self._size
         self._k = 1.0 if self._within else param.k
         self._alpha = param.alpha if self._within else param.alpha / param.local_size
         slope = 2 * self._alpha * self._beta
@@ -79,7 +80,9 @@ class LRN(Layer):
 def _pieces(*tensors: torch.Tensor) -> Iterator[tuple[torch.Tensor, ...]]:
     """The tensors, all of one shape (N, C, H, W): some images of each at a time on the CPU, all at once on a GPU."""
     first = tensors[0]
-    images = max(1, _PIECE // max(1, prod(first.shape[1:]))) if first.device.type == "cpu" else max(1, len(first))
+    images = max(1, _PIECE // max(1, prod(first.shape[1:]))) if first.device.type == "cpu" else first.shape[0]
+    if images >= first.shape[0]:
+        return iter([tensors])
     return zip(*(tensor.split(images) for tensor in tensors), strict=True)
 
 

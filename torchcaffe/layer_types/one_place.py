@@ -12,14 +12,20 @@ from torchcaffe.common.products import add_product, linear, product
 from torchcaffe.layer_types.small_maps import Geometry
 
 _MOST_IMAGES = 2560  # that a gradient is summed over at once, as in base_conv.py
+_MANY_WEIGHTS = 1 << 20  # from which it is faster for a single image, too
+_IMAGES_OF_ONE_PIXEL = 8  # from which it is faster for a kernel of one element
 
 
 def is_faster(x: torch.Tensor, weight: torch.Tensor, geometry: Geometry) -> bool:
-    """Whether OnePlace can do this convolution of the bottom `x`."""
+    """Whether OnePlace can do this convolution of the bottom `x`, and faster than oneDNN."""
     _, pad, dilation, transposed, _, groups = geometry
     plain = not transposed and groups == 1 and {*pad} == {0} and {*dilation} == {1}
-    fits = weight.dim() == 4 and x.shape[1:] == weight.shape[1:] and 0 < x.shape[0] <= _MOST_IMAGES
-    return plain and fits and x.device.type == "cpu"
+    fits = weight.dim() == 4 and x.shape[1:] == weight.shape[1:]
+    if not (plain and fits and x.device.type == "cpu"):
+        return False
+    if weight.shape[2:].numel() == 1:
+        return _IMAGES_OF_ONE_PIXEL <= x.shape[0] <= _MOST_IMAGES
+    return 1 < x.shape[0] <= _MOST_IMAGES or (x.shape[0] == 1 and weight.numel() >= _MANY_WEIGHTS)
 
 
 class OnePlace:

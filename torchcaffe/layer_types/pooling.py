@@ -67,6 +67,7 @@ class Pooling(Layer):
         if self.param.pooling_param.global_pooling:
             self._kernel = list(shape[2:])
         self._bottom_size = shape[2:]
+        self.operations_a_value = max(Layer.operations_a_value, prod(self._kernel))
         self._sizes = [self._size(axis, shape[2 + axis]) for axis in (0, 1)]
         self.check(min(self._sizes) > 0, f"a bottom of {shape} gives an empty top: the kernel {self._kernel} is larger")
         for blob in top:

@@ -11,8 +11,8 @@ import torch
 from torchcaffe.layer_types.base import Blob, Layer
 from torchcaffe.nets.net import Net
 
-_FEW = 1 << 22  # operations of a forward pass up to which two threads win nothing (docs/speed-notes.md, "Small nets")
-_A_VALUE = 8  # operations that a value of a blob stands for, in layers without weights
+_FEW = 1 << 22  # operations of an iteration up to which two threads win nothing (docs/speed-notes.md, "Small nets")
+_A_WEIGHT = 8  # operations that a weight stands for, in the update
 
 
 def fit(nets: Sequence[Net]) -> None:
@@ -22,9 +22,13 @@ def fit(nets: Sequence[Net]) -> None:
 
 
 def _operations(net: Net) -> int:
-    """Multiplications of a forward pass by weights, and some for each value."""
-    products = (_products(layer, top[0]) for layer, top in zip(net.layers, net.tops, strict=True) if top)
-    return sum(products) + _A_VALUE * sum(blob.count for blob in net.blobs)
+    """Multiplications of a forward pass by weights, and some for each weight and each value of a top."""
+    weights = _A_WEIGHT * sum(param.blob.count for param in net.params.learnable)
+    return weights + sum(
+        sum(blob.count for blob in top) * layer.operations_a_value + _products(layer, top[0])
+        for layer, top in zip(net.layers, net.tops, strict=True)
+        if top
+    )
 
 
 def _products(layer: Layer, top: Blob) -> int:

@@ -6,8 +6,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
+import torch
 
 from caffeformat import datum, lmdb_file
+from torchcaffe.layer_types.base_data import _channels_last
 
 PROGRAM = """
 import os, sys, threading
@@ -36,3 +39,11 @@ def test_reading_ahead_starts_no_threads_of_openmp(tmp_path: Path) -> None:
     call = [sys.executable, "-c", PROGRAM, path]
     done = subprocess.run(call, capture_output=True, text=True, env=environment, timeout=120, check=True)
     assert done.stdout.split() == ["1", "0"]  # the layer's own thread, and no other
+
+
+@pytest.mark.parametrize("shape", [(5, 1, 4, 6), (5, 3, 4, 6), (5, 9, 4, 6), (5, 9, 1, 1)], ids=str)
+def test_the_order_in_memory_is_changed_and_the_values_are_not(shape: tuple[int, ...]) -> None:
+    images = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    found = _channels_last(images)
+    assert found.is_contiguous(memory_format=torch.channels_last)
+    np.testing.assert_array_equal(found.numpy(), images)

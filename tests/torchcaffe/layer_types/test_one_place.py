@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 import torchcaffe as caffe
 from tests.helpers.both_engines import Both, net_of
 from tests.helpers.layer_text import FILLERS, layer
-from torchcaffe.layer_types.one_place import OnePlace
+from torchcaffe.layer_types.one_place import OnePlace, is_faster
 
 PROGRAM = """
 net = caffe.Net(given["path"], caffe.TRAIN)
@@ -41,7 +42,7 @@ for name in ("x", "z"):
 
 @pytest.mark.parametrize(
     ("channels", "kernel"),
-    [(16, (3, 3)), (3, (1, 1)), (2, (3, 5)), (1, (4, 2)), (40, (1, 6))],
+    [(16, (3, 3)), (7, (1, 1)), (2, (3, 5)), (1, (4, 2)), (40, (1, 6))],
     ids=str,
 )
 def test_convolution_at_one_place(real_caffe, tmp_path, figures, monkeypatch, channels, kernel) -> None:
@@ -51,7 +52,7 @@ def test_convolution_at_one_place(real_caffe, tmp_path, figures, monkeypatch, ch
         monkeypatch.setattr(OnePlace, name, _noted(getattr(OnePlace, name), passes))
     height, width = kernel
     settings = f"num_output: 6 kernel_h: {height} kernel_w: {width} stride: 2 {FILLERS}"
-    shape = (5, channels, *kernel)
+    shape = (9, channels, *kernel)
     text = net_of(layer("Convolution", f"convolution_param {{ {settings} }}", "x z", "y w"), x=shape, z=shape)
     Both(real_caffe, text, tmp_path).agree(figures, "Convolution")
     assert {"forward", "backward", "add_weight_gradient"} <= set(passes)
@@ -105,6 +106,16 @@ def test_a_batch_without_images_and_one_with_some_again(tmp_path) -> None:
         assert net.blobs["y"].data.shape == (count, 2, 1, 1)
         net.backward()
     np.testing.assert_array_equal(net.blobs["y"].data, first)
+
+
+@pytest.mark.parametrize(
+    ("images", "outputs", "kernel", "faster"),
+    [(1, 4, 3, False), (2, 4, 3, True), (1, 1000, 11, True), (7, 4, 1, False), (8, 4, 1, True), (2561, 4, 3, False)],
+)
+def test_where_it_is_faster(images: int, outputs: int, kernel: int, faster: bool) -> None:
+    geometry = [1, 1], [0, 0], [1, 1], False, [0, 0], 1
+    x, weight = torch.empty(images, 10, kernel, kernel), torch.empty(outputs, 10, kernel, kernel)
+    assert is_faster(x, weight, geometry) == faster
 
 
 def _run(program: str, **given: object) -> dict[str, np.ndarray]:
