@@ -24,7 +24,6 @@ TESTED_BY = {
     "torchcaffe/export/torch_shapes.py": "torchcaffe/export/test_onnx_shapes.py",
     "torchcaffe/export/torch_values.py": "torchcaffe/export/test_onnx_values.py",
     "torchcaffe/layer_types/base_conv.py": "torchcaffe/layer_types/test_conv.py",
-    "torchcaffe/layer_types/base_data.py": "torchcaffe/layer_types/test_data.py",
     "torchcaffe/layer_types/loss.py": "torchcaffe/layer_types/test_softmax_loss.py",
     "torchcaffe/layer_types/lstm.py": "torchcaffe/layer_types/test_recurrent.py",
     "torchcaffe/layer_types/neuron.py": "torchcaffe/layer_types/test_relu.py",

@@ -64,13 +64,14 @@ for net, its in (("mine", solver.net), ("other", other)):
 """
 
 
-def test_another_nets_parameters_in_two_shapes_stay_the_same_memory(real_caffe, tmp_path: Path) -> None:
+def test_another_nets_parameters_in_two_shapes_stay_the_same_memory(real_caffe, tmp_path: Path, monkeypatch) -> None:
     """The convolution's weights have another order in memory than Caffe's, and in it the second shape is no view."""
     (tmp_path / "net.prototxt").write_text(net_of(TWO_SHAPES, x=(2, 2, 6, 6), z=(3, 25)))
     solver = 'net: "net.prototxt" base_lr: 0.001 momentum: 0.9 lr_policy: "fixed" max_iter: 9 random_seed: 3'
     (tmp_path / "solver.prototxt").write_text(f'{solver} snapshot_prefix: "s"')
     random = np.random.default_rng(1)
     given = {"x": random.normal(size=(2, 2, 6, 6)), "z": random.normal(size=(3, 25))}
+    monkeypatch.chdir(tmp_path)  # back to where it was, afterwards
     right = real_caffe.run(SHARING, folder=str(tmp_path), **given)
     found: dict[str, np.ndarray] = {}
     exec(SHARING, {"caffe": caffe, "np": np, "given": {"folder": str(tmp_path), **given}, "out": found})
