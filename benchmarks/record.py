@@ -17,7 +17,7 @@ from typing import Any
 
 from tools.common.checkout import CHECKOUT
 from tools.common.files import write_atomic
-from tools.training.machine import machine
+from tools.training.machine import KERNELS, machine
 
 FOLDER = CHECKOUT / "docs" / "benchmarks"
 
@@ -54,6 +54,7 @@ class Measuring:
             "commit": commit(),
             "processor": where["processor"],
             "cores": where["cores"],
+            "kernels": os.environ.get(KERNELS),
             "load_before": round(self._load, 1),
             "load_after": round(os.getloadavg()[0], 1),
             "tables": self._tables,

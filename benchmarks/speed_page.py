@@ -77,6 +77,7 @@ def page(measured: dict[str, dict[str, Any]]) -> str:
 def _section(record: dict[str, Any]) -> str:
     cores = "1 core" if record["cores"] == 1 else f"{record['cores']} cores"
     where = f"{cores} of {record['processor'] or 'an unnamed processor'}"
+    where += f", OPENBLAS_CORETYPE={record['kernels']}" if record.get("kernels") else ""
     said = (
         f"`make bench PART={record['part']}` on {record['date']}, commit {record['commit'] or 'unknown'}, {where}, "
         f"load {record['load_before']:g} at the start and {record['load_after']:g} at the end, {record['seconds']} s."

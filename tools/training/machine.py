@@ -1,7 +1,8 @@
-"""What the bytes of a net depend on beside its inputs: the processor and the number of threads.
+"""What the bytes of a net depend on beside its inputs: the processor, the number of threads, OpenBLAS's kernels.
 
 BVLC Caffe and torchcaffe give the same bytes again on the CPU if these are the same. A product of matrices adds its
-terms in another order on another processor, or with another number of threads.
+terms in another order on another processor, with another number of threads, or by other kernels: OpenBLAS chooses them
+by the processor, unless OPENBLAS_CORETYPE names others.
 """
 
 import os
@@ -9,14 +10,16 @@ from pathlib import Path
 from typing import Any
 
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")  # OpenBLAS takes the first, PyTorch the second
+KERNELS = "OPENBLAS_CORETYPE"
 
 
 def machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
-    """processor: its name; cores: how many a process may use; threads: the variables that limit them, where set."""
+    """processor: its name; cores: how many a process may use; threads: the variables that limit them or choose the
+    kernels, where set."""
     return {
         "processor": _processor(cpuinfo),
         "cores": len(os.sched_getaffinity(0)),
-        "threads": {name: os.environ[name] for name in THREADS if os.environ.get(name)},
+        "threads": {name: os.environ[name] for name in (*THREADS, KERNELS) if os.environ.get(name)},
     }
 
 

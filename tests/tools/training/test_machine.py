@@ -12,10 +12,11 @@ def test_the_processor_and_the_threads_that_the_environment_allows(tmp_path: Pat
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: A CPU @ 3.0 GHz: v4\n\nprocessor\t: 1\n")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
     monkeypatch.setenv("OMP_NUM_THREADS", "")
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     assert machine(tmp_path / "cpuinfo") == {
         "processor": "A CPU @ 3.0 GHz: v4",
         "cores": len(os.sched_getaffinity(0)),
-        "threads": {"OPENBLAS_NUM_THREADS": "2"},
+        "threads": {"OPENBLAS_NUM_THREADS": "2", "OPENBLAS_CORETYPE": "Haswell"},
     }
 
 
