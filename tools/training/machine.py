@@ -14,12 +14,13 @@ KERNELS = "OPENBLAS_CORETYPE"
 
 
 def machine(cpuinfo: Path = Path("/proc/cpuinfo")) -> dict[str, Any]:
-    """processor: its name; cores: how many a process may use; threads: the variables that limit them or choose the
-    kernels, where set."""
+    """processor: its name; cores: how many a process may use; threads: the variables that limit them, where set;
+    kernels: what OPENBLAS_CORETYPE names, None where it is not set."""
     return {
         "processor": _processor(cpuinfo),
         "cores": len(os.sched_getaffinity(0)),
-        "threads": {name: os.environ[name] for name in (*THREADS, KERNELS) if os.environ.get(name)},
+        "threads": {name: os.environ[name] for name in THREADS if os.environ.get(name)},
+        "kernels": os.environ.get(KERNELS) or None,
     }
 
 

@@ -26,7 +26,7 @@ from tools.protocol.experiment import Experiment
 from tools.protocol.layout import MODELS, RESULTS, Run
 from tools.protocol.runs import source_run
 from tools.training.gpus import SLOTS
-from tools.training.machine import THREADS, machine
+from tools.training.machine import KERNELS, THREADS, machine
 from tools.verification.commands import with_keys
 
 
@@ -102,10 +102,13 @@ def _root(run: Run, source: Run | None) -> Iterator[Path]:
 
 
 def _environment(manifest: dict[str, Any]) -> dict[str, str]:
-    """The environment, with the first training's number of threads where its manifest has it."""
+    """The environment, with the first training's number of threads and kernels where its manifest has them."""
     environment = {name: value for name, value in os.environ.items() if name not in THREADS}
     then = manifest.get("machine")
     threads = then["threads"] if then else {name: os.environ[name] for name in THREADS if name in os.environ}
+    if then and "kernels" in then:
+        environment.pop(KERNELS, None)
+        environment |= {KERNELS: then["kernels"]} if then["kernels"] else {}
     paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return environment | threads | {"PYTHONPATH": os.pathsep.join(paths)}
 
@@ -126,8 +129,11 @@ def _compare(run: Run, then: dict[str, Any], again: dict[str, Any], first: Path 
 
 def _other_circumstances(then: dict[str, Any], again: dict[str, Any]) -> list[str]:
     """What is not as it was, or not known, of what the bytes of a net depend on."""
-    before, now = then.get("machine") or {}, machine() | {"threads": (again.get("machine") or {}).get("threads")}
+    before, trained = then.get("machine") or {}, again.get("machine") or {}
+    now = machine() | {name: trained.get(name) for name in ("threads", "kernels")}
     differs = [name for name in ("processor", "cores", "threads") if before.get(name) != now.get(name)]
+    if "kernels" in before and before["kernels"] != now["kernels"]:
+        differs.append("kernels")
     if then["engine"].get("version") != again["engine"].get("version"):
         differs.append("engine")
     if {then["engine"].get("device"), again["engine"].get("device")} != {"cpu"}:

@@ -14,6 +14,7 @@ from tools.protocol.layout import Run
 from tools.protocol.runs import find_run, source_run
 from tools.run import run_one
 from tools.training.engine import find_engine
+from tools.training.machine import KERNELS
 from tools.verification import rerun
 from tools.verification.commands import Commands
 from tools.verification.findings import Findings
@@ -75,6 +76,23 @@ def test_another_net_in_the_same_circumstances_is_one_that_must_not_be(trained: 
     assert "weights differ by at most 0.5" in compared.text and "the same processor" in compared.text
     accuracy = f"{read_json(run.manifest)['result']['accuracy']:.6f}"
     assert f"accuracy {accuracy} then, {accuracy} now" in compared.text
+
+
+@pytest.mark.parametrize("kernels", ["Haswell", None])
+def test_openblas_takes_the_kernels_of_the_first_time(
+    trained: Experiment, run: Run, monkeypatch: pytest.MonkeyPatch, kernels: str | None
+) -> None:
+    """Here the environment names others. A manifest that says nothing of them leaves them."""
+    monkeypatch.setenv(KERNELS, "Barcelona")
+    manifest = read_json(run.manifest)
+    manifest["machine"]["kernels"] = kernels
+    assert rerun._environment(manifest).get(KERNELS) == kernels
+    assert rerun._other_circumstances(manifest, manifest) == []
+    other = {**manifest, "machine": {**manifest["machine"], "kernels": "SkylakeX"}}
+    assert rerun._other_circumstances(manifest, other) == ["kernels"]
+    del manifest["machine"]["kernels"]
+    assert rerun._environment(manifest)[KERNELS] == "Barcelona"
+    assert rerun._other_circumstances(manifest, other) == []
 
 
 def test_what_differs_from_the_first_time_is_named(trained: Experiment, run: Run) -> None:
