@@ -71,7 +71,8 @@ class Blob(Unpicklable):
 
     @property
     def grad(self) -> torch.Tensor | None:
-        self.copy_gradient_now()
+        if self._source is not None:
+            self.copy_gradient_now()
         return self._grad
 
     @grad.setter
@@ -104,7 +105,7 @@ class Blob(Unpicklable):
         if grad is None and self._spare is not None:
             grad, self._spare = self._spare.zero_(), None
             self.grad = grad
-        if grad is None or grad.shape != self.shape:
+        if grad is None or grad.shape != (self._shape if self._value is None else self._value.shape):
             grad = self.grad = torch.zeros_like(self.value)
         return grad
 

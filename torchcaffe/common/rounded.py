@@ -33,6 +33,11 @@ class Rounded:
         self._weight: torch.Tensor | None = None
         self._version = -1
 
+    @property
+    def is_used(self) -> bool:
+        """Whether there are copies."""
+        return bool(self._copies)
+
     def of(self, weight: torch.Tensor, arrange: Arrange = same_order) -> torch.Tensor:
         """The copy of `weight`, as it is now, that `arrange` makes. The next change of the weights may overwrite it."""
         if self.exposed or weight is not self._weight or weight._version != self._version:

@@ -10,6 +10,7 @@ Source followed: BVLC Caffe's data_transformer.cpp.
 
 from collections.abc import Sequence
 from itertools import groupby
+from math import prod
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from caffeformat.caffeformat_pb2 import TRAIN, TransformationParameter
 from torchcaffe.random.rng import Generator, State
 
 Shape = tuple[int, int, int]
+
+_SMALL = 1 << 14  # values of a transformed image up to which all of a batch are cut out at once
 
 
 class Transformer:
@@ -36,6 +39,7 @@ class Transformer:
         if self._crop > min(shape[1:]):
             raise FormatError(f"crop_size: {self._crop} is larger than the images, {shape[1]} by {shape[2]}")
         self.mean = _mean(param, shape)
+        self._mean_windows = None if self.mean is None else self._windows(self.mean)
         self._rng = rng
 
     @property
@@ -61,16 +65,40 @@ class Transformer:
 
     def __call__(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
         """Transforms `images` (uint8 or float32, CHW, each of the given shape; or NCHW): float32, NCHW."""
-        out = np.empty((len(images), *self.shape), np.float32)
-        mirrors, tops, lefts = (choices.tolist() for choices in self.draw(len(images)))
-        if isinstance(images, np.ndarray) and not self._rng:  # the same choices for all
-            self._fill(out, images, tops[0], lefts[0])
+        choices = self.draw(len(images))
+        if isinstance(images, np.ndarray) and self._rng and prod(self.shape) <= _SMALL:
+            out = self._cut(images, *choices)
         else:
-            for image, mirror, top, left, place in zip(images, mirrors, tops, lefts, out, strict=True):
-                self._fill(place[:, :, ::-1] if mirror else place, image, top, left)
+            out = np.empty((len(images), *self.shape), np.float32)
+            mirrors, tops, lefts = (each.tolist() for each in choices)
+            if isinstance(images, np.ndarray) and not self._rng:  # the same choices for all
+                self._fill(out, images, tops[0], lefts[0])
+            else:
+                for image, mirror, top, left, place in zip(images, mirrors, tops, lefts, out, strict=True):
+                    self._fill(place[:, :, ::-1] if mirror else place, image, top, left)
         if self.scale != 1:
             out *= self.scale
         return out
+
+    def _cut(self, images: np.ndarray, mirror: np.ndarray, top: np.ndarray, left: np.ndarray) -> np.ndarray:
+        """The crops of many images (NCHW), minus the mean, and mirrored: float32."""
+        cut = self._windows(images)[np.arange(len(images)), top, left]
+        if self._mean_windows is None:
+            out = cut.astype(np.float32)
+        else:
+            out = self._mean_windows[top, left]
+            np.subtract(cut, out, out=out)
+        if len(mirrored := mirror.nonzero()[0]):
+            out[mirrored] = out[mirrored][..., ::-1]
+        return out
+
+    def _windows(self, images: np.ndarray) -> np.ndarray:
+        """All crops of `images` (..., C, H, W) by row and column: (..., rows, columns, C, height, width), a view."""
+        images = np.ascontiguousarray(images)
+        (*others, channels, height, width), (*between, channel, row, column) = images.shape, images.strides
+        _, tall, wide = self.shape
+        sizes = *others, height - tall + 1, width - wide + 1, channels, tall, wide
+        return np.ndarray(sizes, images.dtype, images, 0, (*between, row, column, channel, row, column))
 
     def _fill(self, out: np.ndarray, image: np.ndarray, top: int, left: int) -> None:
         """Writes the crop of one image (CHW), or of many (NCHW), minus the mean."""

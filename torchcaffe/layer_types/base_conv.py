@@ -12,6 +12,7 @@ from torchcaffe.layer_types import columns, one_place, position_pairs
 from torchcaffe.layer_types.base import Blob, Range
 from torchcaffe.layer_types.columns import ColumnProducts
 from torchcaffe.layer_types.one_place import OnePlace
+from torchcaffe.layer_types.position_pairs import PositionPairs
 from torchcaffe.layer_types.sliding_windows import SlidingWindowsLayer
 from torchcaffe.layer_types.small_maps import Geometry, SmallMaps, is_faster
 from torchcaffe.layer_types.small_maps_bf16 import SmallMapsBf16
@@ -19,7 +20,7 @@ from torchcaffe.layer_types.small_maps_bf16 import SmallMapsBf16
 _PLACES_AT_ONCE = 2560  # positions: for a parameter gradient in float32, oneDNN adds up at most this many at once
 _MOST_SPATIAL_AXES = 3  # of PyTorch's convolutions
 
-_Products = SmallMaps | SmallMapsBf16 | ColumnProducts | OnePlace
+_Products = SmallMaps | SmallMapsBf16 | ColumnProducts | OnePlace | PositionPairs
 _Way = Callable[[torch.Tensor], _Products]  # from the weights
 
 
@@ -135,14 +136,18 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
             image, places = reversed(sizes) if self._transposed else sizes
             windows = self.windows(image, places)
             return lambda weight: ColumnProducts(windows, weight, groups, self._transposed, operands)
-        weight, size = self._weight(), maps.shape[2:]
+        weight, size = self._weight(), tuple(maps.shape[2:])
         if operands == maps.dtype and one_place.is_faster(maps, weight, self._geometry):
             return OnePlace
-        if not is_faster(maps, weight, self._geometry):
-            return None
-        if operands == torch.bfloat16:
-            return lambda weight: SmallMapsBf16(size, self.blobs[0], groups)
-        return lambda weight: SmallMaps(size, weight, groups)
+        if is_faster(maps, weight, self._geometry):
+            if operands == torch.bfloat16:
+                return lambda weight: SmallMapsBf16(size, self.blobs[0], groups)
+            return lambda weight: SmallMaps(size, weight, groups)
+        if operands == maps.dtype and self._spatial == 2:
+            tops = tuple(self._output_sizes(size))
+            if position_pairs.is_faster(maps, tops, weight, self._geometry):
+                return lambda weight: PositionPairs(size, tops, weight, self._geometry)
+        return None
 
     def _is_larger(self, sizes: tuple[int, ...]) -> bool:
         """Whether the kernel is larger than a padded map of `sizes`."""
@@ -183,10 +188,11 @@ class BaseConvolutionLayer(SlidingWindowsLayer):
         weight, geometry = self._weight(), self._geometry
         if weight.dim() != 4 or self._transposed or x.device.type != "cpu" or x.dtype != torch.float32:
             return None
-        if position_pairs.is_faster(x, diff, weight, geometry):
-            return position_pairs.weight_gradient(x, diff, weight, geometry)
+        size, places = tuple(x.shape[2:]), tuple(diff.shape[2:])
+        if position_pairs.gradient_is_faster(x, places, weight, geometry):
+            return PositionPairs(size, places, weight, geometry).weight_gradient(x, diff)
         if self._images_at_once(diff) < x.shape[0] and columns.is_faster(weight):
-            windows = self.windows(list(x.shape[2:]), list(diff.shape[2:]))
+            windows = self.windows(size, places)
             gradient, groups = torch.zeros_like(weight), self.param.convolution_param.group
             ColumnProducts(windows, weight, groups, False, x.dtype).add_weight_gradient(x, diff, gradient)
             return gradient

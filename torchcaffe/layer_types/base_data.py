@@ -46,6 +46,7 @@ class Source(Protocol):
     """The interface of a source of batches: DatumSource or ImageSource."""
 
     batch_size: int
+    is_quick: bool  # whether to read a batch takes less time than a thread for it costs the net
 
     def __len__(self) -> int: ...
 
@@ -70,7 +71,9 @@ class BasePrefetchingDataLayer(BaseDataLayer):
     Where images are neither cropped nor resized, each batch has their size, and the net is reshaped to it.
 
     A thread prepares the next batch while the net works on this one. It draws nothing from the solver's generator, and
-    computes by numpy alone (`_channels_last` says why).
+    computes by numpy alone (`_channels_last` says why). Where that is quick, and on no GPU, a batch is read when it is
+    needed: the thread and the net would take Python's lock from each other some hundred times, which costs the net as
+    long as the reading.
     """
 
     source: Source
@@ -93,6 +96,7 @@ class BasePrefetchingDataLayer(BaseDataLayer):
         shape = ",".join(map(str, (self.source.batch_size, *self.source.shape)))
         log.info(self.size_place, f"output data size: {shape}")
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"data layer {self.name}")
+        self._reads_ahead = self.context.on_gpu or not self.source.is_quick
         self._next: Future[_Batch] | None = None
         self._state = self.source.state()
 
@@ -114,12 +118,18 @@ class BasePrefetchingDataLayer(BaseDataLayer):
 
     def fetch(self, top: list[Blob]) -> None:
         before = top[0].shape
-        batch = self._next or self._worker.submit(self._load)
-        images, labels, restarts, self._state = batch.result()
-        self._next = self._worker.submit(self._load)
+        images, labels, restarts, self._state = self._batch()
         self.set_tops(top, to_device(images, self.context), to_device(labels, self.context))
         self.resized = top[0].shape != before
         self.log_restarts(restarts)
+
+    def _batch(self) -> _Batch:
+        if not self._reads_ahead:
+            return self._load()
+        batch = self._next or self._worker.submit(self._load)
+        loaded = batch.result()
+        self._next = self._worker.submit(self._load)
+        return loaded
 
     def _load(self) -> _Batch:
         images: _Array

@@ -13,6 +13,8 @@ from caffeformat.caffeformat_pb2 import LossParameter
 from torchcaffe.common import context
 from torchcaffe.layer_types.base import Blob, Fatal, Layer
 
+_FEW = 1 << 10  # values up to which NumPy is faster than PyTorch
+
 
 class LossLayer(Layer):
     """Bottoms: predictions and labels. Top: one number, no axes. The loss_weight is 1 unless the prototxt sets it."""
@@ -80,16 +82,29 @@ def correctly_rounded(function: Callable[[torch.Tensor], torch.Tensor], x: torch
     return function(x.double()).to(x.dtype) if context.is_exact(x) else function(x)
 
 
+@np.errstate(all="ignore")
 def sum_in_order(losses: torch.Tensor) -> torch.Tensor:
     """The sum. Float32 values on the CPU are added one by one, in Caffe's order."""
     if not context.is_exact(losses) or losses.dtype != torch.float32:
         return losses.sum()
-    return torch.tensor(np.add.accumulate(losses.numpy().ravel())[-1] + np.float32(0))  # a sum of -0 is 0 in Caffe
+    total = np.add.accumulate(losses.numpy().ravel())[-1] + np.float32(0)  # a sum of -0 is 0 in Caffe
+    return torch.from_numpy(np.asarray(total))
 
 
 def softmax(x: torch.Tensor, axis: int) -> torch.Tensor:
     """The softmax along `axis`."""
     if not context.is_exact(x):
         return torch.softmax(x, axis)
+    if x.numel() <= _FEW:
+        return torch.from_numpy(_softmax(x.numpy(), axis))
     powers = correctly_rounded(torch.exp_, x - x.amax(axis, keepdim=True))
     return powers.div_(powers.sum(axis, keepdim=True))
+
+
+@np.errstate(all="ignore")
+def _softmax(x: np.ndarray, axis: int) -> np.ndarray:
+    """The same by NumPy, whose calls take a third of the time for few values."""
+    exact = (x - x.max(axis, keepdims=True)).astype(np.float64)
+    powers = np.exp(exact, out=exact).astype(x.dtype)
+    powers /= powers.sum(axis, keepdims=True)
+    return powers

@@ -66,7 +66,9 @@ class Pooling(Layer):
         self.check(len(shape) == 4 and min(shape[2:]) > 0, f"a bottom of {shape}; (N, C, H, W) with pixels is needed")
         if self.param.pooling_param.global_pooling:
             self._kernel = list(shape[2:])
-        self._bottom_size = shape[2:]
+        self._bottom_shape = shape
+        self._direct = all(2 * pad <= kernel for pad, kernel in zip(self._pad, self._kernel, strict=True))
+        self._set_geometry()
         self.operations_a_value = max(Layer.operations_a_value, prod(self._kernel))
         self._sizes = [self._size(axis, shape[2 + axis]) for axis in (0, 1)]
         self.check(min(self._sizes) > 0, f"a bottom of {shape} gives an empty top: the kernel {self._kernel} is larger")
@@ -86,19 +88,19 @@ class Pooling(Layer):
         return pooled
 
     def forward(self, bottom: list[Blob], top: list[Blob]) -> None:
-        self.reshape(bottom, top)
         x = self.laid_out(bottom[0].value)
-        self._direct = all(2 * pad <= kernel for pad, kernel in zip(self._pad, self._kernel, strict=True))
+        if x.shape != self._bottom_shape:
+            self.reshape(bottom, top)
         if not self._direct:
             x = functional.pad(x, self._margins(x), value=_LOWEST if self._max else 0)
         if self._stochastic:
             self._forward_stochastic(x, top[0])
         elif self._max:
-            top[0].value, self._places = torch.ops.aten.max_pool2d_with_indices(x, *self._max_geometry())
+            top[0].value, self._places = torch.ops.aten.max_pool2d_with_indices(x, *self._max_geometry)
             if len(top) > 1:
                 top[1].value = self._in_bottom(bottom[0].shape, x.shape[3]).to(x.dtype)
         else:
-            top[0].value = torch.ops.aten.avg_pool2d(x, *self._mean_geometry())
+            top[0].value = torch.ops.aten.avg_pool2d(x, *self._mean_geometry)
             if not self._direct:
                 top[0].value = top[0].value / self._counts(x)
 
@@ -112,10 +114,10 @@ class Pooling(Layer):
         if self._max or self._stochastic:
             self.check(self._max or self.phase == TRAIN, "pool: STOCHASTIC has no gradient in the test phase")
             backward = torch.ops.aten.max_pool2d_with_indices_backward
-            bottom_diff = backward(diff, x, *self._max_geometry(), self._places)
+            bottom_diff = backward(diff, x, *self._max_geometry, self._places)
         else:
             diff = diff if self._direct else diff / self._counts(x)
-            bottom_diff = torch.ops.aten.avg_pool2d_backward(diff, x, *self._mean_geometry())
+            bottom_diff = torch.ops.aten.avg_pool2d_backward(diff, x, *self._mean_geometry)
         bottom[0].grad = bottom_diff if self._direct else functional.pad(bottom_diff, [-side for side in margins])
 
     def _forward_stochastic(self, x: torch.Tensor, top: Blob) -> None:
@@ -134,16 +136,16 @@ class Pooling(Layer):
     # PyTorch refuses a padding of more than half the kernel, such as kernel 3 and pad 2. Then `_direct` is False, and
     # the bottom is padded or cut to what the windows cover before it is pooled.
 
-    def _max_geometry(self) -> tuple[list[int], list[int], list[int], list[int], bool]:
-        """kernel_size, stride, padding, dilation, ceil_mode: the order of PyTorch's arguments."""
-        ceil_mode = self.param.pooling_param.round_mode == PoolingParameter.CEIL
-        pad, ceil_mode = (self._pad, ceil_mode) if self._direct else ([0, 0], False)
-        return self._kernel, self._stride, pad, [1, 1], ceil_mode
+    def _set_geometry(self) -> None:
+        """Sets what PyTorch's functions take, in their order.
 
-    def _mean_geometry(self) -> tuple[list[int], list[int], list[int], bool, bool, int | None]:
-        """kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override."""
-        kernel, stride, pad, _, ceil_mode = self._max_geometry()
-        return kernel, stride, pad, ceil_mode, True, None if self._direct else 1
+        For MAX: kernel_size, stride, padding, dilation, ceil_mode. For AVE: kernel_size, stride, padding, ceil_mode,
+        count_include_pad, divisor_override.
+        """
+        ceil_mode = self._direct and self.param.pooling_param.round_mode == PoolingParameter.CEIL
+        pad = self._pad if self._direct else [0, 0]
+        self._max_geometry = self._kernel, self._stride, pad, [1, 1], ceil_mode
+        self._mean_geometry = self._kernel, self._stride, pad, ceil_mode, True, None if self._direct else 1
 
     def _margins(self, x: torch.Tensor) -> list[int]:
         """Columns and rows to add, or to cut if negative: left, right, top, bottom."""
@@ -156,7 +158,7 @@ class Pooling(Layer):
         sides = []
         for axis in (0, 1):
             starts = torch.arange(self._sizes[axis], device=x.device) * self._stride[axis]
-            border = self._bottom_size[axis] + 2 * self._pad[axis]
+            border = self._bottom_shape[2 + axis] + 2 * self._pad[axis]
             sides.append((starts + self._kernel[axis]).clamp(max=border) - starts)
         return (sides[0][:, None] * sides[1][None, :]).to(x.dtype)
 

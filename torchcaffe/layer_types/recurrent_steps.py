@@ -13,11 +13,10 @@ import torch
 
 from torchcaffe.common import context
 from torchcaffe.common.context import Context
-from torchcaffe.common.products import add_linear, linear
+from torchcaffe.common.products import SMALL, add_linear, linear
 from torchcaffe.layer_types.base import Blob
 
 Array = Any  # of NumPy on the CPU, a tensor on a GPU; np and torch share the names of the functions used here
-_SMALL = 1 << 18  # multiplications, up to which OpenBLAS, NumPy's library of products, takes one thread
 
 
 class Weight:
@@ -25,7 +24,7 @@ class Weight:
 
     def __init__(self, weight: torch.Tensor, exact: bool, rows: int):
         self._tensor, self._exact = weight, exact
-        small = exact and rows * weight.numel() <= _SMALL
+        small = exact and rows * weight.numel() <= SMALL
         self._columns = np.ascontiguousarray(weight.numpy().T) if small else None
 
     def product(self, x: Array) -> Array:

@@ -20,6 +20,8 @@ from torchcaffe.random import ziggurat
 
 _PIECE = 1 << 16  # draws at a time: so few that they and their results fit into the processor's cache
 _ALL = 1 << 32
+_FEW = 1 << 12  # draws up to which randint's checks take as long as they
+_KEY = 624  # numbers in a twister's key
 
 State = dict[str, np.ndarray]
 
@@ -28,11 +30,18 @@ class Generator:
     """boost's mt19937, seeded with the low 32 bits of `seed`."""
 
     def __init__(self, seed: int):
-        self._twister = np.random.RandomState(seed % _ALL)
+        self._twister = np.random.MT19937()
+        self._numbers = np.random.RandomState(self._twister)
+        self._numbers.seed(seed % _ALL)
+        self._key, self._position = np.empty(0, np.uint32), _KEY + 1  # of the last state; beyond the end: of none
+        self._drawn = 0  # since then
 
     def raw(self, n: int) -> np.ndarray:
         """The next `n` draws, uint32."""
-        return self._twister.randint(0, _ALL, n, np.uint32)
+        self._drawn += n
+        if n <= _FEW:
+            return self._twister.random_raw(n).astype(np.uint32)
+        return self._numbers.randint(0, _ALL, n, np.uint32)
 
     def rand(self) -> int:
         """One draw: BVLC Caffe's caffe_rng_rand."""
@@ -92,11 +101,16 @@ class Generator:
                     last -= 1
 
     def state(self) -> State:
-        """The state of the twister: `key` (624 uint32) and `position` (int64, no axes)."""
-        twister = self._twister.get_state(legacy=False)["state"]
-        return {"key": twister["key"].copy(), "position": np.array(twister["pos"], np.int64)}
+        """The state of the twister: `key` (624 uint32, not to be written to) and `position` (int64, no axes)."""
+        position = self._position + self._drawn
+        if position > _KEY:  # the twister makes a new key after 624 draws; to ask it takes as long as a small batch
+            twister = self._twister.state["state"]
+            self._key, position = twister["key"], int(twister["pos"])
+        self._position, self._drawn = position, 0
+        return {"key": self._key, "position": np.array(position, np.int64)}
 
     def restore(self, state: State) -> None:
         """Goes back to an earlier `state()`."""
         key, position = state["key"], int(state["position"])
-        self._twister.set_state({"bit_generator": "MT19937", "state": {"key": key, "pos": position}})
+        self._twister.state = {"bit_generator": "MT19937", "state": {"key": key, "pos": position}}
+        self._key, self._position, self._drawn = key, position, 0

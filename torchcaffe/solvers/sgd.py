@@ -105,9 +105,11 @@ class SGD:
             updated.append((each.blob, history[0]))
         for settings, tensors in (self._steps or {}).items():
             _fused_sgd(settings, *map(list, zip(*tensors, strict=True)))
+        keeps_history = self.keeps_updates and self.history_is_update
         for blob, history_of_blob in updated:
-            blob.rounded.write(blob.value)
-            if self.keeps_updates and self.history_is_update:
+            if blob.rounded.is_used:
+                blob.rounded.write(blob.value)
+            if keeps_history:
                 blob.copy_gradient_later(history_of_blob)
 
     def scalars(self, rate: float, iteration: int) -> tuple[float, ...] | None:
@@ -138,8 +140,9 @@ class SGD:
     def _histories(self, index: int, weight: torch.Tensor) -> list[torch.Tensor]:
         """The history of parameter `index`, in the memory order of `weight`: fused steps walk through both side by
         side, and a script's array changes the order of the weights."""
+        order = weight.stride()
         for place in range(index, len(self.history), len(self.params)):
-            if self.history[place].stride() != weight.stride():
+            if self.history[place].stride() != order:
                 self.history[place] = torch.empty_like(weight).copy_(self.history[place])
         return self.history[index :: len(self.params)]
 
@@ -200,7 +203,8 @@ class SGD:
 
     def _fused(self, blob: Blob, gradient: torch.Tensor, history: torch.Tensor, settings: _Settings) -> None:
         """PyTorch's fused SGD step. It waits for the others with the same settings: one call for all costs less."""
-        if self._steps is None or blob.rounded.copy_to_write(blob.value) is not None:
+        rounded = blob.rounded
+        if self._steps is None or (rounded.is_used and rounded.copy_to_write(blob.value) is not None):
             _fused_at_once(blob, gradient, history, settings)
         else:
             self._steps.setdefault(settings, []).append((blob.value, gradient, history))
@@ -259,7 +263,7 @@ def _fused_sgd(
     decay, momentum, dampening, nesterov = settings
     torch._fused_sgd_(
         weights,
-        [gradient.to(weight.dtype) for gradient, weight in zip(gradients, weights, strict=True)],
+        [g if g.dtype == w.dtype else g.to(w.dtype) for g, w in zip(gradients, weights, strict=True)],
         histories,
         weight_decay=decay,
         momentum=momentum,
