@@ -11,6 +11,7 @@ from caffeformat import prototxt
 from caffeformat.caffeformat_pb2 import NetParameter
 from tests.helpers import engine_runs
 from tests.helpers.log_runs import NET, write
+from torchcaffe.layer_types.inner_product import InnerProduct
 
 TRAIN = "train --solver=solver.prototxt"
 
@@ -86,3 +87,69 @@ def test_levels_and_stages_of_the_command_line_reach_the_train_net(caffe: Path, 
     assert (found.code, right.code) == (0, 0), found.log[-2000:] + right.log[-2000:]
     engine_runs.same(found, right)
     assert not [line for line in found.lines("Train net output") if " top2 = " in line]
+
+
+TRYING = """
+import sys
+import numpy as np
+import torch
+import torchcaffe as caffe
+
+
+class Squares(caffe.Layer):
+    def setup(self, bottom, top):
+        pass
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].shape)
+
+    def forward(self, bottom, top):
+        print("inference mode", torch.is_inference_mode_enabled(), file=sys.stderr)
+        top[0].data[...] = bottom[0].data ** 2
+
+    def backward(self, top, propagate_down, bottom):
+        x = torch.from_numpy(np.array(bottom[0].data)).requires_grad_()
+        x.square().backward(torch.from_numpy(np.array(top[0].diff)))
+        bottom[0].diff[...] = x.grad
+"""
+
+
+def test_a_layer_in_python_may_use_autograd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what it does with it is what the Power layer does without."""
+    (tmp_path / "trying.py").write_text(TRYING)
+    monkeypatch.syspath_prepend(tmp_path)
+    squares = {
+        "python": 'type: "Python" python_param { module: "trying" layer: "Squares" }',
+        "power": 'type: "Power" power_param { power: 2 }',
+    }
+    logs = {}
+    for name, kind in squares.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        square = f'layer {{ name: "square" bottom: "ip2" top: "square" {kind} }}\n'
+        score = '"score" type: "InnerProduct" bottom: "ip2"'
+        net = NET.replace(f"layer {{ name: {score}", f"{square}layer {{ name: {score.replace('ip2', 'square')}")
+        write(folder, {"max_iter": 5, "display": 1}, net=net)
+        run = engine_runs.ours(folder, "train", "--solver=solver.prototxt")
+        assert run.code == 0, run.log
+        logs[name] = run
+    assert "inference mode False" in logs["python"].log
+    assert len(logs["power"].lines("loss = ")) > 5
+    engine_runs.same(*(engine_runs.Run(0, "\n".join(run.lines("loss = "))) for run in logs.values()))
+
+
+def test_other_nets_run_without_autograd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modes = set()
+
+    def forward(layer, bottom, top):
+        modes.add(torch.is_inference_mode_enabled())
+        plain(layer, bottom, top)
+
+    plain = InnerProduct.forward
+    monkeypatch.setattr(InnerProduct, "forward", forward)
+    write(tmp_path, {"max_iter": 2})
+    for command in ("train --solver=solver.prototxt", "time --model=net.prototxt --iterations=1"):
+        assert engine_runs.ours(tmp_path, *command.split()).code == 0
+        assert modes == {True}
+        modes.clear()
+    assert not torch.is_inference_mode_enabled()

@@ -5,6 +5,7 @@ new memory takes as long as their product with a batch of 256. Solvers write the
 weights (`write`). All other changes are seen by the version that PyTorch counts for each tensor.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -31,7 +32,7 @@ class Rounded:
         self._current: set[Arrange] = set()  # the copies that are like `_weight` was at `_version`
         self._has_same_order = False
         self._weight: torch.Tensor | None = None
-        self._version = -1
+        self._version: float = -1
 
     @property
     def is_used(self) -> bool:
@@ -40,7 +41,7 @@ class Rounded:
 
     def of(self, weight: torch.Tensor, arrange: Arrange = same_order) -> torch.Tensor:
         """The copy of `weight`, as it is now, that `arrange` makes. The next change of the weights may overwrite it."""
-        if self.exposed or weight is not self._weight or weight._version != self._version:
+        if self.exposed or weight is not self._weight or _version(weight) != self._version:
             self._start_from(weight)
         if arrange not in self._current:
             self._copies[arrange] = arrange(weight, self._copies.get(arrange))
@@ -68,5 +69,10 @@ class Rounded:
         self._current |= self._copies.keys()
 
     def _start_from(self, weight: torch.Tensor) -> None:
-        self._weight, self._version = weight, weight._version
+        self._weight, self._version = weight, _version(weight)
         self._current.clear()
+
+
+def _version(weight: torch.Tensor) -> float:
+    """How often PyTorch has changed the tensor. In inference mode it does not count: nan, which equals nothing."""
+    return math.nan if weight.is_inference() else weight._version

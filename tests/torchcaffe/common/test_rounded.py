@@ -41,6 +41,15 @@ def test_a_copy_follows_every_change_in_the_same_memory() -> None:
     assert torch.equal(blob.rounded.of(blob.value, turned), blob.value.bfloat16().t())
 
 
+def test_weights_whose_changes_pytorch_does_not_count_are_rounded_each_time() -> None:
+    blob = weights()
+    with torch.inference_mode():
+        blob.value = blob.value * 1
+        blob.rounded.of(blob.value)
+        blob.value.mul_(3)
+        assert torch.equal(blob.rounded.of(blob.value), blob.value.bfloat16())
+
+
 def test_weights_that_did_not_change_are_not_rounded_again() -> None:
     calls = []
 

@@ -171,3 +171,17 @@ def test_what_does_not_go_together_is_refused_here_and_by_caffe(text, message, r
     assert message in str(error.value)
     with pytest.raises(CaffeAborted, match="Check failed"):
         caffes(real_caffe, files, text, "TRAIN", 1, 2, 1)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("crop", [0, 7, 20])
+@pytest.mark.parametrize(
+    "mean", ["", 'mean_file: "{}/mean"', "mean_value: 3", "mean_value: 1 mean_value: 2 mean_value: 3"]
+)
+def test_a_batch_in_one_array_becomes_what_its_images_become(files, monkeypatch, phase, crop, mean) -> None:
+    """Small images are cut out all at once, larger ones one by one."""
+    text = f"mirror: true crop_size: {crop} scale: 0.3 " + mean.format(files)
+    right = transformer(text, phase, Generator(4))(list(IMAGES))
+    assert same_bits(transformer(text, phase, Generator(4))(IMAGES), right)
+    monkeypatch.setattr("torchcaffe.data.transformer._SMALL", 0)
+    assert same_bits(transformer(text, phase, Generator(4))(IMAGES), right)

@@ -29,16 +29,27 @@ print(len(readers), len(new - readers))
 
 def test_reading_ahead_starts_no_threads_of_openmp(tmp_path: Path) -> None:
     """With a second team libgomp counts more threads than cores, and each product waits for threads to wake."""
+    assert threads(tmp_path, batch_size=40) == ["1", "0"]  # the layer's own thread, and no other
+
+
+def test_a_small_batch_is_read_without_a_thread(tmp_path: Path) -> None:
+    assert threads(tmp_path, batch_size=5) == ["0", "0"]
+    assert threads(tmp_path, batch_size=6) == ["1", "0"]
+
+
+def threads(folder: Path, batch_size: int) -> list[str]:
+    """How many threads of data layers there are after three batches of 3x64x64, and how many others are new."""
     shape = (3, 64, 64)
     images = [(lmdb_file.key(i, f"{i}.jpg"), datum.encode(np.full(shape, i, np.uint8), i)) for i in range(40)]
-    lmdb_file.write(tmp_path / "lmdb", images)
-    data = f'data_param {{ source: "{tmp_path}/lmdb" backend: LMDB batch_size: 40 }}'
-    path = tmp_path / "net.prototxt"
+    if not (folder / "lmdb").exists():
+        lmdb_file.write(folder / "lmdb", images)
+    data = f'data_param {{ source: "{folder}/lmdb" backend: LMDB batch_size: {batch_size} }}'
+    path = folder / "net.prototxt"
     path.write_text(f'layer {{ name: "d" type: "Data" top: "x" {data} }} layer {{ type: "Silence" bottom: "x" }}')
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "GLOG_minloglevel": "2"}
     call = [sys.executable, "-c", PROGRAM, path]
     done = subprocess.run(call, capture_output=True, text=True, env=environment, timeout=120, check=True)
-    assert done.stdout.split() == ["1", "0"]  # the layer's own thread, and no other
+    return done.stdout.split()
 
 
 @pytest.mark.parametrize("shape", [(5, 1, 4, 6), (5, 3, 4, 6), (5, 9, 4, 6), (5, 9, 1, 1)], ids=str)

@@ -31,6 +31,28 @@ def test_rand_is_the_next_single_draw(seed, n):
     assert [one.rand() for _ in range(n)] == other.raw(n).tolist()
 
 
+@settings(max_examples=25)
+@given(seed=SEEDS, counts=st.lists(st.integers(0, 700), min_size=1, max_size=9))
+def test_a_state_goes_on_with_the_next_draw(seed, counts):
+    """Whether the twister has made a new key since the last state or not."""
+    one, states = Generator(seed), []
+    for n in counts:
+        states.append(one.state())
+        one.raw(n)
+    whole = Generator(seed).raw(sum(counts) + 5)
+    for count, state in enumerate(states):
+        other = Generator(1)
+        other.raw(3)
+        other.restore(state)
+        begun = sum(counts[:count])
+        assert np.array_equal(other.raw(5), whole[begun : begun + 5])
+        right = np.random.RandomState(seed)
+        right.randint(0, 2**32, begun, np.uint32)
+        twister = right.get_state(legacy=False)["state"]
+        assert int(state["position"]) == twister["pos"]
+        assert np.array_equal(state["key"], twister["key"])
+
+
 KINDS = {
     "raw": lambda rng, n: rng.raw(n),
     "gaussian": lambda rng, n: rng.gaussian(n, 0.5, 2),
