@@ -9,7 +9,9 @@ import os
 import re
 import sys
 import threading
-from datetime import datetime
+import time
+from functools import lru_cache
+from math import copysign
 
 import numpy as np
 from google.protobuf import text_format
@@ -72,12 +74,19 @@ def fatal(place: str, message: str) -> None:
 
 def _write(severity: str, place: str, message: str) -> None:
     if Logger.enabled and "IWEF".index(severity) >= min(Logger.level, 3):
-        now = datetime.now().strftime("%m%d %H:%M:%S.%f")
+        second, nanoseconds = divmod(time.time_ns(), 10**9)
+        now = f"{_stamp(second)}.{nanoseconds // 1000:06d}"
         text = f"{severity}{now} {threading.get_native_id():5d} {place}] {message}\n"
         sys.stderr.write(text)
         sys.stderr.flush()
         if Logger.files is not None:
             Logger.files.write(severity, text)
+
+
+@lru_cache(maxsize=1)  # a prediction has a line for each image
+def _stamp(second: int) -> str:
+    """Date and local time of a second since 1970: `0228 10:00:00`."""
+    return time.strftime("%m%d %H:%M:%S", time.localtime(second))
 
 
 def check(condition: object, message: str, place: str = "") -> None:
@@ -88,8 +97,8 @@ def check(condition: object, message: str, place: str = "") -> None:
 
 def number(value: float | np.floating) -> str:
     """`value`, rounded to float32, as a C++ stream prints it: six significant digits, and the sign even of a nan."""
-    single = np.float32(value)
-    return "-nan" if np.isnan(single) and np.signbit(single) else f"{single:.6g}"
+    single = float(np.float32(value))
+    return "-nan" if single != single and copysign(1, single) < 0 else f"{single:.6g}"
 
 
 def weighted_loss(value: float | np.floating, weight: float) -> str:
