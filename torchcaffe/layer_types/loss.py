@@ -92,13 +92,14 @@ def sum_in_order(losses: torch.Tensor) -> torch.Tensor:
 
 
 def softmax(x: torch.Tensor, axis: int) -> torch.Tensor:
-    """The softmax along `axis`."""
+    """The softmax along `axis`. On the CPU a nan has no sign: so the loss of a net that diverges is logged as -nan, as in
+    Caffe."""
     if not context.is_exact(x):
         return torch.softmax(x, axis)
     if x.numel() <= _FEW:
         return torch.from_numpy(_softmax(x.numpy(), axis))
     powers = correctly_rounded(torch.exp_, x - x.amax(axis, keepdim=True))
-    return powers.div_(powers.sum(axis, keepdim=True))
+    return powers.div_(powers.sum(axis, keepdim=True)).abs_()
 
 
 @np.errstate(all="ignore")
@@ -107,4 +108,4 @@ def _softmax(x: np.ndarray, axis: int) -> np.ndarray:
     exact = (x - x.max(axis, keepdims=True)).astype(np.float64)
     powers = np.exp(exact, out=exact).astype(x.dtype)
     powers /= powers.sum(axis, keepdims=True)
-    return powers
+    return np.abs(powers, out=powers)

@@ -29,6 +29,8 @@ from torchcaffe.common.products import of_arrays
 from torchcaffe.layer_types.small_maps import Geometry
 
 _MOST_VALUES = 1 << 22  # of the matrix for all pairs, 16 MiB
+_MOST_TRIPLES = 1 << 22  # of two positions and an element of the kernel, a byte each while the pairs are looked for
+_MOST_GROUPS = 2  # each has products of its own; for 4 and more oneDNN is as fast, for 64 it takes a tenth of the time
 _MOST_IMAGES = 2560  # that a gradient is summed over at once, as in base_conv.py
 _CALL = 2_500_000  # multiplications that take as long as a call of PyTorch's convolution beside this one's
 _SPREAD = 45  # images for which a product takes as long as spreading the weights in a net, where they are in no cache
@@ -39,9 +41,9 @@ _SILENT = np.errstate(all="ignore")  # a net that diverges has infinities, and l
 
 def is_faster(x: torch.Tensor, places: tuple[int, ...], weight: torch.Tensor, geometry: Geometry) -> bool:
     """Whether PositionPairs is faster than oneDNN for this convolution of the bottom `x`, with tops of `places`."""
-    if not _is_possible(x, weight, geometry):
+    if not _is_possible(x, places, weight, geometry):
         return False
-    images, values = len(x), _values(x, places, weight, geometry)
+    images, values = len(x), _values(x, places, weight)
     multiplications = images * prod(places) * weight.numel()
     return values <= _MOST_VALUES and values * (images + _SPREAD) <= multiplications + _CALL
 
@@ -50,16 +52,17 @@ def gradient_is_faster(x: torch.Tensor, places: tuple[int, ...], weight: torch.T
     """Whether it is for the weights' gradient alone: the other two products gain little where oneDNN leaves out the
     padding."""
     few = prod(x.shape[2:]) <= prod(weight.shape[2:]) and len(x) >= _FEWEST_IMAGES
-    return few and _is_possible(x, weight, geometry) and _values(x, places, weight, geometry) <= _MOST_VALUES
+    return few and _is_possible(x, places, weight, geometry) and _values(x, places, weight) <= _MOST_VALUES
 
 
-def _is_possible(x: torch.Tensor, weight: torch.Tensor, geometry: Geometry) -> bool:
-    transposed = geometry[3]
-    plain = not transposed and weight.dim() == 4 and x.dtype == torch.float32
-    return plain and context.is_exact(x) and 0 < len(x) <= _MOST_IMAGES
+def _is_possible(x: torch.Tensor, places: tuple[int, ...], weight: torch.Tensor, geometry: Geometry) -> bool:
+    *_, transposed, _, groups = geometry
+    plain = not transposed and weight.dim() == 4 and x.dtype == torch.float32 and groups <= _MOST_GROUPS
+    triples = prod(x.shape[2:]) * prod(places) * prod(weight.shape[2:])
+    return plain and context.is_exact(x) and 0 < len(x) <= _MOST_IMAGES and triples <= _MOST_TRIPLES
 
 
-def _values(x: torch.Tensor, places: tuple[int, ...], weight: torch.Tensor, geometry: Geometry) -> int:
+def _values(x: torch.Tensor, places: tuple[int, ...], weight: torch.Tensor) -> int:
     """The values of the matrices for all pairs."""
     return prod(x.shape[2:]) * prod(places) * weight.shape[0] * weight.shape[1]
 

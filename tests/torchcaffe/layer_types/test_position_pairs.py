@@ -17,7 +17,7 @@ GEOMETRIES = [
     ((3, 4), (5, 3), 1, [2, 1], [2, 1], [1, 1]),
     ((3, 3), (3, 3), 2, [1, 2], [2, 2], [2, 2]),
     ((4, 4), (4, 4), 1, [1, 1], [0, 0], [1, 1]),
-    ((1, 5), (1, 5), 3, [1, 1], [0, 4], [1, 1]),
+    ((1, 5), (1, 5), 2, [1, 1], [0, 4], [1, 1]),
     ((5, 5), (3, 3), 2, [1, 1], [0, 0], [1, 1]),
 ]
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
@@ -56,6 +56,18 @@ def test_it_is_for_small_products_and_few_positions():
     assert not position_pairs.is_faster(torch.zeros(1, 32, 8, 8), (8, 8), weight, PLAIN)
     assert not position_pairs.is_faster(torch.zeros(0, 32, 2, 2), (2, 2), weight, PLAIN)
     assert not position_pairs.is_faster(torch.zeros(25, 32, 2, 2).double(), (2, 2), weight, PLAIN)
+
+
+def test_it_is_not_for_many_groups_nor_for_large_kernels():
+    x = torch.zeros(16, 64, 3, 3)
+    for groups, chosen in ((1, True), (2, True), (4, False), (64, False)):
+        weight, geometry = torch.zeros(64, 64 // groups, 3, 3), (*PLAIN[:-1], groups)
+        assert position_pairs.gradient_is_faster(x, (3, 3), weight, geometry) is chosen
+        assert position_pairs.is_faster(x[:, :, :2, :2], (2, 2), weight, geometry) is chosen
+    x, kernel = torch.zeros(16, 1, 30, 30), torch.zeros(1, 1, 59, 59)
+    geometry = [1, 1], [29, 29], [1, 1], False, [0, 0], 1
+    assert not position_pairs.is_faster(x, (30, 30), kernel, geometry)
+    assert not position_pairs.gradient_is_faster(x, (30, 30), kernel, geometry)
 
 
 def test_the_gradient_alone_is_for_many_images_of_few_positions():

@@ -60,3 +60,16 @@ def test_a_loss_of_nothing_has_no_minus_sign(real_caffe, tmp_path, figures) -> N
 
 def test_a_gradient_of_labels_is_refused(tmp_path) -> None:
     label_gradient_is_refused(tmp_path, "SoftmaxWithLoss", labels=(2,))
+
+
+@pytest.mark.parametrize("images", [4, 400], ids=["few", "many"])
+@pytest.mark.parametrize("score", [-np.float32("nan"), np.float32("inf")])
+def test_the_loss_of_scores_that_diverged_has_caffes_sign(real_caffe, tmp_path, images, score) -> None:
+    """What the processor makes of inf - inf has a sign, which the log shows: -nan."""
+    settings_ = "propagate_down: true propagate_down: false"
+    text = net_of(layer("SoftmaxWithLoss", settings_, "x label"), x=(images, 4), label=(images,))
+    x = np.random.default_rng(1).standard_normal((images, 4)).astype(np.float32)
+    x[0, 0] = score
+    both = Both(real_caffe, text, tmp_path, x=x, label=np.zeros(images))
+    for found in (both.found, both.right):
+        assert np.isnan(found["data y"]) and np.signbit(found["data y"])
