@@ -92,7 +92,7 @@ def sum_in_order(losses: torch.Tensor) -> torch.Tensor:
 
 
 def softmax(x: torch.Tensor, axis: int) -> torch.Tensor:
-    """The softmax along `axis`. On the CPU a nan has no sign: so the loss of a net that diverges is logged as -nan, as in
+    """The softmax along `axis`. On the CPU a nan has no sign: the loss of a net that diverges is logged as -nan, as in
     Caffe."""
     if not context.is_exact(x):
         return torch.softmax(x, axis)
