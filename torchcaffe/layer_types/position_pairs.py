@@ -15,6 +15,8 @@ Measured on one core of a Zen 3 (AVX2), in us, the least of 200: forward, gradie
 | 25 x 16, 4x4, 24, 3x3 | 134, 161, 224 | 117, 92, 87 |
 | 32 x 10, 5x5, 16, 3x3 without padding | 115, 257, 197 | 40, 46, 60 |
 | 64 x 96, 2x2, 96, 3x3 | 608, 630, 2918 | 250, 250, 275 |
+
+The second row is not taken: in a net, where the spread weights are in no cache, it was slower than oneDNN.
 """
 
 from dataclasses import dataclass
@@ -30,7 +32,8 @@ from torchcaffe.layer_types.small_maps import Geometry
 
 _MOST_VALUES = 1 << 22  # of the matrix for all pairs, 16 MiB
 _MOST_TRIPLES = 1 << 22  # of two positions and an element of the kernel, a byte each while the pairs are looked for
-_MOST_GROUPS = 2  # each has products of its own; for 4 and more oneDNN is as fast, for 64 it takes a tenth of the time
+_MOST_GROUPS = 2  # each has products of its own: on maps of 4x4 eight take up to 2.1 times oneDNN's time, 64 up to 7.2
+_FEW_POSITIONS = 4  # up to which the weights' gradient of any number of groups is faster: four on maps of 2x2, 6 times
 _MOST_IMAGES = 2560  # that a gradient is summed over at once, as in base_conv.py
 _CALL = 2_500_000  # multiplications that take as long as a call of PyTorch's convolution beside this one's
 _SPREAD = 45  # images for which a product takes as long as spreading the weights in a net, where they are in no cache
@@ -43,21 +46,27 @@ def is_faster(x: torch.Tensor, places: tuple[int, ...], weight: torch.Tensor, ge
     """Whether PositionPairs is faster than oneDNN for this convolution of the bottom `x`, with tops of `places`."""
     if not _is_possible(x, places, weight, geometry):
         return False
-    images, values = len(x), _values(x, places, weight)
+    images, values, groups = len(x), _values(x, places, weight), geometry[-1]
     multiplications = images * prod(places) * weight.numel()
-    return values <= _MOST_VALUES and values * (images + _SPREAD) <= multiplications + _CALL
+    return groups <= _MOST_GROUPS and values <= _MOST_VALUES and values * (images + _SPREAD) <= multiplications + _CALL
 
 
 def gradient_is_faster(x: torch.Tensor, places: tuple[int, ...], weight: torch.Tensor, geometry: Geometry) -> bool:
     """Whether it is for the weights' gradient alone: the other two products gain little where oneDNN leaves out the
     padding."""
-    few = prod(x.shape[2:]) <= prod(weight.shape[2:]) and len(x) >= _FEWEST_IMAGES
-    return few and _is_possible(x, places, weight, geometry) and _values(x, places, weight) <= _MOST_VALUES
+    positions, groups = prod(x.shape[2:]), geometry[-1]
+    few = positions <= prod(weight.shape[2:]) and (groups <= _MOST_GROUPS or positions <= _FEW_POSITIONS)
+    return (
+        few
+        and len(x) >= _FEWEST_IMAGES
+        and _is_possible(x, places, weight, geometry)
+        and _values(x, places, weight) <= _MOST_VALUES
+    )
 
 
 def _is_possible(x: torch.Tensor, places: tuple[int, ...], weight: torch.Tensor, geometry: Geometry) -> bool:
-    *_, transposed, _, groups = geometry
-    plain = not transposed and weight.dim() == 4 and x.dtype == torch.float32 and groups <= _MOST_GROUPS
+    transposed = geometry[3]
+    plain = not transposed and weight.dim() == 4 and x.dtype == torch.float32
     triples = prod(x.shape[2:]) * prod(places) * prod(weight.shape[2:])
     return plain and context.is_exact(x) and 0 < len(x) <= _MOST_IMAGES and triples <= _MOST_TRIPLES
 

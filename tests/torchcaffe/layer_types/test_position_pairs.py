@@ -17,7 +17,7 @@ GEOMETRIES = [
     ((3, 4), (5, 3), 1, [2, 1], [2, 1], [1, 1]),
     ((3, 3), (3, 3), 2, [1, 2], [2, 2], [2, 2]),
     ((4, 4), (4, 4), 1, [1, 1], [0, 0], [1, 1]),
-    ((1, 5), (1, 5), 2, [1, 1], [0, 4], [1, 1]),
+    ((1, 5), (1, 5), 3, [1, 1], [0, 4], [1, 1]),
     ((5, 5), (3, 3), 2, [1, 1], [0, 0], [1, 1]),
 ]
 LAYOUTS = (torch.contiguous_format, torch.channels_last)
@@ -35,7 +35,7 @@ def test_it_is_pytorchs_convolution(size, kernel, groups, stride, pad, dilation)
     top.backward(diff.double())
     geometry = stride, pad, dilation, False, [0, 0], groups
     places = tuple(top.shape[2:])
-    assert position_pairs.is_faster(x, places, weight, geometry)
+    assert position_pairs.is_faster(x, places, weight, geometry) is (groups <= 2)
     for layout in LAYOUTS:
         below, above, filters = (each.contiguous(memory_format=layout) for each in (x, diff, weight))
         pairs = PositionPairs(size, places, filters, geometry)
@@ -64,6 +64,7 @@ def test_it_is_not_for_many_groups_nor_for_large_kernels():
         weight, geometry = torch.zeros(64, 64 // groups, 3, 3), (*PLAIN[:-1], groups)
         assert position_pairs.gradient_is_faster(x, (3, 3), weight, geometry) is chosen
         assert position_pairs.is_faster(x[:, :, :2, :2], (2, 2), weight, geometry) is chosen
+        assert position_pairs.gradient_is_faster(x[:, :, :2, :2], (2, 2), weight, geometry)
     x, kernel = torch.zeros(16, 1, 30, 30), torch.zeros(1, 1, 59, 59)
     geometry = [1, 1], [29, 29], [1, 1], False, [0, 0], 1
     assert not position_pairs.is_faster(x, (30, 30), kernel, geometry)
