@@ -127,7 +127,7 @@ class Blob(Unpicklable):
 
     def _add_rounded_product(self, a: torch.Tensor, b: torch.Tensor) -> None:
         before = self.grad
-        self._product = torch.mm(a, b) if self._product is None else torch.mm(a, b, out=self._product)
+        self._product = products.product_in_bf16(a, b, self._product)
         if before is None:
             self._source = self._product
         else:

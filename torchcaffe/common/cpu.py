@@ -12,6 +12,11 @@ def has_bf16() -> bool | None:
     return bool(flags & _BF16) if flags else None
 
 
+def has_amx() -> bool:
+    """Whether the processor multiplies tiles of matrices in bfloat16, as Intel's do from Sapphire Rapids on."""
+    return "amx_bf16" in _words("flags")
+
+
 def is_amd_with_avx512() -> bool:
     """Whether this is a processor on which MKL does without the AVX-512 that it has."""
     return "AuthenticAMD" in _words("vendor_id") and "avx512f" in _words("flags")

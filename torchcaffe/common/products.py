@@ -3,7 +3,7 @@
 PyTorch uses MKL for products of matrices, which is tuned for Intel's processors. On an AMD EPYC (Zen 4), oneDNN is a
 third faster for the few rows of a batch: 93 instead of 70 GFLOP/s per core for 64 x 4096 by 4096 x 4096. On a Zen 5 it
 is twice as fast, because MKL does not use AVX-512 there: 170 and 80 GFLOP/s for 64 x 800 by 800 x 500 and for its
-gradients. For small matrices MKL is faster.
+gradients. For small matrices MKL is faster. In bfloat16 all products are oneDNN's.
 """
 
 from typing import Any
@@ -16,10 +16,12 @@ from torchcaffe.common import cpu
 SMALL = 1 << 18  # multiplications, up to which OpenBLAS, NumPy's library of products, takes one thread
 _LARGE = 1 << 18  # number of values in the right-hand matrix from which oneDNN is used
 _MANY = 1 << 24  # number of multiplications from which oneDNN is used where MKL leaves AVX-512 unused
+_WIDE, _WIDE_RESULT = 2048, 1 << 21  # columns and values of a result for which the left-hand matrix is turned first
 _KEPT = 1 << 21  # values that oneDNN writes at a time: memory that is freed and taken again, still in the cache
 
 _onednn: Any = getattr(torch.ops.mkldnn, "_linear_pointwise", None)  # PyTorch's compiler calls it; it has no `out`
 _mkl_is_slow = cpu.is_amd_with_avx512()
+_has_tiles = cpu.has_amx()
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -46,6 +48,17 @@ def product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor | None = None) -
     for rows in _parts(out):
         out[rows] = linear(a[rows], b.t())
     return out
+
+
+def product_in_bf16(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
+    """a (M, K), which is laid out as (K, M), times b (K, N), all in bfloat16: (M, N), in `out` if it is given.
+
+    With AMX, oneDNN turns `a` round again and again for a wide result: for 256 rows the gradient of 4096 x 4096 weights
+    takes 5.1 ms, and 3.4 if it is turned round before; that of 4096 x 9216 weights 12.4 and 6.3.
+    """
+    if _has_tiles and b.shape[1] >= _WIDE and a.shape[0] * b.shape[1] >= _WIDE_RESULT:
+        a = a.contiguous()
+    return torch.mm(a, b) if out is None else torch.mm(a, b, out=out)
 
 
 def of_arrays(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 from caffeformat import FormatError, datum
 
 _MOST = 1 << 16  # endings that are remembered
+_SMALL = 1 << 13  # values of an image up to which one copy of all images is quicker than a view of each
 
 
 class PlainRecords:
@@ -23,13 +24,19 @@ class PlainRecords:
         self._labels: dict[bytes, int] = {}  # what follows the pixels -> the label
         self.are_plain = self._label(first) is not None
 
-    def batch(self, records: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray] | None:
-        """Images (uint8, NCHW, read-only) and labels (float32, N); None if a record is of another kind, or damaged."""
+    def batch(self, records: Sequence[bytes]) -> tuple[np.ndarray | list[np.ndarray], np.ndarray] | None:
+        """Images (uint8, NCHW, or large ones one by one, CHW; read-only) and labels (float32, N); None if a record is
+        of another kind, or damaged."""
         labels = [self._label(record) for record in records]
         if not self.are_plain or None in labels:
             return None
-        pixels = b"".join([record[self._start : self._end] for record in records])
-        images = np.frombuffer(pixels, np.uint8).reshape(len(records), *self._shape)
+        images: np.ndarray | list[np.ndarray]
+        if self._size > _SMALL:
+            views = (np.frombuffer(record, np.uint8, self._size, self._start) for record in records)
+            images = [view.reshape(self._shape) for view in views]
+        else:
+            pixels = b"".join([record[self._start : self._end] for record in records])
+            images = np.frombuffer(pixels, np.uint8).reshape(len(records), *self._shape)
         return images, np.array(labels, np.float32)
 
     def _label(self, record: bytes) -> int | None:

@@ -20,7 +20,8 @@ from torchcaffe.random.rng import Generator, State
 
 Shape = tuple[int, int, int]
 
-_SMALL = 1 << 14  # values of a transformed image up to which all of a batch are cut out at once
+_SMALL = 1 << 13  # values of a transformed image up to which all of a batch are cut out at once
+_FEW_CHANNELS = 4  # up to which numpy writes an image with the channels last as quickly as with the channels first
 
 
 class Transformer:
@@ -64,12 +65,13 @@ class Transformer:
         return mirror, top, left
 
     def __call__(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
-        """Transforms `images` (uint8 or float32, CHW, each of the given shape; or NCHW): float32, NCHW."""
+        """Transforms `images` (uint8 or float32, CHW, each of the given shape; or NCHW): float32, NCHW. Few channels
+        come last in memory, which is the order of the CPU's nets."""
         choices = self.draw(len(images))
         if isinstance(images, np.ndarray) and self._rng and prod(self.shape) <= _SMALL:
             out = self._cut(images, *choices)
         else:
-            out = np.empty((len(images), *self.shape), np.float32)
+            out = self._empty(len(images))
             mirrors, tops, lefts = (each.tolist() for each in choices)
             if isinstance(images, np.ndarray) and not self._rng:  # the same choices for all
                 self._fill(out, images, tops[0], lefts[0])
@@ -79,6 +81,12 @@ class Transformer:
         if self.scale != 1:
             out *= self.scale
         return out
+
+    def _empty(self, n: int) -> np.ndarray:
+        channels, height, width = self.shape
+        if channels > _FEW_CHANNELS:
+            return np.empty((n, *self.shape), np.float32)
+        return np.empty((n, height, width, channels), np.float32).transpose(0, 3, 1, 2)
 
     def _cut(self, images: np.ndarray, mirror: np.ndarray, top: np.ndarray, left: np.ndarray) -> np.ndarray:
         """The crops of many images (NCHW), minus the mean, and mirrored: float32."""

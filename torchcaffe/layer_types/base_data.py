@@ -166,7 +166,7 @@ def _channels_last(images: np.ndarray) -> torch.Tensor:
     libgomp counts more threads than there are cores, and no longer lets any wait awake for the next product of the net.
     """
     n, channels, height, width = images.shape
-    if channels > _FEW_CHANNELS:
+    if channels > _FEW_CHANNELS or images.transpose(0, 2, 3, 1).flags.c_contiguous:
         return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 2, 3, 1))).permute(0, 3, 1, 2)
     rows = np.empty((n, height, width, channels), images.dtype)
     for channel in range(channels):

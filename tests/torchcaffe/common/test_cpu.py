@@ -32,6 +32,12 @@ def test_bf16_is_read_from_the_flags(cpu_info: Path, line: str, found: bool | No
     assert cpu.has_bf16() is found
 
 
+@pytest.mark.parametrize(("flags", "found"), [("fpu avx512_bf16", False), ("fpu amx_bf16 amx_tile", True)])
+def test_amx_is_read_from_the_flags(cpu_info: Path, flags: str, found: bool) -> None:
+    cpu_info.write_text(f"processor\t: 0\nflags\t\t: {flags}\n")
+    assert cpu.has_amx() is found
+
+
 @pytest.mark.parametrize(
     ("vendor", "flags", "found"),
     [
@@ -47,6 +53,7 @@ def test_an_amd_with_avx512_is_known(cpu_info: Path, vendor: str, flags: str, fo
 
 def test_without_the_file_nothing_is_known(cpu_info: Path) -> None:
     assert cpu.has_bf16() is None
+    assert not cpu.has_amx()
     assert not cpu.is_amd_with_avx512()
 
 

@@ -36,6 +36,20 @@ def test_products_of_any_layout_are_numpys(monkeypatch, slow: bool, columns: int
             assert distance(products.linear(x, y.t()), right) < 1e-6
 
 
+@pytest.mark.parametrize("columns", [2100, 300])
+def test_a_product_in_bf16_is_the_same_whichever_way_it_takes(monkeypatch, columns: int) -> None:
+    random = np.random.default_rng(2)
+    a, b = (torch.from_numpy(random.standard_normal(shape)).bfloat16() for shape in ((40, 1000), (40, columns)))
+    right = (a.double().t() @ b.double()).numpy()
+    for tiles in (True, False):
+        monkeypatch.setattr(products, "_has_tiles", tiles)
+        out = torch.empty(1000, columns, dtype=torch.bfloat16)
+        for given in (None, out):
+            found = products.product_in_bf16(a.t(), b, given)
+            assert given is None or found is out
+            assert distance(found.double().numpy(), right) < 2**-8
+
+
 def _apart(array: np.ndarray) -> np.ndarray:
     """The same values, in rows that do not follow each other in memory."""
     return np.pad(array, ((0, 0), (0, 5)))[:, :-5]

@@ -46,6 +46,14 @@ def test_a_batch_has_the_pixels_and_labels_of_its_records() -> None:
         assert labels.dtype == np.float32
 
 
+def test_large_images_come_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchcaffe.data.plain_records._SMALL", IMAGES[0].size - 1)
+    images, labels = PlainRecords(of_caffe()[0], SHAPE).batch(of_caffe()) or (None, None)
+    assert isinstance(images, list)
+    np.testing.assert_array_equal(images, IMAGES)
+    assert list(labels) == [np.float32(label) for label in LABELS]
+
+
 def test_a_record_without_a_label_or_with_fields_of_later_caffes_is_taken_as_it_is_parsed() -> None:
     records = [other(label=0), other(label=9, encoded=False), other(float_data=[1.5]), other() + b"\x9a\x06\x01x"]
     parsed = [datum.decode(record) for record in records]

@@ -185,3 +185,5 @@ def test_a_batch_in_one_array_becomes_what_its_images_become(files, monkeypatch,
     assert same_bits(transformer(text, phase, Generator(4))(IMAGES), right)
     monkeypatch.setattr("torchcaffe.data.transformer._SMALL", 0)
     assert same_bits(transformer(text, phase, Generator(4))(IMAGES), right)
+    monkeypatch.setattr("torchcaffe.data.transformer._FEW_CHANNELS", 0)  # the channels come first in memory
+    assert same_bits(transformer(text, phase, Generator(4))(IMAGES), right)
