@@ -17,7 +17,10 @@ from typing import Any
 
 from tools.common.checkout import CHECKOUT
 from tools.common.files import write_atomic
-from tools.training.machine import KERNELS, machine
+from tools.training import kernels
+from tools.training.engine import Engine
+from tools.training.kernels import KERNELS
+from tools.training.machine import machine
 
 FOLDER = CHECKOUT / "docs" / "benchmarks"
 
@@ -60,6 +63,11 @@ class Measuring:
             "tables": self._tables,
             "notes": self._notes,
         }
+
+
+def take_better_kernels(caffe: Engine) -> None:
+    """Measures Caffe with the kernels that a sweep gives it (tools/training/kernels.py); the record names them."""
+    os.environ.update(kernels.setting(caffe))
 
 
 def commit() -> str | None:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.record import Measuring
+from benchmarks.record import Measuring, take_better_kernels
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.common.files import load_json
@@ -203,7 +203,9 @@ def main() -> None:
     parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sweep-", dir=parent) as folder:
         archives = fetched_archives(Path(folder))
-        for case in cases(str(find_engine().path))[: arguments.cases]:
+        caffe = find_engine()
+        take_better_kernels(caffe)
+        for case in cases(str(caffe.path))[: arguments.cases]:
             if not case.name.startswith(arguments.only):
                 continue
             given = {part.split("=")[0] for part in arguments.set.split()}

@@ -30,7 +30,7 @@ import numpy as np
 
 from benchmarks.cases import Case, write_images, write_net, write_solver
 from benchmarks.flops import training_flops_per_image
-from benchmarks.record import Measuring
+from benchmarks.record import Measuring, take_better_kernels
 from tools.common.checkout import CHECKOUT
 from tools.common.errors import UserError
 from tools.training.engine import find_engine
@@ -187,6 +187,7 @@ def engines() -> dict[str, list[str]]:
     caffe = find_engine()
     if caffe.name == "torchcaffe":
         raise UserError("CAFFE names torchcaffe; name BVLC Caffe, or unset it")
+    take_better_kernels(caffe)
     return {"Caffe": [str(caffe.path)], "torchcaffe": [sys.executable, "-m", "torchcaffe"], LOOP: []}
 
 

@@ -22,6 +22,7 @@ from tools.datasets import reader
 from tools.protocol.register import Card, Space, card, datasets
 from tools.training.engine import Engine, NoEngine, find_engine
 from tools.training.gpus import selected_gpus
+from tools.training.kernels import KERNELS, better_kernels
 from tools.training.output import OutputFault, answer_of
 
 State = Literal["ok", "note", "missing"]
@@ -57,6 +58,10 @@ def examine() -> Iterator[Finding]:
         engine = find_engine()
         yield Finding("engine", "ok", f"{engine.path}, {engine.version}")
         yield training(engine)
+        if kernels := better_kernels(engine):
+            own, better = kernels
+            text = f"OpenBLAS takes {own}'s on this processor, without AVX2; a sweep sets {KERNELS}={better}"
+            yield Finding("kernels", "note", text, f"{KERNELS}={better} .caffe/caffe ... where you call Caffe yourself")
         yield pycaffe(engine)
     except NoEngine as error:
         mend = "unset CAFFE; make caffe" if os.environ.get("CAFFE") else "make caffe"

@@ -31,6 +31,7 @@ from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import MODELS, RESULTS
 from tools.training.engine import Engine, engine_of
 from tools.training.gpus import runs_per_gpu, selected_gpus
+from tools.training.kernels import KERNELS, better_kernels
 
 
 def sweep(exp: Experiment, engine: Engine, jobs: int, profile: Profile | None = None) -> int:
@@ -138,7 +139,16 @@ def header(exp: Experiment, engine: Engine, jobs: int, profile: Profile | None =
     where = f"in each of {profile.pilots} jobs of {profile.executor}" if profile else f"on {where}"
     values = "\n".join(f"  {key}: {value}" for key, value in exp.model_dump().items() if value is not None)
     overrides = f' with SET="{exp.overrides}"' if exp.overrides else ""
-    return f"{exp.file}{overrides}, {engine.version} ({engine.path}), {jobs} at a time {where}\n{values}"
+    kernels = "" if profile else kernels_in_words(engine)
+    return f"{exp.file}{overrides}, {engine.version} ({engine.path}), {jobs} at a time {where}\n{kernels}{values}"
+
+
+def kernels_in_words(engine: Engine) -> str:
+    """A line on the kernels that the sweep's trainings take, where OpenBLAS would take others."""
+    if not (kernels := better_kernels(engine)):
+        return ""
+    own, better = kernels
+    return f"  OpenBLAS: {better}'s kernels; of itself it takes {own}'s here, without AVX2 ({KERNELS}= leaves it)\n"
 
 
 def default_jobs(engine: Engine) -> int:

@@ -79,7 +79,7 @@ def train(exp: Experiment, run: Run, engine: Engine) -> Record:
         "used": used,
         "command": command,
         "device": "cpu" if gpu is None else f"gpu {gpu}",
-        "machine": machine(),
+        "machine": machine(engine),
         "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         "seconds": round(time.time() - began, 1),
         "attempts": attempt,

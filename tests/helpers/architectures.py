@@ -115,10 +115,16 @@ def cifar10(full: bool) -> NetParameter:
     return b.net
 
 
-def template(name: str, size: int = 227) -> NetParameter:
+def template(name: str, size: int = 227, apart: bool = False) -> NetParameter:
     """The project's alexnet or caffenet, for its TRAIN phase, at the paper's size."""
     net = prototxt.read_net(TEMPLATES / name / "train_val.prototxt")
     layers = [layer for layer in net.layer if layer.type not in ("Data", "Accuracy")]
+    latest = dict[str, str]()  # blob -> what the layers so far made of it
+    for layer in layers:
+        bottoms = [latest.get(blob, blob) for blob in layer.bottom]
+        if apart and list(layer.top) == list(layer.bottom):
+            latest[layer.top[0]] = layer.top[0] = layer.name
+        layer.bottom[:] = bottoms
     del net.layer[:]
     net.layer.extend([*Builder("", batch=2, size=size, classes=100).net.layer, *layers])
     return net

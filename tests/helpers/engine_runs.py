@@ -12,6 +12,9 @@ import numpy as np
 
 from caffeformat import blobs, datum, lmdb_file, prototxt
 from caffeformat.caffeformat_pb2 import NetParameter
+from tools.training import kernels
+from tools.training.engine import Engine
+from tools.training.kernels import KERNELS
 from torchcaffe import cli
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -37,9 +40,15 @@ class Run:
         return [line for line in clean if not words or any(word in line for word in words)]
 
 
+def of_reference(caffe: Path) -> dict[str, str]:
+    """The environment of real Caffe as the reference: one thread, and the kernels that a sweep gives it."""
+    passed_on = {name: os.environ[name] for name in ("PATH", KERNELS) if name in os.environ}
+    return {"OPENBLAS_NUM_THREADS": "1"} | passed_on | kernels.setting(Engine(caffe))
+
+
 def real(caffe: Path, folder: Path, *arguments: str, **more: str) -> Run:
     """Runs real Caffe in `folder`, on one thread, with `more` in its environment."""
-    environment = {"OPENBLAS_NUM_THREADS": "1", "PATH": os.environ["PATH"], **more}
+    environment = of_reference(caffe) | more
     done = subprocess.run([str(caffe), *arguments], cwd=folder, capture_output=True, text=True, env=environment)
     return Run(done.returncode, done.stderr)
 

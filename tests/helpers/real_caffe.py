@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tests.helpers.engine_runs import of_reference
+
 Arrays = dict[str, np.ndarray]
 
 # Runs what it is sent, a program with its `given`, and keeps the arrays that the program puts into `out`. A fork does
@@ -80,6 +82,6 @@ class RealCaffe:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
-                env={"GLOG_minloglevel": "2", "OPENBLAS_NUM_THREADS": "1", "PATH": "/usr/bin:/bin"},
+                env=of_reference(self._pycaffe.with_name("caffe")) | {"GLOG_minloglevel": "2", "PATH": "/usr/bin:/bin"},
             )
         return self._process

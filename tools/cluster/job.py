@@ -25,6 +25,7 @@ from tools.common.errors import UserError
 from tools.common.files import lock, lock_shared
 from tools.common.parent_death import with_this_process
 from tools.planning.estimate import seconds_of_run, seconds_per_iteration
+from tools.planning.graph import defaults
 from tools.planning.stages import DATA, OPTIONS
 from tools.planning.state import make_plan, set_aside_stale_manifests
 from tools.protocol.layout import MODELS, Run, lmdb_users
@@ -67,9 +68,7 @@ def work(order: Order, level: int, began_in: Mapping[str, str], is_pod: bool = F
         )
     jobs = order.jobs
     places = (places * jobs)[:jobs]  # gpu0, gpu1, gpu0, gpu1
-    threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
-    environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ
-    environment = {"TORCHCAFFE_WARM": str(os.getpid())} | environment
+    environment = defaults(engine, jobs) | os.environ
     environment |= {GPU_GIVEN: "1", "TOOLS_PLAIN": "1", "PYTHONUNBUFFERED": "1"}
     os.environ.update(environment)
     seconds = _estimates(order, len(plan.remaining))

@@ -30,10 +30,12 @@ from tools.protocol.experiment import Experiment, load
 from tools.protocol.layout import results_folder
 from tools.training.engine import Engine, find_engine
 from tools.training.gpus import runs_per_gpu
+from tools.training.kernels import KERNELS
+from tools.training.machine import THREADS
 
 SIGN_OF_LIFE = 2.0  # seconds between two touches of the submitter's file
 _SILENT = 3 * SIGN_OF_LIFE
-_PASSED_ON = ("CAFFE", "PER_GPU", "ENGINE_SILENCE", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")  # to every job
+_PASSED_ON = ("CAFFE", "PER_GPU", "ENGINE_SILENCE", *THREADS, KERNELS)  # to every job
 
 
 def cluster_folder(exp: Experiment, engine: Engine) -> Path:

@@ -23,8 +23,10 @@ from tools.planning.state import Plan
 from tools.protocol.conditions import Condition
 from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run, results_folder
+from tools.training import kernels
 from tools.training.engine import Engine
 from tools.training.gpus import selected_gpus
+from tools.training.machine import THREADS
 
 SHOWN = 20  # lines of Snakemake's messages
 
@@ -93,13 +95,21 @@ def _command(folder: Path, jobs: int) -> list[str]:
 
 def environment_of(engine: Engine, jobs: int) -> dict[str, str]:
     """The environment of the verbs, and so of the engine, where `jobs` trainings run at a time."""
-    threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
-    environment = {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads} | os.environ
-    environment = {"TORCHCAFFE_WARM": str(os.getpid())} | environment  # docs/torchcaffe.md, "A warm start"
+    environment = defaults(engine, jobs) | os.environ
     environment |= {"GPUS": ",".join(selected_gpus(engine)), "PYTHONUNBUFFERED": "1"}
     paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
     environment |= {PYTHON: sys.executable, "PYTHONPATH": os.pathsep.join(paths)}
     return environment | ({"TOOLS_PLAIN": "1"} if jobs > 1 else {})
+
+
+def defaults(engine: Engine, jobs: int) -> dict[str, str]:
+    """What the engine's environment has where the user sets nothing else and `jobs` trainings run at a time."""
+    threads = str(max(1, len(os.sched_getaffinity(0)) // jobs))
+    return {
+        **dict.fromkeys(THREADS, threads),
+        **kernels.setting(engine),
+        "TORCHCAFFE_WARM": str(os.getpid()),  # docs/torchcaffe.md, "A warm start"
+    }
 
 
 @contextlib.contextmanager

@@ -78,15 +78,19 @@ def lines_of(process: "subprocess.Popen[bytes]", silence: float, most: int = MOS
         raise OutputFault(f"closed its output, and did not end in {silence:g} s") from None
 
 
-def answer_of(command: list[str | Path], with_stderr: bool = True) -> tuple[int, list[str]]:
-    """Runs a program that answers at once. Returns its exit status, and the lines of its stdout (and stderr).
+def answer_of(
+    command: list[str | Path], with_stderr: bool = True, more: dict[str, str] | None = None
+) -> tuple[int, list[str]]:
+    """Runs a program that answers at once, with `more` in its environment. Returns its exit status, and the lines of
+    its stdout (and stderr).
 
     Raises OSError if it cannot be started, OutputFault if it does not end within ENGINE_SILENCE (by default two
     minutes) or prints more than ANSWER bytes.
     """
     patience = silence_allowed(PATIENCE)
     deadline = time.monotonic() + patience
-    process = started(command, stderr=subprocess.STDOUT if with_stderr else subprocess.DEVNULL)
+    stderr = subprocess.STDOUT if with_stderr else subprocess.DEVNULL
+    process = started(command, os.environ | more if more else None, stderr)
     lines = []
     with ended(process):
         for line in lines_of(process, patience, ANSWER):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tools.common.errors import UserError
 from tools.common.files import naming
-from tools.training import output
+from tools.training import kernels, output
 from tools.training.engine import Engine
 from tools.training.output import OutputFault, ended, lines_of, started
 
@@ -42,6 +42,7 @@ def run_engine(
     """
     command = [str(engine.path), *arguments, *engine.flags, *([] if gpu is None else ["--gpu=0"])]
     environment = os.environ | {"GLOG_logtostderr": "1", "TZ": "UTC"}  # UTC: no hour is skipped or repeated in the log
+    environment |= kernels.setting(engine)
     environment |= {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
     silence = silence or output.silence_allowed()
     last: deque[str] = deque(maxlen=_KEPT)

@@ -26,7 +26,8 @@ from tools.protocol.experiment import Experiment
 from tools.protocol.layout import MODELS, RESULTS, Run
 from tools.protocol.runs import source_run
 from tools.training.gpus import SLOTS
-from tools.training.machine import KERNELS, THREADS, machine
+from tools.training.kernels import KERNELS
+from tools.training.machine import THREADS, machine
 from tools.verification.commands import with_keys
 
 
@@ -107,8 +108,7 @@ def _environment(manifest: dict[str, Any]) -> dict[str, str]:
     then = manifest.get("machine")
     threads = then["threads"] if then else {name: os.environ[name] for name in THREADS if name in os.environ}
     if then and "kernels" in then:
-        environment.pop(KERNELS, None)
-        environment |= {KERNELS: then["kernels"]} if then["kernels"] else {}
+        environment[KERNELS] = then["kernels"] or ""  # empty: those that OpenBLAS takes of itself
     paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return environment | threads | {"PYTHONPATH": os.pathsep.join(paths)}
 

@@ -13,7 +13,7 @@ def test_the_processor_and_the_threads_that_the_environment_allows(tmp_path: Pat
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
     monkeypatch.setenv("OMP_NUM_THREADS", "")
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
-    assert machine(tmp_path / "cpuinfo") == {
+    assert machine(cpuinfo=tmp_path / "cpuinfo") == {
         "processor": "A CPU @ 3.0 GHz: v4",
         "cores": len(os.sched_getaffinity(0)),
         "threads": {"OPENBLAS_NUM_THREADS": "2"},
@@ -22,6 +22,6 @@ def test_the_processor_and_the_threads_that_the_environment_allows(tmp_path: Pat
 
 
 def test_a_machine_that_does_not_name_its_processor(tmp_path: Path):
-    assert machine(tmp_path / "absent")["processor"] is None
+    assert machine(cpuinfo=tmp_path / "absent")["processor"] is None
     (tmp_path / "cpuinfo").write_text("processor : 0\n")
-    assert machine(tmp_path / "cpuinfo")["processor"] is None
+    assert machine(cpuinfo=tmp_path / "cpuinfo")["processor"] is None

@@ -58,7 +58,7 @@ def test_real_caffe_fails_with_its_own_words(caffe: Path, tmp_path: Path) -> Non
 
 
 def test_an_error_of_the_caller_ends_the_engine(tmp_path: Path) -> None:
-    engine = Engine(stand_in(tmp_path, "endless", "echo $$; exec sleep 600"))
+    engine = Engine(stand_in(tmp_path, "endless", "echo $$; [ $1 = --version ] || exec sleep 600"))
     pids: list[int] = []
 
     def fail(line: str) -> None:
@@ -66,7 +66,7 @@ def test_an_error_of_the_caller_ends_the_engine(tmp_path: Path) -> None:
         raise RuntimeError("enough")
 
     with pytest.raises(RuntimeError, match="enough"):
-        run_engine(engine, [], None, tmp_path / "log", fail)
+        run_engine(engine, ["train"], None, tmp_path / "log", fail)
     with pytest.raises(ProcessLookupError):
         os.kill(pids[0], 0)
 
