@@ -60,8 +60,10 @@ def examine() -> Iterator[Finding]:
         yield training(engine)
         if kernels := better_kernels(engine):
             own, better = kernels
-            text = f"OpenBLAS takes {own}'s on this processor, without AVX2; a sweep sets {KERNELS}={better}"
-            yield Finding("kernels", "note", text, f"{KERNELS}={better} .caffe/caffe ... where you call Caffe yourself")
+            text = f"OpenBLAS takes {own}'s on this processor, without AVX2; the pipeline sets {KERNELS}={better}"
+            yield Finding(
+                "kernels", "note", text, f"where you call Caffe yourself: {KERNELS}={better} {engine.path} ..."
+            )
         yield pycaffe(engine)
     except NoEngine as error:
         mend = "unset CAFFE; make caffe" if os.environ.get("CAFFE") else "make caffe"

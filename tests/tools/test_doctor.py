@@ -10,6 +10,8 @@ import pytest
 from tests.helpers.shell_scripts import environment, stand_in
 from tools import doctor
 from tools.protocol.register import card
+from tools.training.engine import Engine
+from tools.training.kernels import KERNELS, better_kernels
 
 
 @pytest.fixture
@@ -37,6 +39,18 @@ def test_with_real_caffe_the_demo_can_run(examine, caffe):
     assert found["training"].startswith("note") and "on the CPU" in found["training"]
     assert found["pycaffe"].split(maxsplit=1) == ["ok", str(caffe.parent / "pycaffe")]
     assert found["packages"].startswith("ok")
+
+
+def test_kernels_that_do_not_suit_the_processor_are_told(examine, caffe, tmp_path, monkeypatch):
+    monkeypatch.delenv(KERNELS, raising=False)
+    old = stand_in(tmp_path, "caffe", f'{KERNELS}=${{{KERNELS}-Prescott}} exec "{caffe}" "$@"')
+    status, found = examine(CAFFE=old)
+    assert status == 0
+    assert ("kernels" in found) is bool(better_kernels(Engine(old)))
+    if "kernels" in found:  # the processor of this machine has AVX2
+        assert "takes Prescott's on this processor" in found["kernels"]
+        assert f"{KERNELS}=Haswell {old}" in found["mend"]
+    assert "kernels" not in examine(CAFFE=old, OPENBLAS_CORETYPE="")[1]
 
 
 def test_an_engine_that_is_not_there_is_missing_and_the_demo_cannot_run(examine):
