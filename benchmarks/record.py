@@ -67,7 +67,9 @@ class Measuring:
 
 def take_better_kernels(caffe: Engine) -> None:
     """Measures Caffe with the kernels that a sweep gives it (tools/training/kernels.py); the record names them."""
-    os.environ.update(kernels.setting(caffe))
+    taken = kernels.environment(caffe)
+    os.environ.pop(KERNELS, None)
+    os.environ.update({name: taken[name] for name in {KERNELS} & taken.keys()})
 
 
 def commit() -> str | None:

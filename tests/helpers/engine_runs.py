@@ -43,7 +43,7 @@ class Run:
 def of_reference(caffe: Path) -> dict[str, str]:
     """The environment of real Caffe as the reference: one thread, and the kernels that a sweep gives it."""
     passed_on = {name: os.environ[name] for name in ("PATH", KERNELS) if name in os.environ}
-    return {"OPENBLAS_NUM_THREADS": "1"} | passed_on | kernels.setting(Engine(caffe))
+    return {"OPENBLAS_NUM_THREADS": "1"} | kernels.environment(Engine(caffe), passed_on)
 
 
 def real(caffe: Path, folder: Path, *arguments: str, **more: str) -> Run:

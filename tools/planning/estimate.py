@@ -22,6 +22,7 @@ from tools.protocol.experiment import Experiment
 from tools.protocol.layout import Run
 from tools.protocol.net_graph import graph_of
 from tools.protocol.runs import net_template, solver_template
+from tools.training import kernels
 from tools.training.engine import Engine
 from tools.training.gpus import selected_gpus
 from tools.training.output import OutputFault, ended, lines_of, silence_allowed, started
@@ -148,7 +149,7 @@ def _measure(exp: Experiment, engine: Engine, net: str, jobs: int) -> float:
     In the environment of the sweep's trainings: torchcaffe, if that is the engine, is warm for these afterwards.
     """
     gpus = selected_gpus(engine)
-    environment = environment_of(engine, jobs) | {"GLOG_logtostderr": "1"}
+    environment = kernels.environment(engine, environment_of(engine, jobs)) | {"GLOG_logtostderr": "1"}
     if gpus:
         environment["CUDA_VISIBLE_DEVICES"] = gpus[0]
     reader, fault = LogReader(), ""

@@ -7,6 +7,7 @@ are the kernels with which docs/results/demo was made.
 """
 
 import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -27,29 +28,45 @@ _WITHOUT_AVX2 = {
 def better_kernels(engine: Engine, cpuinfo: Path = Path("/proc/cpuinfo")) -> tuple[str, str] | None:
     """The kernels that OpenBLAS takes of itself on this machine, and those that suit the processor.
 
-    None if it takes suitable ones, if OPENBLAS_CORETYPE names some (or is set and empty), or if the engine is not BVLC
-    Caffe with an OpenBLAS that chooses.
+    None if it takes suitable ones, if OPENBLAS_CORETYPE is set, if only to nothing, or if the engine is not BVLC Caffe
+    with an OpenBLAS that chooses and lets itself be told.
     """
     if KERNELS in os.environ or not set((field_of("flags", cpuinfo) or "").split()) >= _NEEDED:
         return None
     try:
-        chosen = _chosen(engine.path) if engine.version.startswith("caffe ") else ""
+        return _better(engine.path) if engine.version.startswith("caffe ") else None
     except NoEngine:  # whoever needs the version reports it
         return None
-    return (chosen, _BETTER) if chosen in _WITHOUT_AVX2 else None
+
+
+def environment(engine: Engine, given: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of `engine`: what is `given`, with the better kernels if it names none.
+
+    Without an empty OPENBLAS_CORETYPE: OpenBLAS 0.3.13 would take Prescott's for it on any processor.
+    """
+    found = {**setting(engine), **given}
+    if not found.get(KERNELS):
+        found.pop(KERNELS, None)
+    return found
 
 
 def setting(engine: Engine) -> dict[str, str]:
-    """What the environment of `engine` has beside what the user sets: the better kernels, if there are any."""
+    """The better kernels as a part of an environment; nothing if there are none."""
     kernels = better_kernels(engine)
     return {KERNELS: kernels[1]} if kernels else {}
 
 
 @cache
-def _chosen(caffe: Path) -> str:
-    """The kernels that the OpenBLAS of BVLC Caffe takes here; empty if it does not say."""
+def _better(caffe: Path) -> tuple[str, str] | None:
+    own = _taken(caffe)
+    obeys = own in _WITHOUT_AVX2 and _taken(caffe, **{KERNELS: _BETTER}) == _BETTER
+    return (own, _BETTER) if obeys else None
+
+
+def _taken(caffe: Path, **more: str) -> str:
+    """The kernels that the OpenBLAS of `caffe` takes, with `more` in its environment; empty if it does not say."""
     try:
-        _, lines = answer_of([caffe, "--version"], more={"OPENBLAS_VERBOSE": "2"})
+        _, lines = answer_of([caffe, "--version"], more={"OPENBLAS_VERBOSE": "2", **more})
     except (OSError, OutputFault):
         return ""
     return next((line.removeprefix(_CORE).strip() for line in lines if line.startswith(_CORE)), "")

@@ -41,8 +41,8 @@ def run_engine(
     the end are kept. An OutputFault of `on_line` is the same.
     """
     command = [str(engine.path), *arguments, *engine.flags, *([] if gpu is None else ["--gpu=0"])]
-    environment = os.environ | {"GLOG_logtostderr": "1", "TZ": "UTC"}  # UTC: no hour is skipped or repeated in the log
-    environment |= kernels.setting(engine)
+    environment = kernels.environment(engine)
+    environment |= {"GLOG_logtostderr": "1", "TZ": "UTC"}  # UTC: no hour is skipped or repeated in the log
     environment |= {} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu}
     silence = silence or output.silence_allowed()
     last: deque[str] = deque(maxlen=_KEPT)

@@ -109,6 +109,8 @@ def _environment(manifest: dict[str, Any]) -> dict[str, str]:
     threads = then["threads"] if then else {name: os.environ[name] for name in THREADS if name in os.environ}
     if then and "kernels" in then:
         environment[KERNELS] = then["kernels"] or ""  # empty: those that OpenBLAS takes of itself
+    else:  # trained before a manifest named them, or the pipeline chose them
+        environment.setdefault(KERNELS, "")
     paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
     return environment | threads | {"PYTHONPATH": os.pathsep.join(paths)}
 

@@ -1,5 +1,7 @@
 """Which kernels OpenBLAS takes of itself, asked of real Caffe, and when others suit the processor."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -8,7 +10,8 @@ from tests.helpers.shell_scripts import stand_in
 from tools.planning.graph import environment_of
 from tools.sweep import kernels_in_words
 from tools.training.engine import Engine
-from tools.training.kernels import KERNELS, better_kernels
+from tools.training.kernels import KERNELS, better_kernels, environment
+from tools.training.process import run_engine
 
 NEW = "processor\t: 0\nmodel name\t: A CPU of tomorrow\nflags\t\t: fpu avx2 fma avx512f\n"
 
@@ -42,6 +45,26 @@ def test_what_the_user_sets_is_left(caffe, tmp_path, cpuinfo, monkeypatch, given
     engine = choosing(caffe, tmp_path, "Prescott")
     assert better_kernels(engine, cpuinfo) is None
     assert environment_of(engine, 1)[KERNELS] == given
+    assert environment(engine).get(KERNELS, "") == given
+
+
+def test_an_empty_name_leaves_the_choice_to_openblas(caffe, tmp_path, cpuinfo, monkeypatch):
+    """OpenBLAS itself takes Prescott's for an empty name, whatever the processor."""
+    monkeypatch.setenv(KERNELS, "")
+    engine = choosing(caffe, tmp_path, "Haswell")
+    for environ, taken in ((environment(engine), "Haswell"), (os.environ, "Prescott")):
+        command = [engine.path, "--version"]
+        said = subprocess.run(command, env=environ | {"OPENBLAS_VERBOSE": "2"}, capture_output=True, text=True).stderr
+        assert f"Core: {taken}" in said
+    engine = Engine(stand_in(tmp_path, "talks", f'echo "${{{KERNELS}-unset}}"'))
+    lines: list[str] = []
+    run_engine(engine, ["train"], None, tmp_path / "log", lines.append)
+    assert lines == ["unset\n"]
+
+
+def test_an_engine_that_does_not_let_itself_be_told_is_left(caffe, tmp_path, cpuinfo):
+    engine = Engine(stand_in(tmp_path, "caffe", f'{KERNELS}=Prescott exec "{caffe}" "$@"'))
+    assert better_kernels(engine, cpuinfo) is None
 
 
 def test_a_processor_without_avx2_takes_what_openblas_takes(caffe, tmp_path, cpuinfo):

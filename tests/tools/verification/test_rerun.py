@@ -92,6 +92,8 @@ def test_openblas_takes_the_kernels_of_the_first_time(
     assert rerun._other_circumstances(manifest, other) == ["kernels"]
     del manifest["machine"]["kernels"]
     assert rerun._environment(manifest)[KERNELS] == "Barcelona"
+    monkeypatch.delenv(KERNELS)
+    assert rerun._environment(manifest)[KERNELS] == "", "as OpenBLAS chose, before the pipeline did"
     assert rerun._other_circumstances(manifest, other) == []
 
 
