@@ -53,8 +53,8 @@ def product(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor | None = None) -
 def product_in_bf16(a: torch.Tensor, b: torch.Tensor, out: torch.Tensor | None = None) -> torch.Tensor:
     """a (M, K), which is laid out as (K, M), times b (K, N), all in bfloat16: (M, N), in `out` if it is given.
 
-    With AMX, oneDNN takes longer for such an `a` if the result is wide: for 256 rows the gradient of 4096 x 4096 weights
-    takes 5.1 ms, and 3.4 if `a` is turned round before; that of 4096 x 9216 weights 12.4 and 6.3.
+    With AMX, oneDNN takes longer for such an `a` if the result is wide: for a batch of 256 the gradient of 4096 x 4096
+    weights takes 5.1 ms, and 3.4 if `a` is turned round before; that of 4096 x 9216 weights 12.4 and 6.3.
     """
     if _has_tiles and b.shape[1] >= _WIDE and a.shape[0] * b.shape[1] >= _WIDE_RESULT:
         a = a.contiguous()
