@@ -16,6 +16,11 @@ STAGES, RUNS = config["stages"], config["runs"]  # verbs to do; runs to do, each
 PRIORITIES = config["priorities"]  # of runs that are to begin before others
 JOB = command(os.getpid(), "{output}")
 
+onstart:
+    # For its limit of 100 starts a second Snakemake looks each second whether more may start, in one more thread for
+    # each job that ended: 76 runs cost it a tenth of a core at the end. The last look holds it for a second.
+    workflow.scheduler.job_rate_limiter = None
+
 
 def after(*verbs):
     """The marks of those of the verbs that are to do."""

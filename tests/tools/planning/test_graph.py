@@ -1,12 +1,16 @@
 """What the graph gets, and what it says of its end. Whole graphs are in tests/sweep."""
 
+import json
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tools.planning.graph import carry_out, graph_of
+from tests.helpers.shell_scripts import stand_in
+from tools.planning.graph import PYTHON, _command, carry_out, graph_of
+from tools.planning.job import GRAPH
 from tools.planning.stages import RESULTS
 from tools.planning.state import make_plan
 from tools.protocol.experiment import Experiment, load
@@ -91,3 +95,17 @@ def test_the_jobs_engines_may_start_warm_for_as_long_as_the_sweep_runs(
     monkeypatch.setenv("TOOLS_PYTHON", str(python))
     carry_out(trained, engine, make_plan(trained, engine), 1)
     assert (tmp_path / "given").read_text().strip() == (given or str(os.getpid()))
+
+
+def test_snakemake_does_not_get_a_thread_more_for_each_job_that_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its limit of starts a second would bring one, which wakes it each second."""
+    runs = {f"A2B/n0004/base/seed{seed}": None for seed in range(8)}
+    graph = {"stages": ["summarize"], "tables": ["summarize"], "runs": runs, "priorities": {}}
+    (tmp_path / GRAPH).write_text(json.dumps(graph))
+    counts = "for mark; do :; done; mkdir -p $(dirname $mark); ls /proc/$PPID/task | wc -l | tee -a threads > $mark"
+    monkeypatch.setenv(PYTHON, str(stand_in(tmp_path, "job", counts)))
+    subprocess.run(_command(tmp_path, 1), check=True)
+    threads = list(map(int, (tmp_path / "threads").read_text().split()))
+    assert len(threads) == 9 and max(threads) <= threads[0] + 1
