@@ -7,6 +7,8 @@ a path, also one of Windows. NVIDIA Caffe 0.17 puts the rank and the GPU before 
 import re
 from collections.abc import Sequence
 from datetime import date
+from itertools import groupby, repeat
+from operator import add, le
 
 # Groups: severity, "0228 10:00:00", microseconds, the first word of the message (the message starts where it does).
 PREFIX = re.compile(
@@ -129,30 +131,38 @@ class Clock:
         self.last_read = now
         return self._elapsed
 
-    def read_pairs(self, minutes: Sequence[str], *times: Sequence[int]) -> list[int]:
+    def read_pairs(self, minutes: Sequence[str], seconds: Sequence[int], *micros: Sequence[int]) -> list[int]:
         """Goes on to each second and reads two times in it. Returns what the first `read` would.
 
         `minutes` are like `0228 10:00`. Of each: the second of the minute, and the microseconds of both times.
         The result of the last second one is `elapsed`.
         """
-        lapses = []
-        last, elapsed, known = self.last_read, self._elapsed, self.second[:-3]
-        if last is None:
-            last = 1 << 62
-        for minute, second, first, then in zip(minutes, *times, strict=True):
-            if minute != known:
+        starts = list[int]()
+        for minute, same in groupby(minutes):
+            if minute != self.second[:-3]:
                 self._set_minute(f"{minute}:00")
-                self.second, known = f"{minute}:00", minute
-            base = self._minute + second * 1_000_000
-            now = base + first
-            if now > last:
-                elapsed += now - last
-            lapses.append(elapsed)
-            last = base + then
-            if last > now:
-                elapsed += last - now
-        self.last_read, self._elapsed = last, elapsed
-        self.second, self._base = f"{known}:{second:02}", base
+                self.second = f"{minute}:00"
+            starts += repeat(self._minute, len(list(same)))
+        bases = list(map(add, starts, map((1_000_000).__mul__, seconds)))
+        firsts, thens = (list(map(add, bases, column)) for column in micros)
+        last = firsts[0] if self.last_read is None else self.last_read
+        if last <= firsts[0] and all(map(le, firsts, thens)) and all(map(le, thens, firsts[1:])):
+            lapses = list(map((self._elapsed - last).__add__, firsts))
+            self._elapsed += thens[-1] - last
+        else:
+            lapses = self._read_in_turn(firsts, thens, last)
+        self.last_read = thens[-1]
+        self.second, self._base = f"{minutes[-1]}:{seconds[-1]:02}", bases[-1]
+        return lapses
+
+    def _read_in_turn(self, firsts: list[int], thens: list[int], last: int) -> list[int]:
+        """The lapses of `firsts`, where a time is before the one before it; `last` is the one before the first."""
+        lapses = list[int]()
+        for first, then in zip(firsts, thens, strict=True):
+            self._elapsed += max(0, first - last)
+            lapses.append(self._elapsed)
+            self._elapsed += max(0, then - first)
+            last = then
         return lapses
 
     def restart(self, micros: str) -> None:

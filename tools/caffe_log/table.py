@@ -111,13 +111,22 @@ class Table:
             cells.extend(added)
             self._blank[name] |= {index + count for index in blank}
 
+    def _is_constant(self, name: str) -> bool:
+        """Whether all cells have the same bytes, as most often those of the learning rate; not for NumIters."""
+        cells = self._cells[name]
+        return name != "NumIters" and len(cells) > 0 and cells.tobytes() == cells[:1].tobytes() * len(cells)
+
     def csv(self) -> str:
         """A header and one line per row. Numbers have the digits of the log, `nan` and `inf` stay, blanks are empty."""
         out = io.StringIO()
         names = self.columns
         csv.writer(out, lineterminator="\n").writerow(names)
-        columns = [self._cells[name] for name in names]
-        line = ",".join(["%.15g"] * len(names)) + "\n"
+        columns, forms = [], []
+        for name in names:
+            cells, is_constant = self._cells[name], self._is_constant(name)
+            forms.append(f"{cells[0]:.15g}" if is_constant else "%.15g")
+            columns += [] if is_constant else [cells]
+        line = ",".join(forms) + "\n"
         lines = list(map(line.__mod__, zip(*columns, strict=True)))
         for index in set().union(*(self._blank[name] for name in names)):
             cells = ("" if index in self._blank[name] else f"{self._cells[name][index]:.15g}" for name in names)

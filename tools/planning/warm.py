@@ -110,8 +110,18 @@ def _loaded(graph: dict[str, Any]) -> Iterator[str]:
     for verb in (*data, *(["run"] if graph["runs"] else []), *tables):
         with contextlib.suppress(Exception):  # the verb itself will raise it, and be heard
             importlib.import_module(f"tools.{verb}")
+            if verb == "run":
+                _ask_for_kernels()
         gc.freeze()  # else a collection in a verb's process writes to, and so copies, what this one holds
         yield verb
+
+
+def _ask_for_kernels() -> None:
+    """Asks the engine for its kernels. The answer is kept: else each run would start Caffe to ask it."""
+    from tools.training.engine import find_engine  # loaded with the verb, after the socket is there
+    from tools.training.kernels import better_kernels
+
+    better_kernels(find_engine())
 
 
 def main() -> None:

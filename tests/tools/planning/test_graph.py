@@ -97,6 +97,19 @@ def test_the_jobs_engines_may_start_warm_for_as_long_as_the_sweep_runs(
     assert (tmp_path / "given").read_text().strip() == (given or str(os.getpid()))
 
 
+def test_the_runs_of_a_sweep_do_not_ask_again_for_openblas_kernels(
+    trained: Experiment, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = f'[ -z "$OPENBLAS_VERBOSE" ] || echo >> "{tmp_path}/asked"; exec "{engine.path}" "$@"'
+    own = Engine(stand_in(tmp_path / "bin", "caffe", notes))
+    monkeypatch.setenv("CAFFE", str(own.path))
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    for key in ("A2B/n0004/base/seed0", "A2B/n0004/S1T/seed0", "A2B/n0012/S1T/seed0"):
+        find_run(trained, "caffe", key).manifest.unlink()
+    assert carry_out(trained, own, make_plan(trained, own), 1).status == 0
+    assert len((tmp_path / "asked").read_text()) <= 2  # by the sweep, and by its warm process or once more
+
+
 def test_snakemake_does_not_get_a_thread_more_for_each_job_that_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
