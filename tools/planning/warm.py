@@ -33,6 +33,7 @@ from tools.planning.job import GRAPH, WARM, arguments_of
 
 _WAITING = 256  # jobs that wait to be heard
 _NAME = "tools {}"  # what `top` shows of a verb
+_LATE = {"plot": ["sklearn.manifold"]}  # modules that a verb does not load before it works
 
 
 class _Warm:
@@ -111,7 +112,8 @@ def _loaded(graph: dict[str, Any]) -> Iterator[str]:
     data = [verb for verb in graph["stages"] if verb not in tables]
     for verb in (*data, *(["run"] if graph["runs"] else []), *tables):
         with contextlib.suppress(Exception):  # the verb itself will raise it, and be heard
-            importlib.import_module(f"tools.{verb}")
+            for module in (f"tools.{verb}", *_LATE.get(verb, [])):
+                importlib.import_module(module)
             if verb == "run":
                 _ask_for_kernels()
         gc.freeze()  # else a collection in a verb's process writes to, and so copies, what this one holds
