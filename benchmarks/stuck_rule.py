@@ -11,13 +11,14 @@ not above chance by three standard errors, or both losses flat.
 
 import argparse
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from tabulate import tabulate
 
-from tools.results.columns import read_csv
+from tools.results.columns import Row, read_csv
 from tools.training.learning import FLAT, Evidence, at_the_end, chance_of, is_stuck
 
 TESTS = 4  # of a run
@@ -147,11 +148,13 @@ def rates(random: np.random.RandomState, runs: int) -> list[list[object]]:
 def published() -> None:
     for name, (classes, images) in PUBLISHED.items():
         chance = chance_of([1] * classes, [1] * classes, classes)
-        rows = read_csv(RESULTS / name / "curves.csv")
+        curves = defaultdict[str, list[Row]](list)
+        for row in read_csv(RESULTS / name / "curves.csv"):
+            curves[row["run"]].append(row)
         same = 0
         runs = read_csv(RESULTS / name / "runs.csv")
         for run in runs:
-            own = [row for row in rows if run["run"].endswith(row["run"])]
+            own = next(rows for key, rows in curves.items() if run["run"].endswith(key))
             first, *tests = (row for row in own if row["accuracy"] is not None)
             training = [row["training_loss"] for row in own if row["training_loss"] is not None]
             accuracies = [row["accuracy"] for row in tests]

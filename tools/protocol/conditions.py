@@ -15,6 +15,7 @@ docs/controls.md explains each control and names its source.
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 SOURCE = "source"  # folder name of a source net that is not a `base` run (mean: source)
@@ -53,6 +54,7 @@ class Condition:
     trainings: int = 1
 
     @classmethod
+    @cache
     def parse(cls, name: str) -> "Condition":
         """Reads the name of a condition that an experiment can ask for. Raises ValueError for any other name."""
         if name == "base":
