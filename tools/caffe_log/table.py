@@ -121,7 +121,7 @@ class Table:
         out = io.StringIO()
         names = self.columns
         csv.writer(out, lineterminator="\n").writerow(names)
-        columns, forms = [], []
+        columns, forms = list["array[float]"](), list[str]()
         for name in names:
             cells, is_constant = self._cells[name], self._is_constant(name)
             forms.append(f"{cells[0]:.15g}" if is_constant else "%.15g")
