@@ -121,12 +121,10 @@ class Table:
         out = io.StringIO()
         names = self.columns
         csv.writer(out, lineterminator="\n").writerow(names)
-        columns, forms = list["array[float]"](), list[str]()
-        for name in names:
-            cells, is_constant = self._cells[name], self._is_constant(name)
-            forms.append(f"{cells[0]:.15g}" if is_constant else "%.15g")
-            columns += [] if is_constant else [cells]
+        constant = {name for name in names if self._is_constant(name)}
+        forms = (f"{self._cells[name][0]:.15g}" if name in constant else "%.15g" for name in names)
         line = ",".join(forms) + "\n"
+        columns = [self._cells[name] for name in names if name not in constant]
         lines = list(map(line.__mod__, zip(*columns, strict=True)))
         for index in set().union(*(self._blank[name] for name in names)):
             cells = ("" if index in self._blank[name] else f"{self._cells[name][index]:.15g}" for name in names)
