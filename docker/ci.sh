@@ -9,7 +9,7 @@ me=ci
 cd "$(dirname "$0")/.."
 
 inputs() {
-  { echo .dockerignore && echo tests/image && sed -n 's/^!//p' .dockerignore; } | xargs git ls-files -z -- |
+  { echo .dockerignore tests/image ':!setup/packages' && sed -n 's/^!//p' .dockerignore; } | xargs git ls-files -z -- |
     xargs -0 sha256sum | sha256sum | cut -c 1-64
 }
 

@@ -15,7 +15,7 @@ from types import ModuleType
 
 from torchcaffe.common.log import Fatal
 
-_PACKAGE = str(Path(__file__).resolve().parents[1])
+_PACKAGE = str(Path(__file__).parents[1])
 
 
 class _Alias(Loader):
