@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.transforms import BboxBase
 from matplotlib.typing import RcKeyType
 
 from tools.common.files import write_atomic
@@ -30,6 +31,7 @@ Look = dict[str, Any]  # color, marker, linestyle, as matplotlib's plot() takes 
 WIDTH = 7.0  # inches: the text width of a page
 TITLE_HEIGHT = 0.5  # inches: a title, and a line of facts below it
 _BESIDE_LABELS = 72 * (WIDTH - 0.75)  # points: what the labels of a y axis leave to the text above it
+_GAP = 1  # pixels of the screen between two texts
 GREY = "0.35"
 HALF_COLORS: dict[Half, str] = {"A": "#0072b2", "B": "#e69f00"}  # Okabe and Ito: blue, dark in grey; orange, light
 _SINGLE: dict[str, Look] = {
@@ -115,20 +117,39 @@ def save(figure: Figure, path: Path) -> None:
         write_atomic(path.with_name(f"{path.name}.{kind}"), data.getvalue())
 
 
-def keep_inside(figure: Figure, texts: list[Text]) -> None:
-    """Moves texts with a box that stick out of their axes, so that no edge of the figure cuts them off."""
+def keep_readable(figure: Figure, texts: list[Text]) -> None:
+    """Moves texts with a box into their axes, so that no edge of the figure cuts them off, and up or down until none
+    covers another: each as little as it takes, and not at all where there is no room."""
     fonts.use_fonts_for(figure)
     with fonts.quiet():
         figure.draw_without_rendering()
+    placed: list[tuple[object, BboxBase]] = []  # axes, box
     for text in texts:
-        box, axes = text.get_bbox_patch(), text.axes
-        assert box is not None and axes is not None
-        inner, outer = box.get_window_extent(), axes.get_window_extent()
+        patch, axes = text.get_bbox_patch(), text.axes
+        assert patch is not None and axes is not None
+        inner, outer = patch.get_window_extent(), axes.get_window_extent()
         right = max(outer.x0 - inner.x0, 0) + min(outer.x1 - inner.x1, 0)
         up = max(outer.y0 - inner.y0, 0) + min(outer.y1 - inner.y1, 0)
-        if right or up:
+        box = inner.translated(right, up)
+        box = box.translated(0, _way_to_room(box, [other for place, other in placed if place is axes], outer))
+        placed.append((axes, box))
+        if (box.x0, box.y0) != (inner.x0, inner.y0):
             x, y = axes.transData.transform(text.get_position())
-            text.set_position(tuple(axes.transData.inverted().transform((x + right, y + up))))
+            moved = x + box.x0 - inner.x0, y + box.y0 - inner.y0
+            text.set_position(tuple(axes.transData.inverted().transform(moved)))
+
+
+def _way_to_room(box: BboxBase, others: list[BboxBase], outer: BboxBase) -> float:
+    """How far `box` has to go up (down: less than 0), within `outer`, to cover none of the others."""
+    near = [other for other in others if other.x0 < box.x1 and box.x0 < other.x1]
+    ways = [0.0, *(way for other in near for way in (other.y1 - box.y0 + _GAP, other.y0 - box.y1 - _GAP))]
+    free = [
+        way
+        for way in ways
+        if outer.y0 <= box.y0 + way and box.y1 + way <= outer.y1
+        if all(box.y0 + way > other.y1 or box.y1 + way < other.y0 for other in near)
+    ]
+    return min(free, key=abs, default=0.0)
 
 
 def size_look(rank: int, count: int) -> Look:

@@ -74,7 +74,7 @@ def draw(exp: Experiment, engine: str, folder: Path, layer: str | None = None) -
         texts: list[Text] = []
         for axes, place in zip((left, right), places.values(), strict=True):
             texts += _name_classes(axes, place, halves, np.concatenate(labels), names)
-        style.keep_inside(figure, texts)
+        style.keep_readable(figure, texts)
     figure.legend(*left.get_legend_handles_labels(), loc="lower center", ncols=2, markerscale=1.6)
     facts = f"{len(halves):,} images; {_method(embedded)}; net: {run.key}{flag}"
     style.set_figure_title(figure, f"{style.dataset_title(exp)}: the validation halves", facts)

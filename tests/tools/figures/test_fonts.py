@@ -1,6 +1,7 @@
 """Fonts: names in scripts that matplotlib's own font lacks, and lines that are too long for a figure."""
 
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -89,13 +90,29 @@ def test_names_at_an_edge_are_moved_inside() -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1))
     corners = [(0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)]
     texts = [axes.text(x, y, "a long name", ha="center", va="center", bbox={"boxstyle": "round"}) for x, y in corners]
-    style.keep_inside(figure, texts)
+    style.keep_readable(figure, texts)
     figure.draw_without_rendering()
     outer = axes.get_window_extent()
     for text in texts:
         inner = text.get_bbox_patch().get_window_extent()
         assert outer.x0 <= inner.x0 + 1 and inner.x1 <= outer.x1 + 1 and outer.y0 <= inner.y0 + 1, text
     assert texts[-1].get_position() == (0.5, 0.5)
+
+
+def test_names_at_one_place_are_moved_apart() -> None:
+    figure = style.new_figure(3, left=0.02, right=0.98, bottom=0.1, top=0.9)
+    axes = figure.subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 1))
+    near = [(0.5, 0.5), (0.51, 0.52), (0.49, 0.47), (0.5, 0.5), (0.5, 0.02), (0.52, 0)]
+    texts = [axes.text(x, y, "a long name", ha="center", va="center", bbox={"boxstyle": "round"}) for x, y in near]
+    style.keep_readable(figure, texts)
+    figure.draw_without_rendering()
+    boxes = [text.get_bbox_patch().get_window_extent() for text in texts]
+    outer = axes.get_window_extent()
+    assert all(outer.y0 <= box.y0 + 1 and box.y1 <= outer.y1 + 1 for box in boxes)
+    boxes.sort(key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 for below, above in pairwise(boxes))
+    assert texts[0].get_position() == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("title", ["A title of some length " * 5, "犬" * 60], ids=["Latin", "Chinese"])
