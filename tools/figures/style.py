@@ -142,13 +142,9 @@ def keep_readable(figure: Figure, texts: list[Text]) -> None:
 def _way_to_room(box: BboxBase, others: list[BboxBase], outer: BboxBase) -> float:
     """How far `box` has to go up (down: less than 0), within `outer`, to cover none of the others."""
     near = [other for other in others if other.x0 < box.x1 and box.x0 < other.x1]
-    ways = [0.0, *(way for other in near for way in (other.y1 - box.y0 + _GAP, other.y0 - box.y1 - _GAP))]
-    free = [
-        way
-        for way in ways
-        if outer.y0 <= box.y0 + way and box.y1 + way <= outer.y1
-        if all(box.y0 + way > other.y1 or box.y1 + way < other.y0 for other in near)
-    ]
+    ways = [way for other in near for way in (other.y1 - box.y0 + _GAP, other.y0 - box.y1 - _GAP)]
+    inside = [way for way in ways if outer.y0 <= box.y0 + way and box.y1 + way <= outer.y1]
+    free = [way for way in (0.0, *inside) if all(box.y0 + way > other.y1 or box.y1 + way < other.y0 for other in near)]
     return min(free, key=abs, default=0.0)
 
 
