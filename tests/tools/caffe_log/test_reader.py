@@ -55,9 +55,10 @@ def test_what_is_told_line_by_line_is_what_the_tables_hold(log):
             assert {name: repr(row[name]) for name in event.outputs} == {n: repr(v) for n, v in event.outputs.items()}
 
 
-def test_the_rate_leaves_out_an_attempts_first_display_and_lapses_that_the_timer_cannot_see():
+@pytest.mark.parametrize("first", ["900", "-3.2e+38", "nan", "-nan", "inf", "-inf"])
+def test_the_rate_leaves_out_an_attempts_first_display_and_lapses_that_the_timer_cannot_see(first: str):
     """BVLC Caffe's first iter/s is garbage, and `(10 iter/s, 0s/10 iters)` is 10 iterations over an assumed second."""
-    shown = ["900 iter/s, 1", "-1.6e+38 iter/s, 1", "30 iter/s, 2", "10 iter/s, 0", "40 iter/s, 2", "50 iter/s, 2"]
+    shown = [f"{first} iter/s, 1", "-1.6e+38 iter/s, 1", "30 iter/s, 2", "10 iter/s, 0", "40 iter/s, 2", "50 iter/s, 2"]
     text = "".join(
         f"I0228 10:00:0{n}.000000 1 solver.cpp:239] Iteration {n} ({rate}s/10 iters), loss = 1\n"
         f"I0228 10:00:0{n}.000000 1 sgd_solver.cpp:112] Iteration {n}, lr = 1\n"

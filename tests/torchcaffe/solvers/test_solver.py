@@ -57,7 +57,10 @@ OF_PARSE_LOG = {
     "rate": r"lr = ([-+]?[0-9]*\.?[0-9]+([eE]?[-+]?[0-9]+)?)",
 }
 
-SPEED = re.compile(r"Iteration \d+ \(-?[\d.e+-]+ iter/s, [\d.e-]+s/\d+ iters\), loss = [\d.e+-]+$")
+# Caffe's first rate is of a float that it never sets (iterations_last_ of solver.hpp): any number, also nan or inf.
+SPEED = re.compile(
+    r"Iteration (?:0 \((?:-?nan|-?inf|-?[\d.e+-]+)|\d+ \(-?[\d.e+-]+) iter/s, [\d.e-]+s/\d+ iters\), loss = [\d.e+-]+$"
+)
 
 
 @pytest.mark.slow
