@@ -9,6 +9,8 @@ For a weight w, its gradient g and its history h:
 So the history contains the learning rate. The other solvers derive from SGD and change only the last two lines.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
@@ -18,10 +20,26 @@ from torchcaffe.common import log
 from torchcaffe.common.blob import Blob
 from torchcaffe.common.log import Fatal, check, number
 from torchcaffe.nets.params import Param
+from torchcaffe.solvers.fused import FusedSteps, Settings, step_at_once
 
-_Settings = tuple[float, float, float, bool]  # decay, momentum, dampening, whether it is Nesterov's rule
-_Tensors = tuple[torch.Tensor, ...]  # weight, gradient, history
-_PIECE = 1 << 18  # weights that are updated and rounded at once: they and their history fit the processor's cache
+_Numbers = tuple[float, float, float, str]  # rate, momentum, weight decay, its kind
+
+# What the learning rate is multiplied by at iteration `at`, or of "step" and "multistep" after so many steps, from
+# gamma, power, stepsize and max_iter.
+_FACTORS = {
+    "step": lambda at, gamma, power, size, last: np.power(gamma, at),
+    "exp": lambda at, gamma, power, size, last: np.power(gamma, at),
+    "inv": lambda at, gamma, power, size, last: np.power(1 + gamma * at, -power),
+    "multistep": lambda at, gamma, power, size, last: np.power(gamma, at),
+    "poly": lambda at, gamma, power, size, last: np.power(1 - at / last, power),
+    "sigmoid": lambda at, gamma, power, size, last: 1 / (1 + np.exp(-gamma * (at - size))),
+}
+
+
+@lru_cache(16)  # most policies keep a rate for many iterations
+def _rate(base: float, policy: str, at: int, gamma: float, power: float, size: int, last: int) -> float:
+    with np.errstate(all="ignore"):  # as in C: overflow gives inf, an undefined power gives nan
+        return float(np.float32(base * _FACTORS[policy](at, gamma, power, size, last)))
 
 
 class SGD:
@@ -42,8 +60,8 @@ class SGD:
         self.history = [torch.zeros_like(each.blob.value) for each in params * self.histories]
         self._history_is_zero = [True] * len(params)
         self.keeps_updates = param.snapshot_diff
-        # Fused steps that wait for each other: settings -> weights, gradients, histories. None: each is done at once.
-        self._steps: dict[_Settings, list[_Tensors]] | None = None
+        self._steps: FusedSteps | None = None  # None: each step is done at once
+        self._repeatable: _Numbers | None = None  # with which `_steps` are the whole update
         unknown = f"Unknown regularization type: {param.regularization_type}; L1 or L2"
         known = param.regularization_type in ("L1", "L2")
         without_decay = not any(map(self._decay, params))  # then it is not read
@@ -54,44 +72,44 @@ class SGD:
         p, policy = self.param, self.param.lr_policy
         if policy == "fixed":
             return float(np.float32(p.base_lr))
-        if policy != "poly":
+        at = iteration
+        if policy != "poly" and not p.gamma >= 0:
             negative = f"lr_policy {policy} needs a gamma of 0 or more; it is {p.gamma:g}"
-            self._check(p.gamma >= 0, "gamma", negative, "sgd_solver.cpp:39")
-        if policy in ("step", "sigmoid"):
-            too_small = f"lr_policy {policy} needs stepsize: 1 or more"
-            self._check(p.stepsize > 0, "stepsize", too_small, "sgd_solver.cpp:33")
+            raise self._fault("gamma", negative, "sgd_solver.cpp:39")
+        if policy in ("step", "sigmoid") and not p.stepsize > 0:
+            raise self._fault("stepsize", f"lr_policy {policy} needs stepsize: 1 or more", "sgd_solver.cpp:33")
         if policy == "step":
-            self.current_step = iteration // p.stepsize
-        elif policy == "multistep":  # noqa: SIM102
+            at = self.current_step = iteration // p.stepsize
+        elif policy == "multistep":
             if self.current_step < len(p.stepvalue) and iteration >= p.stepvalue[self.current_step]:
                 self.current_step += 1
                 reached = f"MultiStep Status: Iteration {iteration}, step = {self.current_step}"
                 log.info("sgd_solver.cpp:50", reached)
-        factors = {
-            "step": lambda: np.power(p.gamma, self.current_step),
-            "exp": lambda: np.power(p.gamma, iteration),
-            "inv": lambda: np.power(1 + p.gamma * iteration, -p.power),
-            "multistep": lambda: np.power(p.gamma, self.current_step),
-            "poly": lambda: np.power(1 - iteration / p.max_iter, p.power),
-            "sigmoid": lambda: 1 / (1 + np.exp(-p.gamma * (iteration - p.stepsize))),
-        }
-        unknown = f"Unknown learning rate policy: {policy}; known policies: fixed, {', '.join(factors)}"
-        self._check(policy in factors, "lr_policy", unknown, "sgd_solver.cpp:67")
-        with np.errstate(all="ignore"):  # as in C: overflow gives inf, an undefined power gives nan
-            return float(np.float32(p.base_lr * factors[policy]()))
+            at = self.current_step
+        elif policy not in _FACTORS:
+            unknown = f"Unknown learning rate policy: {policy}; known policies: fixed, {', '.join(_FACTORS)}"
+            raise self._fault("lr_policy", unknown, "sgd_solver.cpp:67")
+        return _rate(p.base_lr, policy, at, p.gamma, p.power, p.stepsize, p.max_iter)
 
     def _check(self, condition: bool, key: str, message: str, place: str) -> None:
-        """Raises Fatal unless `condition` holds. Its text begins with the line of `key`, or of lr_policy without it."""
+        """Raises Fatal unless `condition` holds."""
         if not condition:
-            raise Fatal(f"{prototxt.place_of(self.where, key, 'lr_policy')}: {message}", place)
+            raise self._fault(key, message, place)
+
+    def _fault(self, key: str, message: str, place: str) -> Fatal:
+        """An error whose text begins with the line of `key`, or of lr_policy without it."""
+        return Fatal(f"{prototxt.place_of(self.where, key, 'lr_policy')}: {message}", place)
 
     def apply(self, rate: float, iteration: int) -> None:
         """Updates all parameters from their gradients. With `keeps_updates`, the updates replace the gradients, as in
         Caffe; without it, the gradients stay."""
+        numbers = self._numbers(rate)
+        if self._steps is not None and numbers == self._repeatable is not None and self._steps.again():
+            return
         scale = self._clip_scale() / self.param.iter_size
         by_itself = self.keeps_updates and not self.history_is_update
         update = self._update_and_keep if by_itself else self._update
-        self._steps = None if by_itself else {}
+        self._steps = None if by_itself else FusedSteps()
         updated = []
         for index, each in enumerate(self.params):
             local_rate = rate * each.lr_mult
@@ -103,14 +121,22 @@ class SGD:
             history = self._histories(index, each.blob.value)
             update(each, history, scale, local_rate, iteration)
             updated.append((each.blob, history[0]))
-        for settings, tensors in (self._steps or {}).items():
-            _fused_sgd(settings, *map(list, zip(*tensors, strict=True)))
+        if self._steps is not None:
+            self._steps.run()
+            self._repeatable = numbers if 0 < self._steps.count == len(updated) else None
         keeps_history = self.keeps_updates and self.history_is_update
         for blob, history_of_blob in updated:
             if blob.rounded.is_used:
                 blob.rounded.write(blob.value)
             if keeps_history:
                 blob.copy_gradient_later(history_of_blob)
+
+    def _numbers(self, rate: float) -> _Numbers | None:
+        """What the fused steps of an update depend on, besides tensors; None where it has more than these steps."""
+        p = self.param
+        if self.keeps_updates or p.clip_gradients >= 0 or p.iter_size > 1:
+            return None
+        return rate, p.momentum, p.weight_decay, p.regularization_type
 
     def scalars(self, rate: float, iteration: int) -> tuple[float, ...] | None:
         """The host's numbers that an update depends on: a recorded update may be replayed while they stay the same.
@@ -136,6 +162,7 @@ class SGD:
         count = len(self.params)
         self._history_is_zero = [not any(array.any() for array in history[index::count]) for index in range(count)]
         self.current_step = current_step
+        self._repeatable = None
 
     def _histories(self, index: int, weight: torch.Tensor) -> list[torch.Tensor]:
         """The history of parameter `index`, in the memory order of `weight`: fused steps walk through both side by
@@ -201,13 +228,13 @@ class SGD:
         """
         self._fused(blob, gradient, history, (decay, self.param.momentum, 1.0 - local_rate, False))
 
-    def _fused(self, blob: Blob, gradient: torch.Tensor, history: torch.Tensor, settings: _Settings) -> None:
-        """PyTorch's fused SGD step. It waits for the others with the same settings: one call for all costs less."""
+    def _fused(self, blob: Blob, gradient: torch.Tensor, history: torch.Tensor, settings: Settings) -> None:
+        """PyTorch's fused SGD step, which waits for those of the other parameters."""
         rounded = blob.rounded
         if self._steps is None or (rounded.is_used and rounded.copy_to_write(blob.value) is not None):
-            _fused_at_once(blob, gradient, history, settings)
+            step_at_once(blob, gradient, history, settings)
         else:
-            self._steps.setdefault(settings, []).append(_dense(blob.value, gradient, history))
+            self._steps.add(blob, gradient, history, settings)
 
     def _decay(self, each: Param) -> float:
         return self.param.weight_decay * each.decay_mult
@@ -240,47 +267,3 @@ def _scaled(blob: Blob, scale: float) -> torch.Tensor:
     if gradient.stride() != weight.stride():
         gradient = torch.empty_like(weight).copy_(gradient)
     return gradient if scale == 1 else gradient * scale
-
-
-def _fused_at_once(blob: Blob, gradient: torch.Tensor, history: torch.Tensor, settings: _Settings) -> None:
-    """PyTorch's fused SGD step, and the weights' copy in bfloat16 if they have one: one pass over memory.
-
-    With a copy the pass goes piece by piece, so that the weights are in the processor's cache when they are rounded.
-    """
-    weight, copy = blob.value, blob.rounded.copy_to_write(blob.value)
-    tensors = _dense(*([weight, gradient, history] if copy is None else [weight, gradient, history, copy]))
-    in_pieces = copy is not None and all(tensor.is_contiguous() for tensor in tensors)
-    pieces = zip(*(tensor.view(-1).split(_PIECE) for tensor in tensors), strict=True) if in_pieces else [tensors]
-    for some_weight, some_gradient, some_history, *some_copy in pieces:
-        _fused_sgd(settings, [some_weight], [some_gradient], [some_history])
-        for target in some_copy:
-            target.copy_(some_weight)
-
-
-def _dense(weight: torch.Tensor, *others: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The tensors with their axes in the order of the memory, if all are laid out as (N, H, W, C): for others than
-    contiguous tensors a fused step takes four times as long."""
-    tensors = weight, *others
-    if weight.dim() != 4 or weight.is_contiguous():
-        return tensors
-    if not all(tensor.is_contiguous(memory_format=torch.channels_last) for tensor in tensors):
-        return tensors
-    return tuple(tensor.permute(0, 2, 3, 1) for tensor in tensors)
-
-
-def _fused_sgd(
-    settings: _Settings, weights: list[torch.Tensor], gradients: list[torch.Tensor], histories: list[torch.Tensor]
-) -> None:
-    decay, momentum, dampening, nesterov = settings
-    torch._fused_sgd_(
-        weights,
-        [g if g.dtype == w.dtype else g.to(w.dtype) for g, w in zip(gradients, weights, strict=True)],
-        histories,
-        weight_decay=decay,
-        momentum=momentum,
-        lr=1.0,
-        dampening=dampening,
-        nesterov=nesterov,
-        maximize=False,
-        is_first_step=False,
-    )

@@ -10,7 +10,7 @@ from tests.helpers import engine_runs, small_net, step_runs
 from torchcaffe.common.blob import Blob
 from torchcaffe.common.context import Context
 from torchcaffe.common.rounded import Rounded, same_order
-from torchcaffe.solvers import sgd
+from torchcaffe.solvers import fused
 
 BF16 = "--precision=bf16"
 SOLVERS = ("SGD", "Nesterov", "Adam", "three batches", "clipped", "with snapshot_diff", "L1", "with tests")
@@ -76,12 +76,12 @@ def test_what_numpy_writes_is_seen_however_long_it_has_held_the_array() -> None:
 
 
 def test_a_solver_writes_the_copies_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sgd, "_PIECE", 4)
+    monkeypatch.setattr(fused, "_PIECE", 4)
     blob = weights()
     copies = blob.rounded.of(blob.value), blob.rounded.of(blob.value, turned)
     before = blob.value.clone()
     settings = (0.0, 0.9, 0.0, False)
-    sgd._fused_at_once(blob, torch.ones(3, 5, dtype=torch.bfloat16), torch.zeros(3, 5), settings)
+    fused.step_at_once(blob, torch.ones(3, 5, dtype=torch.bfloat16), torch.zeros(3, 5), settings)
     assert torch.equal(blob.value, before - 1)
     assert torch.equal(copies[0], blob.value.bfloat16())
     blob.rounded.write(blob.value)
@@ -95,7 +95,7 @@ def test_training_equals_one_that_rounds_all_weights_for_each_product(
 ) -> None:
     """Bit for bit: the snapshots, in float32, and every line of the log."""
     folders = [step_runs.experiment(tmp_path / name, small_data, step_runs.SOLVERS[solver]) for name in ("a", "b")]
-    monkeypatch.setattr(sgd, "_PIECE", 64)
+    monkeypatch.setattr(fused, "_PIECE", 64)
     kept = step_runs.outcome(folders[0], *small_net.TRAIN, BF16)
     monkeypatch.setattr(Rounded, "of", lambda self, weight, arrange=same_order: arrange(weight, None))
     assert step_runs.outcome(folders[1], *small_net.TRAIN, BF16) == kept

@@ -12,7 +12,6 @@ from caffeformat.caffeformat_pb2 import SolverState
 from tests.helpers.both_engines import Figures, distance
 from tests.helpers.real_caffe import CaffeAborted
 from tests.helpers.solver_steps import NET, POLICIES, Steps, in_float64
-from torchcaffe.solvers import sgd
 
 BASE = 'base_lr: 0.1 momentum: 0.9 weight_decay: 0.01 lr_policy: "fixed" max_iter: 50 '
 SETTINGS = {
@@ -120,15 +119,3 @@ def test_twenty_steps_are_as_near_to_float64_as_caffes(real_caffe, tmp_path: Pat
     figures.note("20 steps: distance of torchcaffe to float64", max(ours), 1e-4)
     figures.note("20 steps: distance of Caffe to float64", max(caffes), 1e-4)
     assert np.mean(ours) <= 1.5 * np.mean(caffes)
-
-
-def test_a_fused_step_gives_the_same_in_either_order_of_memory() -> None:
-    generator = torch.Generator().manual_seed(3)
-    plain = [torch.rand(6, 3, 5, 5, generator=generator) for _ in range(3)]
-    laid_out = [tensor.clone(memory_format=torch.channels_last) for tensor in plain]
-    for tensors in (plain, laid_out):
-        weight, gradient, history = sgd._dense(*tensors)
-        sgd._fused_sgd((0.01, 0.9, 0.95, False), [weight], [gradient], [history])
-    for found, right in zip(laid_out, plain, strict=True):
-        np.testing.assert_array_equal(found.numpy(), right.numpy())
-    assert sgd._dense(laid_out[0], plain[1])[0] is laid_out[0]  # which have no common order
