@@ -76,7 +76,7 @@ class InfogainLoss(LossLayer):
         if self._ignored is not None:
             losses.masked_fill_(self._ignored[:, None], 0)
         batch = prod(bottom[0].shape[: self._axis])
-        self._divisor = normalizer(self.param.loss_param.normalization, batch, label, self._ignored)
+        self._divisor = normalizer(self.param.loss_param.normalization, batch, label.numel(), self._ignored)
         top[0].value = sum_in_order(losses) / self._divisor
         if len(top) > 1:
             top[1].value = self._prob

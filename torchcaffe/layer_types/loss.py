@@ -39,18 +39,18 @@ class LossLayer(Layer):
             raise Fatal(message, place)
 
 
-def normalizer(mode: int, batch: int, losses: torch.Tensor, ignored: torch.Tensor | None) -> torch.Tensor | float:
-    """The divisor of the sum of `losses`, at least 1. `mode` is a LossParameter.NormalizationMode.
+def normalizer(mode: int, batch: int, count: int, ignored: torch.Tensor | None) -> torch.Tensor | float:
+    """The divisor of the sum of `count` losses, at least 1. `mode` is a LossParameter.NormalizationMode.
 
-    `batch` is the divisor of BATCH_SIZE. `ignored` is a mask of the shape of `losses`, None if no label is ignored.
+    `batch` is the divisor of BATCH_SIZE. `ignored` is a mask of the losses, None if no label is ignored.
     """
     if mode == LossParameter.NONE:
         return 1.0
     if mode == LossParameter.BATCH_SIZE:
         return max(1.0, batch)
     if mode == LossParameter.FULL or ignored is None:
-        return max(1.0, losses.numel())
-    return (~ignored).sum().clamp(min=1).to(losses.dtype)
+        return max(1.0, count)
+    return (~ignored).sum().clamp(min=1)
 
 
 def label_axis(layer: Layer, axis: int, bottom: list[Blob]) -> int:
@@ -87,8 +87,12 @@ def sum_in_order(losses: torch.Tensor) -> torch.Tensor:
     """The sum. Float32 values on the CPU are added one by one, in Caffe's order."""
     if not context.is_exact(losses) or losses.dtype != torch.float32:
         return losses.sum()
-    total = np.add.accumulate(losses.numpy().ravel())[-1] + np.float32(0)  # a sum of -0 is 0 in Caffe
-    return torch.from_numpy(np.asarray(total))
+    return torch.from_numpy(np.asarray(total_in_order(losses.numpy().ravel())))
+
+
+def total_in_order(losses: np.ndarray) -> np.float32:
+    """The same of an array (N,). Callers switch NumPy's warnings off."""
+    return np.add.accumulate(losses)[-1] + np.float32(0)  # a sum of -0 is 0 in Caffe
 
 
 def softmax(x: torch.Tensor, axis: int) -> torch.Tensor:
@@ -97,14 +101,19 @@ def softmax(x: torch.Tensor, axis: int) -> torch.Tensor:
     if not context.is_exact(x):
         return torch.softmax(x, axis)
     if x.numel() <= _FEW:
-        return torch.from_numpy(_softmax(x.numpy(), axis))
+        with np.errstate(all="ignore"):
+            return torch.from_numpy(softmax_of_few(x.numpy(), axis))
     powers = correctly_rounded(torch.exp_, x - x.amax(axis, keepdim=True))
     return powers.div_(powers.sum(axis, keepdim=True)).abs_()
 
 
-@np.errstate(all="ignore")
-def _softmax(x: np.ndarray, axis: int) -> np.ndarray:
-    """The same by NumPy, whose calls take a third of the time for few values."""
+def are_few(x: torch.Tensor) -> bool:
+    """Whether NumPy is faster for a loss of the float32 values `x`: its calls take a third of the time of PyTorch's."""
+    return x.numel() <= _FEW and x.dtype == torch.float32 and context.is_exact(x)
+
+
+def softmax_of_few(x: np.ndarray, axis: int) -> np.ndarray:
+    """The same by NumPy. Callers switch its warnings off."""
     exact = (x - x.max(axis, keepdims=True)).astype(np.float64)
     powers = np.exp(exact, out=exact).astype(x.dtype)
     powers /= powers.sum(axis, keepdims=True)

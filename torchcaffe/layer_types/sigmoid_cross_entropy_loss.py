@@ -33,7 +33,7 @@ class SigmoidCrossEntropyLoss(LossLayer):
         if self.param.loss_param.HasField("ignore_label"):
             self._ignored = target.trunc() == self.param.loss_param.ignore_label
             losses = losses.masked_fill_(self._ignored, 0)
-        self._divisor = normalizer(self._normalization(), losses.shape[0], losses, self._ignored)
+        self._divisor = normalizer(self._normalization(), losses.shape[0], losses.numel(), self._ignored)
         top[0].value = sum_in_order(losses) / self._divisor
 
     def backward(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:

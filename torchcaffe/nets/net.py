@@ -67,6 +67,7 @@ class Net:
         self.before_backward: list[Callable[[int], None]] = []
         self.after_backward: list[Callable[[int], None]] = []
         self._bytes = 0
+        self._no_loss = torch.zeros((), dtype=self.context.dtype, device=self.context.device)
         for layer, place in zip(parsed.param.layer, parsed.places, strict=True):
             if not layer.HasField("phase"):
                 layer.phase = self.phase
@@ -249,7 +250,7 @@ class Net:
         shapes = [blob.shape for blob in self._sources]
         reshapes |= shapes != self._source_shapes
         self._source_shapes = shapes
-        loss = torch.zeros((), dtype=self.context.dtype, device=self.context.device)
+        loss = self._no_loss
         last = len(self.layers) - 1 if end is None else end
         resized = False  # whether a layer below has changed the size of its tops
         for index in range(start, last + 1):
@@ -395,4 +396,5 @@ def _weighted(blob: Blob, weight: float) -> torch.Tensor:
     """
     if blob.grad is None or blob.grad.shape != blob.value.shape:
         return blob.value.sum() * weight
-    return (blob.value * blob.grad).sum()
+    share = blob.value * blob.grad
+    return share.sum() if share.dim() else share

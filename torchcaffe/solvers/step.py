@@ -64,14 +64,14 @@ class Step:
         total = self._passes(0)
         for index in range(1, self._iter_size):
             total = total + self._passes(index)
-        return total / self._iter_size
+        return total / self._iter_size if self._iter_size > 1 else total
 
     def update(self, rate: float, iteration: int) -> None:
         """Updates the weights by their gradients."""
         self._updater.apply(rate, iteration)
 
     def _passes(self, index: int) -> torch.Tensor:
-        """Runs both passes of batch `index` in an iteration. The next batch may overwrite the loss that is returned."""
+        """Runs both passes of batch `index` in an iteration. Returns the loss, a new tensor."""
         loss = self._net.forward()
         self._net.backward()
         return loss
@@ -108,7 +108,7 @@ class StaticStep(Step):
             self._recorded_passes[adds] = record(self._compute, blobs, self._net.context.device)
         loss = self._recorded_passes[adds].replay()
         assert loss is not None, "_compute returns a loss"
-        return loss
+        return loss.clone()  # the next replay overwrites it
 
     def _compute(self) -> torch.Tensor:
         loss = self._net.forward(fetched=True)
