@@ -4,7 +4,6 @@ The Python package plyvel reads them. LevelDB itself writes to the folder when i
 """
 
 import weakref
-from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
@@ -51,9 +50,9 @@ class Reader:
             raise self._named(error) from None
         return key, value
 
-    def values(self, indices: Iterable[int]) -> list[bytes]:
-        """The values of the records with these numbers. Raises IndexError."""
-        return [self.get(index)[1] for index in indices]
+    def values(self, start: int, count: int) -> list[bytes]:
+        """The values of `count` records from number `start` on. The first record follows the last one."""
+        return [self.get((start + i) % len(self))[1] for i in range(count)]
 
     def _named(self, error: Exception) -> FormatError:
         text = error.args[0] if error.args else error

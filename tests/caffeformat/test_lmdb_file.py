@@ -44,7 +44,8 @@ def test_what_is_written_far_beyond_the_first_map_is_read_in_order(tmp_path):
         assert len(reader) == 1000
         assert list(reader) == written
         assert [reader.get(i) for i in (0, 517, 999)] == [written[i] for i in (0, 517, 999)]
-        assert reader.values([999, 0, 0]) == [written[i][1] for i in (999, 0, 0)]
+        assert reader.values(998, 4) == [written[i][1] for i in (998, 999, 0, 1)]
+        assert reader.values(3000, 2001) == [written[i % 1000][1] for i in range(2001)]
     assert (tmp_path / "db" / "data.mdb").stat().st_size < 1.1 * size
 
 

@@ -19,6 +19,7 @@ from caffeformat.caffeformat_pb2 import TRAIN, TransformationParameter
 from torchcaffe.random.rng import Generator, State
 
 Shape = tuple[int, int, int]
+Choices = tuple[np.ndarray, np.ndarray, np.ndarray]  # for each image: mirror (0 or 1), row and column of the crop
 
 _SMALL = 1 << 13  # values of a transformed image up to which all of a batch are cut out at once
 _FEW_CHANNELS = 4  # up to which numpy writes an image with the channels last as quickly as with the channels first
@@ -49,7 +50,7 @@ class Transformer:
         channels, height, width = self._input
         return (channels, self._crop or height, self._crop or width)
 
-    def draw(self, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def draw(self, n: int) -> Choices:
         """The random choices for the next `n` images, (n,) each: mirror (0 or 1), row and column of the crop."""
         _, height, width = self._input
         mirror = np.zeros(n, np.int64)
@@ -64,23 +65,30 @@ class Transformer:
                 left = (draws[:, -1] % (width - self._crop + 1)).astype(np.int64)
         return mirror, top, left
 
-    def __call__(self, images: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
+    def __call__(self, images: Sequence[np.ndarray] | np.ndarray, choices: Choices | None = None) -> np.ndarray:
         """Transforms `images` (uint8 or float32, CHW, each of the given shape; or NCHW): float32, NCHW. Few channels
-        come last in memory, which is the order of the CPU's nets."""
-        choices = self.draw(len(images))
-        if isinstance(images, np.ndarray) and self._rng and prod(self.shape) <= _SMALL:
+        come last in memory, which is the order of the CPU's nets. `choices` are drawn unless they are given."""
+        if isinstance(images, np.ndarray) and not self._rng:
+            return self._centres(images)
+        choices = choices or self.draw(len(images))
+        if isinstance(images, np.ndarray) and prod(self.shape) <= _SMALL:
             out = self._cut(images, *choices)
         else:
             out = self._empty(len(images))
-            mirrors, tops, lefts = (each.tolist() for each in choices)
-            if isinstance(images, np.ndarray) and not self._rng:  # the same choices for all
-                self._fill(out, images, tops[0], lefts[0])
-            else:
-                for image, mirror, top, left, place in zip(images, mirrors, tops, lefts, out, strict=True):
-                    self._fill(place[:, :, ::-1] if mirror else place, image, top, left)
+            for image, mirror, top, left, place in zip(images, *(each.tolist() for each in choices), out, strict=True):
+                self._fill(place[:, :, ::-1] if mirror else place, image, top, left)
         if self.scale != 1:
             out *= self.scale
         return out
+
+    def _centres(self, images: np.ndarray) -> np.ndarray:
+        """`images` (NCHW) where nothing is random: the same crop of each."""
+        (_, height, width), (_, tall, wide) = self._input, self.shape
+        top, left, out = (height - tall) // 2, (width - wide) // 2, self._empty(len(images))
+        if self.mean is None and self.scale != 1:
+            return np.multiply(images[:, :, top : top + tall, left : left + wide], self.scale, out=out)
+        self._fill(out, images, top, left)
+        return out if self.scale == 1 else np.multiply(out, self.scale, out=out)
 
     def _empty(self, n: int) -> np.ndarray:
         channels, height, width = self.shape

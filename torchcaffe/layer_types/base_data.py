@@ -19,7 +19,7 @@ from torchcaffe.random.rng import State
 _FEW_CHANNELS = 4  # up to which numpy is faster channel by channel: 0.15 ms instead of 0.43 for 64 images of 3x57x57
 
 _Array = np.ndarray | torch.Tensor
-_Batch = tuple[_Array, _Array, int, State]  # images, labels, restarts due, the source's state after it
+Batch = tuple[_Array, _Array, int, State]  # images, labels, restarts due, the source's state after it
 
 
 class BaseDataLayer(Layer):
@@ -46,7 +46,6 @@ class Source(Protocol):
     """The interface of a source of batches: DatumSource or ImageSource."""
 
     batch_size: int
-    is_quick: bool  # whether to read a batch takes less time than a thread for it costs the net
 
     def __len__(self) -> int: ...
 
@@ -71,9 +70,7 @@ class BasePrefetchingDataLayer(BaseDataLayer):
     Where images are neither cropped nor resized, each batch has their size, and the net is reshaped to it.
 
     A thread prepares the next batch while the net works on this one. It draws nothing from the solver's generator, and
-    computes by numpy alone (`_channels_last` says why). Where that is quick, and on no GPU, a batch is read when it is
-    needed: the thread and the net would take Python's lock from each other some hundred times, which costs the net as
-    long as the reading.
+    computes by numpy alone (`_channels_last` says why).
     """
 
     source: Source
@@ -96,8 +93,7 @@ class BasePrefetchingDataLayer(BaseDataLayer):
         shape = ",".join(map(str, (self.source.batch_size, *self.source.shape)))
         log.info(self.size_place, f"output data size: {shape}")
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"data layer {self.name}")
-        self._reads_ahead = self.context.on_gpu or not self.source.is_quick
-        self._next: Future[_Batch] | None = None
+        self._next: Future[Batch] | None = None
         self._state = self.source.state()
 
     def log_opening(self) -> None:
@@ -118,25 +114,29 @@ class BasePrefetchingDataLayer(BaseDataLayer):
 
     def fetch(self, top: list[Blob]) -> None:
         before = top[0].shape
-        images, labels, restarts, self._state = self._batch()
-        self.set_tops(top, to_device(images, self.context), to_device(labels, self.context))
+        images, labels, restarts, self._state = self.take_batch()
+        if not (isinstance(images, torch.Tensor) and isinstance(labels, torch.Tensor)):
+            images, labels = to_device(images, self.context), to_device(labels, self.context)
+        self.set_tops(top, images, labels)
         self.resized = top[0].shape != before
         self.log_restarts(restarts)
 
-    def _batch(self) -> _Batch:
-        if not self._reads_ahead:
-            return self._load()
+    def take_batch(self) -> Batch:
+        """The next batch, prepared by the thread."""
         batch = self._next or self._worker.submit(self._load)
         loaded = batch.result()
         self._next = self._worker.submit(self._load)
         return loaded
 
-    def _load(self) -> _Batch:
-        images: _Array
-        images, labels = self.source.next_batch(self.source.batch_size)
-        if not self.context.on_gpu:  # the order in memory is changed here, beside the net's work
-            images = to_device(_channels_last(images), self.context)
+    def _load(self) -> Batch:
+        images, labels = self.arranged(*self.source.next_batch(self.source.batch_size))
         return images, labels, self.source.restarts(), self.source.state()
+
+    def arranged(self, images: np.ndarray, labels: np.ndarray) -> tuple[_Array, _Array]:
+        """The two as `fetch` takes them. On a CPU they are the net's tensors: a thread may do that beside its work."""
+        if self.context.on_gpu:
+            return images, labels
+        return to_device(_channels_last(images), self.context), to_device(labels, self.context)
 
     def set_tops(self, top: list[Blob], images: torch.Tensor, labels: torch.Tensor) -> None:
         top[0].value = images

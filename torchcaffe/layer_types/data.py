@@ -3,6 +3,8 @@
 Source followed: BVLC Caffe's data_layer.cpp.
 """
 
+from collections import deque
+
 from caffeformat.caffeformat_pb2 import DataParameter
 from torchcaffe.common import log
 from torchcaffe.data import resident
@@ -10,14 +12,16 @@ from torchcaffe.data.data_source import DatumSource
 from torchcaffe.data.resident import ResidentImages
 from torchcaffe.data.transformer import SeveralSizes
 from torchcaffe.layer_types.base import Blob
-from torchcaffe.layer_types.base_data import BasePrefetchingDataLayer
+from torchcaffe.layer_types.base_data import BasePrefetchingDataLayer, Batch
+from torchcaffe.random.rng import State
 
 
 class Data(BasePrefetchingDataLayer):
     """Images (N, C, H, W) and, if there is a second top, labels (N,).
 
-    Either a thread reads ahead, or the device holds all images (torchcaffe/data/resident.py). Then the host only draws
-    the random numbers for crops and mirrors.
+    A thread reads ahead, or the device holds all images (torchcaffe/data/resident.py): then the host only draws the
+    random numbers for crops and mirrors. Small batches for a CPU are read without a thread, several at once. It and the
+    net would take Python's lock from each other some hundred times, which costs the net as long as the reading.
     """
 
     n_tops = (1, 2)
@@ -33,6 +37,8 @@ class Data(BasePrefetchingDataLayer):
 
     def layer_setup(self, bottom: list[Blob], top: list[Blob]) -> None:
         super().layer_setup(bottom, top)
+        self._is_quick = self.source.is_quick and not self.context.on_gpu
+        self._waiting: deque[Batch] = deque()  # batches that were read together
         self._resident = self._held() if self._is_to_be_held() else None
 
     def _held(self) -> ResidentImages | None:
@@ -73,6 +79,20 @@ class Data(BasePrefetchingDataLayer):
         self._resident.choose(self.source.next_choices(self.source.batch_size))
         restarts, self._state = self.source.restarts(), self.source.state()
         self.log_restarts(restarts)
+
+    def take_batch(self) -> Batch:
+        if not self._is_quick:
+            return super().take_batch()
+        if not self._waiting:
+            n = self.source.batch_size
+            images, labels, after = self.source.next_batches(n)
+            parts = (self.arranged(images[i : i + n], labels[i : i + n]) for i in range(0, len(labels), n))
+            self._waiting.extend((*part, *ends) for part, ends in zip(parts, after, strict=True))
+        return self._waiting.popleft()
+
+    def restore(self, state: State) -> None:
+        self._waiting.clear()
+        super().restore(state)
 
     def compute(self, bottom: list[Blob], top: list[Blob]) -> None:
         if self._resident is not None:

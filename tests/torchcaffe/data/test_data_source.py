@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caffeformat import FormatError, blobs, datum, lmdb_file, prototxt
-from caffeformat.caffeformat_pb2 import TRAIN, Datum, LayerParameter
+from caffeformat.caffeformat_pb2 import TEST, TRAIN, Datum, LayerParameter
 from torchcaffe.data.data_source import DatumSource
 from torchcaffe.random.rng import Generator
 
@@ -36,8 +36,8 @@ def layer_text(folder: Path, batch: int, more: str = "", transform: str = "") ->
         data_param {{ source: "{folder}" backend: LMDB batch_size: {batch} {more} }}"""
 
 
-def source(text: str, seed: int = 1) -> DatumSource:
-    return DatumSource(prototxt.parse(text, LayerParameter(), "layer"), TRAIN, Generator(seed))
+def source(text: str, seed: int = 1, phase: int = TRAIN) -> DatumSource:
+    return DatumSource(prototxt.parse(text, LayerParameter(), "layer"), phase, Generator(seed))
 
 
 # ---- What Caffe reads ----------------------------------------------------------------------------------------------
@@ -211,6 +211,51 @@ def test_the_state_of_a_layer_that_drew_otherwise_is_refused(folder):
     for reader, state in ((mirrors, does_not.state()), (does_not, mirrors.state()), (does_not, {})):
         with pytest.raises(FormatError, match=r"^layer images: .* have crop_size or mirror been changed\? Remove"):
             reader.restore(state)
+
+
+# ---- Several batches at once ---------------------------------------------------------------------------------------
+
+TRANSFORMS = ["", "crop_size: 5 mirror: true", "mirror: true mean_value: 7 scale: 0.5", "crop_size: 6 scale: 0.1"]
+
+
+@pytest.mark.parametrize("batch", [1, 3, 4, 11, 25])
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_batches_read_at_once_are_those_read_one_by_one(batch: int, transform: str, folder: Path) -> None:
+    phase = TEST if "6" in transform else TRAIN  # in which a crop is the centre
+    together, alone = (source(layer_text(folder, batch, transform=transform), phase=phase) for _ in range(2))
+    for _ in range(5):
+        images, labels, after = together.next_batches(batch)
+        assert len(after) == 8 and len(images) == len(labels) == 8 * batch
+        for index, (restarts, state) in enumerate(after):
+            place = slice(index * batch, (index + 1) * batch)
+            right_images, right_labels = alone.next_batch(batch)
+            np.testing.assert_array_equal(images[place], right_images)
+            np.testing.assert_array_equal(labels[place], right_labels)
+            assert restarts == alone.restarts()
+            np.testing.assert_equal(state, alone.state())
+
+
+def test_large_batches_are_read_one_by_one(tmp_path: Path) -> None:
+    shape = (3, 100, 100)
+    lmdb_file.write(tmp_path / "large", [record(i, np.full(shape, i, np.uint8), i) for i in range(3)])
+    reader = source(layer_text(tmp_path / "large", 3))
+    images, _, after = reader.next_batches(3)
+    assert images.shape == (3, *shape) and len(after) == 1
+
+
+def test_a_record_of_another_kind_and_a_damaged_one_do_not_trouble_the_batches_before_them(tmp_path: Path) -> None:
+    records = [record(i, IMAGES[i], i) for i in range(6)]
+    floats = Datum(channels=3, height=8, width=7, label=4, float_data=IMAGES[4].ravel())
+    records[4] = (records[4][0], floats.SerializeToString())
+    records[5] = (records[5][0], records[5][1][:-50])
+    lmdb_file.write(tmp_path / "mixed", records)
+    reader = source(layer_text(tmp_path / "mixed", 1))
+    for i in range(5):
+        images, labels, after = reader.next_batches(1)
+        np.testing.assert_array_equal(images[0], IMAGES[i])
+        assert labels.tolist() == [i] and len(after) == 1
+    with pytest.raises(FormatError, match=r"^layer images: .*/mixed: record 5 \(00000005_5.jpg\): \d+ bytes that"):
+        reader.next_batches(1)
 
 
 # ---- Refused -------------------------------------------------------------------------------------------------------

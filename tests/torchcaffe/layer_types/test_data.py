@@ -145,3 +145,23 @@ def test_a_leveldb(caffe_tools, real_caffe, tmp_path, figures) -> None:
     equal_batches(figures, "Data", found, right)
     nets = [caffe.Net(tmp_path / "net.prototxt", phase) for phase in (caffe.TRAIN, caffe.TEST)]
     assert [net.forward()["label"].tolist() for net in nets] == [[0, 1, 2, 3]] * 2
+
+
+@pytest.mark.parametrize("transform", ["", "crop_size: 4 mirror: true"])
+def test_a_state_between_batches_that_were_read_together_goes_on_with_the_next(tmp_path: Path, transform: str) -> None:
+    images = np.random.default_rng(1).integers(0, 256, (23, 1, 6, 6), np.uint8)
+    lmdb_file.write(tmp_path / "db", [(lmdb_file.key(i, ""), datum.encode(each, i)) for i, each in enumerate(images)])
+    (tmp_path / "net.prototxt").write_text(
+        f'layer {{ name: "d" type: "Data" top: "x" top: "label" transform_param {{ {transform} }} '
+        f'data_param {{ source: "{tmp_path}/db" batch_size: 3 backend: LMDB }} }}'
+    )
+    net, other = (caffe.Net(tmp_path / "net.prototxt", caffe.TRAIN) for _ in range(2))
+    for count in (0, 1, 7, 8, 12):
+        for _ in range(count):
+            net.forward()
+        state = net.layers[0].state()
+        right = [{name: blob.copy() for name, blob in net.forward().items()} for _ in range(10)]
+        other.layers[0].restore(state)
+        for expected in right:
+            for name, blob in other.forward().items():
+                np.testing.assert_array_equal(blob, expected[name])
