@@ -6,6 +6,7 @@ Source followed: BVLC Caffe's prelu_layer.cpp. In place, the gradient still sees
 import torch
 
 from caffeformat.caffeformat_pb2 import FillerParameter
+from torchcaffe.common import context
 from torchcaffe.layer_types.base import Blob
 from torchcaffe.layer_types.neuron import NeuronLayer
 
@@ -38,12 +39,20 @@ class PReLU(NeuronLayer):
         x, diff = self._x, top[0].gradient()
         if not (self.learns[0] or propagate_down[0]):
             return
-        gradient, product = torch.ops.aten._prelu_kernel_backward(diff, x, self._slope(x))
+        backward = _backward if context.is_exact(x) else torch.ops.aten._prelu_kernel_backward
+        gradient, product = backward(diff, x, self._slope(x))
         if self.learns[0]:
             shared = self.param.prelu_param.channel_shared
-            self.blobs[0].add_gradient(product.sum() if shared else product.transpose(0, 1).flatten(1).sum(1))
+            self.blobs[0].add_gradient(product.sum() if shared else product.sum([0, *range(2, x.dim())]))
         if propagate_down[0]:
             bottom[0].grad = gradient
 
     def _slope(self, x: torch.Tensor) -> torch.Tensor:
         return self.blobs[0].value.reshape(-1, *[1] * (x.dim() - 2))
+
+
+def _backward(diff: torch.Tensor, x: torch.Tensor, slope: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The gradient of `x`, and what is summed to that of the slope. Without a branch: PyTorch's kernel for a CPU has
+    one for each value, which no processor foresees, and takes up to four times as long."""
+    above = x.sign().clamp_(min=0)  # 1 or 0
+    return torch.rsub(above, 1).mul_(slope).add_(above).mul_(diff), x.clamp(max=0).mul_(diff)
