@@ -20,7 +20,7 @@ from torchcaffe.common import log
 from torchcaffe.common.blob import Blob
 from torchcaffe.common.log import Fatal, check, number
 from torchcaffe.nets.params import Param
-from torchcaffe.solvers.fused import FusedSteps, Settings, step_at_once
+from torchcaffe.solvers.fused import FusedSteps, Settings, same_order, step_at_once
 
 _Numbers = tuple[float, float, float, str]  # rate, momentum, weight decay, its kind
 
@@ -264,6 +264,6 @@ class Nesterov(SGD):
 def _scaled(blob: Blob, scale: float) -> torch.Tensor:
     """The gradient of `blob` times `scale`, in the memory layout of the weights."""
     gradient, weight = blob.gradient(), blob.value
-    if gradient.stride() != weight.stride():
+    if not same_order(gradient, weight):
         gradient = torch.empty_like(weight).copy_(gradient)
     return gradient if scale == 1 else gradient * scale

@@ -25,6 +25,20 @@ def test_a_step_gives_the_same_in_either_order_of_memory() -> None:
     assert fused._dense(laid_out[0], plain[1])[0] is laid_out[0]  # which have no common order
 
 
+def test_a_gradient_whose_axes_of_size_1_have_other_strides_is_taken_as_it_is() -> None:
+    """That of a convolution over maps of one channel. The memory is the same, and so are the results."""
+    generator = torch.Generator().manual_seed(3)
+    weight, gradient, history = (torch.rand(4, 1, 5, 5, generator=generator) for _ in range(3))
+    odd = weight.as_strided((4, 1, 5, 5), (25, 1, 5, 1))
+    assert fused.same_order(odd, gradient) and odd.stride() != gradient.stride()
+    assert not fused.same_order(torch.rand(4, 3, 5, 5).contiguous(memory_format=torch.channels_last), gradient)
+    right = [tensor.clone(memory_format=torch.contiguous_format) for tensor in (weight, history)]
+    fused._fused_sgd((0.01, 0.9, 0.95, False), [right[0]], [gradient], [right[1]])
+    fused._fused_sgd((0.01, 0.9, 0.95, False), [odd], [gradient], [history])
+    np.testing.assert_array_equal(weight.numpy(), right[0].numpy())
+    np.testing.assert_array_equal(history.numpy(), right[1].numpy())
+
+
 def nothing(solver: caffe.SGDSolver) -> None:
     """Between two steps nothing happens."""
 
