@@ -27,7 +27,6 @@ class ImageSource:
     with the layer's name.
     """
 
-
     def __init__(self, layer: LayerParameter, phase: int, rng: Generator):
         self._name, self._param = layer.name, layer.image_data_param
         self.batch_size = self._param.batch_size

@@ -25,7 +25,6 @@ class WindowSource:
     the windows, again for the transformer, and for the prefetch thread. Raises FormatError, with the layer's name.
     """
 
-
     def __init__(self, layer: LayerParameter, phase: int, rng: Generator):
         self._name, self._param, self._transform = layer.name, layer.window_data_param, layer.transform_param
         self.batch_size = self._param.batch_size

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 import torchcaffe as caffe
 from caffeformat import FormatError
