@@ -114,7 +114,7 @@ def are_few(x: torch.Tensor) -> bool:
 
 def softmax_of_few(x: np.ndarray, axis: int) -> np.ndarray:
     """The same by NumPy. Callers switch its warnings off."""
-    exact = (x - x.max(axis, keepdims=True)).astype(np.float64)
-    powers = np.exp(exact, out=exact).astype(x.dtype)
-    powers /= powers.sum(axis, keepdims=True)
+    below = x - np.maximum.reduce(x, axis, keepdims=True)
+    powers = np.exp(below, dtype=np.float64).astype(x.dtype)
+    powers /= np.add.reduce(powers, axis, keepdims=True)
     return np.abs(powers, out=powers)

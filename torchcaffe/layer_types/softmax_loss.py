@@ -81,7 +81,7 @@ class SoftmaxWithLoss(LossLayer):
         """The loss of scores (N, classes) by NumPy, with the same bits. Keeps what `_gradient_of_few` needs."""
         self._few_probs = softmax_of_few(np.ascontiguousarray(scores), 1)
         label = labels.ravel().astype(np.int64)
-        if label.view(np.uint64).max() >= scores.shape[1]:  # as is a negative one, without its sign
+        if np.maximum.reduce(label.view(np.uint64)) >= scores.shape[1]:  # as is a negative one, without its sign
             check_labels(self, torch.from_numpy(label), scores.shape[1])
         self._few_places = label + self._starts
         self._of_label = self._few_probs.take(self._few_places)
