@@ -2,7 +2,8 @@
 
 import statistics
 from array import array
-from itertools import pairwise
+from itertools import islice, pairwise
+from operator import eq
 
 from tools.caffe_log.rows import NAN
 from tools.caffe_log.table import Table
@@ -44,4 +45,5 @@ class Log:
     @property
     def doubled_rows(self) -> int:
         """Train rows with the iteration of the row before: one solver displays an iteration once."""
-        return sum(before == after for before, after in pairwise(self.train.numbers("NumIters")))
+        iterations = self.train.numbers("NumIters")
+        return sum(map(eq, iterations, islice(iterations, 1, None)))

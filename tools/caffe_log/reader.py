@@ -1,7 +1,6 @@
 """LogReader: interprets the lines of a log. The package docstring has the rules."""
 
 from collections import deque
-from itertools import islice
 
 from tools.caffe_log import messages
 from tools.caffe_log.copied_layers import CopiedLayers
@@ -131,10 +130,12 @@ class LogReader:
         times = [(self._earlier_time + lapse) / 1e6 for lapse in lapses]
         self._rows.add_displays(displays, form.train, times)
         self._time = self._earlier_time + self._clock.elapsed
-        rates = zip(displays.iters_per_s, displays.lapses, strict=True)
-        self.log.rates.extend(
-            rate for rate, lapse in islice(rates, self._displayed is None, None) if lapse and rate > 0
-        )
+        rates, lapses = displays.iters_per_s, displays.lapses
+        if self._displayed is None:
+            rates, lapses = rates[1:], lapses[1:]
+        if not (all(lapses) and all(map((0.0).__lt__, rates))):
+            rates = [rate for rate, lapse in zip(rates, lapses, strict=True) if lapse and rate > 0]
+        self.log.rates.fromlist(rates)
         self._displayed = displays.iterations[-1]
         lines = LINES.findall("".join(displays.texts[-_CONTEXT // 2 :]))  # each is of two lines or more
         self._line_before = lines[-1]

@@ -4,6 +4,7 @@ import csv
 import io
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 
 FIRST_COLUMNS = ("NumIters", "Seconds", "LearningRate")  # as Caffe's tools/extra/parse_log.py names them
@@ -121,11 +122,22 @@ class Table:
         out = io.StringIO()
         names = self.columns
         csv.writer(out, lineterminator="\n").writerow(names)
-        constant = {name for name in names if self._is_constant(name)}
-        forms = (f"{self._cells[name][0]:.15g}" if name in constant else "%.15g" for name in names)
-        line = ",".join(forms) + "\n"
-        columns = [self._cells[name] for name in names if name not in constant]
-        lines = list(map(line.__mod__, zip(*columns, strict=True)))
+        forms, columns = list[str](), list[Sequence[float] | list[str]]()
+        equal = Counter(self._cells[name].tobytes() for name in names)
+        texts: dict[bytes, list[str]] = {}  # of cells that two columns have, as often a loss and the smoothed one
+        for name in names:
+            cells = self._cells[name]
+            if self._is_constant(name):
+                forms.append(f"{cells[0]:.15g}")
+            elif equal[cells.tobytes()] == 1:
+                forms.append("%.15g")
+                columns.append(cells)
+            else:
+                forms.append("%s")
+                if cells.tobytes() not in texts:
+                    texts[cells.tobytes()] = list(map("%.15g".__mod__, cells))
+                columns.append(texts[cells.tobytes()])
+        lines = list(map((",".join(forms) + "\n").__mod__, zip(*columns, strict=True)))
         for index in set().union(*(self._blank[name] for name in names)):
             cells = ("" if index in self._blank[name] else f"{self._cells[name][index]:.15g}" for name in names)
             lines[index] = ",".join(cells) + "\n"

@@ -59,3 +59,19 @@ def test_rows_given_as_columns_are_those_appended_one_by_one() -> None:
         one_by_one.append(names, [iteration, 1.5, 0.1, 7.0, 0.0])
     at_once.extend(names, [[200.0, 300.0], [1.5, 1.5], [0.1, 0.1], [7.0, 7.0], [0.0, 0.0]])
     assert list(at_once.rows())[-2:] == list(one_by_one.rows())[-2:] and at_once.csv() == one_by_one.csv()
+
+
+def test_the_text_of_equal_and_of_constant_columns_is_that_of_each_cell() -> None:
+    """Also where blanks differ, and where zeros and nan have signs or several bytes."""
+    names = (*FIRST_COLUMNS, "a", "b", "c", "d", "zero")
+    table = Table("SmoothedLoss")
+    rows: list[list[float | None]] = [
+        [0, 0.5, 0.1, 2.5, 2.5, 2.5, float("nan"), 0.0],
+        [20, 1.5, 0.1, 1 / 3, 1 / 3, 1 / 3, float("nan"), -0.0],
+        [40, 2.5, 0.1, None, 7, 7, 7, 0.0],
+        [60, 3.5, 0.1, 8, 8, 8, float("-inf"), 0.0],
+    ]
+    for row in rows:
+        table.append(names, row)
+    right = [",".join("" if cell is None else f"{cell:.15g}" for cell in [*row, None]) for row in rows]
+    assert table.csv().splitlines() == [",".join([*names, "SmoothedLoss"]), *right]
