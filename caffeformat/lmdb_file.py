@@ -105,7 +105,8 @@ class Reader:
                 self._keys = list(transaction.cursor().iternext(keys=True, values=False))
             cursor = transaction.cursor()
             while len(values) < count:
-                cursor.set_key(self._keys[(start + len(values)) % len(self._keys)])
+                found = cursor.set_key(self._keys[(start + len(values)) % len(self._keys)])
+                assert found, "the keys are those of this database, which nobody may change meanwhile"
                 values += islice(cursor.iternext(keys=False), count - len(values))
         return values
 

@@ -26,6 +26,7 @@ from torchcaffe.random.rng import Generator, State
 
 _QUICK = 1 << 16  # values of a batch that is read when it is needed, in 0.2 ms
 _AT_ONCE, _MOST_AT_ONCE = 1 << 17, 8  # values, and batches, that `next_batches` reads at once
+Batch = tuple[np.ndarray, np.ndarray, int, State]  # images, labels, restarts due, the state after it
 _PREFIX = "transformer."  # of the transformer's entries in a source's state
 
 
@@ -93,25 +94,30 @@ class DatumSource:
             batch = f"{self._source}: from record {start} on: {error}"
             raise self._error(f"{batch}; pack them in one size, or give a crop_size, or batch_size: 1") from None
 
-    def next_batches(self, n: int) -> tuple[np.ndarray, np.ndarray, list[tuple[int, State]]]:
-        """One or more of `next_batch`, one after the other, and of each what `restarts` and `state` say after it.
+    def next_batches(self, n: int) -> list[Batch]:
+        """One or more batches, one after the other: the images and labels of `next_batch`, and what `restarts` and
+        `state` say after each.
 
         Small batches take half the time if some are read together: most of it is calls. Raises FormatError.
         """
         count = max(1, min(_MOST_AT_ONCE, _AT_ONCE // (n * prod(self.shape))))
         found = None
-        if count > 1:
+        if count > 1 and self._position >= self._one_by_one_until:
             with suppress(FormatError):  # the batch that has the fault tells it, when its turn comes
                 found = self._plain_records(count * n)
+            if found is None:
+                self._one_by_one_until = self._position + count * n
         if found is None:
-            return *self.next_batch(n), [(self.restarts(), self.state())]
+            return [(*self.next_batch(n), self.restarts(), self.state())]
         choices, after = [], []
         for _ in range(count):
             choices.append(self.transform.draw(n))
             self._advance(n)
             after.append((self.restarts(), self.state()))
         mirrors, tops, lefts = map(np.concatenate, zip(*choices, strict=True))
-        return self.transform(found[0], (mirrors, tops, lefts)), found[1], after
+        images, labels = self.transform(found[0], (mirrors, tops, lefts)), found[1]
+        places = (slice(start, start + n) for start in range(0, count * n, n))
+        return [(images[place], labels[place], *ends) for place, ends in zip(places, after, strict=True)]
 
     def _plain_batch(self, n: int) -> tuple[np.ndarray, np.ndarray] | None:
         """The next `n` images and labels; None if a record is not like the first one."""
@@ -169,6 +175,7 @@ class DatumSource:
     def _start_at(self, position: int) -> None:
         """Makes the record at `position` the next one; Caffe's thread has read ahead from there."""
         self._position = position
+        self._one_by_one_until = 0  # a position: among the records before it is one that is not plain
         self._passed = position // self._count
         self._loaded = position + self._ahead
 

@@ -38,7 +38,7 @@ class PlainRecords:
             views = (np.frombuffer(record, np.uint8, self._size, self._start) for record in records)
             images = [view.reshape(self._shape) for view in views]
         else:
-            if len(set(map(len, records))) > 1:  # labels have one byte or more
+            if len(set(map(len, records))) > 1:  # what follows the pixels differs in length
                 records = [record[: self._end] for record in records]
             rows = np.frombuffer(b"".join(records), np.uint8).reshape(len(records), -1)
             images = rows[:, self._start : self._end].reshape(-1, *self._shape)
@@ -46,13 +46,13 @@ class PlainRecords:
 
     def _known_labels(self, records: Sequence[bytes]) -> list[int | None] | None:
         """The labels of `records`; None unless all are known. Without a call of Python for each record."""
-        if not all(map(bytes.startswith, records, repeat(self._head))):
+        if min(map(len, records)) < self._end or not all(map(bytes.startswith, records, repeat(self._head))):
             return None
         labels = list(map(self._labels.get, map(self._ending_of, records)))
         return None if None in labels else labels
 
     def _label(self, record: bytes) -> int | None:
-        if not record.startswith(self._head):
+        if not record.startswith(self._head) or len(record) < self._end:
             return None
         ending = record[self._end :]
         label = self._labels.get(ending)

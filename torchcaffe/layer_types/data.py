@@ -84,10 +84,8 @@ class Data(BasePrefetchingDataLayer):
         if not self._is_quick:
             return super().take_batch()
         if not self._waiting:
-            n = self.source.batch_size
-            images, labels, after = self.source.next_batches(n)
-            parts = (self.arranged(images[i : i + n], labels[i : i + n]) for i in range(0, len(labels), n))
-            self._waiting.extend((*part, *ends) for part, ends in zip(parts, after, strict=True))
+            batches = self.source.next_batches(self.source.batch_size)
+            self._waiting.extend((*self.arranged(images, labels), *ends) for images, labels, *ends in batches)
         return self._waiting.popleft()
 
     def restore(self, state: State) -> None:

@@ -91,7 +91,7 @@ def sum_in_order(losses: torch.Tensor) -> torch.Tensor:
 
 
 def total_in_order(losses: np.ndarray) -> np.float32:
-    """The same of an array (N,). Callers switch NumPy's warnings off."""
+    """The sum of an array (N,), as `sum_in_order`. Callers switch NumPy's warnings off."""
     return np.add.accumulate(losses)[-1] + np.float32(0)  # a sum of -0 is 0 in Caffe
 
 
@@ -113,7 +113,7 @@ def are_few(x: torch.Tensor) -> bool:
 
 
 def softmax_of_few(x: np.ndarray, axis: int) -> np.ndarray:
-    """The same by NumPy. Callers switch its warnings off."""
+    """The softmax of an array along `axis`, as `softmax`, by NumPy. Callers switch its warnings off."""
     below = x - np.maximum.reduce(x, axis, keepdims=True)
     powers = np.exp(below, dtype=np.float64).astype(x.dtype)
     powers /= np.add.reduce(powers, axis, keepdims=True)

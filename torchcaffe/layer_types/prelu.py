@@ -10,6 +10,8 @@ from torchcaffe.common import context
 from torchcaffe.layer_types.base import Blob
 from torchcaffe.layer_types.neuron import NeuronLayer
 
+_WITHOUT_BRANCHES = range(1 << 11, 1 << 20)  # numbers of values for which `_backward` is faster
+
 
 class PReLU(NeuronLayer):
     """x above 0, else slope * x, for bottoms of 2 to 4 axes (N, C, ...).
@@ -39,7 +41,8 @@ class PReLU(NeuronLayer):
         x, diff = self._x, top[0].gradient()
         if not (self.learns[0] or propagate_down[0]):
             return
-        backward = _backward if context.is_exact(x) else torch.ops.aten._prelu_kernel_backward
+        is_faster = x.numel() in _WITHOUT_BRANCHES and context.is_exact(x)
+        backward = _backward if is_faster else torch.ops.aten._prelu_kernel_backward
         gradient, product = backward(diff, x, self._slope(x))
         if self.learns[0]:
             shared = self.param.prelu_param.channel_shared
@@ -52,7 +55,7 @@ class PReLU(NeuronLayer):
 
 
 def _backward(diff: torch.Tensor, x: torch.Tensor, slope: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The gradient of `x`, and what is summed to that of the slope. Without a branch: PyTorch's kernel for a CPU has
-    one for each value, which no processor foresees, and takes up to four times as long."""
+    """The gradient of `x`, and what is summed to that of the slope. PyTorch's kernel for a CPU has a branch for each
+    value: where a processor cannot foresee the signs, it takes up to four times as long."""
     above = x.sign().clamp_(min=0)  # 1 or 0
     return torch.rsub(above, 1).mul_(slope).add_(above).mul_(diff), x.clamp(max=0).mul_(diff)

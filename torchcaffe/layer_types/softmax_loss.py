@@ -89,6 +89,7 @@ class SoftmaxWithLoss(LossLayer):
         self._divisor = normalizer(self._mode, self._batch, len(losses), None)
         return torch.from_numpy(np.asarray(total_in_order(losses) / np.float32(self._divisor)))
 
+    @np.errstate(all="ignore")
     def _gradient_of_few(self, top_diff: float) -> torch.Tensor:
         diff = self._few_probs.copy()
         diff.put(self._few_places, self._of_label - 1)

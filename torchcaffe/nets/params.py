@@ -109,7 +109,7 @@ class _Reshaped(Blob):
     def __init__(self, owner: Blob, shape: tuple[int, ...]):
         self.name = ""
         self.rounded = Rounded()
-        self._spare = None
+        self._value = self._spare = None
         self._arrays = {}
         self._owner = owner
         self._shape = shape

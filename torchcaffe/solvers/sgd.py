@@ -106,6 +106,7 @@ class SGD:
         numbers = self._numbers(rate)
         if self._steps is not None and numbers == self._repeatable is not None and self._steps.again():
             return
+        self._repeatable = None  # until all steps are done: an interrupted update is none to do again
         scale = self._clip_scale() / self.param.iter_size
         by_itself = self.keeps_updates and not self.history_is_update
         update = self._update_and_keep if by_itself else self._update
@@ -132,7 +133,8 @@ class SGD:
                 blob.copy_gradient_later(history_of_blob)
 
     def _numbers(self, rate: float) -> _Numbers | None:
-        """What the fused steps of an update depend on, besides tensors; None where it has more than these steps."""
+        """What fused steps depend on, besides tensors and the multipliers of `params`, which stay. None where an update
+        has more than these steps."""
         p = self.param
         if self.keeps_updates or p.clip_gradients >= 0 or p.iter_size > 1:
             return None
@@ -240,7 +242,7 @@ class SGD:
         return self.param.weight_decay * each.decay_mult
 
     def _regularized(self, each: Param, scale: float) -> torch.Tensor:
-        """The gradient times `scale`, plus the weight decay, in the memory layout of the weights."""
+        """The gradient times `scale`, plus the weight decay, in the order of memory of the weights."""
         gradient, decay = _scaled(each.blob, scale), self._decay(each)
         if not decay:
             return gradient
@@ -262,7 +264,7 @@ class Nesterov(SGD):
 
 
 def _scaled(blob: Blob, scale: float) -> torch.Tensor:
-    """The gradient of `blob` times `scale`, in the memory layout of the weights."""
+    """The gradient of `blob` times `scale`, in the order of memory of the weights."""
     gradient, weight = blob.gradient(), blob.value
     if not same_order(gradient, weight):
         gradient = torch.empty_like(weight).copy_(gradient)

@@ -60,7 +60,8 @@ class Step:
         self._net, self._updater, self._iter_size = net, updater, iter_size
 
     def forward_backward(self) -> torch.Tensor:
-        """Runs the passes of iter_size batches, whose gradients add up. Returns the mean loss, a new tensor."""
+        """Runs the passes of iter_size batches, whose gradients add up. Returns the mean loss, a tensor
+        that stays as it is."""
         total = self._passes(0)
         for index in range(1, self._iter_size):
             total = total + self._passes(index)
@@ -71,7 +72,8 @@ class Step:
         self._updater.apply(rate, iteration)
 
     def _passes(self, index: int) -> torch.Tensor:
-        """Runs both passes of batch `index` in an iteration. Returns the loss, a new tensor."""
+        """Runs both passes of batch `index` in an iteration. Returns the loss, a tensor that stays as
+        it is."""
         loss = self._net.forward()
         self._net.backward()
         return loss

@@ -224,13 +224,12 @@ def test_batches_read_at_once_are_those_read_one_by_one(batch: int, transform: s
     phase = TEST if "6" in transform else TRAIN  # in which a crop is the centre
     together, alone = (source(layer_text(folder, batch, transform=transform), phase=phase) for _ in range(2))
     for _ in range(5):
-        images, labels, after = together.next_batches(batch)
-        assert len(after) == 8 and len(images) == len(labels) == 8 * batch
-        for index, (restarts, state) in enumerate(after):
-            place = slice(index * batch, (index + 1) * batch)
+        batches = together.next_batches(batch)
+        assert len(batches) == 8
+        for images, labels, restarts, state in batches:
             right_images, right_labels = alone.next_batch(batch)
-            np.testing.assert_array_equal(images[place], right_images)
-            np.testing.assert_array_equal(labels[place], right_labels)
+            np.testing.assert_array_equal(images, right_images)
+            np.testing.assert_array_equal(labels, right_labels)
             assert restarts == alone.restarts()
             np.testing.assert_equal(state, alone.state())
 
@@ -239,8 +238,8 @@ def test_large_batches_are_read_one_by_one(tmp_path: Path) -> None:
     shape = (3, 100, 100)
     lmdb_file.write(tmp_path / "large", [record(i, np.full(shape, i, np.uint8), i) for i in range(3)])
     reader = source(layer_text(tmp_path / "large", 3))
-    images, _, after = reader.next_batches(3)
-    assert images.shape == (3, *shape) and len(after) == 1
+    ((images, _, _, _),) = reader.next_batches(3)
+    assert images.shape == (3, *shape)
 
 
 def test_a_record_of_another_kind_and_a_damaged_one_do_not_trouble_the_batches_before_them(tmp_path: Path) -> None:
@@ -251,11 +250,22 @@ def test_a_record_of_another_kind_and_a_damaged_one_do_not_trouble_the_batches_b
     lmdb_file.write(tmp_path / "mixed", records)
     reader = source(layer_text(tmp_path / "mixed", 1))
     for i in range(5):
-        images, labels, after = reader.next_batches(1)
+        ((images, labels, _, _),) = reader.next_batches(1)
         np.testing.assert_array_equal(images[0], IMAGES[i])
-        assert labels.tolist() == [i] and len(after) == 1
+        assert labels.tolist() == [i]
     with pytest.raises(FormatError, match=r"^layer images: .*/mixed: record 5 \(00000005_5.jpg\): \d+ bytes that"):
         reader.next_batches(1)
+
+
+def test_after_a_record_of_another_kind_records_are_read_together_again(tmp_path: Path) -> None:
+    records = [record(i, IMAGES[i % COUNT][:, 1:] if i == 3 else IMAGES[i % COUNT], i) for i in range(40)]
+    lmdb_file.write(tmp_path / "mixed", records)
+    reader = source(layer_text(tmp_path / "mixed", 2, transform="crop_size: 5"))
+    sizes = [len(reader.next_batches(2)) for _ in range(9)]
+    assert sizes == [1] * 8 + [8]  # it is among the first 16 records
+    assert len(reader.next_batches(2)) == 1  # and among the 16 from record 32 on
+    reader.restore(reader.state())
+    assert len(reader.next_batches(2)) == 1
 
 
 # ---- Refused -------------------------------------------------------------------------------------------------------

@@ -80,3 +80,15 @@ def test_damage_gives_what_parsing_gives_or_nothing(index: int, place: int, writ
             expected_image, expected_label = datum.decode(record)
             np.testing.assert_array_equal(image, expected_image)
             assert label == np.float32(expected_label)
+
+
+@pytest.mark.parametrize("cut", [1, 20, 40])
+def test_records_without_labels_that_are_cut_off_are_not_taken(cut: int) -> None:
+    """What follows their pixels is nothing, as in a whole one."""
+    first, *more = (Datum(channels=3, height=4, width=5, data=each.tobytes()).SerializeToString() for each in IMAGES)
+    records = PlainRecords(first, SHAPE)
+    found = records.batch([first, *more])
+    assert found is not None and found[1].tolist() == [0] * 7
+    short = more[0][:-cut]
+    for batch in ([short], [first, short], [first, more[1], short, short], [first + b"x" * cut, short]):
+        assert records.batch(batch) is None

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import torchcaffe as caffe
 from tests.helpers.both_engines import Both, net_of
 from tests.helpers.layer_checks import label_gradient_is_refused
 from tests.helpers.layer_text import layer
@@ -73,3 +74,17 @@ def test_the_loss_of_scores_that_diverged_has_caffes_sign(real_caffe, tmp_path, 
     both = Both(real_caffe, text, tmp_path, x=x, label=np.zeros(images))
     for found in (both.found, both.right):
         assert np.isnan(found["data y"]) and np.signbit(found["data y"])
+
+
+def test_numpys_settings_of_a_script_change_nothing(tmp_path) -> None:
+    """A small probability times 1 / N is smaller than float32 can hold."""
+    text = net_of(
+        layer("SoftmaxWithLoss", "propagate_down: true propagate_down: false", "x label"), x=(4, 3), label=(4,)
+    )
+    (tmp_path / "net.prototxt").write_text(text)
+    net = caffe.Net(tmp_path / "net.prototxt", caffe.TRAIN)
+    net.blobs["x"].data[...] = [0, -87, -86]
+    with np.errstate(all="raise"):
+        net.forward()
+        net.backward()
+    assert np.isfinite(net.blobs["x"].diff).all()

@@ -79,6 +79,35 @@ def test_another_nets_parameters_in_two_shapes_stay_the_same_memory(real_caffe, 
         np.testing.assert_allclose(found[name], right[name], rtol=1e-5, atol=1e-6, err_msg=name)
 
 
+TWO_CONVOLUTIONS = "".join(
+    f'layer {{ name: "{name}" type: "Convolution" bottom: "{bottom}" top: "{name}" param {{ name: "w" }} '
+    "convolution_param { num_output: 2 kernel_size: 3 pad: 1 bias_term: false weight_filler { type: 'xavier' } } }\n"
+    for name, bottom in (("conv", "x"), ("ip", "conv"))
+)
+PASSES = SHARING.replace("solver.step(2)", "solver.step(1); solver.net.forward(); solver.net.backward()").replace(
+    "params[name][0].data", "params[name][0].diff"
+)
+
+
+def test_a_shared_convolution_of_a_net_that_takes_anothers_weights_has_gradients(
+    real_caffe, tmp_path: Path, monkeypatch
+) -> None:
+    """Each has values of its own from then on, and one gradient."""
+    loss = 'layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "z" top: "loss" }\n'
+    shape = (2, 2, 6, 6)
+    (tmp_path / "net.prototxt").write_text(net_of(TWO_CONVOLUTIONS + loss, x=shape, z=shape))
+    solver = 'net: "net.prototxt" base_lr: 0.001 momentum: 0.9 lr_policy: "fixed" max_iter: 9 random_seed: 3'
+    (tmp_path / "solver.prototxt").write_text(f'{solver} snapshot_prefix: "s"')
+    random = np.random.default_rng(1)
+    given = {name: random.normal(size=shape) for name in "xz"}
+    monkeypatch.chdir(tmp_path)  # back to where it was, afterwards
+    right = real_caffe.run(PASSES, folder=str(tmp_path), **given)
+    found: dict[str, np.ndarray] = {}
+    exec(PASSES, {"caffe": caffe, "np": np, "given": {"folder": str(tmp_path), **given}, "out": found})
+    for name in right:
+        np.testing.assert_allclose(found[name], right[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
 NAMED = 'param { name: "w" } param { name: "b" }'
 FIGURE = (
     'layer { name: "figure" type: "EuclideanLoss" bottom: "y" bottom: "t" top: "figure" include { phase: TEST } }\n'

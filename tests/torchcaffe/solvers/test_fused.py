@@ -129,3 +129,25 @@ def test_steps_of_a_net_with_frozen_layers_are_done_again(tmp_path: Path, monkey
     monkeypatch.setattr(FusedSteps, "again", lambda steps: answers.append(again(steps)) or answers[-1])
     trained(tmp_path, SETTINGS["SGD"], nothing)
     assert answers == [True] * 4
+
+
+@pytest.mark.parametrize("settings", ["SGD", "Nesterov", "L1"])
+def test_after_an_update_that_was_interrupted_the_next_one_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: str
+) -> None:
+    def interrupt(solver: caffe.SGDSolver) -> None:
+        solver.core.keeps_updates = False
+        solver.core.step(2)
+        replace_weights(solver)  # so that each parameter is looked at again
+        with monkeypatch.context() as patch:
+            patch.setattr(solver.core.updater, "_histories", stop)
+            with pytest.raises(KeyboardInterrupt):
+                solver.core.step(1)
+        before = solver.net.params["ip"][0].values().copy()
+        solver.core.step(1)
+        assert (solver.net.params["ip"][0].values() != before).any()
+
+    def stop(index: int, weight: torch.Tensor) -> list[torch.Tensor]:
+        raise KeyboardInterrupt
+
+    trained(tmp_path, SETTINGS[settings], interrupt)
