@@ -126,8 +126,8 @@ class LogReader:
         self._recent.extend(lines)
 
     def _take_displays(self, displays: Displays, form: Form) -> None:
-        lapses = self._clock.read_pairs(displays.minutes, displays.seconds, displays.micros, displays.rate_micros)
-        times = [(self._earlier_time + lapse) / 1e6 for lapse in lapses]
+        elapsed = self._clock.read_pairs(displays.minutes, displays.seconds, displays.micros, displays.rate_micros)
+        times = [(self._earlier_time + lapse) / 1e6 for lapse in elapsed]
         self._rows.add_displays(displays, form.train, times)
         self._time = self._earlier_time + self._clock.elapsed
         rates, lapses = displays.iters_per_s, displays.lapses

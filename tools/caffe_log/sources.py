@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-_PIECE = 1 << 17  # characters
+_PIECE = 1 << 16  # characters
 _UTF8 = "utf-8-sig"
 _GLOG_BYTES = re.compile(rb"[IWEF]\d{4,8} \d\d:\d\d:\d\d\.")  # a line of a log in UTF-8, also within UTF-16
 _GZIP = b"\x1f\x8b"

@@ -139,7 +139,7 @@ class Table:
                 columns.append(texts[cells.tobytes()])
         lines = list(map((",".join(forms) + "\n").__mod__, zip(*columns, strict=True)))
         for index in set().union(*(self._blank[name] for name in names)):
-            cells = ("" if index in self._blank[name] else f"{self._cells[name][index]:.15g}" for name in names)
-            lines[index] = ",".join(cells) + "\n"
+            row = ("" if index in self._blank[name] else f"{self._cells[name][index]:.15g}" for name in names)
+            lines[index] = ",".join(row) + "\n"
         out.writelines(lines)
         return out.getvalue()

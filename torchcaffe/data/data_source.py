@@ -63,6 +63,7 @@ class DatumSource:
         self._ahead = param.prefetch * self.batch_size
         self.is_quick = self._plain.are_plain and self.batch_size * prod(self.shape) <= _QUICK
         self._position = 0  # of the next record; it does not start again at 0 in a new round
+        self._one_by_one_until = 0  # a position: among the records before it is one that is not plain
         self._loaded = 0  # records that Caffe's thread would have read
         self._passed = 0  # ends of the data for which the log line has been counted
         self._start_at(0)
@@ -175,7 +176,7 @@ class DatumSource:
     def _start_at(self, position: int) -> None:
         """Makes the record at `position` the next one; Caffe's thread has read ahead from there."""
         self._position = position
-        self._one_by_one_until = 0  # a position: among the records before it is one that is not plain
+        self._one_by_one_until = 0
         self._passed = position // self._count
         self._loaded = position + self._ahead
 

@@ -85,7 +85,8 @@ class Data(BasePrefetchingDataLayer):
             return super().take_batch()
         if not self._waiting:
             batches = self.source.next_batches(self.source.batch_size)
-            self._waiting.extend((*self.arranged(images, labels), *ends) for images, labels, *ends in batches)
+            for images, labels, restarts, state in batches:
+                self._waiting.append((*self.arranged(images, labels), restarts, state))
         return self._waiting.popleft()
 
     def restore(self, state: State) -> None:
