@@ -123,20 +123,20 @@ class Table:
         names = self.columns
         csv.writer(out, lineterminator="\n").writerow(names)
         forms, columns = list[str](), list[Sequence[float] | list[str]]()
-        equal = Counter(self._cells[name].tobytes() for name in names)
-        texts: dict[bytes, list[str]] = {}  # of cells that two columns have, as often a loss and the smoothed one
+        raw = {name: memoryview(self._cells[name]).cast("B") for name in names}
+        first = {name: next(other for other in names if raw[other] == raw[name]) for name in names}
+        times = Counter(first.values())
+        texts: dict[str, list[str]] = {}  # of columns that are there twice, as often a loss and the smoothed one
         for name in names:
             cells = self._cells[name]
             if self._is_constant(name):
                 forms.append(f"{cells[0]:.15g}")
-            elif equal[cells.tobytes()] == 1:
+            elif times[first[name]] == 1:
                 forms.append("%.15g")
                 columns.append(cells)
             else:
                 forms.append("%s")
-                if cells.tobytes() not in texts:
-                    texts[cells.tobytes()] = list(map("%.15g".__mod__, cells))
-                columns.append(texts[cells.tobytes()])
+                columns.append(texts.get(first[name]) or texts.setdefault(name, list(map("%.15g".__mod__, cells))))
         lines = list(map((",".join(forms) + "\n").__mod__, zip(*columns, strict=True)))
         for index in set().union(*(self._blank[name] for name in names)):
             row = ("" if index in self._blank[name] else f"{self._cells[name][index]:.15g}" for name in names)
