@@ -1,6 +1,7 @@
 """LMDB databases of Datums, as Caffe's Data layer reads them: records in the order of their keys."""
 
 import os
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -17,6 +18,7 @@ Record = tuple[bytes, bytes]  # key, value
 _FIRST_MAP = 16 << 20  # bytes: the size of the map at the start. It is doubled whenever it is full.
 _BATCH = 8 << 20  # bytes of records per transaction
 _LONGEST_KEY = 511  # bytes: LMDB's own limit
+_PATIENCE = 1.0  # seconds
 
 
 def key(index: int, path: str) -> bytes:
@@ -165,9 +167,22 @@ def _shared_environment(folder: Path) -> lmdb.Environment:
     if env is None:
         check_pages(_data_file(folder))
         with _named_errors(folder):
-            env = lmdb.open(str(folder), readonly=True, lock=False, create=False)
+            env = _opened(folder)
         _open[file.st_dev, file.st_ino] = env
     return env
+
+
+def _opened(folder: Path) -> lmdb.Environment:
+    """Opens the LMDB at `folder`. While another thread drops the last reader of it, LMDB still calls it open: then this
+    waits, for a second at most. Raises lmdb.Error."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return lmdb.open(str(folder), readonly=True, lock=False, create=False)
+        except lmdb.Error as error:
+            if "already open in this process" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(0.005)
 
 
 def _data_file(folder: Path) -> Path:

@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import lmdb
 import numpy as np
 import pytest
 
@@ -179,6 +181,21 @@ NO_LMDB = {
         "not an LMDB file",
     ),
 }
+
+
+def test_a_database_that_another_thread_is_just_closing_is_opened_as_soon_as_it_is_closed(small: Path) -> None:
+    closing = lmdb.open(str(small), readonly=True, lock=False)
+    thread = threading.Timer(0.1, closing.close)
+    thread.start()
+    with lmdb_file.open_reader(small) as reader:
+        assert len(reader) == 300
+    thread.join()
+
+
+def test_a_database_that_the_program_itself_keeps_open_is_refused(small: Path, monkeypatch) -> None:
+    monkeypatch.setattr(lmdb_file, "_PATIENCE", 0.05)
+    with lmdb.open(str(small), readonly=True, lock=False), pytest.raises(FormatError, match=r"small: .*already open"):
+        lmdb_file.open_reader(small)
 
 
 @pytest.mark.parametrize("make, phrase", NO_LMDB.values(), ids=NO_LMDB.keys())
