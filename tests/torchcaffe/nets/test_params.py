@@ -64,19 +64,25 @@ for net, its in (("mine", solver.net), ("other", other)):
 """
 
 
-def test_another_nets_parameters_in_two_shapes_stay_the_same_memory(real_caffe, tmp_path: Path, monkeypatch) -> None:
-    """The convolution's weights have another order in memory than Caffe's, and in it the second shape is no view."""
-    (tmp_path / "net.prototxt").write_text(net_of(TWO_SHAPES, x=(2, 2, 6, 6), z=(3, 25)))
+def shared_with_another_net(real_caffe, folder: Path, monkeypatch, script: str, net: str, shapes) -> None:
+    """After `script`, both nets have in torchcaffe what they have in Caffe, from inputs of `shapes`."""
+    (folder / "net.prototxt").write_text(net_of(net, **shapes))
     solver = 'net: "net.prototxt" base_lr: 0.001 momentum: 0.9 lr_policy: "fixed" max_iter: 9 random_seed: 3'
-    (tmp_path / "solver.prototxt").write_text(f'{solver} snapshot_prefix: "s"')
+    (folder / "solver.prototxt").write_text(f'{solver} snapshot_prefix: "s"')
     random = np.random.default_rng(1)
-    given = {"x": random.normal(size=(2, 2, 6, 6)), "z": random.normal(size=(3, 25))}
-    monkeypatch.chdir(tmp_path)  # back to where it was, afterwards
-    right = real_caffe.run(SHARING, folder=str(tmp_path), **given)
+    given = {name: random.normal(size=shape) for name, shape in shapes.items()}
+    monkeypatch.chdir(folder)  # back to where it was, afterwards
+    right = real_caffe.run(script, folder=str(folder), **given)
     found: dict[str, np.ndarray] = {}
-    exec(SHARING, {"caffe": caffe, "np": np, "given": {"folder": str(tmp_path), **given}, "out": found})
+    exec(script, {"caffe": caffe, "np": np, "given": {"folder": str(folder), **given}, "out": found})
     for name in right:
         np.testing.assert_allclose(found[name], right[name], rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_another_nets_parameters_in_two_shapes_stay_the_same_memory(real_caffe, tmp_path: Path, monkeypatch) -> None:
+    """The convolution's weights have another order in memory than Caffe's, and in it the second shape is no view."""
+    shapes = {"x": (2, 2, 6, 6), "z": (3, 25)}
+    shared_with_another_net(real_caffe, tmp_path, monkeypatch, SHARING, TWO_SHAPES, shapes)
 
 
 TWO_CONVOLUTIONS = "".join(
@@ -94,18 +100,8 @@ def test_a_shared_convolution_of_a_net_that_takes_anothers_weights_has_gradients
 ) -> None:
     """Each has values of its own from then on, and one gradient."""
     loss = 'layer { name: "loss" type: "EuclideanLoss" bottom: "ip" bottom: "z" top: "loss" }\n'
-    shape = (2, 2, 6, 6)
-    (tmp_path / "net.prototxt").write_text(net_of(TWO_CONVOLUTIONS + loss, x=shape, z=shape))
-    solver = 'net: "net.prototxt" base_lr: 0.001 momentum: 0.9 lr_policy: "fixed" max_iter: 9 random_seed: 3'
-    (tmp_path / "solver.prototxt").write_text(f'{solver} snapshot_prefix: "s"')
-    random = np.random.default_rng(1)
-    given = {name: random.normal(size=shape) for name in "xz"}
-    monkeypatch.chdir(tmp_path)  # back to where it was, afterwards
-    right = real_caffe.run(PASSES, folder=str(tmp_path), **given)
-    found: dict[str, np.ndarray] = {}
-    exec(PASSES, {"caffe": caffe, "np": np, "given": {"folder": str(tmp_path), **given}, "out": found})
-    for name in right:
-        np.testing.assert_allclose(found[name], right[name], rtol=1e-5, atol=1e-6, err_msg=name)
+    shapes = dict.fromkeys("xz", (2, 2, 6, 6))
+    shared_with_another_net(real_caffe, tmp_path, monkeypatch, PASSES, TWO_CONVOLUTIONS + loss, shapes)
 
 
 NAMED = 'param { name: "w" } param { name: "b" }'
