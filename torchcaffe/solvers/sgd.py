@@ -145,8 +145,10 @@ class SGD:
 
         None if the update needs host work (clipping, `keeps_updates`) and so cannot be recorded.
         """
-        needs_host = self.param.clip_gradients >= 0 or self.keeps_updates
-        return None if needs_host else (rate, *self._history_is_zero)
+        p = self.param
+        needs_host = p.clip_gradients >= 0 or self.keeps_updates
+        kind = float(p.regularization_type == "L1")
+        return None if needs_host else (rate, p.momentum, p.weight_decay, kind, *self._history_is_zero)
 
     def restore(self, history: list[np.ndarray], current_step: int, path: str) -> None:
         """Copies the history and the step of the solverstate `path`. Raises Fatal if they are another net's."""

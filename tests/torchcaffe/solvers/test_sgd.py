@@ -118,3 +118,19 @@ def test_twenty_steps_are_as_near_to_float64_as_caffes(real_caffe, tmp_path: Pat
     figures.note("20 steps: distance of torchcaffe to float64", max(ours), 1e-4)
     figures.note("20 steps: distance of Caffe to float64", max(caffes), 1e-4)
     assert np.mean(ours) <= 1.5 * np.mean(caffes)
+
+
+@pytest.mark.parametrize("change", [{"momentum": 0.5}, {"weight_decay": 0.2}, {"regularization_type": "L1"}], ids=str)
+def test_an_update_that_was_recorded_is_not_replayed_after_a_script_changed_the_solver(
+    tmp_path: Path, change: dict[str, object]
+) -> None:
+    """A CUDA graph holds these numbers."""
+    (tmp_path / "net.prototxt").write_text(NET.format(mults=""))
+    text = f'net: "{tmp_path}/net.prototxt" base_lr: 0.1 lr_policy: "fixed" momentum: 0.9 weight_decay: 0.01'
+    (tmp_path / "solver.prototxt").write_text(text)
+    solver = caffe.get_solver(tmp_path / "solver.prototxt")
+    before = solver.core.updater.scalars(0.1, 0)
+    assert before == solver.core.updater.scalars(0.1, 1)
+    for name, value in change.items():
+        setattr(solver.param, name, value)
+    assert solver.core.updater.scalars(0.1, 2) != before
