@@ -26,7 +26,6 @@ from torchcaffe.random.rng import Generator, State
 
 _QUICK = 1 << 16  # values of a batch that is read when it is needed, in 0.2 ms
 _AT_ONCE, _MOST_AT_ONCE = 1 << 17, 8  # values, and batches, that `next_batches` reads at once
-Batch = tuple[np.ndarray, np.ndarray, int, State]  # images, labels, restarts due, the state after it
 _PREFIX = "transformer."  # of the transformer's entries in a source's state
 
 
@@ -95,7 +94,7 @@ class DatumSource:
             batch = f"{self._source}: from record {start} on: {error}"
             raise self._error(f"{batch}; pack them in one size, or give a crop_size, or batch_size: 1") from None
 
-    def next_batches(self, n: int) -> list[Batch]:
+    def next_batches(self, n: int) -> list[tuple[np.ndarray, np.ndarray, int, State]]:
         """One or more batches, one after the other: the images and labels of `next_batch`, and what `restarts` and
         `state` say after each.
 

@@ -74,12 +74,12 @@ class _Place:
         blob, weight, gradient = self._blob, self._weight, self._blob.grad_or_product()
         if gradient is None or blob.value is not weight or blob.rounded.is_used:
             return None
-        if weight.data_ptr() != self._address or weight.stride() != self._strides or not same_order(gradient, weight):
+        if weight.data_ptr() != self._address or weight.stride() != self._strides or not lie_alike(gradient, weight):
             return None
         return gradient.permute(0, 2, 3, 1) if self._is_view else gradient
 
 
-def same_order(a: torch.Tensor, b: torch.Tensor) -> bool:
+def lie_alike(a: torch.Tensor, b: torch.Tensor) -> bool:
     """Whether two tensors of one shape have their values in the same order of memory. The strides of axes of size 1
     may differ: they say nothing."""
     return a.stride() == b.stride() or (a.is_contiguous() and b.is_contiguous())

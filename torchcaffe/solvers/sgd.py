@@ -20,9 +20,7 @@ from torchcaffe.common import log
 from torchcaffe.common.blob import Blob
 from torchcaffe.common.log import Fatal, check, number
 from torchcaffe.nets.params import Param
-from torchcaffe.solvers.fused import FusedSteps, Settings, same_order, step_at_once
-
-_Numbers = tuple[float, float, float, str]  # rate, momentum, weight decay, its kind
+from torchcaffe.solvers.fused import FusedSteps, Settings, lie_alike, step_at_once
 
 # What the learning rate is multiplied by at iteration `at`, or of "step" and "multistep" after so many steps, from
 # gamma, power, stepsize and max_iter.
@@ -61,7 +59,7 @@ class SGD:
         self._history_is_zero = [True] * len(params)
         self.keeps_updates = param.snapshot_diff
         self._steps: FusedSteps | None = None  # None: each step is done at once
-        self._repeatable: _Numbers | None = None  # with which `_steps` are the whole update
+        self._repeatable: tuple[float, ...] | None = None  # the scalars with which `_steps` are the whole update
         unknown = f"Unknown regularization type: {param.regularization_type}; L1 or L2"
         known = param.regularization_type in ("L1", "L2")
         without_decay = not any(map(self._decay, params))  # then it is not read
@@ -103,8 +101,8 @@ class SGD:
     def apply(self, rate: float, iteration: int) -> None:
         """Updates all parameters from their gradients. With `keeps_updates`, the updates replace the gradients, as in
         Caffe; without it, the gradients stay."""
-        numbers = self._numbers(rate)
-        if self._steps is not None and numbers == self._repeatable is not None and self._steps.again():
+        repeats = self._repeatable is not None and self.scalars(rate, iteration) == self._repeatable
+        if repeats and self._steps is not None and self._steps.again():
             return
         self._repeatable = None  # until all steps are done: an interrupted update is none to do again
         scale = self._clip_scale() / self.param.iter_size
@@ -124,21 +122,13 @@ class SGD:
             updated.append((each.blob, history[0]))
         if self._steps is not None:
             self._steps.run()
-            self._repeatable = numbers if 0 < self._steps.count == len(updated) else None
+            self._repeatable = self.scalars(rate, iteration) if 0 < self._steps.count == len(updated) else None
         keeps_history = self.keeps_updates and self.history_is_update
         for blob, history_of_blob in updated:
             if blob.rounded.is_used:
                 blob.rounded.write(blob.value)
             if keeps_history:
                 blob.copy_gradient_later(history_of_blob)
-
-    def _numbers(self, rate: float) -> _Numbers | None:
-        """What fused steps depend on, besides tensors and the multipliers of `params`, which stay. None where an update
-        has more than these steps."""
-        p = self.param
-        if self.keeps_updates or p.clip_gradients >= 0 or p.iter_size > 1:
-            return None
-        return rate, p.momentum, p.weight_decay, p.regularization_type
 
     def scalars(self, rate: float, iteration: int) -> tuple[float, ...] | None:
         """The host's numbers that an update depends on: a recorded update may be replayed while they stay the same.
@@ -148,7 +138,7 @@ class SGD:
         p = self.param
         needs_host = p.clip_gradients >= 0 or self.keeps_updates
         kind = float(p.regularization_type == "L1")
-        return None if needs_host else (rate, p.momentum, p.weight_decay, kind, *self._history_is_zero)
+        return None if needs_host else (rate, p.momentum, p.weight_decay, kind, p.iter_size, *self._history_is_zero)
 
     def restore(self, history: list[np.ndarray], current_step: int, path: str) -> None:
         """Copies the history and the step of the solverstate `path`. Raises Fatal if they are another net's."""
@@ -268,6 +258,6 @@ class Nesterov(SGD):
 def _scaled(blob: Blob, scale: float) -> torch.Tensor:
     """The gradient of `blob` times `scale`, in the order of memory of the weights."""
     gradient, weight = blob.gradient(), blob.value
-    if not same_order(gradient, weight):
+    if not lie_alike(gradient, weight):
         gradient = torch.empty_like(weight).copy_(gradient)
     return gradient if scale == 1 else gradient * scale

@@ -57,10 +57,7 @@ OF_PARSE_LOG = {
     "rate": r"lr = ([-+]?[0-9]*\.?[0-9]+([eE]?[-+]?[0-9]+)?)",
 }
 
-# Caffe's first rate is of a float that it never sets (iterations_last_ of solver.hpp): any number, also nan or inf.
-SPEED = re.compile(
-    r"Iteration (?:0 \((?:-?nan|-?inf|-?[\d.e+-]+)|\d+ \(-?[\d.e+-]+) iter/s, [\d.e-]+s/\d+ iters\), loss = [\d.e+-]+$"
-)
+SPEED = re.compile(r"Iteration \d+ \(-?[\d.e+-]+ iter/s, [\d.e-]+s/\d+ iters\), loss = [\d.e+-]+$")
 
 
 @pytest.mark.slow
@@ -77,7 +74,10 @@ def test_caffes_own_reader_of_logs_finds_the_same_in_both(caffe: Path, tmp_path:
             name: [m.groups() for line in log if (m := re.search(pattern, line))]
             for name, pattern in OF_PARSE_LOG.items()
         }
-        assert len([line for line in log if SPEED.search(line)]) == 4, engine  # displays at 0, 5, 10, 15
+        shown = log
+        if engine == "caffe":  # its first rate is of a float that it never sets (iterations_last_ of solver.hpp)
+            shown = [re.sub(r"(Iteration 0 \()-?(?:nan|inf) ", r"\g<1>0 ", line) for line in log]
+        assert len([line for line in shown if SPEED.search(line)]) == 4, engine  # displays at 0, 5, 10, 15
     assert found["torchcaffe"] == found["caffe"]
     assert {name: len(matches) for name, matches in found["caffe"].items()} == {
         "iteration": 12,
